@@ -1,0 +1,97 @@
+"""Makes the system's packages visible to Bazel as @system//:NAME.
+
+Headers come from the compiler's default folders. Shared libraries are link
+options; static ones are symlinked in, since only a file in `srcs` stays inside
+a shared object. A missing file stops the build with its Debian package's name.
+"""
+
+_LIBRARY_FOLDER = "/usr/lib/x86_64-linux-gnu"
+
+_ABSEIL = [
+    "status",
+    "statusor",
+    "cord",
+    "cord_internal",
+    "cordz_info",
+    "cordz_handle",
+    "cordz_functions",
+    "synchronization",
+    "graphcycles_internal",
+    "time",
+    "time_zone",
+    "civil_time",
+    "strings",
+    "strings_internal",
+    "str_format_internal",
+    "hash",
+    "city",
+    "low_level_hash",
+    "raw_hash_set",
+    "random_distributions",
+    "random_seed_sequences",
+    "random_internal_pool_urbg",
+    "int128",
+    "throw_delegate",
+    "base",
+    "raw_logging_internal",
+    "spinlock_wait",
+    "log_severity",
+]
+
+# name -> (a file that must exist, its Debian package, link options)
+_SHARED = {
+    "abseil": ("/usr/include/absl/status/statusor.h", "libabsl-dev", ["-labsl_" + name for name in _ABSEIL]),
+    "benchmark": ("/usr/include/benchmark/benchmark.h", "libbenchmark-dev", ["-lbenchmark"]),
+    "boost": ("/usr/include/boost/beast/core.hpp", "libboost1.81-dev", ["-lpthread"]),
+    "cli11": ("/usr/include/CLI/CLI.hpp", "libcli11-dev", []),
+    "dl": ("/usr/include/dlfcn.h", "libc6-dev", ["-ldl"]),
+    "grpc": ("/usr/include/grpcpp/grpcpp.h", "libgrpc++-dev", ["-lgrpc++_reflection", "-lgrpc++", "-lgrpc", "-lgpr", "-labsl_synchronization"]),
+    "gtest": ("/usr/include/gtest/gtest.h", "libgtest-dev", ["-lgtest", "-lpthread"]),
+    "gtest_main": ("/usr/include/gmock/gmock.h", "libgmock-dev", ["-lgmock", "-lgtest_main", "-lgtest", "-lpthread"]),
+    "openssl": ("/usr/include/openssl/ssl.h", "libssl-dev", ["-lssl", "-lcrypto"]),
+    "protobuf": ("/usr/include/google/protobuf/message.h", "libprotobuf-dev", ["-lprotobuf"]),
+    "simdjson": ("/usr/include/simdjson.h", "libsimdjson-dev", ["-lsimdjson"]),
+    "sqlite": ("/usr/include/sqlite3.h", "libsqlite3-dev", ["-lsqlite3"]),
+    "zlib": ("/usr/include/zlib.h", "zlib1g-dev", ["-lz"]),
+}
+
+# name -> (archives, their Debian package, link options)
+_STATIC = {
+    "openssl_static": (["libssl.a", "libcrypto.a"], "libssl-dev", ["-ldl", "-lpthread"]),
+}
+
+_TOOLS = {
+    "grpc_cpp_plugin": "protobuf-compiler-grpc",
+    "protoc": "protobuf-compiler",
+}
+
+def _require(ctx, file, package):
+    path = ctx.path(file)
+    if not path.exists:
+        fail("%s is missing: install the Debian package %s (./tools/install-packages does)" % (file, package))
+    return path
+
+def _library(name, srcs, linkopts):
+    return "cc_library(name = %r, srcs = %r, linkopts = %r)\n" % (name, srcs, linkopts)
+
+def _system_libraries_impl(ctx):
+    build = ["package(default_visibility = [\"//visibility:public\"])\n"]
+
+    # Headers alone: for a library whose user chooses static or shared OpenSSL.
+    build.append(_library("openssl_headers", [], []))
+    for name, (file, package, linkopts) in _SHARED.items():
+        _require(ctx, file, package)
+        build.append(_library(name, [], linkopts))
+    for name, (archives, package, linkopts) in _STATIC.items():
+        for archive in archives:
+            ctx.symlink(_require(ctx, _LIBRARY_FOLDER + "/" + archive, package), archive)
+        build.append(_library(name, archives, linkopts))
+    for tool, package in _TOOLS.items():
+        ctx.symlink(_require(ctx, "/usr/bin/" + tool, package), tool)
+    build.append("exports_files(%r)\n" % _TOOLS.keys())
+    ctx.file("BUILD.bazel", "\n".join(build))
+
+system_libraries = repository_rule(
+    implementation = _system_libraries_impl,
+    local = True,
+)
