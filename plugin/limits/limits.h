@@ -1,0 +1,65 @@
+// Every limit of the product: its default, its range and the name it is set by.
+//
+// Anything that comes from outside is bounded by a member of this struct; no other file holds a
+// number of that kind. A value is set by its member's name, in the `limits` object of the host's
+// configuration file or by an engine through the ABI's plugin options.
+#ifndef PLUGIN_LIMITS_LIMITS_H_
+#define PLUGIN_LIMITS_LIMITS_H_
+
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace webhook {
+
+struct Limits {
+  // HTTP heads. RFC 9112 section 3 asks for request lines of 8,000 octets at least.
+  int64_t request_line_bytes = 16 * 1024;    // 414 when passed
+  int64_t header_section_bytes = 64 * 1024;  // 431; request line not counted
+  int64_t header_fields = 256;               // 431
+
+  // Bodies.
+  int64_t body_bytes = 8 * 1024 * 1024;  // 413, before the body is read where it is announced
+  int64_t expansion_ratio = 100;         // expanded bytes per compressed byte; 413
+  int64_t expanded_body_bytes = 16 * 1024 * 1024;  // 413
+  int64_t bytes_in_flight = 64 * 1024 * 1024;      // bodies of all requests together; 503
+
+  // Time, in milliseconds.
+  int64_t head_timeout_ms = 10'000;           // from a head's first byte to its last; 408
+  int64_t body_timeout_ms = 30'000;           // from a head's end to the body's last byte; 408
+  int64_t body_least_bytes_per_second = 500;  // averaged over the body's time, after 5 s; 408
+  int64_t write_timeout_ms = 30'000;          // closes
+  int64_t idle_timeout_ms = 60'000;           // between requests; closes
+  int64_t tls_handshake_timeout_ms = 10'000;  // closes
+  int64_t answer_timeout_ms = 10'000;         // from a request's end to its answer; 504
+
+  // Connections.
+  int64_t connections = 1'024;                // refused when passed
+  int64_t connections_from_one_address = 64;  // refused when passed; unix sockets do not count
+  int64_t requests_of_a_connection = 1'000;   // then the connection is closed
+  int64_t pipelined_bytes = 64 * 1024;        // read ahead of an unanswered request
+
+  // Payloads.
+  int64_t json_depth = 128;                        // nested arrays and objects; 400
+  int64_t incidents_of_a_request = 10'000;         // 413
+  int64_t stored_header_bytes = 64 * 1024 * 1024;  // request headers times incidents; 413
+  int64_t name_bytes = 4 * 1024;                   // longer names are cut at a character
+
+  // The store.
+  int64_t queued_batches = 16'384;           // waiting for the writer; 503
+  int64_t queued_bytes = 256 * 1024 * 1024;  // the same in bytes; 503
+  int64_t incidents_of_a_commit = 4'096;
+  int64_t remembered_delivery_keys = 5'000;  // of each instance
+
+  // gRPC.
+  int64_t stream_calls_in_flight = 32;  // of one stream; then reading pauses
+};
+
+// Sets the limit of that name to a whole number written in decimal. An unknown name, a text that
+// is no number, or a value out of range is INVALID_ARGUMENT with the name and the range.
+absl::Status SetLimit(std::string_view name, std::string_view value, Limits& limits);
+
+}  // namespace webhook
+
+#endif  // PLUGIN_LIMITS_LIMITS_H_
