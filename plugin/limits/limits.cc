@@ -50,12 +50,11 @@ constexpr Setting kSettings[] = {
 
 }  // namespace
 
-absl::Status SetLimit(std::string_view name, std::string_view value, Limits& limits) {
+absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& limits) {
   for (const Setting& setting : kSettings) {
     if (name != setting.name) continue;
     int64_t number = 0;
-    if (!absl::SimpleAtoi(absl::string_view(value.data(), value.size()), &number) ||
-        number < setting.least || number > setting.most) {
+    if (!absl::SimpleAtoi(value, &number) || number < setting.least || number > setting.most) {
       return absl::InvalidArgumentError(absl::StrCat("limit ", setting.name,
                                                      " must be a whole number from ", setting.least,
                                                      " to ", setting.most));
@@ -63,8 +62,7 @@ absl::Status SetLimit(std::string_view name, std::string_view value, Limits& lim
     limits.*setting.member = number;
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("unknown limit \"", absl::string_view(name.data(), name.size()), "\""));
+  return absl::InvalidArgumentError(absl::StrCat("unknown limit \"", name, "\""));
 }
 
 }  // namespace webhook

@@ -7,9 +7,9 @@
 #define PLUGIN_LIMITS_LIMITS_H_
 
 #include <cstdint>
-#include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace webhook {
 
@@ -58,7 +58,7 @@ struct Limits {
 
 // Sets the limit of that name to a whole number written in decimal. An unknown name, a text that
 // is no number, or a value out of range is INVALID_ARGUMENT with the name and the range.
-absl::Status SetLimit(std::string_view name, std::string_view value, Limits& limits);
+absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& limits);
 
 }  // namespace webhook
 
