@@ -1,0 +1,395 @@
+/* The border between an engine (the host) and a long-running integration (the plugin).
+ *
+ * This header is all that a host needs in order to load a plugin. It is C11 and C++, depends on
+ * the C standard library alone, and no exception, C++ type or Protocol Buffers type crosses it.
+ *
+ *   host                                        plugin (a shared object)
+ *   ----                                        ------------------------
+ *   dlsym("lri_plugin_entry_v1")          ->    the plugin's table of functions
+ *   plugin_create(host's table)           ->    a plugin: its threads and limits
+ *   create, start                         ->    an instance: a configuration at work
+ *   check_head, execute                   ->    credentials; JSON to incidents
+ *   create_incidents                      <-    the batch of one request
+ *   done                                  ->    their ids, once they are on disk
+ *   complete                              <-    the answer, exactly one for each execute
+ *   stop, destroy, plugin_destroy         ->    drained; then the host may unload
+ *
+ * LAYOUT. A struct that is passed by pointer begins with `struct_size`, which its maker sets to
+ * sizeof. Structs are only ever appended to: a reader uses a member only where
+ * LRI_HAS(pointer, member) holds, and takes a missing one for zero. Elements of arrays carry no
+ * size of their own; the array's `stride` is the distance between them in bytes. lri_view and the
+ * three array structs are frozen. What cannot be appended is a new major version, and the exported
+ * symbol's name ends in it; `abi_minor` counts the appendings.
+ *
+ * MEMORY. Nothing is freed across the border. A view is a pointer and a length, not terminated by
+ * a zero; {NULL, 0} and {any, 0} are both empty. Views and structs live
+ *   - of a request: until `complete` was called for it,
+ *   - of a batch of incidents: until its `done` was called,
+ *   - all others, among them those of an answer: until the call that passes them returns.
+ *
+ * THREADS. Each function is tagged. [any thread]: from several at once. [control]: the host makes
+ * one such call at a time for an instance (for a plugin: with plugin_*), on any thread.
+ * [never blocks]: returns without waiting for another thread, a disk or a network.
+ *
+ * RESULTS. int32_t results are google.rpc.Code numbers, 0 is OK. For asynchronous functions OK
+ * means that the callback is called exactly once, perhaps before the function returns and on any
+ * thread; another result means that it is never called. Where an lri_error is taken, it may be
+ * NULL, and is written only when the result is not OK.
+ */
+#ifndef PLUGIN_ABI_LONG_RUNNING_INTEGRATION_H_
+#define PLUGIN_ABI_LONG_RUNNING_INTEGRATION_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Grows by one with each appending to any struct. */
+#define LRI_ABI_MINOR 0u
+
+/* The one symbol that a plugin exports; its type is lri_plugin_entry_function. */
+#define LRI_PLUGIN_ENTRY_SYMBOL "lri_plugin_entry_v1"
+
+/* Readable bytes that follow every request body; their values do not matter. */
+#define LRI_BODY_PADDING 64u
+
+/* Whether the maker of *pointer knew the member. */
+#define LRI_HAS(pointer, member)     \
+  ((size_t)(pointer)->struct_size >= \
+   (size_t)((const char*)&(pointer)->member - (const char*)(pointer)) + sizeof((pointer)->member))
+
+/* google.rpc.Code numbers, as far as they cross. */
+enum lri_code {
+  LRI_OK = 0,
+  LRI_CANCELLED = 1,
+  LRI_UNKNOWN = 2,
+  LRI_INVALID_ARGUMENT = 3,
+  LRI_DEADLINE_EXCEEDED = 4,
+  LRI_NOT_FOUND = 5,
+  LRI_ALREADY_EXISTS = 6,
+  LRI_PERMISSION_DENIED = 7,
+  LRI_RESOURCE_EXHAUSTED = 8,
+  LRI_FAILED_PRECONDITION = 9,
+  LRI_ABORTED = 10,
+  LRI_UNIMPLEMENTED = 12,
+  LRI_INTERNAL = 13,
+  LRI_UNAVAILABLE = 14
+};
+
+/* ---- frozen building blocks ------------------------------------------------------------------ */
+
+typedef struct lri_view {
+  const char* data;
+  size_t size; /* bytes */
+} lri_view;
+
+/* A header, a parameter, a setting. */
+typedef struct lri_pair {
+  lri_view name;
+  lri_view value;
+} lri_pair;
+
+typedef struct lri_pairs {
+  const lri_pair* data; /* NULL only where count is 0 */
+  size_t count;
+  size_t stride; /* bytes from one element to the next; sizeof(lri_pair) at least */
+} lri_pairs;
+
+typedef struct lri_views {
+  const lri_view* data;
+  size_t count;
+  size_t stride;
+} lri_views;
+
+/* Where a function puts the reason of its refusal: one line of UTF-8 for a person, ended by a
+ * zero, without a secret. Owned by the caller. */
+typedef struct lri_error {
+  uint32_t struct_size;
+  char message[1020];
+} lri_error;
+
+/* ---- handles --------------------------------------------------------------------------------- */
+
+typedef struct lri_plugin lri_plugin;               /* made by plugin_create */
+typedef struct lri_instance lri_instance;           /* made by create */
+typedef struct lri_update lri_update;               /* made by update_prepare */
+typedef struct lri_host_instance lri_host_instance; /* the host's own name for an instance */
+typedef struct lri_call lri_call;                   /* the host's own name for one execute */
+
+/* ---- requests and answers -------------------------------------------------------------------- */
+
+/* lri_request_head.content_length where the length is not announced (chunked). */
+#define LRI_LENGTH_UNKNOWN UINT64_MAX
+
+typedef struct lri_request_head {
+  uint32_t struct_size;
+  uint32_t reserved;       /* 0 */
+  lri_view method;         /* as sent, as in "POST" */
+  lri_view path;           /* of the target, as sent (percent-encoded), without the query */
+  lri_view remainder;      /* what follows the instance's name in path: empty, or begins with '/' */
+  lri_view query;          /* as sent, without the '?' */
+  lri_pairs headers;       /* in order, names as sent, names may repeat, blanks around values cut;
+                              no trailers */
+  lri_view peer_address;   /* an IP address without a port, "unix", or empty where not known */
+  lri_view request_id;     /* for logs, chosen by the host; [A-Za-z0-9._-], 64 bytes at most */
+  uint64_t content_length; /* bytes, or LRI_LENGTH_UNKNOWN */
+  int64_t deadline_mono_ns; /* CLOCK_MONOTONIC at which the sender gives up; 0: none */
+} lri_request_head;
+
+typedef struct lri_request {
+  uint32_t struct_size;
+  uint32_t reserved; /* 0 */
+  lri_call* call;    /* passed back in `complete` */
+  const lri_request_head* head;
+  lri_view body;        /* the exact bytes; LRI_BODY_PADDING more are readable */
+  uint64_t head_ticket; /* of check_head for this very head; 0: it was not called, and execute
+                           makes all its checks itself */
+} lri_request;
+
+typedef struct lri_answer {
+  uint32_t struct_size;
+  int32_t status;    /* HTTP, 200 to 599 */
+  lri_pairs headers; /* Content-Type among them; not Content-Length, Connection or Date */
+  lri_view body;
+} lri_answer;
+
+typedef void (*lri_answer_sink)(void* sink_context, const lri_answer* answer);
+
+typedef struct lri_head_verdict {
+  uint32_t struct_size;
+  uint32_t refused;          /* 1: the sink was given the answer, and the body must not be read */
+  uint64_t body_limit_bytes; /* a longer body is to be answered 413 */
+  uint64_t ticket;           /* not 0; pass it on in lri_request.head_ticket */
+} lri_head_verdict;
+
+/* ---- incidents ------------------------------------------------------------------------------- */
+
+/* An element of lri_incident_batch.incidents. */
+typedef struct lri_incident {
+  lri_view name;         /* UTF-8, never empty */
+  lri_view type;         /* UTF-8, may be empty */
+  lri_view occurred;     /* RFC 3339 in UTC, as in "2024-05-01T10:00:00Z"; a fraction is possible */
+  lri_views details;     /* put together: one JSON object (the platform's rawJSON) */
+  lri_views warnings;    /* lines of UTF-8 for a person; kept with the incident */
+  lri_view delivery_key; /* names this incident among the instance's deliveries; empty: none */
+} lri_incident;
+
+typedef struct lri_incidents {
+  const lri_incident* data;
+  size_t count;
+  size_t stride;
+} lri_incidents;
+
+/* What became of a batch. It is created whole or not at all. */
+enum lri_outcome {
+  LRI_CREATED = 1,     /* every incident that is no duplicate is on disk */
+  LRI_NOT_CREATED = 2, /* none is, and none will be */
+  LRI_NOT_KNOWN = 3    /* a fault came between; the same delivery keys sent again tell */
+};
+
+/* An element of lri_create_result.incidents. */
+typedef struct lri_created_incident {
+  lri_view id;        /* text; numbers of this host grow, but other hosts' ids may be any text */
+  lri_view created;   /* RFC 3339 in UTC: of the incident with this id */
+  uint32_t duplicate; /* 1: the delivery key was known, and what follows is of the first incident */
+  uint32_t reserved;
+  lri_view name; /* these three only for a duplicate */
+  lri_view type;
+  lri_view occurred;
+} lri_created_incident;
+
+typedef struct lri_create_result {
+  uint32_t struct_size;
+  int32_t outcome;                       /* enum lri_outcome */
+  int32_t code;                          /* LRI_OK exactly where the outcome is LRI_CREATED */
+  uint32_t retry_after_s;                /* when trying again is sensible; 0: not known */
+  lri_view message;                      /* where code is not LRI_OK: one line for a person */
+  const lri_created_incident* incidents; /* in the batch's order, where LRI_CREATED */
+  size_t count;
+  size_t stride;
+} lri_create_result;
+
+typedef void (*lri_create_done)(void* done_context, const lri_create_result* result);
+
+typedef struct lri_incident_batch {
+  uint32_t struct_size;
+  uint32_t dry_run;        /* 1: everything but the writing; ids are then empty */
+  lri_incidents incidents; /* one at least */
+  lri_view delivery_key;   /* of the whole batch; empty: none. Known: every incident a duplicate */
+  int64_t
+      delivery_key_ttl_s;   /* how long the keys must be remembered; 0: as long as there is room */
+  int64_t deadline_mono_ns; /* after it the batch must not be begun; 0: none */
+  lri_create_done done;
+  void* done_context;
+} lri_incident_batch;
+
+/* ---- the host's table ------------------------------------------------------------------------ */
+
+enum lri_severity { LRI_DEBUG = 0, LRI_INFO = 1, LRI_WARNING = 2, LRI_ERROR = 3 };
+
+/* An instance's health: LRI_HEALTHY serves; LRI_DEGRADED serves, but a person should look. */
+enum lri_health { LRI_HEALTHY = 1, LRI_DEGRADED = 2, LRI_UNHEALTHY = 3 };
+
+/* `code` is LRI_OK and `value` what was set, or LRI_NOT_FOUND, or another code and no value. */
+typedef void (*lri_context_done)(void* done_context, int32_t code, lri_view value);
+
+/* Its members but create_incidents and complete may be NULL. The table outlives the plugin.
+ * Everything here: [any thread] [never blocks]. */
+typedef struct lri_host {
+  uint32_t struct_size;
+  uint32_t abi_minor; /* LRI_ABI_MINOR of the host's header */
+  void* context;      /* passed to every function below */
+
+  /* Creates a batch. OK: exactly one done, which may come before the return. Not OK: no done, and
+   * nothing was created; LRI_UNAVAILABLE: the queue is full, and later is better. */
+  int32_t (*create_incidents)(void* context, lri_host_instance* instance,
+                              const lri_incident_batch* batch);
+
+  /* Answers one execute. A second answer for the same call is the plugin's fault; the host must
+   * survive it. Must not call back into `execute` before it returns. */
+  void (*complete)(void* context, lri_call* call, const lri_answer* answer);
+
+  /* A small memory of the instance that outlives the process: values up to 8 MiB, the key as in an
+   * instance's name. Reads and writes are bounded and may be put together; a full queue is
+   * LRI_UNAVAILABLE. done may be NULL for context_set. */
+  int32_t (*context_get)(void* context, lri_host_instance* instance, lri_view key,
+                         lri_context_done done, void* done_context);
+  int32_t (*context_set)(void* context, lri_host_instance* instance, lri_view key, lri_view value,
+                         lri_context_done done, void* done_context);
+
+  /* Tells how the instance is; message is one line for a person. */
+  void (*set_health)(void* context, lri_host_instance* instance, int32_t health, lri_view message);
+
+  /* One line of UTF-8; the host escapes what does not belong into a log. instance may be NULL. */
+  void (*log)(void* context, lri_host_instance* instance, int32_t severity, lri_view message);
+
+  /* Unix time in nanoseconds. NULL: the plugin uses CLOCK_REALTIME. */
+  int64_t (*now)(void* context);
+} lri_host;
+
+/* ---- the plugin's table ---------------------------------------------------------------------- */
+
+typedef struct lri_plugin_options {
+  uint32_t struct_size;
+  uint32_t io_threads; /* of the listen ports; 0: the plugin decides */
+  lri_pairs limits;    /* by the names of the plugin's documentation, whole numbers in decimal */
+} lri_plugin_options;
+
+typedef struct lri_instance_options {
+  uint32_t struct_size;
+  uint32_t on_engine;               /* 1: runs on an engine and not on the platform itself */
+  lri_host_instance* host_instance; /* passed to every function of the host's table */
+  lri_view name;                    /* [A-Za-z0-9_-], 1 to 64 bytes */
+  lri_view product;                 /* XSOAR_6 XSOAR_8_CLOUD XSOAR_8_ON_PREM XSIAM_2 XSIAM_3 */
+  lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
+  /* The documented parameters: longRunningPort username password certificate key incidentType
+   * store_samples. Booleans are "true" and "false". Where the configuration names a file
+   * (password_file), the host passes its contents under the documented name. */
+  lri_pairs parameters;
+} lri_instance_options;
+
+typedef struct lri_plugin_info {
+  uint32_t struct_size;
+  uint32_t reserved;
+  lri_view name;        /* "Generic Webhook": the sourceBrand of its incidents */
+  lri_view version;     /* semantic version */
+  lri_views parameters; /* documented names that `create` understands */
+} lri_plugin_info;
+
+typedef struct lri_description {
+  uint32_t struct_size;
+  uint32_t external_key_needed; /* 1: served only where the server configuration has
+                                   instance.execute.external.<name> = true */
+  lri_view path_prefix;         /* of the host's front, before the name: "/instance/execute/" */
+  lri_view webhook_url;         /* empty where the platform's URL is not known */
+  lri_view listen_url;          /* of the listen port; empty where there is none */
+  lri_view record_noun;         /* what a created record is called: "incident", "alert", "issue" */
+  lri_views warnings; /* of the configuration, one line each: "no credentials are set ..." */
+} lri_description;
+
+typedef void (*lri_plugin_info_sink)(void* sink_context, const lri_plugin_info* info);
+typedef void (*lri_description_sink)(void* sink_context, const lri_description* description);
+
+/* `result` is JSON text where code is LRI_OK, else one line for a person. */
+typedef void (*lri_command_done)(void* done_context, int32_t code, lri_view result);
+
+typedef struct lri_plugin_table {
+  uint32_t struct_size;
+  uint32_t abi_minor; /* LRI_ABI_MINOR of the plugin's header */
+
+  /* [any thread] Tells who the plugin is; the sink is called once, before the return. */
+  void (*info)(lri_plugin_info_sink sink, void* sink_context);
+
+  /* [control] Makes a plugin; one process may make several. The host's table is kept by pointer,
+   * options are not kept. INVALID_ARGUMENT: a table without what is required, an unknown limit. */
+  int32_t (*plugin_create)(const lri_host* host, const lri_plugin_options* options,
+                           lri_plugin** plugin, lri_error* error);
+
+  /* [control] Only after every instance was destroyed. Joins the plugin's threads; after it no
+   * code of the plugin runs, and the host may unload the shared object. */
+  void (*plugin_destroy)(lri_plugin* plugin);
+
+  /* [control] Checks the whole configuration and makes an instance that does not serve yet.
+   * INVALID_ARGUMENT names the parameter and the rule. */
+  int32_t (*create)(lri_plugin* plugin, const lri_instance_options* options,
+                    lri_instance** instance, lri_error* error);
+
+  /* [control] Serves from now on. FAILED_PRECONDITION: serves already; ALREADY_EXISTS: the port is
+   * in use. After a failure the instance is as before. */
+  int32_t (*start)(lri_instance* instance, lri_error* error);
+
+  /* [control] Refuses new calls (UNAVAILABLE), waits until those in flight are completed, and
+   * joins. OK also where it did not serve. DEADLINE_EXCEEDED: calls are still in flight; they were
+   * cancelled, and stop must be called again. deadline_mono_ns: CLOCK_MONOTONIC, 0 for no waiting.
+   * Not from within a callback of this plugin. */
+  int32_t (*stop)(lri_instance* instance, int64_t deadline_mono_ns, lri_error* error);
+
+  /* [control] Only after stop returned OK, or where start was never called. */
+  void (*destroy)(lri_instance* instance);
+
+  /* [any thread] [never blocks] Judges a request by its head, before its body is read: path,
+   * method, credentials, announced length, in that order. Not OK: not judged, nothing was given to
+   * the sink (UNAVAILABLE: stopping). OK: verdict is set, and the sink called exactly where
+   * verdict->refused is 1. Optional for the host: execute makes the same checks. */
+  int32_t (*check_head)(lri_instance* instance, const lri_request_head* head, lri_answer_sink sink,
+                        void* sink_context, lri_head_verdict* verdict);
+
+  /* [any thread] [never blocks] Takes a request. OK: exactly one `complete` of the host's table.
+   * Not OK: none (UNAVAILABLE: stopping or too much in flight). */
+  int32_t (*execute)(lri_instance* instance, const lri_request* request);
+
+  /* [any thread] [never blocks] The sender is gone. A hint: `complete` is called all the same.
+   * Ignored for a call that is completed. */
+  void (*cancel)(lri_instance* instance, lri_call* call);
+
+  /* Changes a configuration without dropping a request, in two steps, so that a host can change
+   * several instances or none. prepare [control] does everything that can fail; then exactly one of
+   * commit [control], which cannot, or abort [control]. Requests in flight finish under the old
+   * configuration. UNIMPLEMENTED where a plugin does not support it. */
+  int32_t (*update_prepare)(lri_instance* instance, const lri_instance_options* options,
+                            lri_update** update, lri_error* error);
+  void (*update_commit)(lri_update* update);
+  void (*update_abort)(lri_update* update);
+
+  /* [any thread] Tells what the host's front must know; the sink is called once before the return
+   * where OK. */
+  int32_t (*describe)(lri_instance* instance, lri_description_sink sink, void* sink_context);
+
+  /* [any thread] Runs a named command: "test", "samples", "fields", "map", "try". arguments is a
+   * JSON object or empty. OK: exactly one done. NOT_FOUND: no such command; UNIMPLEMENTED: known,
+   * but nothing is behind it yet. */
+  int32_t (*command)(lri_instance* instance, lri_view name, lri_view arguments,
+                     lri_command_done done, void* done_context);
+} lri_plugin_table;
+
+/* [any thread] The plugin's table, which lives as long as the shared object is loaded; NULL: this
+ * host is too old for it. host_abi_minor is LRI_ABI_MINOR of the host's header. */
+typedef const lri_plugin_table* (*lri_plugin_entry_function)(uint32_t host_abi_minor);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PLUGIN_ABI_LONG_RUNNING_INTEGRATION_H_ */
