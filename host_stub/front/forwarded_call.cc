@@ -1,5 +1,6 @@
 #include "host_stub/front/forwarded_call.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "absl/strings/ascii.h"
@@ -7,9 +8,9 @@
 
 namespace host_stub {
 
-using webhook::http::Exchange;
-using webhook::http::HeaderField;
-using webhook::http::HeadVerdict;
+namespace http = webhook::http;
+using http::Exchange;
+using http::HeaderField;
 
 void ForwardedCall::SetNumber(uint64_t number) {
   const int size = std::snprintf(request_id_, sizeof request_id_, "http-%d-%llu", thread_,
@@ -17,24 +18,24 @@ void ForwardedCall::SetNumber(uint64_t number) {
   request_.head.request_id = absl::string_view(request_id_, size);
 }
 
-HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange& exchange) {
+http::HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange& exchange) {
   exchange_ = &exchange;
   instance_ = match.instance;
   handle_ = {};
   answered_ = false;
   FillHead(match);
-  host_stub::HeadVerdict verdict;
+  HeadVerdict verdict;
   const absl::Status status = instance_->CheckHead(request_.head, this, &verdict);
   if (status.ok()) {
-    if (verdict.refused) return HeadVerdict::Answered();
+    if (verdict.refused) return http::HeadVerdict::Answered();
     request_.head_ticket = verdict.ticket;
-    return HeadVerdict::ReadBody(
+    return http::HeadVerdict::ReadBody(
         static_cast<int64_t>(std::min<uint64_t>(verdict.body_limit_bytes, INT64_MAX)));
   }
   request_.head_ticket = 0;
-  if (absl::IsUnimplemented(status)) return HeadVerdict::ReadBody();
+  if (absl::IsUnimplemented(status)) return http::HeadVerdict::ReadBody();
   RespondFailure(status);
-  return HeadVerdict::Answered();
+  return http::HeadVerdict::Answered();
 }
 
 void ForwardedCall::FillHead(const Routes::Match& match) {

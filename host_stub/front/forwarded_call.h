@@ -13,7 +13,7 @@
 namespace host_stub {
 
 // Belongs to its connection's thread; only the answer may come on another one. Reused.
-class ForwardedCall : public AnswerReceiver, public HeadAnswerReceiver {
+class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
  public:
   ForwardedCall(Front& front, int thread) : front_(front), thread_(thread) {}
 

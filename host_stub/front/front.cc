@@ -8,8 +8,8 @@
 
 namespace host_stub {
 
-using webhook::http::Exchange;
-using webhook::http::HeadVerdict;
+namespace http = webhook::http;
+using http::Exchange;
 
 namespace {
 
@@ -32,22 +32,22 @@ Front::Front(Routes routes, webhook::http::IoThreads& threads)
 
 Front::~Front() = default;
 
-HeadVerdict Front::OnHead(Exchange& exchange) {
+http::HeadVerdict Front::OnHead(Exchange& exchange) {
   const Routes::Match match = routes_.Find(exchange.head().path);
   switch (match.outcome) {
     case Routes::Outcome::kNotFound:
       RespondText(exchange, 404, "No instance is served under this path.");
-      return HeadVerdict::Answered();
+      return http::HeadVerdict::Answered();
     case Routes::Outcome::kNotExternal:
       RespondText(exchange, 403,
                   absl::StrCat("The server configuration does not allow this: ",
                                ExternalKey(match.name), " is not true."));
-      return HeadVerdict::Answered();
+      return http::HeadVerdict::Answered();
     case Routes::Outcome::kFound:
       break;
   }
   ForwardedCall* const call = Take(exchange.thread());
-  const HeadVerdict verdict = call->CheckHead(match, exchange);
+  const http::HeadVerdict verdict = call->CheckHead(match, exchange);
   if (verdict.answered()) {
     GiveBack(call);
   } else {
