@@ -51,6 +51,7 @@ struct Limits {
   int64_t queued_bytes = 256 * 1024 * 1024;  // the same in bytes; 503
   int64_t incidents_of_a_commit = 4'096;
   int64_t remembered_delivery_keys = 5'000;  // of each instance
+  int64_t delivery_key_bytes = 1'024;        // a longer key is refused
 
   // gRPC.
   int64_t stream_calls_in_flight = 32;  // of one stream; then reading pauses

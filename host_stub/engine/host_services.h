@@ -1,0 +1,46 @@
+// What the host lends to a plugin: the incident store, the log, and threads for completions.
+#ifndef HOST_STUB_ENGINE_HOST_SERVICES_H_
+#define HOST_STUB_ENGINE_HOST_SERVICES_H_
+
+#include <functional>
+#include <memory>
+
+#include "host_stub/engine/logger.h"
+#include "host_stub/store/incident_store.h"
+#include "plugin/limits/limits.h"
+
+namespace host_stub {
+
+// The host's I/O threads, as far as completions need them.
+class CompletionThreads {
+ public:
+  virtual ~CompletionThreads() = default;
+
+  // Threads are numbered from 0.
+  virtual int count() const = 0;
+
+  // The calling thread's number, or -1 where it is none of them.
+  virtual int current() const = 0;
+
+  // Runs `function` later on that thread. Any thread; never blocks. After the threads have ended
+  // it runs nothing.
+  virtual void Post(int thread, std::function<void()> function) = 0;
+};
+
+// One thread of its own, number 0: for hosts without I/O threads. The destructor runs what was
+// posted, then joins.
+std::unique_ptr<CompletionThreads> NewCompletionThread();
+
+// Shared, for a plugin that refuses to stop keeps them for good.
+struct HostServices {
+  std::shared_ptr<IncidentStore> store;
+  std::shared_ptr<Logger> logger;
+  // Incidents that were created from one of these threads are completed on the same, all of one
+  // commit with one Post; those from elsewhere (a plugin's or gRPC's thread) on thread 0.
+  std::shared_ptr<CompletionThreads> threads;
+  webhook::Limits limits;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_ENGINE_HOST_SERVICES_H_

@@ -1,0 +1,143 @@
+// An instance of a plugin: requests go in, answers come out; it is started, stopped and updated.
+//
+// Shared: whoever calls it holds a shared_ptr for the length of that call; calls in flight need
+// none, since Stop waits for them. Functions are for any thread; Start, Stop and updates wait for
+// each other.
+#ifndef HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
+#define HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/engine/request.h"
+
+namespace host_stub {
+
+// What the host's front must know of an instance.
+struct InstanceDescription {
+  bool external_key_needed = false;  // served only with instance.execute.external.<name> = true
+  std::string path_prefix;           // before the name: "/instance/execute/"
+  std::string webhook_url;           // empty where the platform's URL is not known
+  std::string listen_url;            // empty where there is no listen port
+  std::string record_noun;           // "incident", "alert", "issue"
+  std::vector<std::string> warnings;
+};
+
+enum class HealthState { kHealthy, kDegraded, kUnhealthy };
+
+struct InstanceHealth {
+  HealthState state = HealthState::kHealthy;
+  std::string message;  // empty where nothing was told
+  absl::Time since;     // when the state last changed
+  int64_t changes = 0;
+};
+
+// Since the instance was created.
+struct InstanceCounts {
+  int64_t calls = 0;              // that Execute accepted
+  int64_t calls_in_flight = 0;    // not yet let go by the plugin
+  int64_t abandoned = 0;          // of calls: the host gave them up
+  int64_t incidents_created = 0;  // without duplicates
+  int64_t batches_in_flight = 0;  // handed to the store, not yet completed
+  int64_t faults = 0;             // of the plugin: exceptions, unusable answers
+};
+
+// The result of a command: JSON text, or an error whose message is one line for a person.
+using CommandDone = std::function<void(absl::StatusOr<std::string> result)>;
+
+class HostedInstance;
+
+// A new configuration that was checked and waits to take effect. Dropped without Commit, all stays.
+class InstanceUpdate {
+ public:
+  ~InstanceUpdate();
+  InstanceUpdate(const InstanceUpdate&) = delete;
+  InstanceUpdate& operator=(const InstanceUpdate&) = delete;
+
+  // Takes effect for the requests that come from now on. Once; cannot fail.
+  void Commit();
+
+ private:
+  friend class HostedInstance;
+  InstanceUpdate(std::shared_ptr<HostedInstance> instance, lri_update* update, InstanceSpec spec);
+
+  std::shared_ptr<HostedInstance> instance_;
+  lri_update* update_;
+  InstanceSpec spec_;
+};
+
+struct InstanceRecord;
+
+class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
+ public:
+  // Stops without waiting where Stop did not succeed before. An instance that does not let go of
+  // its calls stays, with its plugin, in the process for good.
+  ~HostedInstance();
+
+  HostedInstance(const HostedInstance&) = delete;
+  HostedInstance& operator=(const HostedInstance&) = delete;
+
+  const std::string& uid() const;
+  const std::string& name() const;
+  const std::string& product() const;
+  const std::shared_ptr<HostedPlugin>& plugin() const { return plugin_; }
+
+  // FAILED_PRECONDITION: serves already. ALREADY_EXISTS: the port is in use.
+  absl::Status Start();
+
+  // Refuses new calls, waits for those in flight, cancels them at the deadline and waits a moment
+  // more. DEADLINE_EXCEEDED: the plugin still has calls; may be called again.
+  absl::Status Stop(absl::Time deadline);
+
+  // Judges a head before its body is read; never blocks. OK: *verdict is set, and the receiver was
+  // called exactly where it says refused. UNIMPLEMENTED: the plugin does not; call Execute with
+  // ticket 0. UNAVAILABLE: stopping. INTERNAL: the plugin failed.
+  absl::Status CheckHead(const RequestHead& head, HeadAnswerReceiver* receiver,
+                         HeadVerdict* verdict);
+
+  // Hands a request over; never blocks. OK: see AnswerReceiver; the request's memory and the
+  // receiver stay until OnRequestReleased (the structs Request and RequestHead themselves need
+  // not). *call is set before the plugin is asked. UNAVAILABLE: stopping, or too much is in
+  // flight. INTERNAL: the plugin failed.
+  absl::Status Execute(const Request& request, AnswerReceiver* receiver, CallHandle* call);
+
+  // The sender is gone or has waited long enough (Limits::answer_timeout_ms): there will be no
+  // OnAnswer, and the plugin is told. False: too late, OnAnswer was or is just being called.
+  bool Abandon(CallHandle call);
+
+  absl::StatusOr<InstanceDescription> Describe();
+
+  // Runs a command ("test", "samples", ...; arguments are a JSON object or empty). OK: done is
+  // called exactly once, on any thread, perhaps before the return; else never. NOT_FOUND: no such
+  // command. UNIMPLEMENTED: nothing is behind it yet.
+  absl::Status RunCommand(absl::string_view name, absl::string_view arguments, CommandDone done);
+
+  // Does everything of a change that can fail. Uid and name must be the same. UNIMPLEMENTED: the
+  // plugin cannot; create a new instance instead. One at a time: FAILED_PRECONDITION.
+  absl::StatusOr<std::unique_ptr<InstanceUpdate>> PrepareUpdate(const InstanceSpec& spec);
+
+  InstanceHealth health() const;
+  InstanceCounts counts() const;
+
+ private:
+  friend class HostedPlugin;
+  friend class InstanceUpdate;
+  HostedInstance(std::shared_ptr<HostedPlugin> plugin, PluginCore* core,
+                 std::unique_ptr<InstanceRecord> record);
+
+  std::shared_ptr<HostedPlugin> plugin_;
+  PluginCore* core_;  // the plugin's
+  std::unique_ptr<InstanceRecord> record_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_ENGINE_HOSTED_INSTANCE_H_

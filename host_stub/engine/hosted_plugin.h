@@ -1,0 +1,84 @@
+// A loaded plugin: makes its instances. Ends, and unloads, with the last of those who share it.
+//
+//   auto plugin = HostedPlugin::Load("webhook_plugin.so", {}, services);
+//   auto instance = (*plugin)->CreateInstance(spec);    // checked, does not serve yet
+//   (*instance)->Start();
+//   registry.Add(*instance);
+//   ...
+//   (*instance)->Stop(absl::Now() + absl::Seconds(10));  // drained
+//
+// No exception leaves: what a plugin throws through one of its functions becomes INTERNAL, is
+// logged, and its instance is unhealthy from then on.
+#ifndef HOST_STUB_ENGINE_HOSTED_PLUGIN_H_
+#define HOST_STUB_ENGINE_HOSTED_PLUGIN_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "host_stub/engine/host_services.h"
+
+namespace host_stub {
+
+class HostedInstance;
+class PluginCore;
+
+struct PluginOptions {
+  uint32_t io_threads = 0;                                  // of listen ports; 0: it decides
+  std::vector<std::pair<std::string, std::string>> limits;  // names as in plugin/limits/limits.h
+};
+
+// How an instance is configured. Files that the configuration names (password_file, ...) are read
+// by the host: their contents stand here under the documented names.
+struct InstanceSpec {
+  std::string uid;           // random, 32 hexadecimal digits; stays when the name changes
+  std::string name;          // [A-Za-z0-9_-], 1 to 64 bytes
+  std::string product;       // XSOAR_6 XSOAR_8_CLOUD XSOAR_8_ON_PREM XSIAM_2 XSIAM_3
+  std::string platform_url;  // may be empty
+  bool on_engine = false;
+  std::vector<std::pair<std::string, std::string>> parameters;  // booleans: "true", "false"
+};
+
+// 128 random bits as 32 hexadecimal digits: a uid for a new instance.
+std::string NewInstanceUid();
+
+struct PluginInfo {
+  std::string name;  // sourceBrand of its incidents
+  std::string version;
+  std::vector<std::string> parameters;  // documented names that CreateInstance understands
+};
+
+class HostedPlugin : public std::enable_shared_from_this<HostedPlugin> {
+ public:
+  // Errors as of PluginLibrary::Load, and those of the plugin itself (an unknown limit:
+  // INVALID_ARGUMENT).
+  static absl::StatusOr<std::shared_ptr<HostedPlugin>> Load(const std::string& path,
+                                                            const PluginOptions& options,
+                                                            HostServices services);
+
+  // Ends the plugin and unloads it. Where an instance could not be drained, or the plugin does not
+  // end, it stays in the process for good, and the log says so.
+  ~HostedPlugin();
+
+  HostedPlugin(const HostedPlugin&) = delete;
+  HostedPlugin& operator=(const HostedPlugin&) = delete;
+
+  // INVALID_ARGUMENT names the parameter and the rule. The instance shares this plugin. Any thread.
+  absl::StatusOr<std::shared_ptr<HostedInstance>> CreateInstance(const InstanceSpec& spec);
+
+  const PluginInfo& info() const { return info_; }
+  const std::string& path() const;
+
+ private:
+  HostedPlugin(std::unique_ptr<PluginCore> core, PluginInfo info);
+
+  std::unique_ptr<PluginCore> core_;
+  PluginInfo info_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_ENGINE_HOSTED_PLUGIN_H_

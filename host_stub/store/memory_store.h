@@ -1,0 +1,27 @@
+// A store that keeps incidents in memory: for tests and for measuring what is not the disk.
+#ifndef HOST_STUB_STORE_MEMORY_STORE_H_
+#define HOST_STUB_STORE_MEMORY_STORE_H_
+
+#include <functional>
+#include <memory>
+
+#include "absl/time/time.h"
+#include "host_stub/store/incident_store.h"
+#include "plugin/limits/limits.h"
+
+namespace host_stub {
+
+struct MemoryStoreOptions {
+  webhook::Limits limits;
+  std::function<absl::Time()> now = absl::Now;
+  // The oldest incidents are dropped beyond these. The store promises nothing across a restart.
+  int64_t kept_incidents = 1'000'000;
+  int64_t kept_bytes = int64_t{1} << 30;
+};
+
+// Completes within Create, under no lock; there is no queue, so it is never full.
+std::unique_ptr<IncidentStore> NewMemoryStore(MemoryStoreOptions options);
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_STORE_MEMORY_STORE_H_
