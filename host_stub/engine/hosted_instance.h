@@ -35,9 +35,10 @@ enum class HealthState { kHealthy, kDegraded, kUnhealthy };
 
 struct InstanceHealth {
   HealthState state = HealthState::kHealthy;
-  std::string message;  // empty where nothing was told
-  absl::Time since;     // when the state last changed
-  int64_t changes = 0;
+  std::string message;     // empty where nothing was told
+  absl::Time since;        // when the state last changed
+  std::string last_fault;  // what went wrong last, kept when all is well again; empty: nothing
+  absl::Time last_fault_time = absl::InfinitePast();
 };
 
 // Since the instance was created.
@@ -45,6 +46,8 @@ struct InstanceCounts {
   int64_t calls = 0;              // that Execute accepted
   int64_t calls_in_flight = 0;    // not yet let go by the plugin
   int64_t abandoned = 0;          // of calls: the host gave them up
+  int64_t refused = 0;            // of calls: answered 4xx
+  int64_t failed = 0;             // of calls: answered 5xx
   int64_t incidents_created = 0;  // without duplicates
   int64_t batches_in_flight = 0;  // handed to the store, not yet completed
   int64_t faults = 0;             // of the plugin: exceptions, unusable answers
@@ -87,14 +90,14 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
 
   const std::string& uid() const;
   const std::string& name() const;
-  const std::string& product() const;
   const std::shared_ptr<HostedPlugin>& plugin() const { return plugin_; }
 
   // FAILED_PRECONDITION: serves already. ALREADY_EXISTS: the port is in use.
   absl::Status Start();
 
   // Refuses new calls, waits for those in flight, cancels them at the deadline and waits a moment
-  // more. DEADLINE_EXCEEDED: the plugin still has calls; may be called again.
+  // more. DEADLINE_EXCEEDED: the plugin still has calls; their senders were answered 503, and Stop
+  // may be called again. Not on an I/O thread, which calls may need to finish.
   absl::Status Stop(absl::Time deadline);
 
   // Judges a head before its body is read; never blocks. OK: *verdict is set, and the receiver was
@@ -110,7 +113,8 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   absl::Status Execute(const Request& request, AnswerReceiver* receiver, CallHandle* call);
 
   // The sender is gone or has waited long enough (Limits::answer_timeout_ms): there will be no
-  // OnAnswer, and the plugin is told. False: too late, OnAnswer was or is just being called.
+  // OnAnswer, and the plugin is told. OnRequestReleased may come before this returns. False: too
+  // late, OnAnswer was or is just being called.
   bool Abandon(CallHandle call);
 
   absl::StatusOr<InstanceDescription> Describe();

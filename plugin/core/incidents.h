@@ -53,6 +53,8 @@ class ParsedRequest {
  private:
   friend class IncidentBuilder;
 
+  void Reset();
+
   struct Ranges {
     size_t first_slice;
     size_t first_warning;

@@ -58,6 +58,8 @@ class JsonReader {
   char Peek() const;
   // Where it stands.
   const char* position() const;
+  // The end of the bracket that was read last: after kEnd, the end of that object or array.
+  const char* bracket_end() const { return text_ + next_[-1] + 1; }
 
   // At an object: goes into it. Then NextMember until kEnd, reading each member's value whole.
   bool EnterObject();
@@ -81,12 +83,16 @@ class JsonReader {
  private:
   struct Index;
 
-  bool Fail(const char* what);
+  bool Fail(const char* what) { return FailAt(position(), what); }
   bool FailAt(const char* place, const char* what);
+  JsonNext FailNext(const char* what) { return Fail(what), JsonNext::kFault; }
+  const char* FailNull(const char* place, const char* what) { return FailAt(place, what), nullptr; }
+  bool FailIndex(int error, absl::string_view text);
+  const char* StringEnd(const char* open, bool& escaped);
+  const char* EscapeEnd(const char* backslash);
+  const char* ScalarEnd(const char* start);
   bool ReadKey(JsonValue& key);
-  bool ReadString(const char* open, JsonValue& value);
-  bool ReadScalar(const char* start, JsonValue& value);
-  bool ReadContainer(JsonValue& value);
+  bool ReadContainer();
 
   std::unique_ptr<Index> index_;
   const char* text_ = nullptr;      // after the byte order mark

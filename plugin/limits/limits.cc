@@ -1,5 +1,7 @@
 #include "plugin/limits/limits.h"
 
+#include <vector>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -65,6 +67,12 @@ absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& l
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat("unknown limit \"", name, "\""));
+}
+
+std::vector<absl::string_view> LimitNames() {
+  std::vector<absl::string_view> names;
+  for (const Setting& setting : kSettings) names.push_back(setting.name);
+  return names;
 }
 
 }  // namespace webhook

@@ -7,6 +7,7 @@
 #define PLUGIN_LIMITS_LIMITS_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -63,6 +64,9 @@ struct Limits {
 // Sets the limit of that name to a whole number written in decimal. An unknown name, a text that
 // is no number, or a value out of range is INVALID_ARGUMENT with the name and the range.
 absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& limits);
+
+// The names of all limits, for a message that lists or suggests them.
+std::vector<absl::string_view> LimitNames();
 
 }  // namespace webhook
 

@@ -1,0 +1,21 @@
+// Helps with a misspelt name.
+#ifndef HOST_STUB_CONFIG_NEAREST_NAME_H_
+#define HOST_STUB_CONFIG_NEAREST_NAME_H_
+
+#include <span>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace host_stub {
+
+// The known name that `name` is most likely meant to be; empty where none is near. Case does not
+// count, one letter of three may differ, and two neighbours may have changed places.
+absl::string_view NearestName(absl::string_view name, std::span<const absl::string_view> known);
+
+// "did you mean \"password\"?", or "known are: ..." where none is near.
+std::string DidYouMean(absl::string_view name, std::span<const absl::string_view> known);
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_CONFIG_NEAREST_NAME_H_
