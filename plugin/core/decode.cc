@@ -17,6 +17,8 @@ namespace {
 
 constexpr size_t kPadding = 64;
 constexpr size_t kFirstBytes = 16 * 1024;
+// A few short lines, often repeated, pass any ratio; the ratio is there for bombs.
+constexpr size_t kHarmlessBytes = 64 * 1024;
 
 enum class Coding { kIdentity, kGzip, kDeflate, kOther };
 
@@ -79,8 +81,9 @@ class BodyDecoder {
   BodyDecoder(absl::string_view body, Coding coding, const Limits& limits)
       : body_(body),
         inflater_(WindowBits(coding, body)),
-        most_(std::min(static_cast<size_t>(limits.expanded_body_bytes),
-                       body.size() * static_cast<size_t>(limits.expansion_ratio))) {}
+        most_(std::min(
+            static_cast<size_t>(limits.expanded_body_bytes),
+            std::max(kHarmlessBytes, body.size() * static_cast<size_t>(limits.expansion_ratio)))) {}
 
   absl::StatusOr<DecodedBody> Run() {
     z_stream& stream = inflater_.stream();

@@ -29,7 +29,8 @@ bool IsEncoded(std::span<const HeaderView> headers);
 
 // Undoes gzip, x-gzip and deflate (RFC 1950, or the raw RFC 1951 that some senders mean by it).
 //   INVALID_ARGUMENT   cut short, corrupt, or followed by other bytes; HTTP 400
-//   RESOURCE_EXHAUSTED more than expanded_body_bytes or expansion_ratio allow; HTTP 413
+//   RESOURCE_EXHAUSTED more than expanded_body_bytes or expansion_ratio allow; HTTP 413. The ratio
+//                      counts from 64 KiB on
 //   UNIMPLEMENTED      another coding, or more than one; HTTP 415
 // Thread-safe.
 absl::StatusOr<DecodedBody> DecodeBody(absl::string_view body, std::span<const HeaderView> headers,

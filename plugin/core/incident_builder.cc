@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/core/json_chars.h"
 #include "plugin/core/occurred.h"
 #include "plugin/core/texts.h"
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "plugin/core/details_object.h"
 #include "plugin/core/incident_builder.h"
+#include "plugin/core/json_chars.h"
 #include "plugin/core/json_reader.h"
 #include "plugin/core/stored_headers.h"
 #include "plugin/core/texts.h"

@@ -1,7 +1,5 @@
 #include "plugin/core/json_chars.h"
 
-#include "plugin/core/json_reader.h"
-
 namespace webhook::core {
 namespace {
 

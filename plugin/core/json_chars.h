@@ -1,4 +1,4 @@
-// The character level of JSON (RFC 8259 sections 2, 6 and 7). Internal to JsonReader.
+// The character level of JSON (RFC 8259 sections 2, 6 and 7) and of UTF-8.
 #ifndef PLUGIN_CORE_JSON_CHARS_H_
 #define PLUGIN_CORE_JSON_CHARS_H_
 
@@ -76,6 +76,13 @@ inline const char* NumberEnd(const char* at) {
 
 // The value of four hexadecimal digits, or -1.
 int32_t FourHexDigits(const char* digits);
+
+// Writes the characters that a validated string's inside stands for; `out` has room for
+// escaped.size() bytes. Returns how many were written.
+size_t JsonUnescape(absl::string_view escaped, char* out);
+
+// True for a valid number that is zero in any spelling: 0, -0, 0.0, 0e5.
+bool JsonNumberIsZero(absl::string_view number);
 
 // Appends the UTF-8 form of a scalar value; returns the end.
 char* WriteUtf8(uint32_t scalar, char* out);

@@ -106,13 +106,6 @@ class JsonReader {
   JsonFault fault_;
 };
 
-// Writes the characters that a validated string's inside stands for; `out` has room for
-// escaped.size() bytes. Returns how many were written.
-size_t JsonUnescape(absl::string_view escaped, char* out);
-
-// True for a valid number that is zero in any spelling: 0, -0, 0.0, 0e5.
-bool JsonNumberIsZero(absl::string_view number);
-
 }  // namespace webhook::core
 
 #endif  // PLUGIN_CORE_JSON_READER_H_

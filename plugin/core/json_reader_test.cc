@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
-#include <cstdlib>
-#include <fstream>
 #include <string>
 #include <vector>
 
+#include "plugin/core/json_cases.h"
+#include "plugin/core/json_chars.h"
 #include "plugin/core/padded_text.h"
 
 namespace webhook::core {
@@ -32,76 +32,6 @@ std::string Repeat(const std::string& text, int count) {
   return result;
 }
 
-struct Case {
-  bool accepted;
-  std::string name;
-  std::string text;
-};
-
-std::string Unescape(const std::string& piece) {
-  std::string bytes;
-  for (size_t i = 0; i < piece.size(); ++i) {
-    if (piece[i] != '\\') {
-      bytes += piece[i];
-      continue;
-    }
-    switch (piece.at(++i)) {
-      case 'x':
-        bytes += static_cast<char>(std::stoi(piece.substr(i + 1, 2), nullptr, 16));
-        i += 2;
-        break;
-      case 'n':
-        bytes += '\n';
-        break;
-      case 'r':
-        bytes += '\r';
-        break;
-      case 't':
-        bytes += '\t';
-        break;
-      default:
-        bytes += piece[i];
-        break;
-    }
-  }
-  return bytes;
-}
-
-std::string Expand(const std::string& piece) {
-  const size_t digits = piece.find_first_not_of("0123456789");
-  if (digits == 0 || digits == std::string::npos || piece[digits] != '*') return Unescape(piece);
-  const std::string unit = Unescape(piece.substr(digits + 1));
-  std::string bytes;
-  for (int i = 1; i <= std::stoi(piece); ++i) {
-    std::string copy = unit;
-    for (size_t at; (at = copy.find("{i}")) != std::string::npos;) {
-      copy.replace(at, 3, std::to_string(i));
-    }
-    bytes += copy;
-  }
-  return bytes;
-}
-
-std::vector<Case> ReadCases() {
-  std::ifstream file("plugin/core/testdata/json_cases.txt");
-  std::vector<Case> cases;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line[0] == '#') continue;
-    std::vector<std::string> fields(1);
-    for (const char c : line) {
-      if (c == '\t') {
-        fields.emplace_back();
-      } else {
-        fields.back() += c;
-      }
-    }
-    Case one{fields.at(0) == "accept", fields.at(1), ""};
-    for (size_t i = 2; i < fields.size(); ++i) one.text += Expand(fields[i]);
-    cases.push_back(one);
-  }
-  return cases;
-}
-
 bool IsIncidentShaped(const std::string& text) {
   const size_t first = text.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
   return first != std::string::npos && (text[first] == '{' || text[first] == '[');
@@ -109,14 +39,14 @@ bool IsIncidentShaped(const std::string& text) {
 
 // Every kernel of simdjson that this machine can run must lead to the same verdicts.
 TEST(JsonReaderTest, EveryCaseHasItsVerdictOnEveryKernel) {
-  const std::vector<Case> cases = ReadCases();
+  const std::vector<JsonCase> cases = ReadJsonCases();
   ASSERT_EQ(cases.size(), 288u);
   const auto* const chosen = simdjson::get_active_implementation().operator->();
   for (const auto* kernel : simdjson::get_available_implementations()) {
     if (!kernel->supported_by_runtime_system()) continue;
     simdjson::get_active_implementation() = kernel;
     JsonReader reader(128);
-    for (const Case& one : cases) {
+    for (const JsonCase& one : cases) {
       // What a top level must be is not the reader's concern.
       if (!one.accepted && (!IsIncidentShaped(one.text) || one.name.rfind("items-", 0) == 0)) {
         continue;
