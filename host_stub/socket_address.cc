@@ -27,8 +27,8 @@ absl::StatusOr<SocketAddress> ParseSocketAddress(absl::string_view text) {
       if (IsAddress(AF_INET6, host)) return SocketAddress{host, static_cast<uint16_t>(port)};
     }
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "\"", text, "\" is no address with a port, as in 127.0.0.1:8080 or [::1]:8080"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is no address with a port, as in 127.0.0.1:8080 or [::1]:8080"));
 }
 
 std::string FormatSocketAddress(const SocketAddress& address) {

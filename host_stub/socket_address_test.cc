@@ -6,9 +6,9 @@ namespace host_stub {
 namespace {
 
 TEST(SocketAddressTest, WhatIsNoAddressWithAPortIsRefused) {
-  for (const char* text : {"", "8080", ":8080", "localhost:8080", "127.0.0.1", "127.0.0.1:",
-                           "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:http", "::1:8080",
-                           "[::1]", "[127.0.0.1]:8080", "127.0.0:80"}) {
+  for (const char* text :
+       {"", "8080", ":8080", "localhost:8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+        "127.0.0.1:-1", "127.0.0.1:http", "::1:8080", "[::1]", "[127.0.0.1]:8080", "127.0.0:80"}) {
     EXPECT_FALSE(ParseSocketAddress(text).ok()) << text;
   }
 }
