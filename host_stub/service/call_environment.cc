@@ -1,0 +1,33 @@
+#include "host_stub/service/call_environment.h"
+
+#include <arpa/inet.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+
+namespace host_stub {
+
+bool IsIpAddress(const std::string& text) {
+  in6_addr address;  // the larger of the two
+  return ::inet_pton(AF_INET, text.c_str(), &address) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), &address) == 1;
+}
+
+Caller MakeCaller(const std::string& peer, bool authenticated) {
+  if (absl::StartsWith(peer, "unix:")) return {true, "unix"};
+  Caller caller{authenticated, ""};
+  std::string address = absl::StrReplaceAll(peer, {{"%5B", "["}, {"%5D", "]"}, {"%25", "%"}});
+  absl::string_view rest = address;
+  if (!absl::ConsumePrefix(&rest, "ipv4:") && !absl::ConsumePrefix(&rest, "ipv6:")) return caller;
+  rest = rest.substr(0, rest.rfind(':'));
+  absl::ConsumePrefix(&rest, "[");
+  absl::ConsumeSuffix(&rest, "]");
+  rest = rest.substr(0, rest.find('%'));           // the zone of a link-local address
+  absl::ConsumePrefix(&rest, "::ffff:");           // IPv4 on a socket for both
+  const std::string text(rest);
+  if (IsIpAddress(text)) caller.address = text;
+  return caller;
+}
+
+}  // namespace host_stub
