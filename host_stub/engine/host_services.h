@@ -2,9 +2,9 @@
 #ifndef HOST_STUB_ENGINE_HOST_SERVICES_H_
 #define HOST_STUB_ENGINE_HOST_SERVICES_H_
 
-#include <functional>
 #include <memory>
 
+#include "absl/functional/any_invocable.h"
 #include "host_stub/engine/logger.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/limits/limits.h"
@@ -22,9 +22,9 @@ class CompletionThreads {
   // The calling thread's number, or -1 where it is none of them.
   virtual int current() const = 0;
 
-  // Runs `function` later on that thread. Any thread; never blocks. After the threads have ended
-  // it runs nothing.
-  virtual void Post(int thread, std::function<void()> function) = 0;
+  // Runs `function` later on that thread. Any thread; never blocks. What comes after the threads
+  // have ended is dropped, so instances are stopped before.
+  virtual void Post(int thread, absl::AnyInvocable<void()> function) = 0;
 };
 
 // One thread of its own, number 0: for hosts without I/O threads. The destructor runs what was

@@ -7,53 +7,24 @@
 #define HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/engine/instance_status.h"
 #include "host_stub/engine/request.h"
 
 namespace host_stub {
 
-// What the host's front must know of an instance.
-struct InstanceDescription {
-  bool external_key_needed = false;  // served only with instance.execute.external.<name> = true
-  std::string path_prefix;           // before the name: "/instance/execute/"
-  std::string webhook_url;           // empty where the platform's URL is not known
-  std::string listen_url;            // empty where there is no listen port
-  std::string record_noun;           // "incident", "alert", "issue"
-  std::vector<std::string> warnings;
-};
-
-enum class HealthState { kHealthy, kDegraded, kUnhealthy };
-
-struct InstanceHealth {
-  HealthState state = HealthState::kHealthy;
-  std::string message;  // empty where nothing was told
-  absl::Time since;     // when the state last changed
-  int64_t changes = 0;
-};
-
-// Since the instance was created.
-struct InstanceCounts {
-  int64_t calls = 0;              // that Execute accepted
-  int64_t calls_in_flight = 0;    // not yet let go by the plugin
-  int64_t abandoned = 0;          // of calls: the host gave them up
-  int64_t incidents_created = 0;  // without duplicates
-  int64_t batches_in_flight = 0;  // handed to the store, not yet completed
-  int64_t faults = 0;             // of the plugin: exceptions, unusable answers
-};
-
-// The result of a command: JSON text, or an error whose message is one line for a person.
-using CommandDone = std::function<void(absl::StatusOr<std::string> result)>;
-
 class HostedInstance;
+struct InstanceRecord;
 
 // A new configuration that was checked and waits to take effect. Dropped without Commit, all stays.
 class InstanceUpdate {
@@ -67,14 +38,12 @@ class InstanceUpdate {
 
  private:
   friend class HostedInstance;
-  InstanceUpdate(std::shared_ptr<HostedInstance> instance, lri_update* update, InstanceSpec spec);
+  InstanceUpdate(std::shared_ptr<HostedInstance> instance, lri_update* update)
+      : instance_(std::move(instance)), update_(update) {}
 
   std::shared_ptr<HostedInstance> instance_;
-  lri_update* update_;
-  InstanceSpec spec_;
+  lri_update* update_;  // NULL after Commit
 };
-
-struct InstanceRecord;
 
 class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
  public:
@@ -87,14 +56,14 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
 
   const std::string& uid() const;
   const std::string& name() const;
-  const std::string& product() const;
   const std::shared_ptr<HostedPlugin>& plugin() const { return plugin_; }
 
   // FAILED_PRECONDITION: serves already. ALREADY_EXISTS: the port is in use.
   absl::Status Start();
 
   // Refuses new calls, waits for those in flight, cancels them at the deadline and waits a moment
-  // more. DEADLINE_EXCEEDED: the plugin still has calls; may be called again.
+  // more. DEADLINE_EXCEEDED: the plugin still has calls; their senders were answered 503, and Stop
+  // may be called again. Not on an I/O thread, which calls may need to finish.
   absl::Status Stop(absl::Time deadline);
 
   // Judges a head before its body is read; never blocks. OK: *verdict is set, and the receiver was
@@ -110,7 +79,8 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   absl::Status Execute(const Request& request, AnswerReceiver* receiver, CallHandle* call);
 
   // The sender is gone or has waited long enough (Limits::answer_timeout_ms): there will be no
-  // OnAnswer, and the plugin is told. False: too late, OnAnswer was or is just being called.
+  // OnAnswer, and the plugin is told. OnRequestReleased may come before this returns. False: too
+  // late, OnAnswer was or is just being called.
   bool Abandon(CallHandle call);
 
   absl::StatusOr<InstanceDescription> Describe();
@@ -130,12 +100,28 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
  private:
   friend class HostedPlugin;
   friend class InstanceUpdate;
-  HostedInstance(std::shared_ptr<HostedPlugin> plugin, PluginCore* core,
+  enum class State {
+    kNew,       // never served
+    kServing,   // or could not be drained yet
+    kStopped,   // drained
+    kHopeless,  // does not return from stop, or forgot calls: kept in the process
+  };
+
+  HostedInstance(std::shared_ptr<HostedPlugin> plugin, PluginCore& core,
                  std::unique_ptr<InstanceRecord> record);
 
+  absl::Status StopLocked(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_);
+  absl::Status CallStop(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_);
+  absl::Status AwaitLastReturns(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_);
+  void EndUpdate(lri_update* update, bool commit);
+
   std::shared_ptr<HostedPlugin> plugin_;
-  PluginCore* core_;  // the plugin's
+  PluginCore& core_;  // the plugin's
   std::unique_ptr<InstanceRecord> record_;
+
+  absl::Mutex control_;
+  State state_ ABSL_GUARDED_BY(control_) = State::kNew;
+  bool update_pending_ ABSL_GUARDED_BY(control_) = false;
 };
 
 }  // namespace host_stub

@@ -49,6 +49,7 @@ struct PluginInfo {
   std::string name;  // sourceBrand of its incidents
   std::string version;
   std::vector<std::string> parameters;  // documented names that CreateInstance understands
+  uint32_t abi_minor = 0;               // LRI_ABI_MINOR of the plugin's header
 };
 
 class HostedPlugin : public std::enable_shared_from_this<HostedPlugin> {
@@ -59,8 +60,8 @@ class HostedPlugin : public std::enable_shared_from_this<HostedPlugin> {
                                                             const PluginOptions& options,
                                                             HostServices services);
 
-  // Ends the plugin and unloads it. Where an instance could not be drained, or the plugin does not
-  // end, it stays in the process for good, and the log says so.
+  // Ends the plugin and unloads it; not on one of the plugin's threads. Where an instance could not
+  // be drained, or the plugin does not end, it stays in the process for good, and the log says so.
   ~HostedPlugin();
 
   HostedPlugin(const HostedPlugin&) = delete;

@@ -27,8 +27,7 @@ class PluginLibrary {
   PluginLibrary(const PluginLibrary&) = delete;
   PluginLibrary& operator=(const PluginLibrary&) = delete;
 
-  // Every required function is there; update_prepare, update_commit, update_abort, describe,
-  // command, check_head and cancel may be missing: test them with LRI_HAS and for NULL.
+  // Every function that this host knows is there.
   const lri_plugin_table& table() const { return *table_; }
 
   // With all links followed.

@@ -1,0 +1,157 @@
+#include "host_stub/engine/hosted_plugin.h"
+
+#include <algorithm>
+#include <random>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "host_stub/engine/abi_arrays.h"
+#include "host_stub/engine/guarded.h"
+#include "host_stub/engine/hosted_instance.h"
+#include "host_stub/engine/instance_record.h"
+#include "host_stub/engine/plugin_core.h"
+#include "host_stub/engine/request.h"
+
+namespace host_stub {
+namespace {
+
+// How long plugin_destroy may take to join its threads, with nothing left to do.
+constexpr absl::Duration kMostTimeToEnd = absl::Seconds(5);
+
+constexpr size_t kMostNameBytes = 64;
+
+absl::StatusOr<PluginInfo> ReadInfo(const PluginCore& core) {
+  PluginInfo info;
+  const auto sink = [](void* context, const lri_plugin_info* given) {
+    if (given == nullptr || !LRI_HAS(given, parameters)) return;
+    auto& info = *static_cast<PluginInfo*>(context);
+    info.name = std::string(ToStringView(given->name));
+    info.version = std::string(ToStringView(given->version));
+    info.parameters = ToStrings(given->parameters);
+  };
+  int32_t code = LRI_OK;
+  std::string thrown;
+  const auto call = [&] {
+    core.table().info(sink, &info);
+    return LRI_OK;
+  };
+  if (!CallGuarded("info", call, &code, &thrown)) {
+    return absl::InternalError(absl::StrCat("plugin ", core.library->path(), ": ", thrown));
+  }
+  if (info.name.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "plugin ", core.library->path(), ": does not tell its name; report it to its maker"));
+  }
+  info.abi_minor = core.table().abi_minor;
+  return info;
+}
+
+absl::Status CreatePlugin(PluginCore& core, const PluginOptions& options) {
+  const std::vector<lri_pair> limits = ToAbiPairs(options.limits);
+  lri_plugin_options abi = {};
+  abi.struct_size = sizeof(abi);
+  abi.io_threads = options.io_threads;
+  abi.limits = PairList(limits).abi();
+  ErrorText error;
+  int32_t code = LRI_OK;
+  std::string thrown;
+  const auto call = [&] {
+    return core.table().plugin_create(core.host.abi(), &abi, &core.plugin, error.abi());
+  };
+  absl::Status status;
+  if (!CallGuarded("plugin_create", call, &code, &thrown)) {
+    status = absl::InternalError(thrown);
+  } else if (code != LRI_OK) {
+    status = error.ToStatus(code, "could not be started");
+  } else if (core.plugin == nullptr) {
+    status = absl::InternalError("plugin_create returned OK and no plugin");
+  }
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("plugin ", core.library->path(), ": ", status.message()));
+}
+
+absl::Status CheckSpec(const InstanceSpec& spec) {
+  const bool good_name =
+      !spec.name.empty() && spec.name.size() <= kMostNameBytes &&
+      std::all_of(spec.name.begin(), spec.name.end(),
+                  [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; });
+  if (!good_name) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the instance name \"", EscapeForLog(spec.name, kMostNameBytes),
+                     "\" must be 1 to 64 of A-Z a-z 0-9 _ -"));
+  }
+  if (spec.uid.empty()) return absl::InvalidArgumentError("an instance needs a uid");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string NewInstanceUid() {
+  std::random_device random;
+  return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
+}
+
+HostedPlugin::HostedPlugin(std::unique_ptr<PluginCore> core, PluginInfo info)
+    : core_(std::move(core)), info_(std::move(info)) {}
+
+absl::StatusOr<std::shared_ptr<HostedPlugin>> HostedPlugin::Load(const std::string& path,
+                                                                 const PluginOptions& options,
+                                                                 HostServices services) {
+  absl::StatusOr<std::unique_ptr<PluginLibrary>> library = PluginLibrary::Load(path);
+  if (!library.ok()) return library.status();
+  auto core = std::make_unique<PluginCore>(*std::move(library), std::move(services));
+  absl::StatusOr<PluginInfo> info = ReadInfo(*core);
+  if (!info.ok()) return info.status();
+  if (absl::Status status = CreatePlugin(*core, options); !status.ok()) return status;
+  return std::shared_ptr<HostedPlugin>(new HostedPlugin(std::move(core), *std::move(info)));
+}
+
+HostedPlugin::~HostedPlugin() {
+  PluginCore* core = core_.get();
+  if (!core->stays()) {
+    const auto end = [core] {
+      int32_t code = LRI_OK;
+      std::string thrown;
+      const auto call = [core] {
+        core->table().plugin_destroy(core->plugin);
+        return LRI_OK;
+      };
+      if (!CallGuarded("plugin_destroy", call, &code, &thrown)) core->StayForever(thrown);
+    };
+    if (!RunUntil(absl::Now() + kMostTimeToEnd, end)) {
+      core->StayForever("its function plugin_destroy does not return");
+    }
+  }
+  // Threads of the plugin may be using it.
+  if (core->stays()) static_cast<void>(core_.release());
+}
+
+const std::string& HostedPlugin::path() const { return core_->library->path(); }
+
+absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
+    const InstanceSpec& spec) {
+  if (absl::Status status = CheckSpec(spec); !status.ok()) return status;
+  auto record =
+      std::make_unique<InstanceRecord>(spec.uid, spec.name, info_.name, core_->logger());
+  const AbiInstanceOptions options(spec, record->abi());
+  ErrorText error;
+  int32_t code = LRI_OK;
+  std::string thrown;
+  const auto call = [&] {
+    absl::MutexLock lock(&core_->control);
+    return core_->table().create(core_->plugin, options.abi(), &record->instance, error.abi());
+  };
+  if (!CallGuarded("create", call, &code, &thrown)) return absl::InternalError(thrown);
+  if (code != LRI_OK) return error.ToStatus(code, "the plugin refuses this configuration");
+  if (record->instance == nullptr) {
+    return absl::InternalError("the plugin's function create returned OK and no instance");
+  }
+  return std::shared_ptr<HostedInstance>(
+      new HostedInstance(shared_from_this(), *core_, std::move(record)));
+}
+
+}  // namespace host_stub

@@ -1,0 +1,288 @@
+#include "host_stub/engine/incident_batches.h"
+
+#include <charconv>
+#include <ctime>
+#include <span>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "host_stub/engine/abi_arrays.h"
+
+namespace host_stub {
+namespace {
+
+// What is wrong with a batch, or null. Limits of size are the store's to check.
+const char* WrongWith(const lri_incident_batch* batch) {
+  if (batch == nullptr || !LRI_HAS(batch, done_context)) return "a batch that is missing or short";
+  if (batch->done == nullptr) return "a batch without done";
+  const lri_incidents& incidents = batch->incidents;
+  if (incidents.count == 0 || incidents.data == nullptr) return "a batch without incidents";
+  if (incidents.stride < sizeof(lri_incident)) return "incidents that overlap";
+  for (size_t i = 0; i < incidents.count; ++i) {
+    const lri_incident& incident = At(incidents.data, incidents.stride, i);
+    if (incident.name.size == 0) return "an incident without a name";
+    if (!Usable(incident.details) || !Usable(incident.warnings)) return "views that overlap";
+  }
+  return nullptr;
+}
+
+// The ABI's views as the store's, put behind what `all` has; all.capacity() suffices.
+std::span<const absl::string_view> Append(const lri_views& views,
+                                          std::vector<absl::string_view>& all) {
+  const size_t first = all.size();
+  for (size_t i = 0; i < views.count; ++i) {
+    all.push_back(ToStringView(At(views.data, views.stride, i)));
+  }
+  return std::span<const absl::string_view>(all).subspan(first);
+}
+
+int32_t ToCode(const absl::Status& status) { return static_cast<int32_t>(status.code()); }
+
+int32_t ToOutcome(CreationOutcome outcome) {
+  switch (outcome) {
+    case CreationOutcome::kCreated:
+      return LRI_CREATED;
+    case CreationOutcome::kNotCreated:
+      return LRI_NOT_CREATED;
+    case CreationOutcome::kUnknown:
+      return LRI_NOT_KNOWN;
+  }
+  return LRI_NOT_KNOWN;
+}
+
+char* WriteDigits(char* out, int64_t value, int digits) {
+  for (int i = digits - 1; i >= 0; --i, value /= 10) out[i] = static_cast<char>('0' + value % 10);
+  return out + digits;
+}
+
+constexpr size_t kIdBytes = 20;
+constexpr size_t kCreatedBytes = 32;
+
+size_t WriteCreated(absl::Time created, char* begin) {
+  const absl::CivilSecond second = absl::ToCivilSecond(created, absl::UTCTimeZone());
+  const int64_t microseconds =
+      absl::ToInt64Microseconds(created - absl::FromCivil(second, absl::UTCTimeZone()));
+  char* out = WriteDigits(begin, second.year(), 4);
+  *out++ = '-';
+  out = WriteDigits(out, second.month(), 2);
+  *out++ = '-';
+  out = WriteDigits(out, second.day(), 2);
+  *out++ = 'T';
+  out = WriteDigits(out, second.hour(), 2);
+  *out++ = ':';
+  out = WriteDigits(out, second.minute(), 2);
+  *out++ = ':';
+  out = WriteDigits(out, second.second(), 2);
+  if (microseconds != 0) {
+    *out++ = '.';
+    out = WriteDigits(out, microseconds, 6);
+    while (out[-1] == '0') --out;
+  }
+  *out++ = 'Z';
+  return static_cast<size_t>(out - begin);
+}
+
+}  // namespace
+
+int64_t MonotonicNanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+std::string FormatCreated(absl::Time created) {
+  char text[kCreatedBytes];
+  return std::string(text, WriteCreated(created, text));
+}
+
+// A batch between the plugin's call and its `done`. Its vectors keep their room for the next.
+struct IncidentBatches::Pending {
+  Submission submission;
+  uint32_t index = 0;
+  InstanceRecord* record = nullptr;
+  lri_create_done done = nullptr;
+  void* done_context = nullptr;
+  std::vector<NewIncident> incidents;
+  std::vector<absl::string_view> views;
+
+  // The result, as text.
+  std::vector<lri_created_incident> created;
+  std::vector<char> text;
+
+  void FormatCreatedIncidents();
+
+  // A seldom large batch must not keep its room for good.
+  void Trim() {
+    constexpr size_t kKeptIncidents = 256;
+    submission.created.clear();
+    if (submission.created.capacity() > kKeptIncidents) submission.created.shrink_to_fit();
+    if (incidents.capacity() > kKeptIncidents) incidents = {};
+    if (views.capacity() > 8 * kKeptIncidents) views = {};
+    if (created.capacity() > kKeptIncidents) created = {};
+    if (text.capacity() > kKeptIncidents * (kIdBytes + kCreatedBytes)) text = {};
+  }
+};
+
+// Finished batches on their way to one thread.
+class IncidentBatches::Sink : public CompletionSink {
+ public:
+  Sink(IncidentBatches& batches, int thread) : batches_(batches), thread_(thread) {}
+
+  void Complete(Submission* list) override {
+    CompletionThreads& threads = *batches_.services_.threads;
+    // A store that needs no disk completes at once, on the thread where the batch came from.
+    if (threads.current() == thread_) return FinishAll(list);
+    threads.Post(thread_, [this, list] { FinishAll(list); });
+  }
+
+ private:
+  void FinishAll(Submission* list) {
+    while (list != nullptr) {
+      Submission* next = list->next;  // Finish gives the batch back
+      batches_.Finish(*static_cast<Pending*>(list->user));
+      list = next;
+    }
+  }
+
+  IncidentBatches& batches_;
+  const int thread_;
+};
+
+IncidentBatches::IncidentBatches(const HostServices& services) : services_(services) {
+  for (int thread = 0; thread < services_.threads->count(); ++thread) {
+    sinks_.push_back(std::make_unique<Sink>(*this, thread));
+  }
+}
+
+IncidentBatches::~IncidentBatches() = default;
+
+CompletionSink& IncidentBatches::SinkOfThisThread() {
+  const int thread = services_.threads->current();
+  return *sinks_[thread < 0 ? 0 : static_cast<size_t>(thread)];
+}
+
+void IncidentBatches::Fill(const lri_incident_batch& batch, InstanceRecord& record,
+                           Pending& pending) {
+  size_t views = 0;
+  for (size_t i = 0; i < batch.incidents.count; ++i) {
+    const lri_incident& incident = At(batch.incidents.data, batch.incidents.stride, i);
+    views += incident.details.count + incident.warnings.count;
+  }
+  pending.views.clear();
+  pending.views.reserve(views);
+  pending.incidents.clear();
+  pending.incidents.reserve(batch.incidents.count);
+  for (size_t i = 0; i < batch.incidents.count; ++i) {
+    const lri_incident& incident = At(batch.incidents.data, batch.incidents.stride, i);
+    pending.incidents.push_back({.name = ToStringView(incident.name),
+                                 .type = ToStringView(incident.type),
+                                 .occurred = ToStringView(incident.occurred),
+                                 .details = Append(incident.details, pending.views),
+                                 .warnings = Append(incident.warnings, pending.views),
+                                 .delivery_key = ToStringView(incident.delivery_key)});
+  }
+  pending.record = &record;
+  pending.done = batch.done;
+  pending.done_context = batch.done_context;
+  Submission& submission = pending.submission;
+  submission.instance_uid = record.uid;
+  submission.instance_name = record.name;
+  submission.source_brand = record.source_brand;
+  submission.delivery_key = ToStringView(batch.delivery_key);
+  submission.delivery_key_lifetime = absl::Seconds(batch.delivery_key_ttl_s);
+  submission.deadline_mono_ns = batch.deadline_mono_ns;
+  submission.dry_run = batch.dry_run != 0;
+  submission.incidents = pending.incidents;
+  submission.user = &pending;
+  submission.outcome = CreationOutcome::kNotCreated;
+  submission.status = absl::OkStatus();
+  submission.retry_after_seconds = 0;
+  submission.created.clear();
+  submission.next = nullptr;
+}
+
+int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch* batch) {
+  if (const char* wrong = WrongWith(batch); wrong != nullptr) {
+    record.Fault(absl::StrCat("the plugin asked to create ", wrong, "; refused"),
+                 /*broken=*/false);
+    return LRI_INVALID_ARGUMENT;
+  }
+  if (batch->deadline_mono_ns != 0 && MonotonicNanoseconds() >= batch->deadline_mono_ns) {
+    return LRI_DEADLINE_EXCEEDED;
+  }
+  const uint32_t index = pool_.Acquire();
+  if (index == Slab<Pending>::kNone) return LRI_UNAVAILABLE;
+  Pending& pending = pool_.at(index);
+  pending.index = index;
+  Fill(*batch, record, pending);
+  pending.submission.sink = &SinkOfThisThread();
+  record.batches_begun.fetch_add(1, std::memory_order_relaxed);
+  const absl::Status status = services_.store->Create(&pending.submission);
+  if (!status.ok()) {
+    record.batches_begun.fetch_sub(1, std::memory_order_relaxed);
+    pool_.Release(index);
+    if (status.code() != absl::StatusCode::kUnavailable) {
+      record.logger.Log(Severity::kWarning, record.name,
+                        absl::StrCat("incidents were not taken: ", status.message()));
+    }
+  }
+  return ToCode(status);
+}
+
+void IncidentBatches::Pending::FormatCreatedIncidents() {
+  const std::vector<CreatedIncident>& results = submission.created;
+  created.clear();
+  created.reserve(results.size());
+  text.resize(results.size() * (kIdBytes + kCreatedBytes));
+  char* out = text.data();
+  for (const CreatedIncident& result : results) {
+    lri_created_incident incident = {};
+    char* const id = out;
+    // A dry run gives no ids.
+    if (result.id != 0) out = std::to_chars(id, id + kIdBytes, result.id).ptr;
+    incident.id = {id, static_cast<size_t>(out - id)};
+    char* const time = out;
+    out += WriteCreated(result.created, time);
+    incident.created = {time, static_cast<size_t>(out - time)};
+    if (result.duplicate()) {
+      incident.duplicate = 1;
+      incident.name = ToView(result.first->name);
+      incident.type = ToView(result.first->type);
+      incident.occurred = ToView(result.first->occurred);
+    }
+    created.push_back(incident);
+  }
+}
+
+void IncidentBatches::Finish(Pending& pending) {
+  pending.FormatCreatedIncidents();
+  const Submission& submission = pending.submission;
+  InstanceRecord& record = *pending.record;
+  if (submission.outcome == CreationOutcome::kCreated && !submission.dry_run) {
+    int64_t fresh = 0;
+    for (const CreatedIncident& incident : submission.created) fresh += !incident.duplicate();
+    record.incidents_created.fetch_add(fresh, std::memory_order_relaxed);
+  }
+  lri_create_result result = {};
+  result.struct_size = sizeof(result);
+  result.outcome = ToOutcome(submission.outcome);
+  result.code = ToCode(submission.status);
+  result.retry_after_s = static_cast<uint32_t>(submission.retry_after_seconds);
+  result.message = ToView(submission.status.message());
+  result.incidents = pending.created.data();
+  result.count = pending.created.size();
+  result.stride = sizeof(lri_created_incident);
+  try {
+    pending.done(pending.done_context, &result);
+  } catch (...) {
+    record.Fault("the plugin threw an exception out of the completion of its incidents",
+                 /*broken=*/true);
+  }
+  pending.Trim();
+  pool_.Release(pending.index);
+  // Last: once no batch is in flight, the record and the plugin's code may go.
+  record.batches_ended.fetch_add(1, std::memory_order_release);
+}
+
+}  // namespace host_stub

@@ -1,0 +1,94 @@
+#include "host_stub/engine/instance_record.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace host_stub {
+namespace {
+
+// What a plugin tells of its health is kept; a line for a person is no longer than this.
+constexpr size_t kMostMessageBytes = 1024;
+
+std::string Bounded(absl::string_view text) {
+  return EscapeForLog(text, kMostMessageBytes);
+}
+
+}  // namespace
+
+InstanceRecord::InstanceRecord(std::string uid_in, std::string name_in,
+                               std::string source_brand_in, Logger& logger_in)
+    : uid(std::move(uid_in)),
+      name(std::move(name_in)),
+      source_brand(std::move(source_brand_in)),
+      logger(logger_in) {
+  health_.since = absl::Now();
+}
+
+void InstanceRecord::SetHealthLocked(HealthState state, absl::string_view message) {
+  if (state != health_.state) health_.since = absl::Now();
+  health_.state = state;
+  health_.message = Bounded(message);
+  if (state == HealthState::kHealthy) return;
+  health_.last_fault = health_.message;
+  health_.last_fault_time = absl::Now();
+}
+
+void InstanceRecord::SetHealth(HealthState state, absl::string_view message) {
+  bool changed = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    changed = state != health_.state;
+    SetHealthLocked(state, message);
+  }
+  if (!changed) return;
+  const char* const text = state == HealthState::kHealthy    ? "is healthy"
+                           : state == HealthState::kDegraded ? "is degraded"
+                                                             : "is unhealthy";
+  logger.Log(state == HealthState::kHealthy ? Severity::kInfo : Severity::kWarning, name,
+             message.empty() ? std::string(text) : absl::StrCat(text, ": ", message));
+}
+
+void InstanceRecord::Fault(absl::string_view what, bool broken) {
+  faults.fetch_add(1, std::memory_order_relaxed);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (broken) {
+      SetHealthLocked(HealthState::kUnhealthy, what);
+    } else {
+      health_.last_fault = Bounded(what);
+      health_.last_fault_time = absl::Now();
+    }
+  }
+  logger.Log(Severity::kError, name, what);
+}
+
+InstanceHealth InstanceRecord::health() const {
+  absl::MutexLock lock(&mutex_);
+  return health_;
+}
+
+InstanceCounts InstanceRecord::counts() const {
+  // Ends are read before beginnings, so that a difference is never negative.
+  InstanceCounts counts;
+  const int64_t calls_done = calls_ended.load(std::memory_order_acquire);
+  const int64_t batches_done = batches_ended.load(std::memory_order_acquire);
+  counts.calls = calls_begun.load(std::memory_order_acquire);
+  counts.calls_in_flight = counts.calls - calls_done;
+  counts.batches_in_flight = batches_begun.load(std::memory_order_acquire) - batches_done;
+  counts.abandoned = abandoned.load(std::memory_order_relaxed);
+  counts.refused = refused.load(std::memory_order_relaxed);
+  counts.failed = failed.load(std::memory_order_relaxed);
+  counts.incidents_created = incidents_created.load(std::memory_order_relaxed);
+  counts.faults = faults.load(std::memory_order_relaxed);
+  return counts;
+}
+
+bool InstanceRecord::in_flight() const {
+  const InstanceCounts now = counts();
+  return now.calls_in_flight != 0 || now.batches_in_flight != 0;
+}
+
+}  // namespace host_stub

@@ -1,0 +1,52 @@
+// What can be told of an instance: how it is reached, how it is, what it did.
+#ifndef HOST_STUB_ENGINE_INSTANCE_STATUS_H_
+#define HOST_STUB_ENGINE_INSTANCE_STATUS_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace host_stub {
+
+// What the host's front must know of an instance.
+struct InstanceDescription {
+  bool external_key_needed = false;  // served only with instance.execute.external.<name> = true
+  std::string path_prefix;           // before the name: "/instance/execute/"
+  std::string webhook_url;           // empty where the platform's URL is not known
+  std::string listen_url;            // empty where there is no listen port
+  std::string record_noun;           // "incident", "alert", "issue"
+  std::vector<std::string> warnings;
+};
+
+enum class HealthState { kHealthy, kDegraded, kUnhealthy };
+
+struct InstanceHealth {
+  HealthState state = HealthState::kHealthy;
+  std::string message;     // empty where nothing was told
+  absl::Time since;        // when the state last changed
+  std::string last_fault;  // what went wrong last, kept when all is well again; empty: nothing
+  absl::Time last_fault_time = absl::InfinitePast();
+};
+
+// Since the instance was created.
+struct InstanceCounts {
+  int64_t calls = 0;              // that Execute accepted
+  int64_t calls_in_flight = 0;    // not yet let go by the plugin
+  int64_t abandoned = 0;          // of calls: the host gave them up
+  int64_t refused = 0;            // of calls: answered 4xx
+  int64_t failed = 0;             // of calls: answered 5xx
+  int64_t incidents_created = 0;  // without duplicates
+  int64_t batches_in_flight = 0;  // handed to the store, not yet completed
+  int64_t faults = 0;             // of the plugin: exceptions, unusable answers
+};
+
+// The result of a command: JSON text, or an error whose message is one line for a person.
+using CommandDone = std::function<void(absl::StatusOr<std::string> result)>;
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_ENGINE_INSTANCE_STATUS_H_

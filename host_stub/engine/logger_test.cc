@@ -1,0 +1,61 @@
+#include "host_stub/engine/logger.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace host_stub {
+namespace {
+
+using ::testing::MatchesRegex;
+
+TEST(EscapeForLogTest, ControlCharactersAreEscaped) {
+  EXPECT_EQ(EscapeForLog("a\nb\r\t\x1b[31m\x7f", 100), "a\\x0ab\\x0d\\x09\\x1b[31m\\x7f");
+  EXPECT_EQ(EscapeForLog(absl::string_view("\0", 1), 100), "\\x00");
+}
+
+TEST(EscapeForLogTest, C1AndDirectionMarksAreEscaped) {
+  EXPECT_EQ(EscapeForLog("\xC2\x85", 100), "\\u{0085}");
+  EXPECT_EQ(EscapeForLog("\xE2\x80\xAE"
+                         "fdp",
+                         100),
+            "\\u{202e}fdp");
+  EXPECT_EQ(EscapeForLog("\xE2\x81\xA6", 100), "\\u{2066}");
+  EXPECT_EQ(EscapeForLog("\xE2\x80\xA8", 100), "\\u{2028}");
+}
+
+TEST(EscapeForLogTest, BytesThatAreNoUtf8AreEscaped) {
+  EXPECT_EQ(EscapeForLog("\xFF\xC3", 100), "\\xff\\xc3");
+  EXPECT_EQ(EscapeForLog("\xC0\xAF", 100), "\\xc0\\xaf");           // overlong
+  EXPECT_EQ(EscapeForLog("\xED\xA0\x80", 100), "\\xed\\xa0\\x80");  // a surrogate
+}
+
+TEST(EscapeForLogTest, EscapesCannotBeForged) { EXPECT_EQ(EscapeForLog("\\x0a", 9), "\\\\x0a"); }
+
+TEST(EscapeForLogTest, OrdinaryTextStays) {
+  EXPECT_EQ(EscapeForLog("gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80", 100),
+            "gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80");
+}
+
+TEST(EscapeForLogTest, LongTextIsCutAtACharacter) {
+  EXPECT_EQ(EscapeForLog("aaaa\xC3\xBC\xC3\xBC\xC3\xBC", 8), "aaaa...");
+  EXPECT_EQ(EscapeForLog("aaaaa", 5), "aaaaa");
+}
+
+TEST(FileDescriptorLoggerTest, EachMessageIsOneLineAndLowSeveritiesAreLeftOut) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  auto logger = NewFileDescriptorLogger(ends[1], Severity::kInfo);
+  logger->Log(Severity::kDebug, "", "unseen");
+  logger->Log(Severity::kWarning, "hook", "one\ntwo");
+  char text[256];
+  const ssize_t size = read(ends[0], text, sizeof(text));
+  ASSERT_GT(size, 0);
+  EXPECT_THAT(std::string(text, size),
+              MatchesRegex("20..-..-..T..:..:..\\....Z WARNING \\[hook\\] one\\\\x0atwo\n"));
+  close(ends[0]);
+  close(ends[1]);
+}
+
+}  // namespace
+}  // namespace host_stub

@@ -1,0 +1,50 @@
+// Copies the write-ahead log into the database, beside the writer, so that no request waits for it.
+//
+// SQLite can start the log at its beginning again only when all of it has been copied, and the
+// writer keeps adding. So the work is done in two steps: this thread copies the bulk whenever the
+// log has grown by a bound, and then asks the writer to copy the short rest between two commits.
+// The log stays near the bound, unless a reader keeps an old snapshot; reads are bounded.
+#ifndef HOST_STUB_STORE_CHECKPOINTER_H_
+#define HOST_STUB_STORE_CHECKPOINTER_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "host_stub/store/sqlite_connection.h"
+
+namespace host_stub {
+
+class Checkpointer {
+ public:
+  // Its connection stays open: it keeps SQLite's index of the log alive while the writer's
+  // connection is replaced, so that a transaction whose sync failed is not taken for committed.
+  static absl::StatusOr<std::unique_ptr<Checkpointer>> Start(const std::string& path,
+                                                             const std::string& vfs);
+  ~Checkpointer();
+
+  // The writer's thread, after a commit: the log has that many pages. True: copy the rest now.
+  bool ShouldFinish(int64_t log_pages);
+
+ private:
+  explicit Checkpointer(std::unique_ptr<SqliteConnection> connection);
+  void Run();
+
+  const std::unique_ptr<SqliteConnection> connection_;
+  int64_t next_pages_;  // the writer's: when to begin
+  std::atomic<bool> finish_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool begin_ = false;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_STORE_CHECKPOINTER_H_

@@ -1,0 +1,47 @@
+// The folder that a store lives in: made, checked, locked against a second process.
+#ifndef HOST_STUB_STORE_DATA_FOLDER_H_
+#define HOST_STUB_STORE_DATA_FOLDER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace host_stub {
+
+// Holds the lock while it lives.
+class DataFolder {
+ public:
+  // Makes the folder (0700) where it is missing; the umask does not matter. FAILED_PRECONDITION:
+  // it is no folder, belongs to another user, may be written by others, or is locked (the text
+  // names the holder's process id). UNAVAILABLE: the system refused.
+  static absl::StatusOr<std::unique_ptr<DataFolder>> Open(std::string path);
+  ~DataFolder();
+  DataFolder(const DataFolder&) = delete;
+  DataFolder& operator=(const DataFolder&) = delete;
+
+  // Makes an empty file (0600) where it is missing, and takes group's and others' rights away
+  // where it is there. Not for a file that SQLite has open: closing would drop its locks.
+  absl::Status PrepareFile(const std::string& name) const;
+
+  // Writes a file's bytes over themselves and syncs it, if it is there. After a failed sync the
+  // kernel counts pages as clean that the disk never got, and serves them to the next process; a
+  // log that is read in again must be made true first.
+  absl::Status RewriteFile(const std::string& name) const;
+
+  // Makes the names of new files durable.
+  absl::Status Sync() const;
+
+  std::string FileIn(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  DataFolder(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+
+  const std::string path_;
+  const int lock_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_STORE_DATA_FOLDER_H_

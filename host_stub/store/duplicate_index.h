@@ -1,0 +1,68 @@
+// The delivery keys that are remembered, in memory: what decides whether an incident is new.
+//
+// A transaction stages its keys; they are found at once, so that twins within one transaction or
+// one batch meet, and none is evicted before the transaction's end, however small the memory is.
+// Then the keys are kept (Commit) or dropped (Abandon). Not thread-safe: the writer's.
+#ifndef HOST_STUB_STORE_DUPLICATE_INDEX_H_
+#define HOST_STUB_STORE_DUPLICATE_INDEX_H_
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "host_stub/store/incident_ids.h"
+
+namespace host_stub {
+
+enum class KeyScope : int { kBatch = 0, kIncident = 1 };
+
+struct DeliveryKey {
+  int64_t instance = 0;
+  KeyScope scope = KeyScope::kBatch;
+  std::string key;
+  IncidentIds ids;
+  absl::Time expires = absl::InfiniteFuture();
+  int64_t row = 0;  // where it is stored
+};
+
+class DuplicateIndex {
+ public:
+  explicit DuplicateIndex(int64_t remembered_of_an_instance)
+      : remembered_of_an_instance_(remembered_of_an_instance) {}
+
+  // Null where the key is not known or has expired. Valid until the next change.
+  const IncidentIds* Find(int64_t instance, KeyScope scope, absl::string_view key,
+                          absl::Time now) const;
+
+  void Stage(DeliveryKey key);
+  // Remembers what was staged; of each instance only the newest stay.
+  void Commit(absl::Time now);
+  void Abandon();
+
+  // Rows of keys that are remembered no more, oldest first; their owner deletes them and takes
+  // them out of here. A key found no more after a restart is the same as one forgotten.
+  std::deque<int64_t>& forgotten_rows() { return forgotten_rows_; }
+
+ private:
+  struct Memory {
+    std::deque<DeliveryKey> keys;  // in the order of their rows; elements do not move
+    absl::flat_hash_map<absl::string_view, const DeliveryKey*> by_key[2];
+  };
+
+  void Remember(DeliveryKey key);
+  void ForgetOldest(Memory& memory);
+
+  const int64_t remembered_of_an_instance_;
+  absl::flat_hash_map<int64_t, Memory> memories_;  // by instance
+  std::deque<DeliveryKey> staged_;
+  absl::flat_hash_map<std::pair<int64_t, absl::string_view>, const DeliveryKey*> staged_by_key_[2];
+  std::deque<int64_t> forgotten_rows_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_STORE_DUPLICATE_INDEX_H_

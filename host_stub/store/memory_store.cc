@@ -1,0 +1,224 @@
+#include "host_stub/store/memory_store.h"
+
+#include <algorithm>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "host_stub/store/batch_writer.h"
+#include "host_stub/store/duplicate_index.h"
+#include "host_stub/store/subscriber_list.h"
+
+namespace host_stub {
+namespace {
+
+struct Instance {
+  std::string uid;
+  std::string name;
+  std::string brand;
+};
+
+struct Row {
+  int64_t instance = 0;
+  absl::Time created;
+  std::string name;
+  std::string type;
+  std::string occurred;
+  std::string details;
+  std::vector<std::string> warnings;
+
+  int64_t bytes() const {
+    return static_cast<int64_t>(sizeof(Row) + name.size() + type.size() + occurred.size() +
+                                details.size());
+  }
+};
+
+std::string OneLine(absl::string_view text) {
+  std::string line(text);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return line;
+}
+
+// Rows in order of their ids, the first of which is first_id.
+class MemoryTables : public IncidentTables {
+ public:
+  absl::StatusOr<int64_t> InstanceNumber(const Submission& batch, bool may_add) override {
+    const auto found = numbers_.find(batch.instance_uid);
+    if (found == numbers_.end() && !may_add) return 0;
+    if (found == numbers_.end()) {
+      instances_.push_back({std::string(batch.instance_uid), std::string(batch.instance_name),
+                            std::string(batch.source_brand)});
+      numbers_.emplace(batch.instance_uid, instances_.size());
+      return instances_.size();
+    }
+    if (may_add) {
+      Instance& instance = instances_[found->second - 1];
+      instance.name = std::string(batch.instance_name);
+      instance.brand = std::string(batch.source_brand);
+    }
+    return found->second;
+  }
+
+  absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
+                                      const NewIncident& incident) override {
+    Row row{instance,
+            created,
+            std::string(incident.name),
+            std::string(incident.type),
+            std::string(incident.occurred),
+            {},
+            {}};
+    for (const absl::string_view slice : incident.details) absl::StrAppend(&row.details, slice);
+    for (const absl::string_view line : incident.warnings) row.warnings.push_back(OneLine(line));
+    bytes_ += row.bytes();
+    rows_.push_back(std::move(row));
+    return last_id();
+  }
+
+  absl::Status AddKey(DeliveryKey&) override { return absl::OkStatus(); }
+
+  absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override {
+    if (const Row* row = Find(id); row != nullptr) {
+      duplicate.created = row->created;
+      *duplicate.first = {row->name, row->type, row->occurred};
+    }
+    return absl::OkStatus();
+  }
+
+  void DropOldest(int64_t kept_incidents, int64_t kept_bytes) {
+    while (!rows_.empty() &&
+           (static_cast<int64_t>(rows_.size()) > kept_incidents || bytes_ > kept_bytes)) {
+      bytes_ -= rows_.front().bytes();
+      rows_.pop_front();
+      ++first_id_;
+    }
+  }
+
+  int64_t first_id() const { return first_id_; }
+  int64_t last_id() const { return first_id_ + static_cast<int64_t>(rows_.size()) - 1; }
+  int64_t NumberOf(const std::string& uid) const {
+    const auto found = numbers_.find(uid);
+    return found == numbers_.end() ? 0 : found->second;
+  }
+
+  const Row* Find(int64_t id) const {
+    return id < first_id_ || id > last_id() ? nullptr : &rows_[static_cast<size_t>(id - first_id_)];
+  }
+
+  StoredIncident Read(int64_t id, const Row& row) const {
+    const Instance& instance = instances_[static_cast<size_t>(row.instance - 1)];
+    return {id,       instance.uid, instance.name, instance.brand, row.name,
+            row.type, row.occurred, row.created,   row.details,    row.warnings};
+  }
+
+ private:
+  std::deque<Row> rows_;
+  int64_t first_id_ = 1;
+  int64_t bytes_ = 0;
+  std::vector<Instance> instances_;
+  absl::flat_hash_map<std::string, int64_t> numbers_;  // index + 1, by uid
+};
+
+class MemoryStore : public IncidentStore {
+ public:
+  explicit MemoryStore(MemoryStoreOptions options)
+      : options_(std::move(options)), index_(options_.limits.remembered_delivery_keys) {}
+
+  absl::Status Create(Submission* submission) override {
+    const absl::StatusOr<int64_t> bytes = CheckBatch(*submission, options_.limits);
+    if (!bytes.ok()) return bytes.status();
+    int64_t last = 0;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (closed_) return absl::UnavailableError("the incident store is closed");
+      Write(*submission);
+      last = tables_.last_id();
+    }
+    submission->next = nullptr;
+    submission->sink->Complete(submission);
+    subscribers_->Notify(last);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<StoredIncident> Get(int64_t id) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const Row* row = tables_.Find(id);
+    if (row == nullptr) return absl::NotFoundError(absl::StrCat("there is no incident ", id));
+    return tables_.Read(id, *row);
+  }
+
+  absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const int64_t least = std::max(query.after_id + 1, tables_.first_id());
+    const int64_t most =
+        query.before_id > 0 ? std::min(query.before_id - 1, tables_.last_id()) : tables_.last_id();
+    const int64_t instance = query.instance_uid.empty() ? -1 : tables_.NumberOf(query.instance_uid);
+    const int64_t limit = std::clamp<int64_t>(query.limit, 1, kMostIncidentsOfAPage);
+    IncidentPage page;
+    int64_t bytes = 0;
+    const int64_t step = query.newest_first ? -1 : 1;
+    for (int64_t id = query.newest_first ? most : least; id >= least && id <= most; id += step) {
+      const Row& row = *tables_.Find(id);
+      if (instance >= 0 && row.instance != instance) continue;
+      if (static_cast<int64_t>(page.incidents.size()) >= limit || bytes > query.limit_bytes) {
+        page.more = true;
+        page.resume_id = page.incidents.back().id;
+        break;
+      }
+      page.incidents.push_back(tables_.Read(id, row));
+      bytes += row.bytes();
+    }
+    return page;
+  }
+
+  int64_t last_id() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return tables_.last_id();
+  }
+
+  std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
+    return subscribers_->Add(std::move(committed));
+  }
+
+  absl::Status health() const override { return absl::OkStatus(); }
+
+  void Close() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = true;
+  }
+
+ private:
+  // Nothing of a batch in memory can fail half way, so nothing needs to be undone.
+  void Write(Submission& batch) {
+    if (IsPastDeadline(batch, MonotonicNanoseconds())) {
+      SetFailure(batch, CreationOutcome::kNotCreated,
+                 absl::DeadlineExceededError("the batch's time was over before it was begun"), 0);
+      return;
+    }
+    const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(options_.now()));
+    batch.status = WriteBatch(batch, now, tables_, index_);
+    batch.outcome = CreationOutcome::kCreated;
+    batch.retry_after_seconds = 0;
+    index_.Commit(now);
+    index_.forgotten_rows().clear();
+    tables_.DropOldest(options_.kept_incidents, options_.kept_bytes);
+  }
+
+  const MemoryStoreOptions options_;
+  const std::shared_ptr<SubscriberList> subscribers_ = std::make_shared<SubscriberList>();
+  mutable std::mutex mutex_;
+  bool closed_ = false;
+  MemoryTables tables_;
+  DuplicateIndex index_;
+};
+
+}  // namespace
+
+std::unique_ptr<IncidentStore> NewMemoryStore(MemoryStoreOptions options) {
+  return std::make_unique<MemoryStore>(std::move(options));
+}
+
+}  // namespace host_stub

@@ -1,0 +1,67 @@
+#include "host_stub/store/sqlite_store.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "host_stub/store/data_folder.h"
+#include "host_stub/store/sqlite_reader.h"
+#include "host_stub/store/sqlite_writer.h"
+#include "host_stub/store/subscriber_list.h"
+
+namespace host_stub {
+namespace {
+
+constexpr char kDatabase[] = "incidents.db";
+constexpr char kLog[] = "incidents.db-wal";
+
+class SqliteStore : public IncidentStore {
+ public:
+  SqliteStore(std::unique_ptr<DataFolder> folder, std::shared_ptr<SubscriberList> subscribers,
+              std::unique_ptr<SqliteWriter> writer, const std::string& vfs)
+      : folder_(std::move(folder)),
+        subscribers_(std::move(subscribers)),
+        readers_(folder_->FileIn(kDatabase), vfs),
+        writer_(std::move(writer)) {}
+
+  absl::Status Create(Submission* submission) override { return writer_->Create(submission); }
+  absl::StatusOr<StoredIncident> Get(int64_t id) override { return readers_.Get(id); }
+  absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
+    return readers_.List(query);
+  }
+  int64_t last_id() const override { return writer_->last_id(); }
+  std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
+    return subscribers_->Add(std::move(committed));
+  }
+  absl::Status health() const override { return writer_->health(); }
+  void Close() override { writer_->Close(); }
+
+ private:
+  // Destroyed from the last to the first: the lock is given back when all files are closed.
+  const std::unique_ptr<DataFolder> folder_;
+  const std::shared_ptr<SubscriberList> subscribers_;
+  SqliteReaders readers_;
+  const std::unique_ptr<SqliteWriter> writer_;
+};
+
+absl::Status PrepareFiles(const DataFolder& folder) {
+  if (absl::Status status = folder.PrepareFile(kDatabase); !status.ok()) return status;
+  if (absl::Status status = folder.RewriteFile(kLog); !status.ok()) return status;
+  return folder.Sync();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<IncidentStore>> OpenSqliteStore(SqliteStoreOptions options) {
+  absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(options.data_dir);
+  if (!folder.ok()) return folder.status();
+  if (absl::Status status = PrepareFiles(**folder); !status.ok()) return status;
+  auto subscribers = std::make_shared<SubscriberList>();
+  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer = SqliteWriter::Start(
+      {(*folder)->FileIn(kDatabase), options.vfs, options.limits, options.now, subscribers});
+  if (!writer.ok()) return writer.status();
+  return std::make_unique<SqliteStore>(std::move(*folder), std::move(subscribers),
+                                       std::move(*writer), options.vfs);
+}
+
+}  // namespace host_stub

@@ -1,0 +1,206 @@
+#include "host_stub/store/sqlite_writer.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "host_stub/store/batch_writer.h"
+
+namespace host_stub {
+namespace {
+
+using Kind = TransactionResult::Kind;
+
+constexpr std::chrono::milliseconds kFirstReopenPause(50);
+constexpr std::chrono::milliseconds kLongestReopenPause(5'000);
+constexpr int64_t kRetryAfterSeconds = 5;
+// Forgotten keys are deleted when nobody waits, or when there are too many of them.
+constexpr size_t kForgottenKeysWhenIdle = 1'000;
+constexpr size_t kForgottenKeysAlways = 100'000;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SqliteWriter>> SqliteWriter::Start(Options options) {
+  absl::StatusOr<std::unique_ptr<SqliteSession>> session = SqliteSession::Open(
+      options.path, options.vfs, options.limits.remembered_delivery_keys, options.now());
+  if (!session.ok()) return session.status();
+  absl::StatusOr<std::unique_ptr<Checkpointer>> checkpointer =
+      Checkpointer::Start(options.path, options.vfs);
+  if (!checkpointer.ok()) return checkpointer.status();
+  return std::unique_ptr<SqliteWriter>(
+      new SqliteWriter(std::move(options), std::move(*session), std::move(*checkpointer)));
+}
+
+SqliteWriter::SqliteWriter(Options options, std::unique_ptr<SqliteSession> session,
+                           std::unique_ptr<Checkpointer> checkpointer)
+    : options_(std::move(options)),
+      queue_(options_.limits),
+      last_id_(session->last_id()),
+      session_(std::move(session)),
+      checkpointer_(std::move(checkpointer)),
+      reopen_pause_(kFirstReopenPause) {
+  options_.subscribers->StartAfter(last_id());
+  thread_ = std::thread([this] { Run(); });
+}
+
+absl::Status SqliteWriter::Create(Submission* submission) {
+  const absl::StatusOr<int64_t> bytes = CheckBatch(*submission, options_.limits);
+  if (!bytes.ok()) return bytes.status();
+  return queue_.Push(submission, *bytes);
+}
+
+absl::Status SqliteWriter::health() const {
+  const std::lock_guard<std::mutex> lock(health_mutex_);
+  return health_;
+}
+
+void SqliteWriter::SetHealth(const absl::Status& health) {
+  if (health.ok() && healthy_) return;
+  healthy_ = health.ok();
+  const std::lock_guard<std::mutex> lock(health_mutex_);
+  health_ = health;
+}
+
+void SqliteWriter::Close() {
+  std::call_once(closed_, [this] {
+    queue_.Close();
+    thread_.join();
+    if (session_ != nullptr) session_->EmptyLog().IgnoreError();
+    session_.reset();
+    checkpointer_.reset();
+  });
+}
+
+void SqliteWriter::Run() {
+  while (true) {
+    const SubmissionQueue::Taken taken = queue_.TakeAll(
+        session_ == nullptr ? std::optional<Clock::time_point>(reopen_at_) : std::nullopt);
+    if (taken.closed) return;
+    if (session_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
+    WriteAll(taken.list);
+  }
+}
+
+// Cuts the list into groups of one transaction. A batch is never cut, so a great one is alone.
+void SqliteWriter::WriteAll(Submission* list) {
+  const size_t most = static_cast<size_t>(options_.limits.incidents_of_a_commit);
+  while (list != nullptr) {
+    group_.clear();
+    size_t incidents = 0;
+    while (list != nullptr && (group_.empty() || incidents + list->incidents.size() <= most)) {
+      incidents += list->incidents.size();
+      group_.push_back(list);
+      list = list->next;
+    }
+    WriteGroup(group_);
+    CompleteGroup();
+    if (session_ != nullptr) KeepHouse();
+  }
+}
+
+void SqliteWriter::WriteGroup(std::span<Submission* const> group) {
+  written_.clear();
+  const int64_t now_mono_ns = MonotonicNanoseconds();
+  for (Submission* batch : group) {
+    if (IsPastDeadline(*batch, now_mono_ns)) {
+      SetFailure(*batch, CreationOutcome::kNotCreated,
+                 absl::DeadlineExceededError("the batch's time was over before it was begun"), 0);
+    } else if (session_ == nullptr) {
+      SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
+    } else {
+      written_.push_back(batch);
+    }
+  }
+  if (written_.empty()) return;
+  const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(options_.now()));
+  const TransactionResult result = session_->Write(written_, now);
+  if (result.kind != Kind::kBadBatch || written_.size() == 1) return Settle(written_, result);
+  // One caller's batch must not fail the others: each gets a transaction of its own.
+  for (Submission* const& batch : written_) {
+    const std::span<Submission* const> alone(&batch, 1);
+    if (session_ == nullptr) {
+      SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
+    } else {
+      Settle(alone, session_->Write(alone, now));
+    }
+  }
+}
+
+void SqliteWriter::Settle(std::span<Submission* const> group, const TransactionResult& result) {
+  if (result.kind == Kind::kCommitted) {
+    SetHealth(absl::OkStatus());
+    for (Submission* batch : group) {
+      batch->outcome = CreationOutcome::kCreated;
+      batch->status = absl::OkStatus();
+      batch->retry_after_seconds = 0;
+    }
+    return;
+  }
+  const bool unknown = result.kind == Kind::kUnknownLost;
+  const bool later_is_better = result.kind != Kind::kBadBatch;
+  for (Submission* batch : group) {
+    SetFailure(*batch, unknown ? CreationOutcome::kUnknown : CreationOutcome::kNotCreated,
+               result.status, later_is_better ? kRetryAfterSeconds : 0);
+  }
+  if (!later_is_better) return;
+  SetHealth(result.status);
+  if (result.kind != Kind::kUndone) LoseSession(result.status);
+}
+
+void SqliteWriter::LoseSession(const absl::Status& why) {
+  SetHealth(absl::UnavailableError(why.message()));
+  session_.reset();
+  reopen_at_ = Clock::now() + reopen_pause_;
+}
+
+void SqliteWriter::TryToReopen() {
+  absl::StatusOr<std::unique_ptr<SqliteSession>> session = SqliteSession::Open(
+      options_.path, options_.vfs, options_.limits.remembered_delivery_keys, options_.now());
+  if (!session.ok()) {
+    reopen_pause_ = std::min(2 * reopen_pause_, kLongestReopenPause);
+    LoseSession(session.status());
+    return;
+  }
+  session_ = std::move(*session);
+  reopen_pause_ = kFirstReopenPause;
+  last_id_.store(session_->last_id(), std::memory_order_release);
+  SetHealth(absl::OkStatus());
+  options_.subscribers->Notify(last_id());
+}
+
+// Hands each sink its batches of the group, in their order.
+void SqliteWriter::CompleteGroup() {
+  if (session_ != nullptr) last_id_.store(session_->last_id(), std::memory_order_release);
+  finished_.clear();
+  int64_t bytes = 0;
+  for (Submission* batch : group_) {
+    bytes += batch->queued_bytes;
+    batch->next = nullptr;
+    const auto known =
+        std::find_if(finished_.begin(), finished_.end(),
+                     [batch](const Finished& finished) { return finished.sink == batch->sink; });
+    if (known == finished_.end()) {
+      finished_.push_back({batch->sink, batch, batch});
+    } else {
+      known->last->next = batch;
+      known->last = batch;
+    }
+  }
+  queue_.Release(static_cast<int64_t>(group_.size()), bytes);
+  for (const Finished& finished : finished_) finished.sink->Complete(finished.first);
+  options_.subscribers->Notify(last_id());
+}
+
+// What is not urgent, between two commits.
+void SqliteWriter::KeepHouse() {
+  if (checkpointer_->ShouldFinish(session_->log_pages())) session_->Checkpoint().IgnoreError();
+  const size_t forgotten = session_->forgotten_keys();
+  if (forgotten < kForgottenKeysWhenIdle) return;
+  if (forgotten < kForgottenKeysAlways && !queue_.empty()) return;
+  const TransactionResult result = session_->DeleteForgottenKeys(kForgottenKeysWhenIdle);
+  if (result.kind == Kind::kUndoneLost || result.kind == Kind::kUnknownLost) {
+    LoseSession(result.status);
+  }
+}
+
+}  // namespace host_stub
