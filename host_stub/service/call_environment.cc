@@ -2,11 +2,40 @@
 
 #include <arpa/inet.h>
 
+#include <utility>
+#include <vector>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 
 namespace host_stub {
+
+void DrainList::Add(const std::shared_ptr<Drainable>& drainable) {
+  {
+    absl::MutexLock lock(&mutex_);
+    list_[drainable.get()] = drainable;
+    if (!draining_) return;
+  }
+  drainable->Drain();
+}
+
+void DrainList::Remove(Drainable* drainable) {
+  absl::MutexLock lock(&mutex_);
+  list_.erase(drainable);
+}
+
+void DrainList::DrainAll() {
+  std::vector<std::shared_ptr<Drainable>> all;
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    for (const auto& [key, weak] : list_) {
+      if (auto drainable = weak.lock()) all.push_back(std::move(drainable));
+    }
+  }
+  for (const auto& drainable : all) drainable->Drain();
+}
 
 bool IsIpAddress(const std::string& text) {
   in6_addr address;  // the larger of the two
@@ -23,8 +52,8 @@ Caller MakeCaller(const std::string& peer, bool authenticated) {
   rest = rest.substr(0, rest.rfind(':'));
   absl::ConsumePrefix(&rest, "[");
   absl::ConsumeSuffix(&rest, "]");
-  rest = rest.substr(0, rest.find('%'));           // the zone of a link-local address
-  absl::ConsumePrefix(&rest, "::ffff:");           // IPv4 on a socket for both
+  rest = rest.substr(0, rest.find('%'));  // the zone of a link-local address
+  absl::ConsumePrefix(&rest, "::ffff:");  // IPv4 on a socket for both
   const std::string text(rest);
   if (IsIpAddress(text)) caller.address = text;
   return caller;

@@ -7,6 +7,9 @@
 #include <memory>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/service/deadline_timer.h"
@@ -16,6 +19,27 @@
 #include "plugin/limits/limits.h"
 
 namespace host_stub {
+
+// A call that lasts, and should end when the host drains.
+class Drainable {
+ public:
+  virtual ~Drainable() = default;
+  virtual void Drain() = 0;
+};
+
+// Any thread.
+class DrainList {
+ public:
+  // Drains it at once where DrainAll came before.
+  void Add(const std::shared_ptr<Drainable>& drainable);
+  void Remove(Drainable* drainable);
+  void DrainAll();
+
+ private:
+  absl::Mutex mutex_;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::flat_hash_map<Drainable*, std::weak_ptr<Drainable>> list_ ABSL_GUARDED_BY(mutex_);
+};
 
 struct CallEnvironment {
   webhook::Limits limits;
@@ -29,6 +53,7 @@ struct CallEnvironment {
   std::atomic<uint64_t> next_request{0};
   std::atomic<int> followers{0};
 
+  DrainList lasting;
   DeadlineTimer timer;
   Worker worker{2, 1'024};
 };

@@ -100,8 +100,8 @@ std::optional<ExecuteResponse> TooLong(const ExecuteRequest& request,
     section += header.name().size() + header.value().size() + 4;
   }
   if (section > static_cast<size_t>(limits.header_section_bytes)) {
-    return TextAnswer(431, absl::StrCat("The headers are longer than ", limits.header_section_bytes,
-                                        " bytes."));
+    return TextAnswer(
+        431, absl::StrCat("The headers are longer than ", limits.header_section_bytes, " bytes."));
   }
   return std::nullopt;
 }
