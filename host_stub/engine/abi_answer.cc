@@ -24,9 +24,8 @@ constexpr std::array<bool, 256> TokenCharacters() {
 constexpr std::array<bool, 256> kTokenCharacters = TokenCharacters();
 
 bool IsToken(absl::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return kTokenCharacters[c];
-  });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return kTokenCharacters[c]; });
 }
 
 bool IsFieldValue(absl::string_view text) {

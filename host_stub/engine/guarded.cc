@@ -11,8 +11,7 @@
 namespace host_stub {
 
 absl::StatusCode ToStatusCode(int32_t code) {
-  return code >= 0 && code <= 16 ? static_cast<absl::StatusCode>(code)
-                                 : absl::StatusCode::kUnknown;
+  return code >= 0 && code <= 16 ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown;
 }
 
 absl::Status ErrorText::ToStatus(int32_t code, absl::string_view otherwise) const {

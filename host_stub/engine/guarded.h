@@ -42,8 +42,8 @@ bool CallGuarded(absl::string_view name, Function&& function, int32_t* code, std
     *code = function();
     return true;
   } catch (const std::exception& exception) {
-    *thrown = absl::StrCat("the plugin's function ", name, " threw an exception: ",
-                           exception.what());
+    *thrown =
+        absl::StrCat("the plugin's function ", name, " threw an exception: ", exception.what());
   } catch (...) {
     *thrown = absl::StrCat("the plugin's function ", name, " threw an exception");
   }

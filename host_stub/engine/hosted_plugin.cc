@@ -75,14 +75,14 @@ absl::Status CreatePlugin(PluginCore& core, const PluginOptions& options) {
 }
 
 absl::Status CheckSpec(const InstanceSpec& spec) {
-  const bool good_name =
-      !spec.name.empty() && spec.name.size() <= kMostNameBytes &&
-      std::all_of(spec.name.begin(), spec.name.end(),
-                  [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; });
+  const bool good_name = !spec.name.empty() && spec.name.size() <= kMostNameBytes &&
+                         std::all_of(spec.name.begin(), spec.name.end(), [](unsigned char c) {
+                           return absl::ascii_isalnum(c) || c == '_' || c == '-';
+                         });
   if (!good_name) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the instance name \"", EscapeForLog(spec.name, kMostNameBytes),
-                     "\" must be 1 to 64 of A-Z a-z 0-9 _ -"));
+    return absl::InvalidArgumentError(absl::StrCat("the instance name \"",
+                                                   EscapeForLog(spec.name, kMostNameBytes),
+                                                   "\" must be 1 to 64 of A-Z a-z 0-9 _ -"));
   }
   if (spec.uid.empty()) return absl::InvalidArgumentError("an instance needs a uid");
   return absl::OkStatus();
@@ -135,8 +135,7 @@ const std::string& HostedPlugin::path() const { return core_->library->path(); }
 absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
     const InstanceSpec& spec) {
   if (absl::Status status = CheckSpec(spec); !status.ok()) return status;
-  auto record =
-      std::make_unique<InstanceRecord>(spec.uid, spec.name, info_.name, core_->logger());
+  auto record = std::make_unique<InstanceRecord>(spec.uid, spec.name, info_.name, core_->logger());
   const AbiInstanceOptions options(spec, record->abi());
   ErrorText error;
   int32_t code = LRI_OK;

@@ -12,14 +12,12 @@ namespace {
 // What a plugin tells of its health is kept; a line for a person is no longer than this.
 constexpr size_t kMostMessageBytes = 1024;
 
-std::string Bounded(absl::string_view text) {
-  return EscapeForLog(text, kMostMessageBytes);
-}
+std::string Bounded(absl::string_view text) { return EscapeForLog(text, kMostMessageBytes); }
 
 }  // namespace
 
-InstanceRecord::InstanceRecord(std::string uid_in, std::string name_in,
-                               std::string source_brand_in, Logger& logger_in)
+InstanceRecord::InstanceRecord(std::string uid_in, std::string name_in, std::string source_brand_in,
+                               Logger& logger_in)
     : uid(std::move(uid_in)),
       name(std::move(name_in)),
       source_brand(std::move(source_brand_in)),

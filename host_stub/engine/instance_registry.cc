@@ -55,8 +55,8 @@ absl::Status InstanceRegistry::StopAll(absl::Time deadline) {
   for (const std::shared_ptr<HostedInstance>& instance : List()) {
     absl::Status status = instance->Stop(deadline);
     if (!status.ok()) {
-      first.Update(absl::Status(status.code(), absl::StrCat("instance \"", instance->name(),
-                                                            "\": ", status.message())));
+      first.Update(absl::Status(
+          status.code(), absl::StrCat("instance \"", instance->name(), "\": ", status.message())));
     }
     Remove(instance->name());
   }

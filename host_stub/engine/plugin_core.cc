@@ -8,9 +8,9 @@ namespace host_stub {
 void PluginCore::StayForever(absl::string_view why) {
   library->StayLoaded();
   stays_.store(true, std::memory_order_release);
-  logger().Log(Severity::kError, "",
-               absl::StrCat("plugin ", library->path(),
-                            " stays in the process until it ends: ", why));
+  logger().Log(
+      Severity::kError, "",
+      absl::StrCat("plugin ", library->path(), " stays in the process until it ends: ", why));
 }
 
 std::vector<lri_pair> ToAbiPairs(const std::vector<std::pair<std::string, std::string>>& pairs) {

@@ -39,6 +39,7 @@ constexpr Setting kSettings[] = {
     {"connections_from_one_address", &Limits::connections_from_one_address, 1, 1'000'000},
     {"requests_of_a_connection", &Limits::requests_of_a_connection, 1, 1'000'000'000},
     {"pipelined_bytes", &Limits::pipelined_bytes, 4'096, 16 * kMiB},
+    {"calls_in_flight", &Limits::calls_in_flight, 1, 1'000'000},
     {"json_depth", &Limits::json_depth, 2, 512},
     {"incidents_of_a_request", &Limits::incidents_of_a_request, 1, 1'000'000},
     {"stored_header_bytes", &Limits::stored_header_bytes, 1'024, kGiB},

@@ -41,6 +41,9 @@ struct Limits {
   int64_t requests_of_a_connection = 1'000;   // then the connection is closed
   int64_t pipelined_bytes = 64 * 1024;        // read ahead of an unanswered request
 
+  // Requests between execute and complete, of one plugin.
+  int64_t calls_in_flight = 16'384;  // 503
+
   // Payloads.
   int64_t json_depth = 128;                        // nested arrays and objects; 400
   int64_t incidents_of_a_request = 10'000;         // 413

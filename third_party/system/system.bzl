@@ -40,7 +40,7 @@ _ABSEIL = [
 
 # name -> (a file that must exist, its Debian package, link options)
 _SHARED = {
-    "abseil": ("/usr/include/absl/status/statusor.h", "libabsl-dev", ["-labsl_" + name for name in _ABSEIL]),
+    "abseil": ("/usr/include/absl/status/statusor.h", "libabsl-dev", ["-Wl,--as-needed"] + ["-labsl_" + name for name in _ABSEIL]),
     "benchmark": ("/usr/include/benchmark/benchmark.h", "libbenchmark-dev", ["-lbenchmark"]),
     "boost": ("/usr/include/boost/beast/core.hpp", "libboost1.81-dev", ["-lpthread"]),
     "cli11": ("/usr/include/CLI/CLI.hpp", "libcli11-dev", []),

@@ -1,0 +1,174 @@
+#include "host_stub/engine/call_table.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "host_stub/engine/abi_answer.h"
+
+namespace host_stub {
+namespace {
+
+class SilentLogger : public Logger {
+ public:
+  void Log(Severity, absl::string_view, absl::string_view) override {}
+};
+
+class CountingReceiver : public AnswerReceiver {
+ public:
+  void OnAnswer(const Answer& answer) override {
+    ++answers;
+    status = answer.status;
+  }
+  void OnRequestReleased() override { ++releases; }
+
+  std::atomic<int> answers{0};
+  std::atomic<int> releases{0};
+  int status = 0;
+};
+
+class CallTableTest : public testing::Test {
+ protected:
+  CallTableTest() : record_("uid", "name", "brand", logger_), ok_() {
+    ok_.struct_size = sizeof(ok_);
+    ok_.status = 200;
+  }
+  CallHandle Begin() {
+    return CallTable::FromAbi(calls_.Begin(Request(), record_, &receiver_)->call);
+  }
+
+  SilentLogger logger_;
+  InstanceRecord record_;
+  CallTable calls_;
+  CountingReceiver receiver_;
+  lri_answer ok_;
+};
+
+TEST_F(CallTableTest, SecondAnswerIsRecognised) {
+  const CallHandle call = Begin();
+  EXPECT_TRUE(calls_.Complete(call, &ok_));
+  EXPECT_FALSE(calls_.Complete(call, &ok_));
+  EXPECT_EQ(receiver_.answers, 1);
+  EXPECT_EQ(receiver_.releases, 1);
+}
+
+TEST_F(CallTableTest, StaleHandleDoesNotAnswerTheNextCallOfItsSlot) {
+  const CallHandle stale = Begin();
+  EXPECT_TRUE(calls_.Complete(stale, &ok_));
+  const CallHandle next = Begin();
+  EXPECT_FALSE(calls_.Complete(stale, &ok_));
+  EXPECT_FALSE(calls_.Abandon(stale));
+  EXPECT_EQ(receiver_.answers, 1);
+  EXPECT_TRUE(calls_.Complete(next, &ok_));
+}
+
+TEST_F(CallTableTest, HandleThatNeverWasIsRecognised) {
+  EXPECT_FALSE(calls_.Complete(CallHandle{0}, &ok_));
+  Begin();
+  for (uint64_t value : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 62, UINT64_MAX}) {
+    EXPECT_FALSE(calls_.Complete(CallHandle{value}, &ok_)) << value;
+  }
+  EXPECT_EQ(receiver_.answers, 0);
+}
+
+TEST_F(CallTableTest, AbandonedCallIsReleasedByItsLateAnswerAndNotAnswered) {
+  const CallHandle call = Begin();
+  EXPECT_TRUE(calls_.Abandon(call));
+  EXPECT_FALSE(calls_.Abandon(call));
+  EXPECT_EQ(receiver_.releases, 0);
+  EXPECT_EQ(record_.counts().calls_in_flight, 1);
+  EXPECT_TRUE(calls_.Complete(call, &ok_));
+  EXPECT_EQ(receiver_.answers, 0);
+  EXPECT_EQ(receiver_.releases, 1);
+  EXPECT_EQ(record_.counts().calls_in_flight, 0);
+  EXPECT_FALSE(calls_.Complete(call, &ok_));
+}
+
+TEST_F(CallTableTest, WithdrawnCallCountsAsNeverBegun) {
+  const CallHandle call = Begin();
+  EXPECT_TRUE(calls_.Withdraw(call));
+  EXPECT_FALSE(calls_.Complete(call, &ok_));
+  EXPECT_EQ(receiver_.answers + receiver_.releases, 0);
+  EXPECT_EQ(record_.counts().calls, 0);
+}
+
+TEST_F(CallTableTest, AbandonAllAnswersTheCallsOfThatInstanceOnly) {
+  InstanceRecord other("uid2", "other", "brand", logger_);
+  CountingReceiver other_receiver;
+  const CallHandle call = Begin();
+  calls_.Begin(Request(), other, &other_receiver);
+  const PlainAnswer answer(503, "stopped");
+  calls_.AbandonAll(record_, answer.answer());
+  EXPECT_EQ(receiver_.answers, 1);
+  EXPECT_EQ(receiver_.status, 503);
+  EXPECT_EQ(other_receiver.answers, 0);
+  EXPECT_EQ(receiver_.releases, 0);
+  EXPECT_TRUE(calls_.Complete(call, &ok_));
+  EXPECT_EQ(receiver_.answers, 1);
+  EXPECT_EQ(receiver_.releases, 1);
+}
+
+TEST_F(CallTableTest, UnusableAnswerBecomes500) {
+  ok_.status = 7;
+  EXPECT_TRUE(calls_.Complete(Begin(), &ok_));
+  EXPECT_EQ(receiver_.status, 500);
+  EXPECT_EQ(record_.counts().faults, 1);
+  EXPECT_EQ(record_.counts().failed, 1);
+}
+
+TEST_F(CallTableTest, RequestIsCopiedMemberByMember) {
+  const lri_pair header = {ToView("A"), ToView("b")};
+  Request request;
+  request.head.method = "PUT";
+  request.head.query = "q=1";
+  request.head.headers = {&header, 1};
+  request.head.deadline_mono_ns = 5;
+  request.body = "body";
+  request.head_ticket = 9;
+  const lri_request* abi = calls_.Begin(request, record_, &receiver_);
+  EXPECT_EQ(abi->struct_size, sizeof(lri_request));
+  EXPECT_EQ(abi->head->struct_size, sizeof(lri_request_head));
+  EXPECT_EQ(ToStringView(abi->head->method), "PUT");
+  EXPECT_EQ(ToStringView(abi->head->query), "q=1");
+  EXPECT_EQ(abi->head->headers.count, 1u);
+  EXPECT_EQ(abi->head->deadline_mono_ns, 5);
+  EXPECT_EQ(ToStringView(abi->body), "body");
+  EXPECT_EQ(abi->head_ticket, 9u);
+}
+
+// Of everything that may happen to a call at once, exactly one answers it and one releases it.
+TEST_F(CallTableTest, RacesOfAnswersAndAbandonmentsHaveOneWinner) {
+  constexpr int kRounds = 3'000;
+  const PlainAnswer stopped(503, "stopped");
+  for (int round = 0; round < kRounds; ++round) {
+    auto receiver = std::make_unique<CountingReceiver>();
+    const CallHandle call =
+        CallTable::FromAbi(calls_.Begin(Request(), record_, receiver.get())->call);
+    std::atomic<int> ready{0};
+    std::array<bool, 3> won{};
+    const auto race = [&](int runner, auto action) {
+      return std::thread([&, runner, action] {
+        ++ready;
+        while (ready < 3) {
+        }
+        won[runner] = action();
+      });
+    };
+    std::array<std::thread, 3> threads = {
+        race(0, [&] { return calls_.Complete(call, &ok_); }),
+        race(1, [&] { return calls_.Abandon(call); }),
+        race(2, [&] { return calls_.AbandonAll(record_, stopped.answer()), true; })};
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_TRUE(won[0]);
+    ASSERT_EQ(receiver->answers, won[1] ? 0 : 1);
+    ASSERT_EQ(receiver->releases, 1);
+  }
+  EXPECT_EQ(record_.counts().calls_in_flight, 0);
+}
+
+}  // namespace
+}  // namespace host_stub

@@ -1,0 +1,107 @@
+#include "host_stub/front/forwarded_call.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+
+namespace host_stub {
+
+namespace http = webhook::http;
+using http::Exchange;
+using http::HeaderField;
+
+void ForwardedCall::SetNumber(uint64_t number) {
+  const int size = std::snprintf(request_id_, sizeof request_id_, "http-%d-%llu", thread_,
+                                 static_cast<unsigned long long>(number));
+  request_.head.request_id = absl::string_view(request_id_, size);
+}
+
+http::HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange& exchange) {
+  exchange_ = &exchange;
+  instance_ = match.instance;
+  handle_ = {};
+  answered_ = false;
+  FillHead(match);
+  HeadVerdict verdict;
+  const absl::Status status = instance_->CheckHead(request_.head, this, &verdict);
+  if (status.ok()) {
+    if (verdict.refused) return http::HeadVerdict::Answered();
+    request_.head_ticket = verdict.ticket;
+    return http::HeadVerdict::ReadBody(
+        static_cast<int64_t>(std::min<uint64_t>(verdict.body_limit_bytes, INT64_MAX)));
+  }
+  request_.head_ticket = 0;
+  if (absl::IsUnimplemented(status)) return http::HeadVerdict::ReadBody();
+  RespondFailure(status);
+  return http::HeadVerdict::Answered();
+}
+
+void ForwardedCall::FillHead(const Routes::Match& match) {
+  const webhook::http::RequestHead& head = exchange_->head();
+  headers_.clear();
+  for (const HeaderField& field : head.fields) {
+    headers_.push_back({ToView(field.name), ToView(field.value)});
+  }
+  request_.head.method = head.method;
+  request_.head.path = head.path;
+  request_.head.remainder = match.remainder;
+  request_.head.query = head.query;
+  request_.head.headers = headers_;
+  request_.head.peer_address = head.peer;
+  request_.head.content_length = head.content_length.value_or(LRI_LENGTH_UNKNOWN);
+}
+
+void ForwardedCall::Execute() {
+  request_.body = exchange_->body();
+  const absl::Status status = instance_->Execute(request_, this, &handle_);
+  // After an OK the call may be over already, and be used for another request.
+  if (status.ok()) return;
+  RespondFailure(status);
+  front_.GiveBack(this);
+}
+
+void ForwardedCall::Abandon() { instance_->Abandon(handle_); }
+
+void ForwardedCall::OnHeadAnswer(const Answer& answer) { Respond(answer); }
+
+void ForwardedCall::OnAnswer(const Answer& answer) { Respond(answer); }
+
+void ForwardedCall::OnRequestReleased() {
+  if (!answered_) {
+    // It was abandoned: nobody reads this, but the exchange wants its one answer.
+    exchange_->Respond({.status = 504, .content_type = {}, .headers = {}, .body = {}});
+  }
+  front_.GiveBack(this);
+}
+
+void ForwardedCall::Respond(const Answer& answer) {
+  answered_ = true;
+  absl::string_view content_type;
+  answer_headers_.clear();
+  for (size_t i = 0; i < answer.headers.size(); ++i) {
+    if (absl::EqualsIgnoreCase(answer.headers.name(i), "Content-Type")) {
+      content_type = answer.headers.value(i);
+    } else {
+      answer_headers_.push_back({answer.headers.name(i), answer.headers.value(i)});
+    }
+  }
+  exchange_->Respond({.status = answer.status,
+                      .content_type = content_type,
+                      .headers = answer_headers_,
+                      .body = answer.body});
+}
+
+void ForwardedCall::RespondFailure(const absl::Status& status) {
+  answered_ = true;
+  const bool unavailable = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
+  const HeaderField retry_after{"Retry-After", "1"};
+  exchange_->Respond({.status = unavailable ? 503 : 500,
+                      .content_type = "text/plain; charset=utf-8",
+                      .headers = std::span(&retry_after, unavailable ? 1 : 0),
+                      .body = unavailable ? "The instance takes no requests now. Try again later."
+                                          : "The instance failed."});
+}
+
+}  // namespace host_stub

@@ -1,0 +1,58 @@
+// One request of the front on its way to an instance and back.
+#ifndef HOST_STUB_FRONT_FORWARDED_CALL_H_
+#define HOST_STUB_FRONT_FORWARDED_CALL_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "host_stub/engine/hosted_instance.h"
+#include "host_stub/engine/request.h"
+#include "host_stub/front/front.h"
+#include "plugin/http/handler.h"
+
+namespace host_stub {
+
+// Belongs to its connection's thread; only the answer may come on another one. Reused.
+class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
+ public:
+  ForwardedCall(Front& front, int thread) : front_(front), thread_(thread) {}
+
+  int thread() const { return thread_; }
+
+  // Counts the thread's requests; becomes a part of the request's id.
+  void SetNumber(uint64_t number);
+
+  // Answered: the exchange was answered, and the call is over.
+  webhook::http::HeadVerdict CheckHead(const Routes::Match& match,
+                                       webhook::http::Exchange& exchange);
+
+  // Once the body is whole. Gives itself back to the front when the plugin has let go.
+  void Execute();
+
+  // Nobody waits any more.
+  void Abandon();
+
+  void OnHeadAnswer(const Answer& answer) override;
+  void OnAnswer(const Answer& answer) override;
+  void OnRequestReleased() override;
+
+ private:
+  void FillHead(const Routes::Match& match);
+  void Respond(const Answer& answer);
+  void RespondFailure(const absl::Status& status);
+
+  Front& front_;
+  const int thread_;
+  webhook::http::Exchange* exchange_ = nullptr;
+  HostedInstance* instance_ = nullptr;
+  Request request_;
+  CallHandle handle_;
+  bool answered_ = false;  // Respond was called: the exchange is gone
+  std::vector<lri_pair> headers_;
+  std::vector<webhook::http::HeaderField> answer_headers_;
+  char request_id_[40];
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_FRONT_FORWARDED_CALL_H_

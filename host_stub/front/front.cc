@@ -1,0 +1,94 @@
+#include "host_stub/front/front.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "host_stub/front/forwarded_call.h"
+
+namespace host_stub {
+
+namespace http = webhook::http;
+using http::Exchange;
+
+namespace {
+
+// Idle calls that a thread keeps; a burst's others are freed.
+constexpr size_t kKeptCalls = 1024;
+
+void RespondText(Exchange& exchange, int status, absl::string_view text) {
+  exchange.Respond(
+      {.status = status, .content_type = "text/plain; charset=utf-8", .headers = {}, .body = text});
+}
+
+ForwardedCall* CallOf(Exchange& exchange) {
+  return reinterpret_cast<ForwardedCall*>(exchange.ticket());
+}
+
+}  // namespace
+
+Front::Front(Routes routes, webhook::http::IoThreads& threads)
+    : routes_(std::move(routes)), threads_(threads), per_thread_(threads.size()) {}
+
+Front::~Front() = default;
+
+http::HeadVerdict Front::OnHead(Exchange& exchange) {
+  const Routes::Match match = routes_.Find(exchange.head().path);
+  switch (match.outcome) {
+    case Routes::Outcome::kNotFound:
+      RespondText(exchange, 404, "No instance is served under this path.");
+      return http::HeadVerdict::Answered();
+    case Routes::Outcome::kNotExternal:
+      RespondText(exchange, 403,
+                  absl::StrCat("The server configuration does not allow this: ",
+                               ExternalKey(match.name), " is not true."));
+      return http::HeadVerdict::Answered();
+    case Routes::Outcome::kFound:
+      break;
+  }
+  ForwardedCall* const call = Take(exchange.thread());
+  const http::HeadVerdict verdict = call->CheckHead(match, exchange);
+  if (verdict.answered()) {
+    GiveBack(call);
+  } else {
+    exchange.set_ticket(reinterpret_cast<uint64_t>(call));
+  }
+  return verdict;
+}
+
+void Front::OnRequest(Exchange& exchange) { CallOf(exchange)->Execute(); }
+
+void Front::OnAbandoned(Exchange& exchange) { CallOf(exchange)->Abandon(); }
+
+void Front::OnDropped(Exchange& exchange) {
+  if (exchange.ticket() != 0) GiveBack(CallOf(exchange));
+}
+
+ForwardedCall* Front::Take(int thread) {
+  Thread& own = per_thread_[thread];
+  ForwardedCall* call = nullptr;
+  if (own.idle.empty()) {
+    call = new ForwardedCall(*this, thread);
+  } else {
+    call = own.idle.back().release();
+    own.idle.pop_back();
+  }
+  call->SetNumber(++own.next_request);
+  return call;
+}
+
+void Front::GiveBack(ForwardedCall* call) {
+  if (threads_.current() != call->thread()) {
+    // Not before the connection's thread has seen the answer: until then it may still abandon.
+    threads_.Post(call->thread(), [this, call] { GiveBack(call); });
+    return;
+  }
+  Thread& own = per_thread_[call->thread()];
+  if (own.idle.size() < kKeptCalls) {
+    own.idle.emplace_back(call);
+  } else {
+    delete call;
+  }
+}
+
+}  // namespace host_stub

@@ -1,0 +1,181 @@
+#include "host_stub/host.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/engine/instance_registry.h"
+#include "host_stub/front/completion_threads.h"
+#include "host_stub/front/front.h"
+#include "host_stub/front/routes.h"
+#include "host_stub/service/grpc_server.h"
+#include "host_stub/socket_address.h"
+#include "host_stub/store/memory_store.h"
+#include "host_stub/store/sqlite_store.h"
+#include "plugin/http/io_threads.h"
+#include "plugin/http/server.h"
+
+namespace host_stub {
+namespace {
+
+namespace http = webhook::http;
+
+// More than this does not help a host: the store has one writer.
+constexpr unsigned kMostIoThreads = 8;
+
+// Prefixes the message: a person wants to know which part could not start.
+absl::Status In(absl::string_view what, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(what, ": ", status.message()));
+}
+
+absl::Status MakeDataDir(const std::string& data_dir) {
+  if (mkdir(data_dir.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("data folder ", data_dir, " cannot be made: ", std::strerror(errno)));
+}
+
+absl::StatusOr<std::shared_ptr<IncidentStore>> OpenStore(const HostOptions& options) {
+  const webhook::Limits& limits = options.configuration.limits;
+  if (options.keep_in_memory) return NewMemoryStore({.limits = limits});
+  return OpenSqliteStore({.data_dir = options.data_dir, .vfs = {}, .limits = limits});
+}
+
+// The file's instances have one uid for ever, under which the store knows their delivery keys.
+std::string UidOfFileInstance(const std::string& name) { return absl::StrCat("file-", name); }
+
+}  // namespace
+
+// Members are destroyed from the last to the first: who calls before who is called.
+class Host::Parts {
+ public:
+  explicit Parts(HostOptions options) : options_(std::move(options)) {}
+
+  absl::Status Start();
+  absl::Status Drain(absl::Duration time);
+
+  const std::string& http_address() const { return http_address_; }
+  const GrpcServer& grpc() const { return *grpc_; }
+
+ private:
+  absl::Status StartEngine();
+  absl::StatusOr<Routes> StartInstances();
+  absl::Status StartFront(Routes routes);
+  absl::Status StartGrpc();
+
+  HostOptions options_;
+  std::shared_ptr<IncidentStore> store_;
+  std::shared_ptr<http::IoThreads> threads_;
+  std::shared_ptr<HostedPlugin> plugin_;
+  std::shared_ptr<InstanceRegistry> registry_ = std::make_shared<InstanceRegistry>();
+  std::unique_ptr<Front> front_;
+  std::unique_ptr<http::Server> server_;
+  std::string http_address_;
+  std::unique_ptr<GrpcServer> grpc_;
+  bool drained_ = false;
+};
+
+absl::Status Host::Parts::Start() {
+  if (absl::Status status = MakeDataDir(options_.data_dir); !status.ok()) return status;
+  if (absl::Status status = StartEngine(); !status.ok()) return status;
+  auto routes = StartInstances();
+  if (!routes.ok()) return routes.status();
+  WipeSecrets(options_.configuration);
+  if (absl::Status status = StartFront(*std::move(routes)); !status.ok()) return status;
+  return StartGrpc();
+}
+
+absl::Status Host::Parts::StartEngine() {
+  auto store = OpenStore(options_);
+  if (!store.ok()) return store.status();
+  store_ = *std::move(store);
+  auto threads = http::IoThreads::Start(
+      static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, kMostIoThreads)));
+  if (!threads.ok()) return threads.status();
+  threads_ = *std::move(threads);
+  auto plugin = HostedPlugin::Load(options_.plugin_file,
+                                   {.io_threads = 0, .limits = options_.configuration.limits_set},
+                                   {.store = store_,
+                                    .logger = options_.logger,
+                                    .threads = CompletionsOn(threads_),
+                                    .limits = options_.configuration.limits});
+  if (!plugin.ok()) return plugin.status();
+  plugin_ = *std::move(plugin);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Routes> Host::Parts::StartInstances() {
+  const Configuration& configuration = options_.configuration;
+  Routes routes;
+  for (const InstanceConfiguration& one : configuration.instances) {
+    auto instance = plugin_->CreateInstance({.uid = UidOfFileInstance(one.name),
+                                             .name = one.name,
+                                             .product = configuration.platform.product,
+                                             .platform_url = configuration.platform.url,
+                                             .on_engine = configuration.platform.engine,
+                                             .parameters = one.parameters});
+    absl::Status status = instance.status();
+    if (status.ok()) status = (*instance)->Start();
+    if (!status.ok()) return In(absl::StrCat("instance ", one.name), status);
+    const auto key = configuration.server_configuration.find(ExternalKey(one.name));
+    const bool external = key != configuration.server_configuration.end() && key->second == "true";
+    if (status = routes.Add(*instance, external); !status.ok()) return status;
+    if (status = registry_->Add(*std::move(instance)); !status.ok()) return status;
+  }
+  return routes;
+}
+
+absl::Status Host::Parts::StartFront(Routes routes) {
+  auto address = ParseSocketAddress(options_.http_address);
+  if (!address.ok()) return In("--http", address.status());
+  front_ = std::make_unique<Front>(std::move(routes), *threads_);
+  auto server = http::Server::Listen(
+      {.address = address->host, .port = address->port, .limits = options_.configuration.limits},
+      *threads_, *front_);
+  if (!server.ok()) return In("--http", server.status());
+  server_ = *std::move(server);
+  http_address_ = FormatSocketAddress({server_->address(), server_->port()});
+  return absl::OkStatus();
+}
+
+absl::Status Host::Parts::Drain(absl::Duration time) {
+  if (std::exchange(drained_, true)) return absl::OkStatus();
+  const absl::Time deadline = absl::Now() + time;
+  absl::Status result;
+  if (server_ != nullptr && !server_->Drain(deadline - absl::Now())) {
+    result.Update(absl::DeadlineExceededError("HTTP requests were cut off at the deadline"));
+  }
+  if (grpc_ != nullptr) result.Update(grpc_->Drain(deadline));
+  result.Update(registry_->StopAll(deadline));
+  if (store_ != nullptr) store_->Close();
+  // Runs what was posted last: it still speaks to the front.
+  if (threads_ != nullptr) threads_->Stop();
+  return result;
+}
+
+absl::StatusOr<std::unique_ptr<Host>> Host::Start(HostOptions options) {
+  auto parts = std::make_unique<Parts>(std::move(options));
+  if (absl::Status status = parts->Start(); !status.ok()) {
+    parts->Drain(absl::ZeroDuration()).IgnoreError();
+    return status;
+  }
+  return std::unique_ptr<Host>(new Host(std::move(parts)));
+}
+
+Host::Host(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Host::~Host() { Drain(absl::ZeroDuration()).IgnoreError(); }
+
+const std::string& Host::http_address() const { return parts_->http_address(); }
+const std::string& Host::grpc_address() const { return parts_->grpc().address(); }
+const std::string& Host::control_path() const { return parts_->grpc().control_path(); }
+
+absl::Status Host::Drain(absl::Duration time) { return parts_->Drain(time); }
+
+}  // namespace host_stub

@@ -1,0 +1,180 @@
+// SHA256_Init and its like are deprecated in favour of EVP, which allocates a context for every
+// digest and looks its algorithm up; these do neither, and work on the stack.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "plugin/core/credentials.h"
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace webhook::core {
+namespace {
+
+constexpr absl::string_view kHeaderMode = "_header";
+
+bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
+
+bool IsBlank(char c) { return c == ' ' || c == '\t'; }
+
+// RFC 9110 section 5.6.2
+bool IsTokenCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+         absl::string_view("!#$%&'*+-.^_`|~").find(c) != absl::string_view::npos;
+}
+
+absl::string_view WithoutBlanks(absl::string_view value) {
+  while (!value.empty() && IsBlank(value.front())) value.remove_prefix(1);
+  while (!value.empty() && IsBlank(value.back())) value.remove_suffix(1);
+  return value;
+}
+
+void Wipe(std::string& secret) { OPENSSL_cleanse(secret.data(), secret.size()); }
+
+void Sha256(absl::string_view text, uint8_t* digest) {
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, text.data(), text.size());
+  SHA256_Final(digest, &context);
+  OPENSSL_cleanse(&context, sizeof(context));
+}
+
+// What follows `Basic` and its blanks (RFC 9110 section 11.4); nothing sensible is empty.
+absl::string_view BasicToken(absl::string_view value) {
+  constexpr absl::string_view kScheme = "basic";
+  if (!absl::StartsWithIgnoreCase(value, kScheme)) return {};
+  value.remove_prefix(kScheme.size());
+  if (value.empty() || value.front() != ' ') return {};
+  while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
+  return value;
+}
+
+absl::Status Refuse(absl::string_view text) { return absl::InvalidArgumentError(text); }
+
+absl::StatusOr<std::string> HeaderName(absl::string_view username) {
+  if (username.size() == kHeaderMode.size() || username[kHeaderMode.size()] != ':') {
+    return Refuse(
+        "username: a header is named by `_header:` and its name, as in `_header:Authorization`");
+  }
+  const absl::string_view name = username.substr(kHeaderMode.size() + 1);
+  if (name.empty() || !std::all_of(name.begin(), name.end(), IsTokenCharacter)) {
+    return Refuse(
+        "username: what follows `_header:` must be the name of a header: letters, digits and "
+        "!#$%&'*+-.^_`|~ without blanks");
+  }
+  return absl::AsciiStrToLower(name);
+}
+
+}  // namespace
+
+absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
+                                                absl::string_view password) {
+  return Create(username, std::span(&password, 1));
+}
+
+absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
+                                                std::span<const absl::string_view> passwords) {
+  Credentials credentials;
+  const bool any_password = std::any_of(passwords.begin(), passwords.end(),
+                                        [](absl::string_view one) { return !one.empty(); });
+  if (username.empty()) {
+    if (!any_password) return credentials;
+    return Refuse("username: it is empty though a password is set, so nothing would be checked");
+  }
+  if (!any_password) return Refuse("password: it is empty though a username is set");
+
+  const bool header_mode = absl::StartsWith(username, kHeaderMode);
+  credentials.mode_ = header_mode ? Mode::kHeader : Mode::kBasic;
+  credentials.header_ = "authorization";
+  if (header_mode) {
+    absl::StatusOr<std::string> name = HeaderName(username);
+    if (!name.ok()) return name.status();
+    credentials.header_ = *std::move(name);
+  }
+  for (const absl::string_view password : passwords) {
+    absl::Status added = header_mode ? credentials.AddHeaderValue(password)
+                                     : credentials.AddBasic(username, password);
+    if (!added.ok()) return added;
+  }
+  return credentials;
+}
+
+// RFC 7617 section 2. Strict base64 has one text for each pair, so the texts are compared; there
+// is nothing to decode, and nothing that decodes leniently.
+absl::Status Credentials::AddBasic(absl::string_view username, absl::string_view password) {
+  if (password.empty()) return Refuse("password: it is empty");
+  if (absl::StrContains(username, ':')) {
+    return Refuse("username: Basic authentication cannot carry a username with a colon");
+  }
+  if (std::any_of(username.begin(), username.end(), IsControl)) {
+    return Refuse("username: Basic authentication cannot carry control characters");
+  }
+  if (std::any_of(password.begin(), password.end(), IsControl)) {
+    return Refuse("password: Basic authentication cannot carry control characters");
+  }
+  std::string pair = absl::StrCat(username, ":", password);
+  std::string token = absl::Base64Escape(pair);
+  Sha256(token, accepted_.emplace_back().data());
+  Wipe(pair);
+  Wipe(token);
+  return absl::OkStatus();
+}
+
+absl::Status Credentials::AddHeaderValue(absl::string_view value) {
+  if (WithoutBlanks(value).empty()) return Refuse("password: the header's value is empty");
+  if (WithoutBlanks(value) != value) {
+    return Refuse("password: a header's value cannot begin or end with a blank");
+  }
+  for (const char c : value) {
+    if (IsControl(c) && c != '\t') {
+      return Refuse("password: a header's value cannot hold control characters");
+    }
+    if (static_cast<unsigned char>(c) >= 0x80) {
+      return Refuse("password: a header's value must be ASCII; encode other characters");
+    }
+  }
+  Sha256(value, accepted_.emplace_back().data());
+  return absl::OkStatus();
+}
+
+CredentialCheck Credentials::Check(std::span<const HeaderView> headers) const {
+  if (mode_ == Mode::kNone) return CredentialCheck::kAccepted;
+  const HeaderView* line = nullptr;
+  for (const HeaderView& header : headers) {
+    if (!absl::EqualsIgnoreCase(header.name, header_)) continue;
+    if (line != nullptr) return CredentialCheck::kRepeated;
+    line = &header;
+  }
+  if (line == nullptr) return CredentialCheck::kMissing;
+
+  absl::string_view value = WithoutBlanks(line->value);
+  if (mode_ == Mode::kBasic) value = BasicToken(value);
+  Digest digest;
+  Sha256(value, digest.data());
+  // All of them, and no early way out: CRYPTO_memcmp is constant in time.
+  int accepted = 0;
+  for (const Digest& one : accepted_) {
+    accepted |= CRYPTO_memcmp(digest.data(), one.data(), digest.size()) == 0 ? 1 : 0;
+  }
+  return accepted != 0 ? CredentialCheck::kAccepted : CredentialCheck::kWrong;
+}
+
+absl::string_view Credentials::challenge() const {
+  switch (mode_) {
+    case Mode::kNone:
+      return "";
+    case Mode::kBasic:
+      return "Basic realm=\"webhook\", charset=\"UTF-8\"";
+    case Mode::kHeader:
+      break;
+  }
+  // A scheme of our own: naming the header would help nobody but a stranger.
+  return "Webhook realm=\"webhook\"";
+}
+
+}  // namespace webhook::core

@@ -1,0 +1,67 @@
+// Who may send: none, Basic, or a token in a header, as the parameters `username` and `password`
+// of an instance say.
+#ifndef PLUGIN_CORE_CREDENTIALS_H_
+#define PLUGIN_CORE_CREDENTIALS_H_
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "plugin/core/header_view.h"
+
+namespace webhook::core {
+
+enum class CredentialCheck {
+  kAccepted,
+  kMissing,   // no line of the credential header
+  kRepeated,  // more than one: which of them would count is a matter of taste, so none does
+  kWrong,
+};
+
+// Immutable once created, so any thread may check at the same time. A copy is cheap. Only SHA-256
+// digests of secrets are kept.
+class Credentials {
+ public:
+  // Both empty: everybody may send. A username `_header:NAME`: the request's header NAME must be
+  // the password. Otherwise Basic (RFC 7617). What cannot work, or would switch authentication
+  // off unseen, is INVALID_ARGUMENT with a text that begins with the parameter's name.
+  static absl::StatusOr<Credentials> Create(absl::string_view username, absl::string_view password);
+
+  // The same with several passwords that are valid at once, for a rotation without downtime.
+  static absl::StatusOr<Credentials> Create(absl::string_view username,
+                                            std::span<const absl::string_view> passwords);
+
+  // Allocates nothing. Its time depends on what was sent, never on how much of it was right.
+  CredentialCheck Check(std::span<const HeaderView> headers) const;
+
+  bool required() const { return mode_ != Mode::kNone; }
+
+  // The value of the WWW-Authenticate that a 401 must carry (RFC 9110 section 11.6.1). Empty
+  // where no credentials are required.
+  absl::string_view challenge() const;
+
+  // Lower-case name of the header that carries the secret, to be kept out of incidents. Empty
+  // where no credentials are required. Lives as long as this object.
+  absl::string_view secret_header() const { return header_; }
+
+ private:
+  enum class Mode { kNone, kBasic, kHeader };
+  using Digest = std::array<uint8_t, 32>;
+
+  Credentials() = default;
+  absl::Status AddBasic(absl::string_view username, absl::string_view password);
+  absl::Status AddHeaderValue(absl::string_view value);
+
+  Mode mode_ = Mode::kNone;
+  std::string header_;
+  std::vector<Digest> accepted_;
+};
+
+}  // namespace webhook::core
+
+#endif  // PLUGIN_CORE_CREDENTIALS_H_

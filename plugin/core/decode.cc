@@ -1,0 +1,143 @@
+#include "plugin/core/decode.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace webhook::core {
+namespace {
+
+constexpr size_t kPadding = 64;
+constexpr size_t kFirstBytes = 16 * 1024;
+// A few short lines, often repeated, pass any ratio; the ratio is there for bombs.
+constexpr size_t kHarmlessBytes = 64 * 1024;
+
+enum class Coding { kIdentity, kGzip, kDeflate, kOther };
+
+Coding CodingOf(absl::string_view name) {
+  if (name.empty() || absl::EqualsIgnoreCase(name, "identity")) return Coding::kIdentity;
+  if (absl::EqualsIgnoreCase(name, "gzip") || absl::EqualsIgnoreCase(name, "x-gzip")) {
+    return Coding::kGzip;
+  }
+  return absl::EqualsIgnoreCase(name, "deflate") ? Coding::kDeflate : Coding::kOther;
+}
+
+// The one coding that is not identity, over all lines and list members. Stacked codings multiply
+// the expansion, and no sender is known that uses them: they count as another coding.
+Coding CodingOf(std::span<const HeaderView> headers) {
+  Coding found = Coding::kIdentity;
+  for (const HeaderView& header : headers) {
+    if (!absl::EqualsIgnoreCase(header.name, "content-encoding")) continue;
+    for (const absl::string_view part : absl::StrSplit(header.value, ',')) {
+      const Coding coding = CodingOf(absl::StripAsciiWhitespace(part));
+      if (coding == Coding::kIdentity) continue;
+      found = found == Coding::kIdentity ? coding : Coding::kOther;
+    }
+  }
+  return found;
+}
+
+// zlib's window bits choose the wrapper: 16 added for gzip, negative for none.
+int WindowBits(Coding coding, absl::string_view body) {
+  if (coding == Coding::kGzip) return 16 + MAX_WBITS;
+  // RFC 1950 section 2.2: compression method 8, and a check over the first two bytes.
+  const bool wrapped =
+      body.size() >= 2 && (body[0] & 0x0F) == 8 &&
+      (static_cast<unsigned char>(body[0]) * 256 + static_cast<unsigned char>(body[1])) % 31 == 0;
+  return wrapped ? MAX_WBITS : -MAX_WBITS;
+}
+
+class Inflater {
+ public:
+  explicit Inflater(int window_bits) {
+    if (inflateInit2(&stream_, window_bits) != Z_OK) throw std::bad_alloc();
+  }
+  ~Inflater() { inflateEnd(&stream_); }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+
+  z_stream& stream() { return stream_; }
+
+ private:
+  z_stream stream_ = {};
+};
+
+absl::Status BadBody(const char* what) {
+  return absl::InvalidArgumentError(absl::StrCat("The compressed body is ", what));
+}
+
+}  // namespace
+
+class BodyDecoder {
+ public:
+  BodyDecoder(absl::string_view body, Coding coding, const Limits& limits)
+      : body_(body),
+        inflater_(WindowBits(coding, body)),
+        most_(std::min(
+            static_cast<size_t>(limits.expanded_body_bytes),
+            std::max(kHarmlessBytes, body.size() * static_cast<size_t>(limits.expansion_ratio)))) {}
+
+  absl::StatusOr<DecodedBody> Run() {
+    z_stream& stream = inflater_.stream();
+    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body_.data()));
+    stream.avail_in = static_cast<uInt>(body_.size());
+    for (;;) {
+      Grow();
+      stream.next_out = reinterpret_cast<Bytef*>(result_.bytes_.get() + result_.size_);
+      stream.avail_out = static_cast<uInt>(capacity_ - result_.size_);
+      const int code = inflate(&stream, Z_NO_FLUSH);
+      result_.size_ = capacity_ - stream.avail_out;
+      if (code == Z_MEM_ERROR) throw std::bad_alloc();
+      if (result_.size_ > most_) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat("The body expands to more than ", most_, " bytes"));
+      }
+      if (code == Z_STREAM_END) break;
+      if (code != Z_OK && code != Z_BUF_ERROR) return BadBody("corrupt");
+      if (stream.avail_in == 0 && stream.avail_out != 0) return BadBody("cut short");
+    }
+    if (stream.avail_in != 0) return BadBody("followed by other bytes");
+    return std::move(result_);
+  }
+
+ private:
+  // Doubles the room. One byte more than permitted is enough to see that there are more.
+  void Grow() {
+    if (result_.size_ < capacity_) return;
+    const size_t capacity = std::min(std::max(kFirstBytes, 2 * capacity_), most_ + 1);
+    auto bytes = std::make_unique<char[]>(capacity + kPadding);
+    if (result_.size_ != 0) std::memcpy(bytes.get(), result_.bytes_.get(), result_.size_);
+    result_.bytes_ = std::move(bytes);
+    capacity_ = capacity;
+  }
+
+  absl::string_view body_;
+  Inflater inflater_;
+  const size_t most_;
+  DecodedBody result_;
+  size_t capacity_ = 0;
+};
+
+bool IsEncoded(std::span<const HeaderView> headers) {
+  return CodingOf(headers) != Coding::kIdentity;
+}
+
+absl::StatusOr<DecodedBody> DecodeBody(absl::string_view body, std::span<const HeaderView> headers,
+                                       const Limits& limits) {
+  const Coding coding = CodingOf(headers);
+  if (coding == Coding::kOther || coding == Coding::kIdentity) {
+    return absl::UnimplementedError("Content-Encoding must be gzip, deflate or identity");
+  }
+  if (body.empty()) return BadBody("cut short");
+  return BodyDecoder(body, coding, limits).Run();
+}
+
+}  // namespace webhook::core

@@ -1,0 +1,47 @@
+// Writes incidents into a ParsedRequest, with defaults and warnings. Internal to IncidentParser.
+#ifndef PLUGIN_CORE_INCIDENT_BUILDER_H_
+#define PLUGIN_CORE_INCIDENT_BUILDER_H_
+
+#include "absl/strings/string_view.h"
+#include "plugin/core/details_object.h"
+#include "plugin/core/incidents.h"
+#include "plugin/core/json_reader.h"
+#include "plugin/limits/limits.h"
+
+namespace webhook::core {
+
+// Lives as long as one request is parsed. After the last Add, Finish; without it there are no
+// incidents.
+class IncidentBuilder {
+ public:
+  // `headers` is the text of the stored headers, an object.
+  IncidentBuilder(const Limits& limits, const Defaults& defaults, absl::string_view headers,
+                  ParsedRequest& out);
+
+  // The values are those of the last member of that key; any but a string counts as absent.
+  void Add(const JsonValue& name, const JsonValue& type, const JsonValue& occurred,
+           DetailsObject& details);
+  void Finish();
+
+  size_t count() const { return out_.ranges_.size(); }
+
+  // A text that a string of the body stands for, with JsonReader::kPadding bytes after it.
+  absl::string_view Unescaped(const JsonValue& string);
+
+ private:
+  absl::string_view Text(const JsonValue& value, const char* what, absl::string_view otherwise);
+  absl::string_view Occurred(const JsonValue& value);
+  absl::string_view TriggerTime();
+  void Warn(absl::string_view text) { out_.warnings_.push_back(out_.arena_.Copy(text)); }
+
+  const Limits& limits_;
+  const Defaults& defaults_;
+  ParsedRequest& out_;
+  absl::string_view incident_type_;
+  absl::string_view trigger_time_;  // once it is needed
+  absl::string_view tail_;          // `,"headers":{...}}`
+};
+
+}  // namespace webhook::core
+
+#endif  // PLUGIN_CORE_INCIDENT_BUILDER_H_

@@ -1,0 +1,269 @@
+#include "plugin/core/incidents.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "plugin/core/details_object.h"
+#include "plugin/core/incident_builder.h"
+#include "plugin/core/json_chars.h"
+#include "plugin/core/json_reader.h"
+#include "plugin/core/stored_headers.h"
+#include "plugin/core/texts.h"
+
+namespace webhook::core {
+namespace {
+
+static_assert(IncidentParser::kPadding >= JsonReader::kPadding);
+
+constexpr size_t kSingle = SIZE_MAX;  // the incident of a body that is one object
+
+absl::Status NotJson(absl::string_view place) {
+  return absl::InvalidArgumentError(absl::StrCat(kNotJson, ": ", place));
+}
+
+absl::Status NotJson(const JsonFault& fault) {
+  return NotJson(absl::StrCat("byte ", fault.byte, ": ", fault.what));
+}
+
+absl::Status NotJson(size_t incident, absl::string_view what) {
+  if (incident == kSingle) return NotJson(what);
+  return NotJson(absl::StrCat("incident ", incident, ": ", what));
+}
+
+// As callers of the Python integration know it: what is falsy there counts as absent.
+bool IsAbsent(const JsonValue& value) {
+  switch (value.kind) {
+    case JsonKind::kNull:
+    case JsonKind::kFalse:
+      return true;
+    case JsonKind::kTrue:
+      return false;
+    case JsonKind::kNumber:
+      return JsonNumberIsZero(value.text);
+    default:
+      return value.empty;
+  }
+}
+
+// The member `rawJson` or `raw_json`: of a repeated one, the last.
+struct RawMember {
+  explicit RawMember(const char* key) : key(key) {}
+  const char* const key;
+  JsonValue value;
+  DetailsObject object;
+};
+
+}  // namespace
+
+class IncidentParser::Impl {
+ public:
+  explicit Impl(const Limits& limits)
+      : limits_(limits),
+        body_(static_cast<int>(limits.json_depth)),
+        string_(static_cast<int>(limits.json_depth)) {}
+
+  absl::Status Parse(absl::string_view body, std::span<const HeaderView> headers,
+                     const Defaults& defaults, ParsedRequest& out);
+
+ private:
+  absl::Status ParseText(absl::string_view body, IncidentBuilder& builder);
+  absl::Status ParseArray(IncidentBuilder& builder);
+  absl::Status ParseIncident(size_t incident, IncidentBuilder& builder);
+  absl::Status ReadMembers();
+  bool ReadMember(absl::string_view key);
+  bool ReadRaw(RawMember& raw);
+  absl::Status CheckCount(size_t count) const;
+  absl::StatusOr<DetailsObject*> UseRaw(RawMember& raw, size_t incident, IncidentBuilder& builder);
+  static bool ReadDetails(JsonReader& reader, DetailsObject& object);
+
+  const Limits limits_;
+  JsonReader body_;
+  JsonReader string_;  // of a rawJson that is a string
+  StoredHeaders stored_headers_;
+  std::string headers_;
+
+  // Of the incident being read.
+  JsonValue name_;
+  JsonValue type_;
+  JsonValue occurred_;
+  RawMember raw_json_{"rawJson"};
+  RawMember older_raw_json_{"raw_json"};
+  DetailsObject whole_;
+};
+
+absl::Status IncidentParser::Impl::Parse(absl::string_view body,
+                                         std::span<const HeaderView> headers,
+                                         const Defaults& defaults, ParsedRequest& out) {
+  headers_.clear();
+  stored_headers_.Append(headers, defaults.secret_header, &headers_);
+  IncidentBuilder builder(limits_, defaults, headers_, out);
+  const absl::Status status = ParseText(body, builder);
+  if (status.ok()) {
+    builder.Finish();
+  } else {
+    out.Clear();
+  }
+  body_.ReleaseLarge();
+  string_.ReleaseLarge();
+  return status;
+}
+
+absl::Status IncidentParser::Impl::ParseText(absl::string_view body, IncidentBuilder& builder) {
+  if (!body_.Open(body)) return NotJson(body_.fault());
+  switch (body_.Peek()) {
+    case '{':
+      if (absl::Status status = CheckCount(1); !status.ok()) return status;
+      if (absl::Status status = ParseIncident(kSingle, builder); !status.ok()) return status;
+      break;
+    case '[':
+      if (absl::Status status = ParseArray(builder); !status.ok()) return status;
+      break;
+    default:
+      return NotJson("the top level must be an object or an array of objects");
+  }
+  return body_.Finish() ? absl::OkStatus() : NotJson(body_.fault());
+}
+
+absl::Status IncidentParser::Impl::ParseArray(IncidentBuilder& builder) {
+  if (!body_.EnterArray()) return NotJson(body_.fault());
+  for (size_t incident = 0;; ++incident) {
+    switch (body_.NextItem()) {
+      case JsonNext::kFault:
+        return NotJson(body_.fault());
+      case JsonNext::kEnd:
+        return absl::OkStatus();
+      case JsonNext::kItem:
+        break;
+    }
+    if (absl::Status status = CheckCount(incident + 1); !status.ok()) return status;
+    if (absl::Status status = ParseIncident(incident, builder); !status.ok()) return status;
+  }
+}
+
+// Every incident stores the headers, so a small body with large headers could ask for very much.
+absl::Status IncidentParser::Impl::CheckCount(size_t count) const {
+  if (count > static_cast<size_t>(limits_.incidents_of_a_request)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("A request may have ", limits_.incidents_of_a_request, " incidents at most"));
+  }
+  if (count * headers_.size() > static_cast<size_t>(limits_.stored_header_bytes)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("Headers of ", headers_.size(), " bytes, stored with each of ", count,
+                     " incidents or more, are more than ", limits_.stored_header_bytes, " bytes"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status IncidentParser::Impl::ParseIncident(size_t incident, IncidentBuilder& builder) {
+  if (body_.Peek() != '{') {
+    JsonValue value;
+    return body_.ReadValue(value) ? NotJson(incident, "must be an object") : NotJson(body_.fault());
+  }
+  if (absl::Status status = ReadMembers(); !status.ok()) return status;
+  DetailsObject* details = &whole_;
+  for (RawMember* raw : {&raw_json_, &older_raw_json_}) {
+    const absl::StatusOr<DetailsObject*> used = UseRaw(*raw, incident, builder);
+    if (!used.ok()) return used.status();
+    if (*used == nullptr) continue;
+    details = *used;
+    break;
+  }
+  builder.Add(name_, type_, occurred_, *details);
+  return absl::OkStatus();
+}
+
+absl::Status IncidentParser::Impl::ReadMembers() {
+  name_ = type_ = occurred_ = raw_json_.value = older_raw_json_.value = JsonValue();
+  whole_.Clear();
+  const char* const begin = body_.position();
+  JsonValue key;
+  JsonNext next = body_.EnterObject() ? body_.NextMember(key) : JsonNext::kFault;
+  for (; next == JsonNext::kItem; next = body_.NextMember(key)) {
+    const KnownKey known(key);
+    whole_.NoteKey(known, key);
+    if (!ReadMember(known.text())) return NotJson(body_.fault());
+  }
+  if (next == JsonNext::kFault) return NotJson(body_.fault());
+  whole_.SetText(absl::string_view(begin, static_cast<size_t>(body_.bracket_end() - begin)));
+  return absl::OkStatus();
+}
+
+// RFC 8259 section 4 leaves repeated keys open; here the last of them counts, as in Python.
+bool IncidentParser::Impl::ReadMember(absl::string_view key) {
+  JsonValue other;
+  if (key == "name") return body_.ReadValue(name_);
+  if (key == "type") return body_.ReadValue(type_);
+  if (key == "occurred") return body_.ReadValue(occurred_);
+  if (key == raw_json_.key) return ReadRaw(raw_json_);
+  if (key == older_raw_json_.key) return ReadRaw(older_raw_json_);
+  return body_.ReadValue(other);
+}
+
+bool IncidentParser::Impl::ReadRaw(RawMember& raw) {
+  if (body_.Peek() != '{') return body_.ReadValue(raw.value);
+  if (!ReadDetails(body_, raw.object)) return false;
+  raw.value = JsonValue();
+  raw.value.kind = JsonKind::kObject;
+  raw.value.empty = raw.object.empty();
+  return true;
+}
+
+bool IncidentParser::Impl::ReadDetails(JsonReader& reader, DetailsObject& object) {
+  object.Clear();
+  const char* const begin = reader.position();
+  JsonValue key;
+  JsonValue value;
+  JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
+  for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
+    object.NoteKey(KnownKey(key), key);
+    if (!reader.ReadValue(value)) return false;
+  }
+  if (next == JsonNext::kFault) return false;
+  object.SetText(absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin)));
+  return true;
+}
+
+// The object that the member stands for; nullptr where it counts as absent.
+absl::StatusOr<DetailsObject*> IncidentParser::Impl::UseRaw(RawMember& raw, size_t incident,
+                                                            IncidentBuilder& builder) {
+  if (IsAbsent(raw.value)) return nullptr;
+  if (raw.value.kind == JsonKind::kObject) return &raw.object;
+  if (raw.value.kind != JsonKind::kString) {
+    return NotJson(incident, absl::StrCat(raw.key, " must be an object"));
+  }
+  if (!string_.Open(builder.Unescaped(raw.value)) || !ReadDetails(string_, raw.object) ||
+      !string_.Finish()) {
+    return NotJson(incident,
+                   absl::StrCat(raw.key, " must be an object; the text in it is not one (", "byte ",
+                                string_.fault().byte, ": ", string_.fault().what, ")"));
+  }
+  return raw.object.empty() ? nullptr : &raw.object;
+}
+
+void ParsedRequest::Reset() {
+  incidents_.clear();
+  ranges_.clear();
+  slices_.clear();
+  warnings_.clear();
+  arena_.Clear();
+}
+
+void ParsedRequest::Clear() {
+  constexpr size_t kKept = 1024;
+  Reset();
+  if (slices_.capacity() > kKept || warnings_.capacity() > kKept) *this = ParsedRequest();
+}
+
+IncidentParser::IncidentParser(const Limits& limits) : impl_(std::make_unique<Impl>(limits)) {}
+IncidentParser::~IncidentParser() = default;
+IncidentParser::IncidentParser(IncidentParser&&) noexcept = default;
+IncidentParser& IncidentParser::operator=(IncidentParser&&) noexcept = default;
+
+absl::Status IncidentParser::Parse(absl::string_view body, std::span<const HeaderView> headers,
+                                   const Defaults& defaults, ParsedRequest& out) {
+  return impl_->Parse(body, headers, defaults, out);
+}
+
+}  // namespace webhook::core

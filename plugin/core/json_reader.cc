@@ -1,0 +1,322 @@
+#include "plugin/core/json_reader.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "plugin/core/json_chars.h"
+
+namespace webhook::core {
+namespace {
+
+constexpr size_t kLargeBytes = 1024 * 1024;
+constexpr size_t kLeastCapacity = 16 * 1024;
+
+static_assert(JsonReader::kPadding >= simdjson::SIMDJSON_PADDING);
+
+JsonKind KindOf(char first) {
+  switch (first) {
+    case '{':
+      return JsonKind::kObject;
+    case '[':
+      return JsonKind::kArray;
+    case '"':
+      return JsonKind::kString;
+    case 't':
+      return JsonKind::kTrue;
+    case 'f':
+      return JsonKind::kFalse;
+    case 'n':
+      return JsonKind::kNull;
+    default:
+      return JsonKind::kNumber;
+  }
+}
+
+}  // namespace
+
+// simdjson's first stage and its output: the offset of every bracket, colon, comma, opening quote,
+// and first character of anything else outside of strings. On-Demand stands on the same stage; its
+// second half is not used, since it skips without looking and refuses numbers that we must keep.
+struct JsonReader::Index {
+  Index() {
+    if (simdjson::get_active_implementation()->create_dom_parser_implementation(kLeastCapacity, 1,
+                                                                                stage) != 0) {
+      throw std::bad_alloc();
+    }
+  }
+
+  void SetCapacity(size_t bytes) {
+    if (stage->set_capacity(bytes) != simdjson::SUCCESS) throw std::bad_alloc();
+  }
+
+  std::unique_ptr<simdjson::internal::dom_parser_implementation> stage;
+};
+
+JsonReader::JsonReader(int max_depth)
+    : index_(std::make_unique<Index>()), max_depth_(std::clamp(max_depth, 1, kMostDepth)) {}
+JsonReader::~JsonReader() = default;
+JsonReader::JsonReader(JsonReader&&) noexcept = default;
+JsonReader& JsonReader::operator=(JsonReader&&) noexcept = default;
+
+bool JsonReader::Open(absl::string_view text) {
+  skipped_ =
+      absl::string_view(text.data(), std::min<size_t>(text.size(), 3)) == "\xEF\xBB\xBF" ? 3 : 0;
+  text.remove_prefix(skipped_);
+  text_ = text.data();
+  text_bytes_ = text.size();
+  depth_ = 0;
+  next_ = end_ = nullptr;
+  auto& stage = *index_->stage;
+  if (stage.capacity() < text.size())
+    index_->SetCapacity(std::max(text.size(), 2 * stage.capacity()));
+  const simdjson::error_code error = stage.stage1(reinterpret_cast<const uint8_t*>(text_),
+                                                  text_bytes_, simdjson::stage1_mode::regular);
+  if (error != simdjson::SUCCESS) return FailIndex(error, text);
+  next_ = stage.structural_indexes.get();
+  end_ = next_ + stage.n_structural_indexes;
+  return true;
+}
+
+void JsonReader::ReleaseLarge() {
+  if (index_->stage->capacity() <= kLargeBytes) return;
+  index_->SetCapacity(kLeastCapacity);
+  next_ = end_ = nullptr;
+}
+
+const char* JsonReader::position() const { return text_ + (next_ == end_ ? text_bytes_ : *next_); }
+
+char JsonReader::Peek() const { return next_ == end_ ? '\0' : text_[*next_]; }
+
+bool JsonReader::FailAt(const char* place, const char* what) {
+  fault_.byte = skipped_ + static_cast<size_t>(place - text_);
+  fault_.what = what;
+  next_ = end_ = nullptr;
+  return false;
+}
+
+bool JsonReader::FailIndex(int error, absl::string_view text) {
+  switch (error) {
+    case simdjson::EMPTY:
+      return FailAt(text.data(), "there is nothing but blanks");
+    case simdjson::UTF8_ERROR:
+      return FailAt(text.data() + ValidUtf8Prefix(text), "not valid UTF-8");
+    case simdjson::UNESCAPED_CHARS:
+      return FailAt(FindStringFault(text), "a control character in a string must be escaped");
+    case simdjson::UNCLOSED_STRING:
+      return FailAt(FindStringFault(text), "a string that begins here is not closed");
+    default:
+      return FailAt(text.data(), "not a JSON text");
+  }
+}
+
+bool JsonReader::EnterObject() {
+  if (Peek() != '{') return Fail("expected an object");
+  if (depth_ == max_depth_) return Fail("nested deeper than the limit");
+  ++depth_;
+  ++next_;
+  first_ = true;
+  return true;
+}
+
+bool JsonReader::EnterArray() {
+  if (Peek() != '[') return Fail("expected an array");
+  if (depth_ == max_depth_) return Fail("nested deeper than the limit");
+  ++depth_;
+  ++next_;
+  first_ = true;
+  return true;
+}
+
+JsonNext JsonReader::NextMember(JsonValue& key) {
+  const char next = Peek();
+  if (next == '}') {
+    ++next_;
+    --depth_;
+    first_ = false;
+    return JsonNext::kEnd;
+  }
+  if (!first_) {
+    if (next != ',') return FailNext("expected a comma or a closing brace");
+    ++next_;
+  }
+  first_ = false;
+  return ReadKey(key) ? JsonNext::kItem : JsonNext::kFault;
+}
+
+JsonNext JsonReader::NextItem() {
+  const char next = Peek();
+  if (next == ']') {
+    ++next_;
+    --depth_;
+    first_ = false;
+    return JsonNext::kEnd;
+  }
+  if (!first_) {
+    if (next != ',') return FailNext("expected a comma or a closing bracket");
+    ++next_;
+  }
+  first_ = false;
+  return JsonNext::kItem;
+}
+
+bool JsonReader::ReadKey(JsonValue& key) {
+  if (next_ == end_ || text_[*next_] != '"') return Fail("expected a key in quotes");
+  const char* open = text_ + *next_++;
+  const char* end = StringEnd(open, key.escaped);
+  if (end == nullptr) return false;
+  if (next_ == end_ || text_[*next_] != ':') return Fail("expected a colon");
+  ++next_;
+  key.kind = JsonKind::kString;
+  key.text = absl::string_view(open, static_cast<size_t>(end - open));
+  key.empty = key.text.size() == 2;
+  return true;
+}
+
+bool JsonReader::ReadValue(JsonValue& value) {
+  if (next_ == end_) return Fail("the text ends where a value must be");
+  const uint32_t* const first = next_;
+  const char* const start = text_ + *first;
+  value.escaped = false;
+  const char* end;
+  switch (*start) {
+    case '{':
+    case '[':
+      if (!ReadContainer()) return false;
+      value.empty = next_ == first + 2;
+      end = text_ + next_[-1] + 1;
+      break;
+    case '"':
+      ++next_;
+      end = StringEnd(start, value.escaped);
+      value.empty = end == start + 2;
+      break;
+    default:
+      end = ScalarEnd(start);
+      value.empty = false;
+      break;
+  }
+  if (end == nullptr) return false;
+  value.kind = KindOf(*start);
+  value.text = absl::string_view(start, static_cast<size_t>(end - start));
+  return true;
+}
+
+// Not recursive: the depth of a text must not become the depth of our stack.
+bool JsonReader::ReadContainer() {
+  std::array<bool, kMostDepth> is_object;
+  const int outer_depth = depth_;
+  JsonValue key;
+  bool escaped;
+  for (;;) {  // a value comes next
+    if (next_ == end_) return Fail("the text ends where a value must be");
+    const char* const start = text_ + *next_;
+    if (*start == '"') {
+      ++next_;
+      if (StringEnd(start, escaped) == nullptr) return false;
+    } else if (*start == '{' || *start == '[') {
+      if (depth_ == max_depth_) return Fail("nested deeper than the limit");
+      const bool object = *start == '{';
+      ++next_;
+      if (Peek() == (object ? '}' : ']')) {
+        ++next_;
+      } else {
+        is_object[depth_++] = object;
+        if (object && !ReadKey(key)) return false;
+        continue;
+      }
+    } else if (ScalarEnd(start) == nullptr) {
+      return false;
+    }
+    for (;;) {  // a value has ended
+      if (depth_ == outer_depth) return true;
+      const bool object = is_object[depth_ - 1];
+      const char next = Peek();
+      if (next == ',') {
+        ++next_;
+        if (object && !ReadKey(key)) return false;
+        break;
+      }
+      if (next != (object ? '}' : ']')) {
+        return Fail(object ? "expected a comma or a closing brace"
+                           : "expected a comma or a closing bracket");
+      }
+      ++next_;
+      --depth_;
+    }
+  }
+}
+
+bool JsonReader::Finish() {
+  return next_ == end_ || Fail("something follows the end of the JSON text");
+}
+
+// The first stage has seen the closing quote, so the scan ends inside the text.
+const char* JsonReader::StringEnd(const char* open, bool& escaped) {
+  escaped = false;
+  const char* at = open + 1;
+  for (;;) {
+    at = FindQuoteOrBackslash(at);
+    if (*at == '"') return at + 1;
+    escaped = true;
+    at = EscapeEnd(at);
+    if (at == nullptr) return nullptr;
+  }
+}
+
+const char* JsonReader::EscapeEnd(const char* backslash) {
+  switch (backslash[1]) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+      return backslash + 2;
+    case 'u':
+      break;
+    default:
+      return FailNull(backslash, "unknown escape");
+  }
+  const int32_t unit = FourHexDigits(backslash + 2);
+  if (unit < 0) return FailNull(backslash, "\\u needs four hexadecimal digits");
+  if (unit < 0xD800 || unit > 0xDFFF) return backslash + 6;
+  // RFC 8259 section 8.2: a lone surrogate has no UTF-8 form, so it could not be handed on.
+  if (unit < 0xDC00 && backslash[6] == '\\' && backslash[7] == 'u') {
+    const int32_t low = FourHexDigits(backslash + 8);
+    if (low >= 0xDC00 && low <= 0xDFFF) return backslash + 12;
+  }
+  return FailNull(backslash, "half of a surrogate pair");
+}
+
+const char* JsonReader::ScalarEnd(const char* start) {
+  // The last token of a valid text is a bracket. One that is not may run into the padding.
+  if (next_ + 1 == end_) return FailNull(position(), "the text ends too early");
+  const char* end = nullptr;
+  switch (*start) {
+    case 't':
+      if (std::memcmp(start, "true", 4) == 0) end = start + 4;
+      break;
+    case 'f':
+      if (std::memcmp(start, "false", 5) == 0) end = start + 5;
+      break;
+    case 'n':
+      if (std::memcmp(start, "null", 4) == 0) end = start + 4;
+      break;
+    default:
+      end = NumberEnd(start);
+      break;
+  }
+  // `1"a"` and `truex` are one token to the first stage.
+  if (end == nullptr || !EndsScalar(*end)) return FailNull(start, "not a JSON value");
+  ++next_;
+  return end;
+}
+
+}  // namespace webhook::core

@@ -1,0 +1,111 @@
+// Reads JSON (RFC 8259) by pulling: whole-document validation and raw bytes in one pass.
+//
+// simdjson's first stage finds the tokens and validates UTF-8 and control characters; the grammar
+// is checked here, token by token, and nothing is skipped. No tree is built and no number is
+// converted, so numbers of any size keep their bytes.
+#ifndef PLUGIN_CORE_JSON_READER_H_
+#define PLUGIN_CORE_JSON_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace webhook::core {
+
+// A place where the text is not what it must be.
+struct JsonFault {
+  size_t byte = 0;  // counted from 0, a byte order mark included
+  const char* what = "";
+};
+
+enum class JsonKind : uint8_t { kObject, kArray, kString, kNumber, kTrue, kFalse, kNull };
+
+// A validated value, as a view of its bytes: from a bracket, quote or character to the last one.
+struct JsonValue {
+  JsonKind kind = JsonKind::kNull;
+  bool escaped = false;  // a string with a backslash
+  bool empty = false;    // an object, array or string with nothing inside
+  absl::string_view text;
+
+  // The inside of a string, still escaped.
+  absl::string_view inside() const { return text.substr(1, text.size() - 2); }
+};
+
+enum class JsonNext { kItem, kEnd, kFault };
+
+// Keeps its buffers from text to text. Not thread-safe. Every function that returns false or
+// kFault has set fault(); then only Open may follow.
+class JsonReader {
+ public:
+  // Readable bytes that must follow a text; what they hold does not matter.
+  static constexpr size_t kPadding = 64;
+  static constexpr int kMostDepth = 512;
+
+  // Arrays and objects nested deeper than max_depth (at most kMostDepth) are a fault.
+  explicit JsonReader(int max_depth);
+  ~JsonReader();
+  JsonReader(JsonReader&&) noexcept;
+  JsonReader& operator=(JsonReader&&) noexcept;
+
+  // Starts a text, which must live on, with its padding, while it is read. One leading byte order
+  // mark is skipped (RFC 8259 section 8.1 permits it).
+  bool Open(absl::string_view text);
+
+  // The first character of the value that comes next; NUL at the end of the text.
+  char Peek() const;
+  // Where it stands.
+  const char* position() const;
+  // The end of the bracket that was read last: after kEnd, the end of that object or array.
+  const char* bracket_end() const { return text_ + next_[-1] + 1; }
+
+  // At an object: goes into it. Then NextMember until kEnd, reading each member's value whole.
+  bool EnterObject();
+  JsonNext NextMember(JsonValue& key);
+
+  // At an array: goes into it. Then NextItem until kEnd, reading each item whole.
+  bool EnterArray();
+  JsonNext NextItem();
+
+  // Validates the value that comes next, whatever is in it.
+  bool ReadValue(JsonValue& value);
+
+  // The text must end here.
+  bool Finish();
+
+  const JsonFault& fault() const { return fault_; }
+
+  // Gives back buffers that only a text larger than 1 MiB needs.
+  void ReleaseLarge();
+
+ private:
+  struct Index;
+
+  bool Fail(const char* what) { return FailAt(position(), what); }
+  bool FailAt(const char* place, const char* what);
+  JsonNext FailNext(const char* what) { return Fail(what), JsonNext::kFault; }
+  const char* FailNull(const char* place, const char* what) { return FailAt(place, what), nullptr; }
+  bool FailIndex(int error, absl::string_view text);
+  const char* StringEnd(const char* open, bool& escaped);
+  const char* EscapeEnd(const char* backslash);
+  const char* ScalarEnd(const char* start);
+  bool ReadKey(JsonValue& key);
+  bool ReadContainer();
+
+  std::unique_ptr<Index> index_;
+  const char* text_ = nullptr;      // after the byte order mark
+  const uint32_t* next_ = nullptr;  // offsets of tokens in text_
+  const uint32_t* end_ = nullptr;
+  size_t text_bytes_ = 0;
+  size_t skipped_ = 0;  // bytes of the byte order mark
+  int depth_ = 0;
+  int max_depth_;
+  bool first_ = false;  // just inside a container
+  JsonFault fault_;
+};
+
+}  // namespace webhook::core
+
+#endif  // PLUGIN_CORE_JSON_READER_H_

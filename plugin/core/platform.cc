@@ -1,0 +1,149 @@
+#include "plugin/core/platform.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace webhook::core {
+namespace {
+
+constexpr char kXsoar6Path[] = "/instance/execute/";
+constexpr char kXsoarPath[] = "/xsoar/instance/execute/";
+
+// From the product's documentation: the parameter table, "Set up Authentication" and "Determine
+// the webhook URL". The URL of 6.x has neither `ext-` nor `/xsoar`; XSIAM's has crtx for xdr.
+// product, engine, name, path, key, credentials, port, certificate, result, ext-, crtx, record
+constexpr Platform kPlatforms[] = {
+    {Product::kXsoar6, false, "XSOAR_6", kXsoar6Path, true, false, true, true, false, false, false,
+     "incident"},
+    {Product::kXsoar6, true, "XSOAR_6", kXsoar6Path, true, false, true, true, false, false, false,
+     "incident"},
+    {Product::kXsoar8Cloud, false, "XSOAR_8_CLOUD", kXsoarPath, false, true, false, false, true,
+     true, false, "incident"},
+    {Product::kXsoar8Cloud, true, "XSOAR_8_CLOUD", kXsoarPath, false, false, true, true, true, true,
+     false, "incident"},
+    {Product::kXsoar8OnPrem, false, "XSOAR_8_ON_PREM", kXsoarPath, false, false, false, true, false,
+     true, false, "incident"},
+    {Product::kXsoar8OnPrem, true, "XSOAR_8_ON_PREM", kXsoarPath, false, false, true, true, false,
+     true, false, "incident"},
+    {Product::kXsiam2, false, "XSIAM_2", kXsoarPath, false, true, false, false, true, true, true,
+     "alert"},
+    {Product::kXsiam2, true, "XSIAM_2", kXsoarPath, false, false, true, true, true, true, true,
+     "alert"},
+    {Product::kXsiam3, false, "XSIAM_3", kXsoarPath, false, true, false, false, true, true, true,
+     "issue"},
+    {Product::kXsiam3, true, "XSIAM_3", kXsoarPath, false, false, true, true, true, true, true,
+     "issue"},
+};
+
+struct ServerUrl {
+  absl::string_view scheme;  // with ://
+  absl::string_view host;    // a name, an IPv4 address, or an IPv6 address in brackets
+  absl::string_view port;    // with its colon; may be empty
+};
+
+bool IsHostCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
+}
+
+bool IsAddressCharacter(char c) {
+  return absl::ascii_isxdigit(static_cast<unsigned char>(c)) || c == ':' || c == '.';
+}
+
+bool IsHost(absl::string_view host) {
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    const absl::string_view address = host.substr(1, host.size() - 2);
+    return std::all_of(address.begin(), address.end(), IsAddressCharacter);
+  }
+  return !host.empty() && host.front() != '.' &&
+         std::all_of(host.begin(), host.end(), IsHostCharacter);
+}
+
+bool IsPort(absl::string_view port) {
+  if (port.empty()) return true;
+  port.remove_prefix(1);
+  int number = 0;
+  for (const char c : port) {
+    if (!absl::ascii_isdigit(static_cast<unsigned char>(c))) return false;
+    number = std::min(number * 10 + (c - '0'), 65536);
+  }
+  return number >= 1 && number <= 65535;
+}
+
+absl::StatusOr<ServerUrl> Split(absl::string_view text) {
+  ServerUrl url;
+  for (const absl::string_view scheme : {"https://", "http://"}) {
+    if (absl::StartsWithIgnoreCase(text, scheme)) url.scheme = scheme;
+  }
+  absl::string_view rest = text.substr(url.scheme.size());
+  if (absl::EndsWith(rest, "/")) rest.remove_suffix(1);
+  const size_t host_end = rest.rfind(']');
+  const size_t colon = rest.find(':', host_end == absl::string_view::npos ? 0 : host_end);
+  url.host = rest.substr(0, colon);
+  if (colon != absl::string_view::npos) url.port = rest.substr(colon);
+  if (url.scheme.empty() || !IsHost(url.host) || !IsPort(url.port)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "url: \"", text, "\" must be like https://my.xsoar.live or http://host:8443, without a ",
+        "user, path or query"));
+  }
+  return url;
+}
+
+// companyname.xdr.eu.paloaltonetworks.com -> companyname.crtx.eu.paloaltonetworks.com. Only a
+// whole label is replaced, and never the tenant's own: `xdr` may be a part of a company's name.
+std::string WithCrtx(absl::string_view host) {
+  const size_t at = host.find(".xdr.");
+  if (at == absl::string_view::npos) return std::string(host);
+  return absl::StrCat(host.substr(0, at), ".crtx.", host.substr(at + 5));
+}
+
+}  // namespace
+
+std::span<const Platform> Platforms() { return kPlatforms; }
+
+absl::StatusOr<const Platform*> FindPlatform(absl::string_view product_name, bool on_engine) {
+  for (const Platform& platform : kPlatforms) {
+    if (platform.product_name == product_name && platform.on_engine == on_engine) return &platform;
+  }
+  std::string names;
+  for (const Platform& platform : kPlatforms) {
+    if (!platform.on_engine)
+      absl::StrAppend(&names, names.empty() ? "" : ", ", platform.product_name);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("product: \"", product_name, "\" must be one of ", names));
+}
+
+bool IsInstanceName(absl::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
+  });
+}
+
+absl::StatusOr<std::string> WebhookUrl(const Platform& platform, absl::string_view server_url,
+                                       absl::string_view instance_name) {
+  if (!IsInstanceName(instance_name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("name: \"", instance_name, "\" must be 1 to 64 letters, digits, _ or -"));
+  }
+  const absl::StatusOr<ServerUrl> url = Split(server_url);
+  if (!url.ok()) return url.status();
+  std::string host = platform.xdr_becomes_crtx ? WithCrtx(url->host) : std::string(url->host);
+  if (platform.external_host_prefixed && !absl::StartsWith(host, "ext-")) host = "ext-" + host;
+  return absl::StrCat(url->scheme, host, url->port, platform.path_prefix, instance_name);
+}
+
+absl::StatusOr<std::string> DirectUrl(absl::string_view server_url, uint16_t listen_port) {
+  if (listen_port == 0) return absl::InvalidArgumentError("longRunningPort: must not be 0");
+  const absl::StatusOr<ServerUrl> url = Split(server_url);
+  if (!url.ok()) return url.status();
+  return absl::StrCat(url->scheme, url->host, ":", listen_port, "/");
+}
+
+std::string ExternalKey(absl::string_view instance_name) {
+  return absl::StrCat("instance.execute.external.", instance_name);
+}
+
+}  // namespace webhook::core

@@ -1,0 +1,54 @@
+// The platforms as data: where each answers, what it asks for and what it calls a record.
+#ifndef PLUGIN_CORE_PLATFORM_H_
+#define PLUGIN_CORE_PLATFORM_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace webhook::core {
+
+enum class Product { kXsoar6, kXsoar8Cloud, kXsoar8OnPrem, kXsiam2, kXsiam3 };
+
+// What holds for a product, on its own server or on an engine.
+struct Platform {
+  Product product;
+  bool on_engine;
+  const char* product_name;     // as configured: XSOAR_6, XSOAR_8_CLOUD, ...
+  const char* path_prefix;      // what comes before the instance's name in a forwarded request
+  bool external_key_needed;     // instance.execute.external.<name> must be true
+  bool credentials_required;    // username and password must be set
+  bool listen_port_shown;       // the parameter longRunningPort is a part of the configuration
+  bool certificate_supported;   // the parameters certificate and key
+  bool result_shown;            // the automatically generated webhook URL
+  bool external_host_prefixed;  // the webhook's host name is `ext-` and the tenant's
+  bool xdr_becomes_crtx;        // in the webhook's host name
+  const char* record;           // incident, alert or issue
+};
+
+// Every product twice: on its own and on an engine.
+std::span<const Platform> Platforms();
+
+// By the configured name, exactly as written in product_name; INVALID_ARGUMENT lists the names.
+absl::StatusOr<const Platform*> FindPlatform(absl::string_view product_name, bool on_engine);
+
+// [A-Za-z0-9_-]{1,64}: "the name of the instance cannot include special characters".
+bool IsInstanceName(absl::string_view name);
+
+// The URL under which the platform forwards to the instance, from the URL of the server or
+// tenant: an http(s) URL without path, query, fragment or user. INVALID_ARGUMENT else.
+absl::StatusOr<std::string> WebhookUrl(const Platform& platform, absl::string_view server_url,
+                                       absl::string_view instance_name);
+
+// The URL of an instance's own listen port: `<URL>:<port>/`.
+absl::StatusOr<std::string> DirectUrl(absl::string_view server_url, uint16_t listen_port);
+
+// `instance.execute.external.<name>`
+std::string ExternalKey(absl::string_view instance_name);
+
+}  // namespace webhook::core
+
+#endif  // PLUGIN_CORE_PLATFORM_H_

@@ -1,0 +1,174 @@
+// The plugin's table. Each function turns handles into objects, and exceptions into results;
+// nothing else is decided here.
+#include <ctime>
+#include <exception>
+#include <memory>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "plugin/abi/long_running_integration.h"
+#include "plugin/runtime/configuration.h"
+#include "plugin/runtime/host.h"
+#include "plugin/runtime/instance.h"
+#include "plugin/runtime/plugin.h"
+
+namespace webhook {
+namespace {
+
+using runtime::FromView;
+using runtime::Instance;
+using runtime::Plugin;
+using runtime::ToView;
+
+Plugin* FromHandle(lri_plugin* plugin) { return reinterpret_cast<Plugin*>(plugin); }
+Instance* FromHandle(lri_instance* instance) { return reinterpret_cast<Instance*>(instance); }
+
+void Explain(absl::string_view message, lri_error* error) {
+  if (error == nullptr || !LRI_HAS(error, message)) return;
+  const size_t size = message.copy(error->message, sizeof error->message - 1);
+  error->message[size] = '\0';
+}
+
+int32_t Result(const absl::Status& status, lri_error* error) {
+  if (!status.ok()) Explain(status.message(), error);
+  return static_cast<int32_t>(status.code());
+}
+
+// The barrier: no exception leaves the plugin.
+template <typename Function>
+int32_t Guard(lri_error* error, Function&& function) noexcept {
+  try {
+    return function();
+  } catch (const std::bad_alloc&) {
+    Explain("the plugin ran out of memory", error);
+    return LRI_RESOURCE_EXHAUSTED;
+  } catch (const std::exception& exception) {
+    Explain(exception.what(), error);
+    return LRI_INTERNAL;
+  }
+}
+
+absl::Time FromMonotonic(int64_t mono_ns) {
+  if (mono_ns == 0) return absl::InfinitePast();
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return absl::Now() + absl::Nanoseconds(mono_ns) - absl::DurationFromTimespec(now);
+}
+
+void Info(lri_plugin_info_sink sink, void* sink_context) {
+  Guard(nullptr, [&] {
+    lri_view parameters[16];
+    size_t count = 0;
+    for (absl::string_view name : runtime::ParameterNames()) parameters[count++] = ToView(name);
+    const lri_plugin_info info{.struct_size = sizeof(lri_plugin_info),
+                               .reserved = 0,
+                               .name = ToView(runtime::kSourceBrand),
+                               .version = ToView(runtime::kVersion),
+                               .parameters = {parameters, count, sizeof(lri_view)}};
+    sink(sink_context, &info);
+    return LRI_OK;
+  });
+}
+
+int32_t PluginCreate(const lri_host* host, const lri_plugin_options* options, lri_plugin** plugin,
+                     lri_error* error) {
+  return Guard(error, [&] {
+    auto created = Plugin::Create(host, options);
+    if (!created.ok()) return Result(created.status(), error);
+    *plugin = reinterpret_cast<lri_plugin*>(created->release());
+    return int32_t{LRI_OK};
+  });
+}
+
+void PluginDestroy(lri_plugin* plugin) { delete FromHandle(plugin); }
+
+int32_t Create(lri_plugin* plugin, const lri_instance_options* options, lri_instance** instance,
+               lri_error* error) {
+  return Guard(error, [&] {
+    auto configuration = runtime::ReadConfiguration(*options);
+    if (!configuration.ok()) return Result(configuration.status(), error);
+    auto created = std::make_unique<Instance>(*FromHandle(plugin), *std::move(configuration),
+                                              options->host_instance);
+    *instance = reinterpret_cast<lri_instance*>(created.release());
+    return int32_t{LRI_OK};
+  });
+}
+
+int32_t Start(lri_instance* instance, lri_error* error) {
+  return Guard(error, [&] { return Result(FromHandle(instance)->Start(), error); });
+}
+
+int32_t Stop(lri_instance* instance, int64_t deadline_mono_ns, lri_error* error) {
+  return Guard(error, [&] {
+    return Result(FromHandle(instance)->Stop(FromMonotonic(deadline_mono_ns)), error);
+  });
+}
+
+void Destroy(lri_instance* instance) { delete FromHandle(instance); }
+
+int32_t CheckHead(lri_instance* instance, const lri_request_head* head, lri_answer_sink sink,
+                  void* sink_context, lri_head_verdict* verdict) {
+  return Guard(nullptr, [&] {
+    return FromHandle(instance)->CheckHead(*head, sink, sink_context, *verdict);
+  });
+}
+
+int32_t Execute(lri_instance* instance, const lri_request* request) {
+  return Guard(nullptr, [&] { return FromHandle(instance)->Execute(*request); });
+}
+
+// Nothing is worth taking back: parsing is over before execute returns, and a batch that the host
+// has is the host's.
+void Cancel(lri_instance*, lri_call*) {}
+
+int32_t UpdatePrepare(lri_instance*, const lri_instance_options*, lri_update**, lri_error* error) {
+  Explain("a running instance cannot be changed yet: stop it and create it anew", error);
+  return LRI_UNIMPLEMENTED;
+}
+
+void UpdateCommit(lri_update*) {}
+void UpdateAbort(lri_update*) {}
+
+int32_t Describe(lri_instance* instance, lri_description_sink sink, void* sink_context) {
+  return Guard(nullptr, [&] {
+    FromHandle(instance)->Describe(sink, sink_context);
+    return LRI_OK;
+  });
+}
+
+int32_t Command(lri_instance* instance, lri_view name, lri_view, lri_command_done done,
+                void* done_context) {
+  return Guard(nullptr,
+               [&] { return FromHandle(instance)->Command(FromView(name), done, done_context); });
+}
+
+constexpr lri_plugin_table kTable{
+    .struct_size = sizeof(lri_plugin_table),
+    .abi_minor = LRI_ABI_MINOR,
+    .info = Info,
+    .plugin_create = PluginCreate,
+    .plugin_destroy = PluginDestroy,
+    .create = Create,
+    .start = Start,
+    .stop = Stop,
+    .destroy = Destroy,
+    .check_head = CheckHead,
+    .execute = Execute,
+    .cancel = Cancel,
+    .update_prepare = UpdatePrepare,
+    .update_commit = UpdateCommit,
+    .update_abort = UpdateAbort,
+    .describe = Describe,
+    .command = Command,
+};
+
+}  // namespace
+}  // namespace webhook
+
+// Every minor version of this major one is served: missing members are taken for zero.
+extern "C" __attribute__((visibility("default"))) const lri_plugin_table* lri_plugin_entry_v1(
+    uint32_t) {
+  return &webhook::kTable;
+}

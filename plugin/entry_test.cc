@@ -1,0 +1,419 @@
+// The plugin as a host sees it: through its table alone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "plugin/abi/long_running_integration.h"
+
+extern "C" const lri_plugin_table* lri_plugin_entry_v1(uint32_t);
+
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+lri_view View(const std::string& text) { return {text.data(), text.size()}; }
+std::string Text(lri_view view) { return std::string(view.data, view.size); }
+
+struct Answer {
+  int status = 0;
+  Headers headers;
+  std::string body;
+
+  std::string Header(const std::string& name) const {
+    for (const auto& [key, value] : headers) {
+      if (key == name) return value;
+    }
+    return "(none)";
+  }
+};
+
+Answer Copy(const lri_answer& answer) {
+  Answer copy{.status = answer.status, .headers = {}, .body = Text(answer.body)};
+  for (size_t i = 0; i < answer.headers.count; ++i) {
+    copy.headers.emplace_back(Text(answer.headers.data[i].name),
+                              Text(answer.headers.data[i].value));
+  }
+  return copy;
+}
+
+struct Incident {
+  std::string name, type, occurred, details;
+};
+
+// A host that keeps incidents in a vector, and answers in the way that a test chooses.
+class FakeHost {
+ public:
+  FakeHost() {
+    table_.struct_size = sizeof table_;
+    table_.context = this;
+    table_.create_incidents = [](void* context, lri_host_instance*,
+                                 const lri_incident_batch* batch) {
+      return static_cast<FakeHost*>(context)->Create(*batch);
+    };
+    table_.complete = [](void* context, lri_call*, const lri_answer* answer) {
+      static_cast<FakeHost*>(context)->answers.push_back(Copy(*answer));
+    };
+    table_.now = [](void*) { return int64_t{1'714'557'600'000'000'000}; };  // 2024-05-01 10:00
+  }
+
+  const lri_host* table() const { return &table_; }
+
+  void CompleteHeld() { std::exchange(held_, nullptr)(); }
+
+  std::vector<Incident> incidents;
+  std::vector<Answer> answers;
+  int32_t create_code = LRI_OK;   // what create_incidents returns
+  int32_t outcome = LRI_CREATED;  // what done tells
+  int32_t outcome_code = LRI_OK;
+  bool hold = false;  // done waits for CompleteHeld
+
+ private:
+  int32_t Create(const lri_incident_batch& batch) {
+    if (create_code != LRI_OK) return create_code;
+    for (size_t i = 0; i < batch.incidents.count; ++i) {
+      const lri_incident& incident = batch.incidents.data[i];
+      std::string details;
+      for (size_t s = 0; s < incident.details.count; ++s) {
+        details += Text(incident.details.data[s]);
+      }
+      incidents.push_back(
+          {Text(incident.name), Text(incident.type), Text(incident.occurred), details});
+    }
+    held_ = [this, &batch] { Done(batch); };
+    if (!hold) CompleteHeld();
+    return LRI_OK;
+  }
+
+  void Done(const lri_incident_batch& batch) {
+    std::vector<std::string> ids;
+    for (size_t i = 0; i < batch.incidents.count; ++i) ids.push_back(std::to_string(++last_id_));
+    const std::string created = "2024-05-01T10:00:01Z";
+    std::vector<lri_created_incident> results(ids.size());
+    for (size_t i = 0; i < ids.size(); ++i)
+      results[i] = {View(ids[i]), View(created), 0, 0, {}, {}, {}};
+    lri_create_result result{};
+    result.struct_size = sizeof result;
+    result.outcome = outcome;
+    result.code = outcome_code;
+    if (outcome == LRI_CREATED) {
+      result.incidents = results.data();
+      result.count = results.size();
+      result.stride = sizeof(lri_created_incident);
+    }
+    batch.done(batch.done_context, &result);
+  }
+
+  lri_host table_{};
+  int last_id_ = 0;
+  std::function<void()> held_;
+};
+
+class EntryTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    lri_plugin_options options{};
+    options.struct_size = sizeof options;
+    ASSERT_EQ(table_->plugin_create(host_.table(), &options, &plugin_, nullptr), LRI_OK);
+  }
+
+  void TearDown() override {
+    if (instance_ != nullptr) {
+      EXPECT_EQ(table_->stop(instance_, 0, nullptr), LRI_OK);
+      table_->destroy(instance_);
+    }
+    table_->plugin_destroy(plugin_);
+  }
+
+  std::string Create(const Headers& parameters) {
+    std::vector<lri_pair> pairs;
+    for (const auto& [key, value] : parameters) pairs.push_back({View(key), View(value)});
+    const std::string name = "webhook", product = "XSOAR_6", url = "https://my.xsoar.live";
+    lri_instance_options options{};
+    options.struct_size = sizeof options;
+    options.name = View(name);
+    options.product = View(product);
+    options.platform_url = View(url);
+    options.parameters = {pairs.data(), pairs.size(), sizeof(lri_pair)};
+    lri_error error{sizeof(lri_error), {}};
+    const int32_t code = table_->create(plugin_, &options, &instance_, &error);
+    return code == LRI_OK ? "ok" : error.message;
+  }
+
+  void Start(const Headers& parameters) {
+    ASSERT_EQ(Create(parameters), "ok");
+    ASSERT_EQ(table_->start(instance_, nullptr), LRI_OK);
+  }
+
+  struct Sent {
+    std::string method = "POST";
+    std::string remainder;
+    Headers headers;
+    std::string body;
+  };
+
+  int32_t Execute(const Sent& sent) {
+    std::vector<lri_pair> pairs;
+    for (const auto& [key, value] : sent.headers) pairs.push_back({View(key), View(value)});
+    lri_request_head head{};
+    head.struct_size = sizeof head;
+    head.method = View(sent.method);
+    head.remainder = View(sent.remainder);
+    head.headers = {pairs.data(), pairs.size(), sizeof(lri_pair)};
+    head.content_length = sent.body.size();
+    // A held batch reads the body later, so it lives as long as the test.
+    bodies_.push_back(sent.body + std::string(LRI_BODY_PADDING, '\0'));
+    lri_request request{};
+    request.struct_size = sizeof request;
+    request.head = &head;
+    request.body = {bodies_.back().data(), sent.body.size()};
+    return table_->execute(instance_, &request);
+  }
+
+  Answer Ask(const Sent& sent) {
+    const size_t before = host_.answers.size();
+    EXPECT_EQ(Execute(sent), LRI_OK);
+    EXPECT_EQ(host_.answers.size(), before + 1);
+    return host_.answers.back();
+  }
+
+  const lri_plugin_table* const table_ = lri_plugin_entry_v1(LRI_ABI_MINOR);
+  FakeHost host_;
+  lri_plugin* plugin_ = nullptr;
+  lri_instance* instance_ = nullptr;
+  std::deque<std::string> bodies_;
+};
+
+const Headers kBasic = {{"username", "user"}, {"password", "pass"}};
+const std::pair<std::string, std::string> kGood = {"Authorization", "Basic dXNlcjpwYXNz"};
+
+TEST_F(EntryTest, HostWithoutRequiredFunctionsIsRefusedWithTheirNames) {
+  lri_host empty{};
+  empty.struct_size = sizeof empty;
+  lri_plugin* plugin = nullptr;
+  lri_error error{sizeof(lri_error), {}};
+  EXPECT_EQ(table_->plugin_create(&empty, nullptr, &plugin, &error), LRI_INVALID_ARGUMENT);
+  EXPECT_THAT(error.message, HasSubstr("create_incidents"));
+}
+
+TEST_F(EntryTest, UnknownLimitIsRefused) {
+  const std::string name = "bodies", value = "1";
+  const lri_pair pair{View(name), View(value)};
+  lri_plugin_options options{sizeof(lri_plugin_options), 0, {&pair, 1, sizeof pair}};
+  lri_plugin* plugin = nullptr;
+  lri_error error{sizeof(lri_error), {}};
+  EXPECT_EQ(table_->plugin_create(host_.table(), &options, &plugin, &error), LRI_INVALID_ARGUMENT);
+  EXPECT_THAT(error.message, HasSubstr("unknown limit \"bodies\""));
+}
+
+TEST_F(EntryTest, BadConfigurationIsRefusedWithTheParametersName) {
+  EXPECT_THAT(Create({{"password", "pass"}}), HasSubstr("username"));
+}
+
+TEST_F(EntryTest, NothingIsServedBeforeStartAndAfterStop) {
+  ASSERT_EQ(Create(kBasic), "ok");
+  EXPECT_EQ(Execute({.headers = {kGood}, .body = "{}"}), LRI_UNAVAILABLE);
+  ASSERT_EQ(table_->start(instance_, nullptr), LRI_OK);
+  EXPECT_EQ(table_->start(instance_, nullptr), LRI_FAILED_PRECONDITION);
+  ASSERT_EQ(table_->stop(instance_, 0, nullptr), LRI_OK);
+  EXPECT_EQ(Execute({.headers = {kGood}, .body = "{}"}), LRI_UNAVAILABLE);
+  EXPECT_TRUE(host_.answers.empty());
+}
+
+TEST_F(EntryTest, OtherPathIs404BeforeCredentials) {
+  Start(kBasic);
+  EXPECT_EQ(Ask({.remainder = "/other", .body = "{}"}).status, 404);
+}
+
+TEST_F(EntryTest, OtherMethodIs405WithAllow) {
+  Start(kBasic);
+  for (const char* method : {"GET", "PUT", "HEAD", "OPTIONS", "post"}) {
+    const Answer answer = Ask({.method = method, .headers = {kGood}, .body = "{}"});
+    EXPECT_EQ(answer.status, 405) << method;
+    EXPECT_EQ(answer.Header("Allow"), "POST") << method;
+  }
+}
+
+TEST_F(EntryTest, WrongPasswordIsRejectedBeforeTheBodyIsParsed) {
+  Start(kBasic);
+  for (const Headers& headers :
+       {Headers{}, Headers{{"Authorization", "Basic dXNlcjp3cm9uZw=="}}, Headers{kGood, kGood}}) {
+    const Answer answer = Ask({.headers = headers, .body = "no JSON"});
+    EXPECT_EQ(answer.status, 401);
+    EXPECT_EQ(answer.body, "Authorization failed.");
+    EXPECT_THAT(answer.Header("WWW-Authenticate"), StartsWith("Basic realm="));
+  }
+  EXPECT_TRUE(host_.incidents.empty());
+}
+
+TEST_F(EntryTest, BodyThatIsNoJsonIs400WithTheKnownText) {
+  Start(kBasic);
+  for (const char* body : {"", " ", "no JSON", "5", "\"text\"", "null", "[1]", "{\"rawJson\":5}"}) {
+    const Answer answer = Ask({.headers = {kGood}, .body = body});
+    EXPECT_EQ(answer.status, 400) << body;
+    EXPECT_THAT(answer.body,
+                StartsWith("Request, and rawJson field if exists must be in JSON format"))
+        << body;
+  }
+}
+
+TEST_F(EntryTest, OneBadIncidentRefusesTheWholeBatchAndIsNamed) {
+  Start(kBasic);
+  const Answer answer =
+      Ask({.headers = {kGood}, .body = R"([{"a":1},{"b":2},{"c":3},{"rawJson":[1]}])"});
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_THAT(answer.body, HasSubstr(": incident 3: rawJson must be an object"));
+  EXPECT_TRUE(host_.incidents.empty());
+}
+
+TEST_F(EntryTest, UnknownContentCodingIs415) {
+  Start(kBasic);
+  EXPECT_EQ(Ask({.headers = {kGood, {"Content-Encoding", "br"}}, .body = "{}"}).status, 415);
+}
+
+TEST_F(EntryTest, EmptyArrayIsAnsweredWithAnEmptyArray) {
+  Start(kBasic);
+  const Answer answer = Ask({.headers = {kGood}, .body = "[]"});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, "[]");
+}
+
+TEST_F(EntryTest, DocumentedExampleCreatesItsIncident) {
+  Start({{"username", "user"}, {"password", "pass"}, {"incidentType", "Phishing"}});
+  const Answer answer = Ask({.headers = {kGood, {"Content-Type", "application/json"}},
+                             .body = R"({"name":"incident created via generic webhook",)"
+                                     R"("rawJson":{"some_field":"some_value"}})"});
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.Header("Content-Type"), "application/json");
+  EXPECT_EQ(answer.body,
+            R"([{"id":"1","name":"incident created via generic webhook","type":"Phishing",)"
+            R"("occurred":"2024-05-01T10:00:00Z","created":"2024-05-01T10:00:01Z",)"
+            R"("sourceBrand":"Generic Webhook","sourceInstance":"webhook"}])");
+  ASSERT_EQ(host_.incidents.size(), 1u);
+  EXPECT_EQ(host_.incidents[0].details,
+            R"({"some_field":"some_value","headers":{"content-type":"application/json"}})");
+}
+
+TEST_F(EntryTest, DocumentedHeaderExampleIsAccepted) {
+  Start({{"username", "_header:Authorization"}, {"password", "Basic MYIvOkEyMw=="}});
+  EXPECT_EQ(Ask({.headers = {{"authorization", "Basic MYIvOkEyMw=="}}, .body = "{}"}).status, 200);
+  EXPECT_THAT(host_.incidents[0].details, Not(HasSubstr("MYIvOkEyMw")));
+  EXPECT_EQ(Ask({.headers = {{"authorization", "Basic MYIvOkEyMw="}}, .body = "{}"}).status, 401);
+}
+
+TEST_F(EntryTest, CheckHeadAnswersARefusalAndATicketSparesTheSecondCheck) {
+  Start(kBasic);
+  lri_request_head head{};
+  head.struct_size = sizeof head;
+  const std::string method = "POST";
+  head.method = View(method);
+  head.content_length = LRI_LENGTH_UNKNOWN;
+  Answer refused;
+  const auto sink = [](void* context, const lri_answer* answer) {
+    *static_cast<Answer*>(context) = Copy(*answer);
+  };
+  lri_head_verdict verdict{};
+  verdict.struct_size = sizeof verdict;
+  ASSERT_EQ(table_->check_head(instance_, &head, sink, &refused, &verdict), LRI_OK);
+  EXPECT_EQ(verdict.refused, 1u);
+  EXPECT_EQ(refused.status, 401);
+
+  const lri_pair good{View(kGood.first), View(kGood.second)};
+  head.headers = {&good, 1, sizeof good};
+  ASSERT_EQ(table_->check_head(instance_, &head, sink, &refused, &verdict), LRI_OK);
+  EXPECT_EQ(verdict.refused, 0u);
+  EXPECT_EQ(verdict.body_limit_bytes, 8u * 1024 * 1024);
+  ASSERT_NE(verdict.ticket, 0u);
+
+  // A ticket that the plugin did not give is worth nothing.
+  head.headers = {};
+  bodies_.push_back("{}" + std::string(LRI_BODY_PADDING, '\0'));
+  lri_request request{};
+  request.struct_size = sizeof request;
+  request.head = &head;
+  request.body = {bodies_.back().data(), 2};
+  request.head_ticket = verdict.ticket + 1;
+  ASSERT_EQ(table_->execute(instance_, &request), LRI_OK);
+  EXPECT_EQ(host_.answers.back().status, 401);
+  request.head_ticket = verdict.ticket;
+  ASSERT_EQ(table_->execute(instance_, &request), LRI_OK);
+  EXPECT_EQ(host_.answers.back().status, 200);
+}
+
+TEST_F(EntryTest, HostThatTakesNoBatchIsAnswered503WithRetryAfter) {
+  Start({});
+  host_.create_code = LRI_UNAVAILABLE;
+  const Answer answer = Ask({.body = "{}"});
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.Header("Retry-After"), "1");
+}
+
+TEST_F(EntryTest, OutcomesOtherThanCreatedAreNever200) {
+  Start({});
+  const struct {
+    int32_t outcome, code;
+    int status;
+  } cases[] = {{LRI_NOT_CREATED, LRI_UNAVAILABLE, 503},
+               {LRI_NOT_CREATED, LRI_DEADLINE_EXCEEDED, 504},
+               {LRI_NOT_CREATED, LRI_INTERNAL, 500},
+               {LRI_NOT_KNOWN, LRI_UNKNOWN, 503},
+               {0, LRI_OK, 500}};
+  for (const auto& one : cases) {
+    host_.outcome = one.outcome;
+    host_.outcome_code = one.code;
+    EXPECT_EQ(Ask({.body = "{}"}).status, one.status) << one.outcome << " " << one.code;
+  }
+}
+
+TEST_F(EntryTest, StopWaitsForACallInFlightAndRefusesNewOnes) {
+  Start({});
+  host_.hold = true;
+  ASSERT_EQ(Execute({.body = "{}"}), LRI_OK);
+  lri_error error{sizeof(lri_error), {}};
+  EXPECT_EQ(table_->stop(instance_, 0, &error), LRI_DEADLINE_EXCEEDED);
+  EXPECT_THAT(error.message, HasSubstr("1 calls in flight"));
+  EXPECT_EQ(Execute({.body = "{}"}), LRI_UNAVAILABLE);
+  host_.CompleteHeld();
+  EXPECT_EQ(host_.answers.back().status, 200);
+  EXPECT_EQ(table_->stop(instance_, 0, nullptr), LRI_OK);
+}
+
+TEST_F(EntryTest, WhatIsNotThereYetSaysSo) {
+  Start({});
+  lri_update* update = nullptr;
+  lri_instance_options options{};
+  options.struct_size = sizeof options;
+  EXPECT_EQ(table_->update_prepare(instance_, &options, &update, nullptr), LRI_UNIMPLEMENTED);
+  const auto done = [](void*, int32_t, lri_view) { FAIL() << "done without OK"; };
+  for (const std::string name : {"samples", "fields", "map", "try"}) {
+    EXPECT_EQ(table_->command(instance_, View(name), {}, done, nullptr), LRI_UNIMPLEMENTED);
+  }
+  const std::string unknown = "dance";
+  EXPECT_EQ(table_->command(instance_, View(unknown), {}, done, nullptr), LRI_NOT_FOUND);
+}
+
+TEST_F(EntryTest, DescriptionTellsTheFrontItsRules) {
+  Start({{"longRunningPort", "8000"}});
+  bool described = false;
+  const auto sink = [](void* context, const lri_description* description) {
+    *static_cast<bool*>(context) = true;
+    EXPECT_EQ(Text(description->path_prefix), "/instance/execute/");
+    EXPECT_EQ(description->external_key_needed, 1u);
+    EXPECT_EQ(Text(description->webhook_url), "https://my.xsoar.live/instance/execute/webhook");
+    EXPECT_EQ(Text(description->listen_url), "https://my.xsoar.live:8000/");
+    EXPECT_EQ(Text(description->record_noun), "incident");
+    EXPECT_EQ(description->warnings.count, 1u);
+  };
+  EXPECT_EQ(table_->describe(instance_, sink, &described), LRI_OK);
+  EXPECT_TRUE(described);
+}
+
+}  // namespace

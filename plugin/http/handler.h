@@ -1,0 +1,106 @@
+// How a server hands requests over and takes answers back.
+//
+// The way of one request, all on its connection's thread:
+//
+//   OnHead     the head is whole and valid, no byte of the body was read for it
+//              -> either Respond at once, or tell how long a body may be
+//   OnRequest  the body is whole -> Respond now or later, from any thread
+//   OnAbandoned  (seldom) the answer is no longer wanted; Respond is owed nevertheless
+//
+// Every Exchange of which OnRequest was told is answered by exactly one Respond. An Exchange that
+// fails between OnHead and OnRequest (too long, too slow, gone) gets OnDropped instead.
+#ifndef PLUGIN_HTTP_HANDLER_H_
+#define PLUGIN_HTTP_HANDLER_H_
+
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "plugin/http/message.h"
+
+namespace webhook::http {
+
+// A request and its place in the line of answers. Owned by the server; valid from OnHead until
+// Respond is called (or OnDropped returns) and never to be touched after.
+class Exchange {
+ public:
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  // [any thread, until Respond] The head; its views live as long as the exchange.
+  virtual const RequestHead& head() const = 0;
+
+  // [any thread, OnRequest until Respond] The whole body, transfer coding undone. 64 zero bytes
+  // are readable after its end (simdjson's padding). In OnHead: empty.
+  virtual absl::string_view body() const = 0;
+
+  // The index of the connection's thread in the server's IoThreads.
+  virtual int thread() const = 0;
+
+  // [any thread, once] Answers. Inside OnHead and OnRequest too: the next pipelined request is
+  // taken up after the handler returned, never inside this call. On the connection's thread the
+  // answer is formatted straight into the output buffer; on another thread it is formatted once
+  // into a buffer of the exchange and handed over. When the peer is gone, the time for an answer
+  // is over or the server is closed, the answer is dropped; that is no error.
+  virtual void Respond(const Response& response) = 0;
+
+  // A slot for the handler: set in OnHead, seen in OnRequest, OnAbandoned and OnDropped; 0 at
+  // first. A pointer fits. Not synchronized: the connection's thread until OnRequest.
+  uint64_t ticket() const { return ticket_; }
+  void set_ticket(uint64_t ticket) { ticket_ = ticket; }
+
+ protected:
+  Exchange() = default;
+  ~Exchange() = default;
+
+  uint64_t ticket_ = 0;
+};
+
+// What OnHead wants to happen with the body.
+class HeadVerdict {
+ public:
+  // Read it, if it has at most `most_bytes` (Limits::body_bytes holds as well); else the server
+  // answers 413 by itself. `100 Continue` is sent if the sender waits for it.
+  static HeadVerdict ReadBody(int64_t most_bytes = INT64_MAX) { return HeadVerdict(most_bytes); }
+
+  // Respond was called inside OnHead. A short body is read and thrown away; after a long one, or
+  // one whose sender waits for `100 Continue`, the connection is closed.
+  static HeadVerdict Answered() { return HeadVerdict(-1); }
+
+  bool answered() const { return most_bytes_ < 0; }
+  int64_t most_bytes() const { return most_bytes_; }
+
+ private:
+  explicit HeadVerdict(int64_t most_bytes) : most_bytes_(most_bytes) {}
+  int64_t most_bytes_;
+};
+
+// Implemented by the user of a Server, which calls it on its IoThreads, several threads at a time.
+// No function may block or throw. Must outlive the Server.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+
+  // Decides by the head alone: path, method, credentials. Returning Answered without Respond, or
+  // ReadBody after Respond, counts as what was done: the call of Respond decides.
+  virtual HeadVerdict OnHead(Exchange& exchange) = 0;
+
+  // Takes the whole request. Respond is owed from here on, exactly once.
+  virtual void OnRequest(Exchange& exchange) = 0;
+
+  // Nobody waits for the answer any more: the peer reset the connection, the server answered 504
+  // after Limits::answer_timeout_ms, or a drain's deadline passed. Called at most once, after
+  // OnRequest returned and only if Respond was not yet called as far as this thread can see (it
+  // may be running on another one). Respond is still owed, here or later, and lets go of the
+  // exchange; head() and body() stay valid until then. A peer that merely closed its sending half
+  // is no reason: it gets its answer.
+  virtual void OnAbandoned(Exchange& exchange) { (void)exchange; }
+
+  // The exchange ends without OnRequest although OnHead chose ReadBody: the body was too long,
+  // malformed, too slow, or its sender went away; the server answered by itself. Free what
+  // ticket() stands for; do not call Respond.
+  virtual void OnDropped(Exchange& exchange) { (void)exchange; }
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_HANDLER_H_

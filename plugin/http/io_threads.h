@@ -1,0 +1,54 @@
+// The threads that all servers share.
+//
+// Each thread runs an event loop of its own; a connection lives on one thread from its first byte
+// to its last, so nothing on the way of a request takes a lock. Many servers (a thousand listen
+// ports) share one pool.
+#ifndef PLUGIN_HTTP_IO_THREADS_H_
+#define PLUGIN_HTTP_IO_THREADS_H_
+
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+
+namespace webhook::http {
+
+class IoThreads {
+ public:
+  // Starts `threads` of them (at least 1). They block every signal, so that signals reach the
+  // process's own threads. RESOURCE_EXHAUSTED when the system gives no more threads.
+  static absl::StatusOr<std::unique_ptr<IoThreads>> Start(int threads);
+
+  // Stops. Every Server on these threads must be gone and every Exchange answered before.
+  // Must not run on one of the threads.
+  ~IoThreads();
+
+  IoThreads(const IoThreads&) = delete;
+  IoThreads& operator=(const IoThreads&) = delete;
+
+  // [any thread] How many threads there are.
+  int size() const;
+
+  // [any thread] The index of the calling thread in this pool, from 0; -1 on any other thread.
+  int current() const;
+
+  // [any thread] Runs `work` on that thread (0 <= thread < size()) after what was posted before,
+  // never inside this call. `work` must not throw and must not block. After Stop: dropped.
+  void Post(int thread, absl::AnyInvocable<void()> work);
+
+  // [a thread outside the pool] Runs what was posted before, then joins. Further calls do nothing.
+  void Stop();
+
+  // The event loops; for plugin/http alone.
+  struct Loops;
+  Loops& loops() { return *loops_; }
+
+ private:
+  explicit IoThreads(std::unique_ptr<Loops> loops);
+
+  std::unique_ptr<Loops> loops_;
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_IO_THREADS_H_

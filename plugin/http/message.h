@@ -1,0 +1,50 @@
+// What a request's head says and what an answer is made of. Views only; nothing is owned here.
+#ifndef PLUGIN_HTTP_MESSAGE_H_
+#define PLUGIN_HTTP_MESSAGE_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "absl/strings/string_view.h"
+
+namespace webhook::http {
+
+// A field line. The name keeps the sender's case (names compare without case, RFC 9110 section
+// 5.1); the value is trimmed of blanks (RFC 9112 section 5.1).
+struct HeaderField {
+  absl::string_view name;
+  absl::string_view value;
+};
+
+// A head that passed every check of RFC 9112: its framing is unambiguous. The views live as long
+// as the exchange they belong to.
+struct RequestHead {
+  absl::string_view method;  // as received: methods are case-sensitive
+  absl::string_view path;    // percent-encoding untouched; of an absolute-form target its path;
+                             // "*" only with OPTIONS
+  absl::string_view query;   // raw, what follows the first '?', without it
+  std::span<const HeaderField> fields;  // in received order; trailers never join them
+  absl::string_view peer;               // the peer's address without its port: "127.0.0.1", "::1"
+  int minor_version = 1;                // of HTTP/1.x: 0 or 1
+  std::optional<uint64_t> content_length;
+  bool chunked = false;
+
+  // The first field of that name (any case), or nullptr.
+  const HeaderField* Find(absl::string_view name) const;
+};
+
+// An answer. The views need to live until Exchange::Respond returns.
+struct Response {
+  int status = 200;                // 200 to 599
+  absl::string_view content_type;  // no Content-Type when empty
+  // Further fields. The server itself writes Date, Connection, Content-Length and
+  // Transfer-Encoding: those are left out here, as is a field whose name or value could not stand
+  // on a field line (CR, LF, NUL, ...).
+  std::span<const HeaderField> headers;
+  absl::string_view body;  // not sent to a HEAD request, nor with 204 and 304
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_MESSAGE_H_

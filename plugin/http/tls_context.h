@@ -1,0 +1,57 @@
+// Certificate, key and rules for TLS connections, made from PEM text.
+//
+// TLS 1.2 and 1.3, ECDHE with AEAD ciphers only, no compression, no renegotiation, sessions
+// resumed, ALPN "http/1.1". Immutable and shared: a rotation makes a new one and swaps it in
+// (Server::SetTls); connections that are open keep the old one.
+#ifndef PLUGIN_HTTP_TLS_CONTEXT_H_
+#define PLUGIN_HTTP_TLS_CONTEXT_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+struct ssl_ctx_st;
+
+namespace webhook::http {
+
+struct TlsOptions {
+  absl::string_view certificate_chain_pem;  // the server's own certificate first
+  absl::string_view private_key_pem;        // not encrypted
+  absl::string_view client_ca_pem;          // empty: clients are not asked for a certificate
+};
+
+class TlsContext {
+ public:
+  // INVALID_ARGUMENT that says which part is wrong and how: no certificate in the text, a
+  // malformed or encrypted key, a key of another certificate. Never quotes the text itself.
+  // `now` is compared with the certificate's validity: see warning().
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> Create(const TlsOptions& options,
+                                                                  absl::Time now);
+
+  ~TlsContext();
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+
+  // Empty, or what an operator should know: "certificate CN=... expired on 2024-01-01".
+  const std::string& warning() const { return warning_; }
+
+  // The end of the certificate's validity.
+  absl::Time not_after() const { return not_after_; }
+
+  // For plugin/http alone.
+  ssl_ctx_st* native() const { return context_; }
+
+ private:
+  explicit TlsContext(ssl_ctx_st* context) : context_(context) {}
+
+  ssl_ctx_st* context_;
+  std::string warning_;
+  absl::Time not_after_;
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_TLS_CONTEXT_H_

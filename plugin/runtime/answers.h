@@ -1,0 +1,41 @@
+// The answers that carry no incidents, and how an answer crosses the border.
+#ifndef PLUGIN_RUNTIME_ANSWERS_H_
+#define PLUGIN_RUNTIME_ANSWERS_H_
+
+#include <array>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "plugin/abi/long_running_integration.h"
+
+namespace webhook::runtime {
+
+// An lri_answer with room for its headers. Views into what the caller gives; not copyable, for the
+// answer points into itself.
+class Answer {
+ public:
+  // `body` and the header values must live until the answer was passed on.
+  Answer(int32_t status, absl::string_view content_type, absl::string_view body);
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+
+  // Two at most.
+  Answer& Add(absl::string_view name, absl::string_view value);
+
+  const lri_answer& abi() const { return answer_; }
+
+ private:
+  std::array<lri_pair, 3> headers_;
+  lri_answer answer_;
+};
+
+inline constexpr char kTextPlain[] = "text/plain; charset=utf-8";
+inline constexpr char kApplicationJson[] = "application/json";
+
+// 400, 413 or 415: what core says about a body (its status codes tell which).
+int32_t StatusOfBodyError(const absl::Status& error);
+
+}  // namespace webhook::runtime
+
+#endif  // PLUGIN_RUNTIME_ANSWERS_H_

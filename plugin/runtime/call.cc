@@ -1,0 +1,196 @@
+#include "plugin/runtime/call.h"
+
+#include <exception>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "plugin/core/answer.h"
+#include "plugin/core/texts.h"
+#include "plugin/runtime/answers.h"
+
+namespace webhook::runtime {
+namespace {
+
+// What a call may keep for the next one.
+constexpr size_t kKeptBytes = 64 * 1024;
+
+const lri_created_incident& At(const lri_create_result& result, size_t index) {
+  return *reinterpret_cast<const lri_created_incident*>(
+      reinterpret_cast<const char*>(result.incidents) + index * result.stride);
+}
+
+}  // namespace
+
+void Call::Run(FreeList<Call>::Lease lease, const CallContext& context,
+               const lri_request& request) noexcept {
+  Call* const call = lease.object;
+  call->lease_ = lease;
+  call->context_ = context;
+  call->handle_ = request.call;
+  call->handed_over_ = false;
+  try {
+    call->Process(request);
+  } catch (const std::exception&) {
+    // Memory ran out, and nothing was handed over: Process throws only before that.
+    call->FinishAfterException();
+  }
+}
+
+void Call::Process(const lri_request& request) {
+  const Configuration& configuration = *context_.configuration;
+  const Limits& limits = context_.plugin->limits();
+  const HeaderViews headers = ToHeaderViews(request.head->headers);
+  if (request.head_ticket != configuration.ticket) {
+    const HeadRefusal refusal = CheckHead(*request.head, headers, configuration, limits);
+    if (refusal != HeadRefusal::kNone) return Refuse(refusal);
+  }
+  if (request.body.size > static_cast<uint64_t>(limits.body_bytes)) {
+    return Refuse(HeadRefusal::kBodyTooLarge);
+  }
+  if (absl::Status status = Parse(FromView(request.body), headers); !status.ok()) {
+    const std::string text(status.message());
+    return Finish(Answer(StatusOfBodyError(status), kTextPlain, text).abi());
+  }
+  if (parsed_.incidents().empty()) return Finish(Answer(200, kApplicationJson, "[]").abi());
+  CreateIncidents(request.head->deadline_mono_ns);
+}
+
+absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
+  const Limits& limits = context_.plugin->limits();
+  if (core::IsEncoded(headers)) {
+    auto decoded = core::DecodeBody(body, headers, limits);
+    if (!decoded.ok()) return decoded.status();
+    decoded_ = *std::move(decoded);
+    body = decoded_.text();
+  }
+  const core::Defaults defaults{
+      .incident_type = context_.configuration->incident_type,
+      .trigger_time = context_.plugin->host().Now(),
+      .secret_header = context_.configuration->credentials.secret_header(),
+  };
+  auto& parsers = context_.plugin->parsers();
+  const auto lease = parsers.Take([&] { return std::make_unique<core::IncidentParser>(limits); });
+  absl::Status status = lease.object->Parse(body, headers, defaults, parsed_);
+  parsers.GiveBack(lease);
+  return status;
+}
+
+void Call::FillBatch() {
+  views_.clear();
+  incidents_.clear();
+  size_t view_count = 0;
+  for (const core::ParsedIncident& incident : parsed_.incidents()) {
+    view_count += incident.details.size() + incident.warnings.size();
+  }
+  views_.reserve(view_count);  // so that pointers into it hold
+  incidents_.reserve(parsed_.incidents().size());
+  const auto add = [this](std::span<const absl::string_view> texts) {
+    const lri_view* const first = views_.data() + views_.size();
+    for (absl::string_view text : texts) views_.push_back(ToView(text));
+    return lri_views{first, texts.size(), sizeof(lri_view)};
+  };
+  for (const core::ParsedIncident& incident : parsed_.incidents()) {
+    incidents_.push_back({.name = ToView(incident.name),
+                          .type = ToView(incident.type),
+                          .occurred = ToView(incident.occurred),
+                          .details = add(incident.details),
+                          .warnings = add(incident.warnings),
+                          .delivery_key = {}});
+  }
+}
+
+void Call::CreateIncidents(int64_t deadline_mono_ns) {
+  FillBatch();
+  batch_ = {};
+  batch_.struct_size = sizeof batch_;
+  batch_.incidents = {incidents_.data(), incidents_.size(), sizeof(lri_incident)};
+  batch_.deadline_mono_ns = deadline_mono_ns;
+  batch_.done = &Call::Done;
+  batch_.done_context = this;
+  // Done may come before the return, and `this` be over: only what is on the stack is used then.
+  handed_over_ = true;
+  const int32_t code = context_.plugin->host().CreateIncidents(context_.host_instance, batch_);
+  if (code != LRI_OK) AnswerNotCreated(LRI_NOT_CREATED, code, 1, "the host took no batch");
+}
+
+void Call::Done(void* call, const lri_create_result* result) noexcept {
+  Call* const self = static_cast<Call*>(call);
+  try {
+    if (result->outcome == LRI_CREATED && result->count == self->incidents_.size()) {
+      self->AnswerCreated(*result);
+    } else {
+      self->AnswerNotCreated(result->outcome, result->code, result->retry_after_s,
+                             FromView(result->message));
+    }
+  } catch (const std::exception&) {
+    self->FinishAfterException();
+  }
+}
+
+void Call::AnswerCreated(const lri_create_result& result) {
+  answer_.clear();
+  core::AnswerWriter writer(&answer_, kSourceBrand, context_.configuration->name);
+  for (size_t i = 0; i < result.count; ++i) {
+    const lri_created_incident& created = At(result, i);
+    const core::ParsedIncident& parsed = parsed_.incidents()[i];
+    const bool duplicate = created.duplicate != 0;
+    writer.Add({.id = FromView(created.id),
+                .name = duplicate ? FromView(created.name) : parsed.name,
+                .type = duplicate ? FromView(created.type) : parsed.type,
+                .occurred = duplicate ? FromView(created.occurred) : parsed.occurred,
+                .created = FromView(created.created),
+                .duplicate = duplicate,
+                .warnings = parsed.warnings});
+  }
+  writer.Finish();
+  Finish(Answer(200, kApplicationJson, answer_).abi());
+}
+
+void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
+                            absl::string_view message) {
+  // The sender learns what to do; why is for the log.
+  context_.plugin->host().Log(context_.host_instance, LRI_WARNING,
+                              absl::StrCat("incidents were not created: ", message));
+  if (outcome == LRI_CREATED || outcome == LRI_NOT_KNOWN) {
+    return Finish(Answer(503, kTextPlain, "It is not known whether the incidents were created.")
+                      .Add("Retry-After", "1")
+                      .abi());
+  }
+  if (code == LRI_DEADLINE_EXCEEDED) {
+    return Finish(Answer(504, kTextPlain, "No incident was created in time.").abi());
+  }
+  if (code == LRI_UNAVAILABLE || code == LRI_RESOURCE_EXHAUSTED) {
+    const absl::AlphaNum seconds(retry_after_s == 0 ? 1u : retry_after_s);
+    return Finish(Answer(503, kTextPlain, "No incident was created. Try again later.")
+                      .Add("Retry-After", seconds.Piece())
+                      .abi());
+  }
+  Finish(Answer(500, kTextPlain, "No incident was created, by a fault of the server.").abi());
+}
+
+void Call::Refuse(HeadRefusal refusal) {
+  AnswerRefusal(
+      refusal, *context_.configuration,
+      [](void* call, const lri_answer* answer) { static_cast<Call*>(call)->Finish(*answer); },
+      this);
+}
+
+void Call::Finish(const lri_answer& answer) noexcept {
+  handed_over_ = true;
+  Plugin* const plugin = context_.plugin;
+  Gate* const gate = context_.gate;
+  plugin->host().Complete(handle_, answer);
+  decoded_ = {};
+  parsed_.Clear();
+  if (answer_.capacity() > kKeptBytes) answer_ = {};
+  if (views_.capacity() * sizeof(lri_view) > kKeptBytes) views_ = {};
+  if (incidents_.capacity() * sizeof(lri_incident) > kKeptBytes) incidents_ = {};
+  plugin->calls().GiveBack(lease_);
+  gate->Leave();
+}
+
+void Call::FinishAfterException() noexcept {
+  Finish(Answer(500, kTextPlain, "The server ran out of memory.").abi());
+}
+
+}  // namespace webhook::runtime

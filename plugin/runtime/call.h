@@ -1,0 +1,71 @@
+// One request on its way through the plugin: from execute to complete.
+#ifndef PLUGIN_RUNTIME_CALL_H_
+#define PLUGIN_RUNTIME_CALL_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "plugin/abi/long_running_integration.h"
+#include "plugin/core/decode.h"
+#include "plugin/core/incidents.h"
+#include "plugin/runtime/configuration.h"
+#include "plugin/runtime/free_list.h"
+#include "plugin/runtime/gate.h"
+#include "plugin/runtime/head_check.h"
+#include "plugin/runtime/host.h"
+#include "plugin/runtime/plugin.h"
+
+namespace webhook::runtime {
+
+// What a call needs of its instance. All of it outlives the call: the instance's gate sees to that.
+struct CallContext {
+  Plugin* plugin;
+  const Configuration* configuration;
+  lri_host_instance* host_instance;
+  Gate* gate;  // was entered for this call; left when the call is over
+};
+
+// Reused, so that a warm call allocates nothing. One thread at a time works on it: first the one
+// that calls Run, then the one that calls back with the batch's result.
+class Call {
+ public:
+  Call() = default;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  // Takes the request through to exactly one `complete`, now or once its batch is created. After
+  // it `this` may have been given back already. Never throws.
+  static void Run(FreeList<Call>::Lease lease, const CallContext& context,
+                  const lri_request& request) noexcept;
+
+ private:
+  void Process(const lri_request& request);
+  absl::Status Parse(absl::string_view body, const HeaderViews& headers);
+  void CreateIncidents(int64_t deadline_mono_ns);
+  void FillBatch();
+  static void Done(void* call, const lri_create_result* result) noexcept;
+  void AnswerCreated(const lri_create_result& result);
+  void AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
+                        absl::string_view message);
+  void Refuse(HeadRefusal refusal);
+  // Completes, gives the call back and leaves the gate. The last thing that is done with `this`.
+  void Finish(const lri_answer& answer) noexcept;
+  void FinishAfterException() noexcept;
+
+  FreeList<Call>::Lease lease_{};
+  CallContext context_{};
+  lri_call* handle_ = nullptr;
+  bool handed_over_ = false;  // Finish was called, or the host has the batch
+
+  core::DecodedBody decoded_;
+  core::ParsedRequest parsed_;
+  std::vector<lri_view> views_;
+  std::vector<lri_incident> incidents_;
+  lri_incident_batch batch_{};
+  std::string answer_;
+};
+
+}  // namespace webhook::runtime
+
+#endif  // PLUGIN_RUNTIME_CALL_H_

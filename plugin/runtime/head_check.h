@@ -1,0 +1,36 @@
+// What is decided by a request's head alone, before its body is read.
+#ifndef PLUGIN_RUNTIME_HEAD_CHECK_H_
+#define PLUGIN_RUNTIME_HEAD_CHECK_H_
+
+#include <cstdint>
+#include <span>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/strings/string_view.h"
+#include "plugin/abi/long_running_integration.h"
+#include "plugin/core/header_view.h"
+#include "plugin/limits/limits.h"
+#include "plugin/runtime/configuration.h"
+
+namespace webhook::runtime {
+
+// As many as senders use; more are allowed, and cost an allocation.
+using HeaderViews = absl::InlinedVector<core::HeaderView, 32>;
+
+// The ABI's headers as core wants them. The views live as long as those of the request.
+HeaderViews ToHeaderViews(const lri_pairs& pairs);
+
+enum class HeadRefusal { kNone, kNotFound, kMethodNotAllowed, kUnauthorized, kBodyTooLarge };
+
+// In the order 404, 405, 401, 413, so that a stranger learns nothing about credentials from
+// sending a large body, and nothing of a body is read for one.
+HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
+                      const Configuration& configuration, const Limits& limits);
+
+// Gives the refusal's answer to the sink. Not for kNone.
+void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, lri_answer_sink sink,
+                   void* sink_context);
+
+}  // namespace webhook::runtime
+
+#endif  // PLUGIN_RUNTIME_HEAD_CHECK_H_

@@ -1,0 +1,48 @@
+// The host as the plugin sees it: the ABI's table with what is optional in it filled in.
+#ifndef PLUGIN_RUNTIME_HOST_H_
+#define PLUGIN_RUNTIME_HOST_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "plugin/abi/long_running_integration.h"
+
+namespace webhook::runtime {
+
+inline lri_view ToView(absl::string_view text) { return {text.data(), text.size()}; }
+inline absl::string_view FromView(lri_view view) { return {view.data, view.size}; }
+
+// Elements lie `stride` bytes apart, for the other side's may be longer than ours.
+inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
+  return *reinterpret_cast<const lri_pair*>(reinterpret_cast<const char*>(pairs.data) +
+                                            index * pairs.stride);
+}
+
+// Thread-safe; a pointer and nothing more. The table outlives the plugin (the ABI says so).
+class Host {
+ public:
+  // INVALID_ARGUMENT where a required function is missing.
+  static absl::Status Check(const lri_host* table);
+
+  explicit Host(const lri_host& table) : table_(&table) {}
+
+  int32_t CreateIncidents(lri_host_instance* instance, const lri_incident_batch& batch) const {
+    return table_->create_incidents(table_->context, instance, &batch);
+  }
+  void Complete(lri_call* call, const lri_answer& answer) const {
+    table_->complete(table_->context, call, &answer);
+  }
+  void SetHealth(lri_host_instance* instance, lri_health health, absl::string_view message) const;
+  void Log(lri_host_instance* instance, lri_severity severity, absl::string_view message) const;
+  absl::Time Now() const;
+
+ private:
+  const lri_host* table_;
+};
+
+}  // namespace webhook::runtime
+
+#endif  // PLUGIN_RUNTIME_HOST_H_

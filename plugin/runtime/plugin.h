@@ -1,0 +1,45 @@
+// What all instances of one plugin share: the host, the limits, and the memory of calls.
+#ifndef PLUGIN_RUNTIME_PLUGIN_H_
+#define PLUGIN_RUNTIME_PLUGIN_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "plugin/abi/long_running_integration.h"
+#include "plugin/core/incidents.h"
+#include "plugin/limits/limits.h"
+#include "plugin/runtime/free_list.h"
+#include "plugin/runtime/host.h"
+
+namespace webhook::runtime {
+
+class Call;
+
+inline constexpr char kSourceBrand[] = "Generic Webhook";
+inline constexpr char kVersion[] = "0.1.0";
+
+// Thread-safe. Destroyed after its instances.
+class Plugin {
+ public:
+  // INVALID_ARGUMENT: the host's table lacks a function, or a limit is unknown or out of range.
+  static absl::StatusOr<std::unique_ptr<Plugin>> Create(const lri_host* host,
+                                                        const lri_plugin_options* options);
+  Plugin(const Host& host, const Limits& limits);
+  ~Plugin();
+
+  const Host& host() const { return host_; }
+  const Limits& limits() const { return limits_; }
+  FreeList<Call>& calls() { return calls_; }
+  FreeList<core::IncidentParser>& parsers() { return parsers_; }
+
+ private:
+  const Host host_;
+  const Limits limits_;
+  FreeList<Call> calls_;
+  // A parser is used within one function only, so there are no more than threads.
+  FreeList<core::IncidentParser> parsers_;
+};
+
+}  // namespace webhook::runtime
+
+#endif  // PLUGIN_RUNTIME_PLUGIN_H_

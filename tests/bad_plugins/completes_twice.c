@@ -1,0 +1,17 @@
+/* Gives every answer twice. */
+#include "tests/bad_plugins/harmless.h"
+
+static int32_t Execute(lri_instance* instance, const lri_request* request) {
+  lri_call* call = request->call;
+  (void)instance;
+  HarmlessAnswer(call);
+  HarmlessAnswer(call);
+  return LRI_OK;
+}
+
+const lri_plugin_table* lri_plugin_entry_v1(uint32_t host_abi_minor) {
+  lri_plugin_table* table = HarmlessTable();
+  (void)host_abi_minor;
+  table->execute = Execute;
+  return table;
+}

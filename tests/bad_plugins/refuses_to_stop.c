@@ -1,0 +1,16 @@
+/* Is never done with its calls, and says so. */
+#include "tests/bad_plugins/harmless.h"
+
+static int32_t Stop(lri_instance* instance, int64_t deadline_mono_ns, lri_error* error) {
+  (void)instance;
+  (void)deadline_mono_ns;
+  HarmlessError(error, "1 call is in flight");
+  return LRI_DEADLINE_EXCEEDED;
+}
+
+const lri_plugin_table* lri_plugin_entry_v1(uint32_t host_abi_minor) {
+  lri_plugin_table* table = HarmlessTable();
+  (void)host_abi_minor;
+  table->stop = Stop;
+  return table;
+}

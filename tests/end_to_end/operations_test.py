@@ -1,0 +1,212 @@
+"""The program as the person who runs it meets it: start, refusals, commands, stop."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import stat
+import subprocess
+import unittest
+
+from host_process import HOST_STUB, HostProcess, configuration
+
+
+class StartTest(unittest.TestCase):
+    def refusal(self, config, *options, text=None):
+        host = HostProcess(config, *options)
+        self.addCleanup(host.__exit__)
+        if text is not None:
+            config_file = pathlib.Path(host.config_file)
+            config_file.write_text(text)
+        host.spawn()
+        self.assertNotEqual(host.wait(), 0)
+        lines = host.stderr().strip().splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        return lines[0]
+
+    def test_wrong_configuration_is_refused_with_file_place_and_reason(self):
+        for change, expected in (
+            ({"passwrd": "x"}, ("instances[0].configuration.passwrd", "password")),
+            ({"store_samples": 5}, ("instances[0].configuration.store_samples",)),
+            ({"password": "only"}, ("username",)),
+            ({"longRunningPort": "70000"}, ("longRunningPort",)),
+        ):
+            line = self.refusal(configuration(**change))
+            for part in expected:
+                self.assertIn(part, line)
+        self.assertIn("config.json", self.refusal(configuration(passwrd="x")))
+
+    def test_file_that_is_not_json_is_refused_with_its_place(self):
+        line = self.refusal(configuration(), text='{"platform": \n {]}')
+        self.assertIn("config.json", line)
+        self.assertIn("2", line)
+
+    def test_duplicate_names_and_ports_are_refused(self):
+        config = configuration(longRunningPort="8000")
+        config["instances"].append({"name": "second", "configuration": {"longRunningPort": 8000}})
+        self.assertIn("8000", self.refusal(config))
+        config["instances"][1] = {"name": "webhook", "configuration": {}}
+        self.assertIn("webhook", self.refusal(config))
+
+    def test_plugin_that_is_none_is_refused(self):
+        host = HostProcess(configuration())
+        self.addCleanup(host.__exit__)
+        self.assertIn("config.json", self.refusal(configuration(), "--plugin", host.config_file + "x")
+                      .replace(host.config_file, "config.json"))
+
+    def test_port_in_use_is_refused_with_its_number(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            self.assertIn(str(port), self.refusal(configuration(), "--http", f"127.0.0.1:{port}"))
+
+    def test_second_host_on_the_same_data_folder_is_refused(self):
+        with HostProcess(configuration()) as first:
+            second = HostProcess(configuration(), data_dir=first.data_dir)
+            self.addCleanup(second.__exit__)
+            second.spawn()
+            self.assertNotEqual(second.wait(), 0)
+            self.assertIn(str(first.process.pid), second.stderr())
+            # And the first one is none the worse for it.
+            self.assertEqual(first.run("execute", "webhook", "-d", "{}").returncode, 0)
+
+    def test_missing_credentials_are_warned_of(self):
+        with HostProcess(configuration()) as host:
+            self.assertIn("unexpected requests", host.stderr())
+
+    def test_several_run_side_by_side(self):
+        with HostProcess(configuration()) as one, HostProcess(configuration()) as two:
+            self.assertEqual(one.run("execute", "webhook", "-d", "{}").returncode, 0)
+            self.assertEqual(two.run_json("incidents", "list"), [])
+
+    def test_data_folder_and_files_are_the_owners_alone(self):
+        with HostProcess(configuration()) as host:
+            host.run("execute", "webhook", "-d", "{}")
+            self.assertEqual(stat.S_IMODE(os.stat(host.data_dir).st_mode), 0o700)
+            for file in pathlib.Path(host.data_dir).iterdir():
+                self.assertEqual(stat.S_IMODE(file.stat().st_mode) & 0o077, 0, file)
+
+
+class StopTest(unittest.TestCase):
+    def test_sigterm_and_sigint_stop_cleanly(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with HostProcess(configuration()) as host:
+                host.run("execute", "webhook", "-d", "{}")
+                host.process.send_signal(number)
+                self.assertEqual(host.wait(), 0, host.stderr())
+
+    def test_idle_connection_does_not_delay_the_stop(self):
+        with HostProcess(configuration()) as host:
+            address = host.http.split(":")
+            with socket.create_connection(address, timeout=30) as idle:
+                self.assertEqual(host.stop(), 0)
+                self.assertEqual(idle.recv(1), b"")
+
+
+class CommandsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.host = HostProcess(configuration(username="user", password="pass"))
+        cls.host.start()
+        cls.addClassCleanup(cls.host.__exit__)
+
+    def test_execute_exits_0_only_on_2xx(self):
+        refused = self.host.run("execute", "webhook", "-d", "{}")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn(b"Authorization failed.", refused.stdout + refused.stderr)
+        created = self.host.run("execute", "webhook", "-d", "{}", "-u", "user:pass")
+        self.assertEqual(created.returncode, 0, created)
+        self.assertTrue(json.loads(created.stdout)[0]["id"])
+
+    def test_execute_takes_a_body_from_a_file_and_from_standard_input(self):
+        file = os.path.join(self.host.own_folder, "body.json")
+        pathlib.Path(file).write_text('{"from":"file"}')
+        for body, stdin, expected in (("@" + file, None, "file"), ("-", b'{"from":"stdin"}', "stdin")):
+            done = self.host.run("execute", "webhook", "-d", body, "-u", "user:pass", stdin=stdin)
+            incident = self.host.incident(json.loads(done.stdout)[0]["id"])
+            self.assertEqual(incident["details"]["from"], expected)
+
+    def test_execute_passes_other_methods_on(self):
+        done = self.host.run("execute", "webhook", "-X", "GET", "-u", "user:pass")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"405", done.stdout + done.stderr)
+
+    def test_execute_works_over_the_public_grpc_address_and_incidents_do_not(self):
+        public = [HOST_STUB, "execute", "webhook", "-d", "{}", "-u", "user:pass"]
+        done = subprocess.run(public + ["--connect", self.host.grpc], capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done)
+        done = subprocess.run(
+            [HOST_STUB, "incidents", "list", "--connect", self.host.grpc],
+            capture_output=True,
+            timeout=60,
+        )
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"control socket", done.stderr)
+
+    def test_unknown_instance_is_named(self):
+        done = self.host.run("execute", "nobody", "-d", "{}")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(b"nobody", done.stderr)
+
+    def test_test_answers_ok(self):
+        done = self.host.run("test", "webhook")
+        self.assertEqual((done.returncode, done.stdout.strip()), (0, b"ok"), done)
+
+    def test_instances_are_listed_without_secrets(self):
+        done = self.host.run("instances", "list", "--json")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn(b"webhook", done.stdout)
+        self.assertNotIn(b'"pass"', done.stdout)
+
+    def test_list_honours_its_limit_and_shows_the_newest_first(self):
+        for count in range(3):
+            self.host.run(
+                "execute", "webhook", "-u", "user:pass", "-d", json.dumps({"name": f"number {count}"})
+            )
+        listed = self.host.run_json("incidents", "list", "--limit", "2")
+        self.assertEqual([incident["name"] for incident in listed], ["number 2", "number 1"])
+
+    def test_follow_shows_what_is_created(self):
+        follow = subprocess.Popen(
+            [HOST_STUB, "incidents", "follow", "--json", "--after", "0", "--connect", self.host.control],
+            stdout=subprocess.PIPE,
+        )
+        try:
+            self.host.run("execute", "webhook", "-u", "user:pass", "-d", '{"name":"followed"}')
+            for line in follow.stdout:
+                if json.loads(line)["name"] == "followed":
+                    break
+            else:
+                self.fail("the stream ended")
+        finally:
+            follow.kill()
+            follow.wait()
+            follow.stdout.close()
+
+    def test_unreachable_host_is_one_line_that_says_what_to_do(self):
+        done = subprocess.run(
+            [HOST_STUB, "incidents", "list", "--connect", "unix:/nonexistent/control.sock"],
+            capture_output=True,
+            timeout=60,
+        )
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+        self.assertIn(b"host_stub serve", done.stderr)
+
+    def test_every_command_has_help_with_an_example(self):
+        for command in (
+            ["serve"],
+            ["execute"],
+            ["test"],
+            ["incidents", "list"],
+            ["incidents", "get"],
+            ["incidents", "follow"],
+            ["instances", "list"],
+        ):
+            done = subprocess.run([HOST_STUB, *command, "--help"], capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 0, command)
+            self.assertIn(b"host_stub " + " ".join(command).encode(), done.stdout, command)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,118 @@
+"""Runs the built host as a user would, on ports that the system chooses."""
+
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+
+HOST_STUB = "host_stub/host_stub"
+PLUGIN = "plugin/webhook_plugin.so"
+SECONDS_TO_START = 30
+SECONDS_TO_STOP = 30
+
+
+def configuration(product="XSOAR_6", name="webhook", url="https://my.xsoar.live", **parameters):
+    """One instance with the documented parameters, reachable from outside."""
+    return {
+        "platform": {"product": product, "url": url},
+        "serverConfiguration": {f"instance.execute.external.{name}": "true"},
+        "instances": [{"name": name, "configuration": parameters}],
+    }
+
+
+class HostProcess:
+    """`host_stub serve` with a data folder of its own. Use as a context manager."""
+
+    def __init__(self, config, *options, data_dir=None):
+        # Unix sockets want a path of at most 107 characters: the test's own folder is longer.
+        self.own_folder = tempfile.mkdtemp(prefix="gw-", dir="/tmp")
+        self.data_dir = data_dir or os.path.join(self.own_folder, "data")
+        self.config_file = os.path.join(self.own_folder, "config.json")
+        pathlib.Path(self.config_file).write_text(json.dumps(config))
+        self.options = options
+        self.process = None
+        self.http = self.grpc = self.control = None
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.process and self.process.poll() is None:
+            self.stop()
+        shutil.rmtree(self.own_folder, ignore_errors=True)
+
+    def spawn(self):
+        self.errors = open(os.path.join(self.own_folder, "stderr"), "ab")
+        self.process = subprocess.Popen(
+            [HOST_STUB, "serve", "--plugin", PLUGIN, "--config", self.config_file]
+            + ["--data-dir", self.data_dir, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+            + list(self.options),
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def start(self):
+        self.spawn()
+        readable, _, _ = select.select([self.process.stdout], [], [], SECONDS_TO_START)
+        line = self.process.stdout.readline().decode() if readable else ""
+        if not line.startswith("ready "):
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"no ready line but {line!r}; stderr: {self.stderr()}")
+        fields = dict(field.split("=", 1) for field in line.split()[1:])
+        self.http, self.grpc, self.control = fields["http"], fields["grpc"], fields["control"]
+
+    def stop(self):
+        """SIGTERM; returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self):
+        try:
+            return self.process.wait(SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        finally:
+            self.process.stdout.close()
+            self.errors.close()
+
+    def kill(self):
+        """SIGKILL: nothing is written, nothing is told."""
+        self.process.kill()
+        self.wait()
+
+    def stderr(self):
+        return pathlib.Path(self.own_folder, "stderr").read_text(errors="replace")
+
+    def url(self, path="/instance/execute/webhook"):
+        return f"http://{self.http}{path}"
+
+    def run(self, *arguments, stdin=None):
+        """A host_stub command over the control socket."""
+        return subprocess.run(
+            [HOST_STUB, *arguments, "--connect", self.control],
+            input=stdin,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def run_json(self, *arguments):
+        done = self.run(*arguments, "--json")
+        if done.returncode != 0:
+            raise AssertionError(f"{arguments}: {done.stdout!r} {done.stderr!r}")
+        return json.loads(done.stdout)
+
+    def incident(self, incident_id):
+        """What the store has: a dict whose details are parsed, and kept as text in details_text."""
+        incident = self.run_json("incidents", "get", str(incident_id))
+        incident["details_text"] = incident["details"]
+        incident["details"] = json.loads(incident["details_text"])
+        return incident
