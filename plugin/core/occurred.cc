@@ -1,5 +1,7 @@
 #include "plugin/core/occurred.h"
 
+#include <algorithm>
+
 #include "absl/time/civil_time.h"
 
 namespace webhook::core {
@@ -143,7 +145,10 @@ std::optional<OccurredText> NormalizeOccurred(absl::string_view text) {
 }
 
 OccurredText FormatTrigger(absl::Time time) {
-  const absl::TimeZone::CivilInfo info = absl::UTCTimeZone().At(time);
+  const absl::TimeZone utc = absl::UTCTimeZone();
+  time = std::clamp(time, absl::FromCivil(absl::CivilSecond(1, 1, 1), utc),
+                    absl::FromCivil(absl::CivilSecond(9999, 12, 31, 23, 59, 59), utc));
+  const absl::TimeZone::CivilInfo info = utc.At(time);
   const int64_t milliseconds = absl::ToInt64Milliseconds(info.subsecond);
   return OccurredText::Of(info.cs, static_cast<int>(milliseconds) * 1'000'000);
 }
