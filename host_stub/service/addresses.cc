@@ -1,0 +1,136 @@
+#include "host_stub/service/addresses.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+
+namespace host_stub {
+namespace {
+
+// One byte of sun_path is the terminating zero.
+constexpr size_t kLongestSocketPath = sizeof(sockaddr_un::sun_path) - 1;
+
+absl::Status CheckFolder(const std::string& folder) {
+  if (::mkdir(folder.c_str(), 0700) == 0) return absl::OkStatus();
+  const int error = errno;
+  struct stat status = {};
+  if (error != EEXIST || ::stat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot make the folder ", folder, ": ", std::strerror(error)));
+  }
+  if (status.st_uid != ::geteuid()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the folder ", folder, " belongs to another user; choose another with --data-dir"));
+  }
+  if ((status.st_mode & (S_IRWXG | S_IRWXO)) == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the folder ", folder, " is open to other users; run chmod 700 ", folder));
+}
+
+}  // namespace
+
+absl::StatusOr<HostPort> ParseHostPort(absl::string_view text) {
+  const size_t colon = text.rfind(':');
+  HostPort address;
+  absl::string_view host = text.substr(0, colon == absl::string_view::npos ? 0 : colon);
+  const bool brackets = absl::ConsumePrefix(&host, "[") && absl::ConsumeSuffix(&host, "]");
+  const bool digits =
+      colon + 1 < text.size() && absl::ascii_isdigit(static_cast<unsigned char>(text[colon + 1]));
+  const bool is_port = colon != absl::string_view::npos && digits &&
+                       absl::SimpleAtoi(text.substr(colon + 1), &address.port) &&
+                       address.port >= 0 && address.port <= 65535;
+  if (!is_port || host.empty() || (!brackets && absl::StrContains(host, ':'))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" is no HOST:PORT such as 127.0.0.1:8080 or [::1]:8080"));
+  }
+  address.host = std::string(host);
+  return address;
+}
+
+std::string FormatHostPort(absl::string_view host, int port) {
+  if (absl::StrContains(host, ':')) return absl::StrCat("[", host, "]:", port);
+  return absl::StrCat(host, ":", port);
+}
+
+bool IsLoopback(absl::string_view host) {
+  const std::string text(host);
+  in_addr four = {};
+  in6_addr six = {};
+  if (::inet_pton(AF_INET, text.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
+  if (::inet_pton(AF_INET6, text.c_str(), &six) == 1) return IN6_IS_ADDR_LOOPBACK(&six);
+  return text == "localhost";
+}
+
+std::string UnixTarget(absl::string_view path) {
+  std::string target = "unix:";
+  for (const char c : path) {
+    const unsigned char byte = static_cast<unsigned char>(c);
+    const bool plain = absl::ascii_isalnum(byte) || (c != 0 && absl::StrContains("/._-~", c));
+    absl::StrAppend(&target, plain ? std::string(1, c) : absl::StrFormat("%%%02X", byte));
+  }
+  return target;
+}
+
+absl::Status PrepareControlSocket(const std::string& path) {
+  if (path.size() > kLongestSocketPath) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the path of the control socket has ", path.size(), " bytes, and the system ",
+                     "takes ", kLongestSocketPath, "; choose a shorter --data-dir: ", path));
+  }
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (absl::Status status = CheckFolder(folder); !status.ok()) return status;
+
+  struct stat status = {};
+  if (::lstat(path.c_str(), &status) != 0) return absl::OkStatus();
+  if (!S_ISSOCK(status.st_mode)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is in the way and is no socket; remove it"));
+  }
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  absl::Cleanup close_probe = [probe] { ::close(probe); };
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  // EAGAIN: it listens, and its queue is full.
+  if (::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
+      errno == EAGAIN) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("another host serves at ", path, "; stop it, or choose another --data-dir"));
+  }
+  ::unlink(path.c_str());
+  return absl::OkStatus();
+}
+
+std::string WhyNotBound(const HostPort& address) {
+  addrinfo hints = {};
+  hints.ai_flags = AI_PASSIVE;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int error =
+      ::getaddrinfo(address.host.c_str(), absl::StrCat(address.port).c_str(), &hints, &found);
+  if (error != 0) return ::gai_strerror(error);
+  absl::Cleanup free_found = [found] { ::freeaddrinfo(found); };
+  const int probe = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  absl::Cleanup close_probe = [probe] { ::close(probe); };
+  const int yes = 1;
+  ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  if (::bind(probe, found->ai_addr, found->ai_addrlen) == 0 && ::listen(probe, 1) == 0) return "";
+  return std::strerror(errno);
+}
+
+}  // namespace host_stub

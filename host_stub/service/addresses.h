@@ -1,0 +1,40 @@
+// Addresses of listeners and of targets, judged before anything is bound or dialled.
+#ifndef HOST_STUB_SERVICE_ADDRESSES_H_
+#define HOST_STUB_SERVICE_ADDRESSES_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace host_stub {
+
+struct HostPort {
+  std::string host;  // without brackets
+  int port = 0;      // 0 to 65535
+};
+
+// "127.0.0.1:8080", "[::1]:8080", "localhost:0". INVALID_ARGUMENT.
+absl::StatusOr<HostPort> ParseHostPort(absl::string_view text);
+
+// With brackets around an IPv6 address.
+std::string FormatHostPort(absl::string_view host, int port);
+
+// 127.0.0.0/8, ::1, "localhost": reached from this machine alone.
+bool IsLoopback(absl::string_view host);
+
+// gRPC's name for a unix socket.
+std::string UnixTarget(absl::string_view path);
+
+// Makes ready for listening at `path`: its folder is made (0700) or checked, and a socket that a
+// dead process left is removed. INVALID_ARGUMENT: longer than the 107 bytes that the system takes.
+// FAILED_PRECONDITION: the folder is open to others. ALREADY_EXISTS: a host serves there.
+absl::Status PrepareControlSocket(const std::string& path);
+
+// Why nobody can listen at this address: "address already in use". Empty where one could.
+std::string WhyNotBound(const HostPort& address);
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_SERVICE_ADDRESSES_H_

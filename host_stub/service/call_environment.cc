@@ -1,0 +1,62 @@
+#include "host_stub/service/call_environment.h"
+
+#include <arpa/inet.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+
+namespace host_stub {
+
+void DrainList::Add(const std::shared_ptr<Drainable>& drainable) {
+  {
+    absl::MutexLock lock(&mutex_);
+    list_[drainable.get()] = drainable;
+    if (!draining_) return;
+  }
+  drainable->Drain();
+}
+
+void DrainList::Remove(Drainable* drainable) {
+  absl::MutexLock lock(&mutex_);
+  list_.erase(drainable);
+}
+
+void DrainList::DrainAll() {
+  std::vector<std::shared_ptr<Drainable>> all;
+  {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    for (const auto& [key, weak] : list_) {
+      if (auto drainable = weak.lock()) all.push_back(std::move(drainable));
+    }
+  }
+  for (const auto& drainable : all) drainable->Drain();
+}
+
+bool IsIpAddress(const std::string& text) {
+  in6_addr address;  // the larger of the two
+  return ::inet_pton(AF_INET, text.c_str(), &address) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), &address) == 1;
+}
+
+Caller MakeCaller(const std::string& peer, bool authenticated) {
+  if (absl::StartsWith(peer, "unix:")) return {true, "unix"};
+  Caller caller{authenticated, ""};
+  std::string address = absl::StrReplaceAll(peer, {{"%5B", "["}, {"%5D", "]"}, {"%25", "%"}});
+  absl::string_view rest = address;
+  if (!absl::ConsumePrefix(&rest, "ipv4:") && !absl::ConsumePrefix(&rest, "ipv6:")) return caller;
+  rest = rest.substr(0, rest.rfind(':'));
+  absl::ConsumePrefix(&rest, "[");
+  absl::ConsumeSuffix(&rest, "]");
+  rest = rest.substr(0, rest.find('%'));  // the zone of a link-local address
+  absl::ConsumePrefix(&rest, "::ffff:");  // IPv4 on a socket for both
+  const std::string text(rest);
+  if (IsIpAddress(text)) caller.address = text;
+  return caller;
+}
+
+}  // namespace host_stub

@@ -1,0 +1,77 @@
+// What all calls of a gRPC server share.
+#ifndef HOST_STUB_SERVICE_CALL_ENVIRONMENT_H_
+#define HOST_STUB_SERVICE_CALL_ENVIRONMENT_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/engine/instance_registry.h"
+#include "host_stub/service/deadline_timer.h"
+#include "host_stub/service/instance_directory.h"
+#include "host_stub/service/worker.h"
+#include "host_stub/store/incident_store.h"
+#include "plugin/limits/limits.h"
+
+namespace host_stub {
+
+// A call that lasts, and should end when the host drains.
+class Drainable {
+ public:
+  virtual ~Drainable() = default;
+  virtual void Drain() = 0;
+};
+
+// Any thread.
+class DrainList {
+ public:
+  // Drains it at once where DrainAll came before.
+  void Add(const std::shared_ptr<Drainable>& drainable);
+  void Remove(Drainable* drainable);
+  void DrainAll();
+
+ private:
+  absl::Mutex mutex_;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::flat_hash_map<Drainable*, std::weak_ptr<Drainable>> list_ ABSL_GUARDED_BY(mutex_);
+};
+
+struct CallEnvironment {
+  webhook::Limits limits;
+  PluginInfo plugin;
+  std::shared_ptr<const InstanceRegistry> registry;
+  std::shared_ptr<const InstanceDirectory> directory;
+  std::shared_ptr<IncidentStore> store;
+
+  std::atomic<bool> draining{false};
+  std::atomic<int64_t> bytes_in_flight{0};  // bodies of Execute's requests
+  std::atomic<uint64_t> next_request{0};
+  std::atomic<int> followers{0};
+
+  DrainList lasting;
+  DeadlineTimer timer;
+  Worker worker{2, 1'024};
+};
+
+// Who makes a call.
+struct Caller {
+  // Reached us over the unix socket or with a certificate: may see payloads, and may say on whose
+  // behalf it speaks.
+  bool trusted = false;
+  std::string address;  // an IP address without a port, "unix", or empty: not known
+};
+
+// From gRPC's text for a peer ("ipv4:127.0.0.1:5000", "ipv6:%5B::1%5D:5000", "unix:").
+Caller MakeCaller(const std::string& peer, bool authenticated);
+
+// Whether the text is an IPv4 or IPv6 address.
+bool IsIpAddress(const std::string& text);
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_SERVICE_CALL_ENVIRONMENT_H_

@@ -1,0 +1,68 @@
+#include "host_stub/service/command_results.h"
+
+#include <simdjson.h>
+
+namespace host_stub {
+namespace {
+
+using ::long_running_integration::v1::FetchSamplesResponse;
+using ::long_running_integration::v1::Sample;
+using ::long_running_integration::v1::TestModuleResponse;
+
+// A missing member is empty.
+std::string Text(simdjson::dom::element object, const char* name) {
+  std::string_view text;
+  if (object[name].get(text) != simdjson::SUCCESS) return "";
+  return std::string(text);
+}
+
+// Whether the code tells of the attempt and not of what was tested.
+bool CouldNotTest(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+absl::Status FillTestResult(const absl::StatusOr<std::string>& result,
+                            TestModuleResponse& response) {
+  if (result.ok()) {
+    response.set_ok(true);
+    response.set_message("ok");
+    return absl::OkStatus();
+  }
+  if (CouldNotTest(result.status().code())) return result.status();
+  response.set_ok(false);
+  response.set_message(std::string(result.status().message()));
+  return absl::OkStatus();
+}
+
+absl::Status FillSamples(absl::string_view json, FetchSamplesResponse& response) {
+  simdjson::dom::parser parser;
+  simdjson::dom::array samples;
+  if (parser.parse(json.data(), json.size()).get(samples) != simdjson::SUCCESS) {
+    return absl::InternalError("the plugin's samples are no JSON array");
+  }
+  for (simdjson::dom::element element : samples) {
+    if (!element.is_object()) return absl::InternalError("a sample of the plugin is no object");
+    Sample* sample = response.add_samples();
+    sample->set_name(Text(element, "name"));
+    sample->set_type(Text(element, "type"));
+    sample->set_occurred(Text(element, "occurred"));
+    sample->set_raw_json(Text(element, "rawJSON"));
+    bool truncated = false;
+    sample->set_truncated(element["truncated"].get(truncated) == simdjson::SUCCESS && truncated);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace host_stub

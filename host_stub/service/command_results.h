@@ -1,0 +1,26 @@
+// What a plugin's commands answer (JSON), as messages.
+#ifndef HOST_STUB_SERVICE_COMMAND_RESULTS_H_
+#define HOST_STUB_SERVICE_COMMAND_RESULTS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "long_running_integration/v1/long_running_integration.pb.h"
+
+namespace host_stub {
+
+// The command "test". A plugin that finds a fault answers with an error: that is a result too.
+// Not OK where the test could not be made at all (no such command, stopping, ...).
+absl::Status FillTestResult(const absl::StatusOr<std::string>& result,
+                            long_running_integration::v1::TestModuleResponse& response);
+
+// The command "samples": an array of {"name", "type", "occurred", "rawJSON", "truncated"}, where
+// rawJSON is a string of JSON. INTERNAL where it is anything else.
+absl::Status FillSamples(absl::string_view json,
+                         long_running_integration::v1::FetchSamplesResponse& response);
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_SERVICE_COMMAND_RESULTS_H_

@@ -1,0 +1,58 @@
+#include "host_stub/service/deadline_timer.h"
+
+#include "absl/time/clock.h"
+
+namespace host_stub {
+
+DeadlineTimer::DeadlineTimer() : thread_([this] { Run(); }) {}
+
+DeadlineTimer::~DeadlineTimer() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ending_ = true;
+    changed_.Signal();
+  }
+  thread_.join();
+}
+
+DeadlineTimer::Token DeadlineTimer::Add(absl::Time deadline, std::shared_ptr<Expiring> expiring) {
+  absl::MutexLock lock(&mutex_);
+  const Token token(deadline, next_number_++);
+  waiting_.emplace(token, std::move(expiring));
+  // The thread sleeps until the earliest deadline; only an earlier one is news to it.
+  if (waiting_.begin()->first == token) changed_.Signal();
+  return token;
+}
+
+void DeadlineTimer::Remove(const Token& token) {
+  std::shared_ptr<Expiring> removed;  // may be the last owner: let it end outside of the lock
+  absl::MutexLock lock(&mutex_);
+  const auto found = waiting_.find(token);
+  if (found == waiting_.end()) return;
+  removed = std::move(found->second);
+  waiting_.erase(found);
+}
+
+void DeadlineTimer::Run() {
+  mutex_.Lock();
+  while (!ending_) {
+    if (waiting_.empty()) {
+      changed_.Wait(&mutex_);
+      continue;
+    }
+    const auto first = waiting_.begin();
+    if (first->first.first > absl::Now()) {
+      changed_.WaitWithDeadline(&mutex_, first->first.first);
+      continue;
+    }
+    std::shared_ptr<Expiring> expired = std::move(first->second);
+    waiting_.erase(first);
+    mutex_.Unlock();
+    expired->Expire();
+    expired.reset();
+    mutex_.Lock();
+  }
+  mutex_.Unlock();
+}
+
+}  // namespace host_stub

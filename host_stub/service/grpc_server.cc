@@ -1,0 +1,143 @@
+#include "host_stub/service/grpc_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/service_type.h>
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "host_stub/service/addresses.h"
+#include "host_stub/service/call_environment.h"
+#include "host_stub/service/services.h"
+
+namespace host_stub {
+namespace {
+
+constexpr char kIntegration[] = "long_running_integration.v1.LongRunningIntegration";
+constexpr char kInstances[] = "long_running_integration.v1.InstanceService";
+constexpr char kIncidents[] = "long_running_integration.v1.IncidentService";
+
+// What a message holds beside the body.
+constexpr int64_t kMessageMargin = 1 << 20;
+constexpr int kStreamsOfAConnection = 1'024;
+
+// One listener with its services.
+struct Listener {
+  std::vector<std::unique_ptr<grpc::Service>> services;
+  std::vector<const char*> names;
+  std::unique_ptr<grpc::Server> server;  // ends before its services
+  int port = 0;
+
+  void Add(const char* name, std::unique_ptr<grpc::Service> service) {
+    names.push_back(name);
+    services.push_back(std::move(service));
+  }
+
+  // Whether it listens.
+  bool Start(const std::string& address, const webhook::Limits& limits) {
+    grpc::ServerBuilder builder;
+    // Else a second host on the same port would take half of the calls, silently.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsOfAConnection);
+    builder.SetMaxReceiveMessageSize(static_cast<int>(limits.body_bytes + kMessageMargin));
+    builder.SetMaxSendMessageSize(-1);
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    for (const auto& service : services) builder.RegisterService(service.get());
+    server = builder.BuildAndStart();
+    if (server == nullptr || port == 0) return false;
+    SetServing(true);
+    return true;
+  }
+
+  void SetServing(bool serving) {
+    grpc::HealthCheckServiceInterface* health = server->GetHealthCheckService();
+    health->SetServingStatus(serving);
+    for (const char* name : names) health->SetServingStatus(name, serving);
+  }
+};
+
+absl::StatusOr<HostPort> JudgeAddress(const GrpcServerOptions& options) {
+  absl::StatusOr<HostPort> address = ParseHostPort(options.address);
+  if (!address.ok()) return address;
+  if (IsLoopback(address->host) || options.insecure_on_any_address) return address;
+  return absl::InvalidArgumentError(
+      absl::StrCat("gRPC would be open, unencrypted, to everybody who reaches ", options.address,
+                   "; use 127.0.0.1, or say --grpc-insecure-on-any-address"));
+}
+
+}  // namespace
+
+struct GrpcServer::Servers {
+  std::shared_ptr<CallEnvironment> environment;
+  Listener public_listener;
+  Listener control_listener;
+  std::string address;
+  std::string control_path;
+  bool drained = false;
+};
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
+                                                              GrpcServerParts parts) {
+  const absl::StatusOr<HostPort> address = JudgeAddress(options);
+  if (!address.ok()) return address.status();
+  if (absl::Status status = PrepareControlSocket(options.control_path); !status.ok()) {
+    return status;
+  }
+  // Both are the process's own in gRPC's library, and doing it again does nothing.
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+
+  auto servers = std::make_unique<Servers>();
+  servers->environment = std::make_shared<CallEnvironment>();
+  CallEnvironment& environment = *servers->environment;
+  environment.limits = options.limits;
+  environment.plugin = std::move(parts.plugin);
+  environment.registry = std::move(parts.registry);
+  environment.directory = std::move(parts.directory);
+  environment.store = std::move(parts.store);
+
+  Listener& front = servers->public_listener;
+  front.Add(kIntegration, NewIntegrationService(servers->environment));
+  if (!front.Start(options.address, options.limits)) {
+    const std::string reason = WhyNotBound(*address);
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address,
+                                               reason.empty() ? "" : ": ", reason,
+                                               "; choose another --grpc address"));
+  }
+  Listener& control = servers->control_listener;
+  control.Add(kIntegration, NewIntegrationService(servers->environment));
+  control.Add(kInstances, NewInstanceService(servers->environment));
+  control.Add(kIncidents, NewIncidentService(servers->environment));
+  if (!control.Start(UnixTarget(options.control_path), options.limits)) {
+    front.server->Shutdown();
+    return absl::UnavailableError(absl::StrCat("cannot listen on unix:", options.control_path));
+  }
+  servers->address = FormatHostPort(address->host, front.port);
+  servers->control_path = options.control_path;
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(servers)));
+}
+
+GrpcServer::GrpcServer(std::unique_ptr<Servers> servers) : servers_(std::move(servers)) {}
+
+GrpcServer::~GrpcServer() { Drain(absl::Now()); }
+
+const std::string& GrpcServer::address() const { return servers_->address; }
+const std::string& GrpcServer::control_path() const { return servers_->control_path; }
+
+void GrpcServer::Drain(absl::Time deadline) {
+  if (std::exchange(servers_->drained, true)) return;
+  servers_->public_listener.SetServing(false);
+  servers_->control_listener.SetServing(false);
+  servers_->environment->draining = true;
+  servers_->environment->lasting.DrainAll();
+  const auto until = absl::ToChronoTime(deadline);
+  servers_->public_listener.server->Shutdown(until);
+  servers_->control_listener.server->Shutdown(until);
+  ::unlink(servers_->control_path.c_str());
+}
+
+}  // namespace host_stub

@@ -1,0 +1,80 @@
+// For the .cc files of the services alone: it includes gRPC.
+#ifndef HOST_STUB_SERVICE_GUARDED_REACTOR_H_
+#define HOST_STUB_SERVICE_GUARDED_REACTOR_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "host_stub/service/call_environment.h"
+
+namespace host_stub {
+
+inline grpc::Status ToGrpc(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+}
+
+inline Caller CallerOf(const grpc::CallbackServerContext& context) {
+  return MakeCaller(context.peer(), context.auth_context()->IsPeerAuthenticated());
+}
+
+inline absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
+  const auto deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
+  return absl::FromChrono(deadline);
+}
+
+// A unary call that is completed from elsewhere, or ended by its caller: whichever comes first.
+class GuardedReactor : public grpc::ServerUnaryReactor,
+                       public std::enable_shared_from_this<GuardedReactor> {
+ public:
+  // Keeps itself until gRPC lets go of it.
+  static std::shared_ptr<GuardedReactor> Make() {
+    auto reactor = std::make_shared<GuardedReactor>();
+    reactor->self_ = reactor;
+    return reactor;
+  }
+
+  // Ends the call with what `fill` returns, unless it has ended: then `fill`, which may write to
+  // the response, does not run. Any thread.
+  void Complete(const std::function<absl::Status()>& fill) {
+    absl::Status status;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (finished_) return;
+      finished_ = true;
+      status = fill();
+    }
+    Finish(ToGrpc(status));
+  }
+  void Complete(const absl::Status& status) {
+    Complete([&status] { return status; });
+  }
+
+  // What to do when the caller is gone. Before the method returns the reactor.
+  void WhenCancelled(std::function<void()> cancelled) { cancelled_ = std::move(cancelled); }
+
+  void OnCancel() override {
+    if (cancelled_) cancelled_();
+    Complete(absl::CancelledError("the caller gave up"));
+  }
+  void OnDone() override {
+    cancelled_ = nullptr;
+    self_.reset();
+  }
+
+ private:
+  absl::Mutex mutex_;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::function<void()> cancelled_;
+  std::shared_ptr<GuardedReactor> self_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_SERVICE_GUARDED_REACTOR_H_

@@ -1,0 +1,122 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "host_stub/service/command_results.h"
+#include "host_stub/service/execute_call.h"
+#include "host_stub/service/execute_stream.h"
+#include "host_stub/service/guarded_reactor.h"
+#include "host_stub/service/services.h"
+#include "long_running_integration/v1/long_running_integration.grpc.pb.h"
+
+namespace host_stub {
+namespace {
+
+namespace v1 = ::long_running_integration::v1;
+using Context = grpc::CallbackServerContext;
+
+class IntegrationService : public v1::LongRunningIntegration::CallbackService {
+ public:
+  explicit IntegrationService(std::shared_ptr<CallEnvironment> environment)
+      : environment_(std::move(environment)) {}
+
+  grpc::ServerUnaryReactor* Execute(Context* context, const v1::ExecuteRequest* request,
+                                    v1::ExecuteResponse* response) override {
+    auto reactor = GuardedReactor::Make();
+    auto done = [reactor, response](const absl::Status& status, v1::ExecuteResponse answer) {
+      reactor->Complete([&] {
+        *response = std::move(answer);
+        return status;
+      });
+    };
+    // gRPC's holder of the message is not const and reads it no more. The plugin may need the body
+    // for longer than the RPC lasts, so it moves, and is not copied.
+    auto& owned = const_cast<v1::ExecuteRequest&>(*request);
+    auto call = ExecuteCall::Start(environment_, std::move(owned), CallerOf(*context),
+                                   DeadlineOf(*context), std::move(done));
+    reactor->WhenCancelled([call] { call->Cancel(); });
+    return reactor.get();
+  }
+
+  ExecuteStreamReactor* ExecuteStream(Context* context) override {
+    return NewExecuteStream(environment_, *context);
+  }
+
+  grpc::ServerUnaryReactor* TestModule(Context*, const v1::TestModuleRequest* request,
+                                       v1::TestModuleResponse* response) override {
+    return RunCommand("test", request->instance(),
+                      [response](const std::shared_ptr<HostedInstance>& instance,
+                                 const absl::StatusOr<std::string>& result) {
+                        const absl::StatusOr<InstanceDescription> description =
+                            instance->Describe();
+                        if (description.ok()) {
+                          response->mutable_warnings()->Add(description->warnings.begin(),
+                                                            description->warnings.end());
+                        }
+                        return FillTestResult(result, *response);
+                      });
+  }
+
+  grpc::ServerUnaryReactor* FetchSamples(Context* context, const v1::FetchSamplesRequest* request,
+                                         v1::FetchSamplesResponse* response) override {
+    if (!CallerOf(*context).trusted) {
+      return Refuse(context, absl::PermissionDeniedError(
+                                 "samples hold payloads: use the control socket or mTLS"));
+    }
+    return RunCommand("samples", request->instance(),
+                      [response](const std::shared_ptr<HostedInstance>&,
+                                 const absl::StatusOr<std::string>& result) {
+                        if (!result.ok()) return result.status();
+                        return FillSamples(*result, *response);
+                      });
+  }
+
+  grpc::ServerUnaryReactor* GetPluginInfo(Context* context, const v1::GetPluginInfoRequest*,
+                                          v1::GetPluginInfoResponse* response) override {
+    const PluginInfo& plugin = environment_->plugin;
+    response->set_name(plugin.name);
+    response->set_version(plugin.version);
+    response->mutable_parameters()->Add(plugin.parameters.begin(), plugin.parameters.end());
+    return Refuse(context, absl::OkStatus());
+  }
+
+ private:
+  using Fill = std::function<absl::Status(const std::shared_ptr<HostedInstance>&,
+                                          const absl::StatusOr<std::string>&)>;
+
+  static grpc::ServerUnaryReactor* Refuse(Context* context, const absl::Status& status) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(ToGrpc(status));
+    return reactor;
+  }
+
+  // A plugin's command may take its time, so a thread of our own asks for it.
+  grpc::ServerUnaryReactor* RunCommand(const char* command, const std::string& name, Fill fill) {
+    auto reactor = GuardedReactor::Make();
+    std::shared_ptr<HostedInstance> instance = environment_->registry->Find(name);
+    if (instance == nullptr) {
+      reactor->Complete(absl::NotFoundError(absl::StrCat("no instance \"", name, "\"")));
+      return reactor.get();
+    }
+    auto done = [reactor, instance, fill](const absl::StatusOr<std::string>& result) {
+      reactor->Complete([&] { return fill(instance, result); });
+    };
+    auto work = [command, instance, done] {
+      const absl::Status status = instance->RunCommand(command, "", done);
+      if (!status.ok()) done(status);
+    };
+    if (!environment_->worker.Post(std::move(work))) {
+      reactor->Complete(absl::UnavailableError("too much is in flight; try again later"));
+    }
+    return reactor.get();
+  }
+
+  const std::shared_ptr<CallEnvironment> environment_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<CallEnvironment> environment) {
+  return std::make_unique<IntegrationService>(std::move(environment));
+}
+
+}  // namespace host_stub
