@@ -14,7 +14,7 @@ ListedInstance MakeListed(const Configuration& configuration,
   ListedInstance listed;
   listed.name = instance.name;
   listed.on_engine = configuration.platform.engine;
-  const auto key = configuration.server_configuration.find(ExternalKey(instance.name));
+  const auto key = configuration.server_configuration.find(ServerConfigurationKey(instance.name));
   listed.external_key_set =
       key != configuration.server_configuration.end() && key->second == "true";
   for (const auto& [name, value] : instance.parameters) {
@@ -54,7 +54,7 @@ class FileInstances : public InstanceDirectory {
 
 }  // namespace
 
-std::string ExternalKey(absl::string_view instance) {
+std::string ServerConfigurationKey(absl::string_view instance) {
   return absl::StrCat("instance.execute.external.", instance);
 }
 

@@ -34,7 +34,7 @@ class InstanceDirectory {
 };
 
 // The key of the server configuration that lets an instance be reached from outside.
-std::string ExternalKey(absl::string_view instance);
+std::string ServerConfigurationKey(absl::string_view instance);
 
 // The instances of a configuration file. Takes no secret over.
 std::unique_ptr<InstanceDirectory> NewFileInstances(const Configuration& configuration);

@@ -50,7 +50,7 @@ void FillDescription(const InstanceDescription& description, const ListedInstanc
   address.set_url(description.webhook_url);
   address.set_listen_url(description.listen_url);
   address.set_path(absl::StrCat(description.path_prefix, listed.name));
-  if (description.external_key_needed) address.set_external_key(ExternalKey(listed.name));
+  if (description.external_key_needed) address.set_external_key(ServerConfigurationKey(listed.name));
   address.set_external(!description.external_key_needed || listed.external_key_set);
   message.set_record_noun(description.record_noun);
   message.mutable_warnings()->Add(description.warnings.begin(), description.warnings.end());
