@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/config/external_key.h"
 #include "host_stub/service/guarded_reactor.h"
 #include "host_stub/service/services.h"
 #include "long_running_integration/v1/instance.grpc.pb.h"
@@ -50,7 +51,7 @@ void FillDescription(const InstanceDescription& description, const ListedInstanc
   address.set_url(description.webhook_url);
   address.set_listen_url(description.listen_url);
   address.set_path(absl::StrCat(description.path_prefix, listed.name));
-  if (description.external_key_needed) address.set_external_key(ServerConfigurationKey(listed.name));
+  if (description.external_key_needed) address.set_external_key(ExternalKey(listed.name));
   address.set_external(!description.external_key_needed || listed.external_key_set);
   message.set_record_noun(description.record_noun);
   message.mutable_warnings()->Add(description.warnings.begin(), description.warnings.end());

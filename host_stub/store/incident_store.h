@@ -121,7 +121,7 @@ struct IncidentQuery {
   bool newest_first = false;
   int64_t after_id = 0;           // only ids greater than this
   int64_t before_id = 0;          // only ids smaller than this; 0: no such bound
-  std::string instance_uid;       // only of this instance; empty: of all
+  std::string instance_uid = {};  // only of this instance; empty: of all
   int64_t limit = 100;            // incidents of a page; brought into 1 to kMostIncidentsOfAPage
   int64_t limit_bytes = 8 << 20;  // a page ends when it has grown past this
 };

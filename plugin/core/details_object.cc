@@ -10,7 +10,6 @@
 namespace webhook::core {
 namespace {
 
-constexpr absl::string_view kHeaders = "headers";
 constexpr absl::string_view kBodyHeaders = "body_headers";
 
 // N of `body_headers_N` as we write it, 1 of `body_headers`, 0 of anything else.
@@ -23,20 +22,34 @@ uint32_t NumberOf(absl::string_view key) {
   return absl::StrCat(number) == key.substr(1) ? number : 0;
 }
 
+// A key without its escapes, where it is short enough to be one that we know.
+class EscapedKey {
+ public:
+  explicit EscapedKey(const JsonValue& key) {
+    const absl::string_view inside = key.inside();
+    if (!key.escaped) {
+      text_ = inside;
+    } else if (inside.size() <= kMostBytes) {
+      text_ = absl::string_view(buffer_, JsonUnescape(inside, buffer_));
+    }
+  }
+  absl::string_view text() const { return text_; }
+
+ private:
+  // Of `body_headers_` and ten digits, each written as \u0000.
+  static constexpr size_t kMostBytes = 23 * 6;
+
+  char buffer_[kMostBytes];
+  absl::string_view text_;
+};
+
 absl::string_view Between(const char* begin, const char* end) {
   return {begin, static_cast<size_t>(end - begin)};
 }
 
 }  // namespace
 
-KnownKey::KnownKey(const JsonValue& key) {
-  const absl::string_view inside = key.inside();
-  if (!key.escaped) {
-    text_ = inside;
-  } else if (inside.size() <= kMostEscapedBytes) {
-    text_ = absl::string_view(buffer_, JsonUnescape(inside, buffer_));
-  }
-}
+KnownKey WhichEscapedKey(const JsonValue& key) { return WhichPlainKey(EscapedKey(key).text()); }
 
 void DetailsObject::Clear() {
   text_ = {};
@@ -45,14 +58,13 @@ void DetailsObject::Clear() {
   taken_.clear();
 }
 
-void DetailsObject::NoteKey(const KnownKey& known, const JsonValue& key) {
-  empty_ = false;
-  const absl::string_view text = known.text();
-  if (text == kHeaders) {
+void DetailsObject::NoteHeadersKey(KnownKey known, const JsonValue& key) {
+  if (known == KnownKey::kHeaders) {
     headers_keys_.push_back(key.text);
-  } else if (text.size() >= kBodyHeaders.size() && text[0] == 'b') {
-    if (const uint32_t number = NumberOf(text); number != 0) taken_.push_back(number);
+    return;
   }
+  const EscapedKey plain(key);
+  if (const uint32_t number = NumberOf(plain.text()); number != 0) taken_.push_back(number);
 }
 
 absl::string_view DetailsObject::FreeKey(Arena& arena) {

@@ -4,6 +4,7 @@
 #define PLUGIN_CORE_DETAILS_OBJECT_H_
 
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -12,20 +13,43 @@
 
 namespace webhook::core {
 
-// The key as it is meant, where it is short enough to be one that we know: an escaped key is
-// unescaped into `buffer`. Longer ones are empty, as no key that we know is.
-class KnownKey {
- public:
-  explicit KnownKey(const JsonValue& key);
-  absl::string_view text() const { return text_; }
-
- private:
-  // Of `body_headers_` and ten digits, each written as \u0000.
-  static constexpr size_t kMostEscapedBytes = 23 * 6;
-
-  char buffer_[kMostEscapedBytes];
-  absl::string_view text_;
+// The keys that mean something to us.
+enum class KnownKey : uint8_t {
+  kOther,
+  kName,
+  kType,
+  kOccurred,
+  kRawJson,
+  kOlderRawJson,  // raw_json
+  kHeaders,
+  kBodyHeaders,  // anything that begins with body_headers
 };
+
+inline KnownKey WhichPlainKey(absl::string_view key) {
+  const auto is = [&](const char* text, size_t size) {
+    return std::memcmp(key.data(), text, size) == 0;
+  };
+  switch (key.size()) {
+    case 4:
+      return is("name", 4) ? KnownKey::kName : is("type", 4) ? KnownKey::kType : KnownKey::kOther;
+    case 7:
+      return is("rawJson", 7)   ? KnownKey::kRawJson
+             : is("headers", 7) ? KnownKey::kHeaders
+                                : KnownKey::kOther;
+    case 8:
+      return is("occurred", 8)   ? KnownKey::kOccurred
+             : is("raw_json", 8) ? KnownKey::kOlderRawJson
+                                 : KnownKey::kOther;
+    default:
+      return key.size() >= 12 && is("body_headers", 12) ? KnownKey::kBodyHeaders : KnownKey::kOther;
+  }
+}
+
+KnownKey WhichEscapedKey(const JsonValue& key);
+
+inline KnownKey WhichKey(const JsonValue& key) {
+  return key.escaped ? WhichEscapedKey(key) : WhichPlainKey(key.inside());
+}
 
 // Reused from object to object, so that nothing is allocated once it is warm.
 class DetailsObject {
@@ -33,7 +57,10 @@ class DetailsObject {
   void Clear();
 
   // Told of each key of the object, with its place in the text.
-  void NoteKey(const KnownKey& known, const JsonValue& key);
+  void NoteKey(KnownKey known, const JsonValue& key) {
+    empty_ = false;
+    if (known >= KnownKey::kHeaders) NoteHeadersKey(known, key);
+  }
 
   void SetText(absl::string_view text) { text_ = text; }
   bool empty() const { return empty_; }
@@ -44,6 +71,7 @@ class DetailsObject {
   void AppendSlices(absl::string_view tail, Arena& arena, std::vector<absl::string_view>& slices);
 
  private:
+  void NoteHeadersKey(KnownKey known, const JsonValue& key);
   absl::string_view FreeKey(Arena& arena);
 
   absl::string_view text_;

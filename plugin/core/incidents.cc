@@ -72,7 +72,7 @@ class IncidentParser::Impl {
   absl::Status ParseArray(IncidentBuilder& builder);
   absl::Status ParseIncident(size_t incident, IncidentBuilder& builder);
   absl::Status ReadMembers();
-  bool ReadMember(absl::string_view key);
+  bool ReadMember(KnownKey key);
   bool ReadRaw(RawMember& raw);
   absl::Status CheckCount(size_t count) const;
   absl::StatusOr<DetailsObject*> UseRaw(RawMember& raw, size_t incident, IncidentBuilder& builder);
@@ -175,15 +175,17 @@ absl::Status IncidentParser::Impl::ParseIncident(size_t incident, IncidentBuilde
 }
 
 absl::Status IncidentParser::Impl::ReadMembers() {
-  name_ = type_ = occurred_ = raw_json_.value = older_raw_json_.value = JsonValue();
+  // A null counts as absent; the other members of a value mean nothing then.
+  name_.kind = type_.kind = occurred_.kind = JsonKind::kNull;
+  raw_json_.value.kind = older_raw_json_.value.kind = JsonKind::kNull;
   whole_.Clear();
   const char* const begin = body_.position();
   JsonValue key;
   JsonNext next = body_.EnterObject() ? body_.NextMember(key) : JsonNext::kFault;
   for (; next == JsonNext::kItem; next = body_.NextMember(key)) {
-    const KnownKey known(key);
+    const KnownKey known = WhichKey(key);
     whole_.NoteKey(known, key);
-    if (!ReadMember(known.text())) return NotJson(body_.fault());
+    if (!ReadMember(known)) return NotJson(body_.fault());
   }
   if (next == JsonNext::kFault) return NotJson(body_.fault());
   whole_.SetText(absl::string_view(begin, static_cast<size_t>(body_.bracket_end() - begin)));
@@ -191,20 +193,27 @@ absl::Status IncidentParser::Impl::ReadMembers() {
 }
 
 // RFC 8259 section 4 leaves repeated keys open; here the last of them counts, as in Python.
-bool IncidentParser::Impl::ReadMember(absl::string_view key) {
+bool IncidentParser::Impl::ReadMember(KnownKey key) {
   JsonValue other;
-  if (key == "name") return body_.ReadValue(name_);
-  if (key == "type") return body_.ReadValue(type_);
-  if (key == "occurred") return body_.ReadValue(occurred_);
-  if (key == raw_json_.key) return ReadRaw(raw_json_);
-  if (key == older_raw_json_.key) return ReadRaw(older_raw_json_);
-  return body_.ReadValue(other);
+  switch (key) {
+    case KnownKey::kName:
+      return body_.ReadValue(name_);
+    case KnownKey::kType:
+      return body_.ReadValue(type_);
+    case KnownKey::kOccurred:
+      return body_.ReadValue(occurred_);
+    case KnownKey::kRawJson:
+      return ReadRaw(raw_json_);
+    case KnownKey::kOlderRawJson:
+      return ReadRaw(older_raw_json_);
+    default:
+      return body_.ReadValue(other);
+  }
 }
 
 bool IncidentParser::Impl::ReadRaw(RawMember& raw) {
   if (body_.Peek() != '{') return body_.ReadValue(raw.value);
   if (!ReadDetails(body_, raw.object)) return false;
-  raw.value = JsonValue();
   raw.value.kind = JsonKind::kObject;
   raw.value.empty = raw.object.empty();
   return true;
@@ -217,7 +226,7 @@ bool IncidentParser::Impl::ReadDetails(JsonReader& reader, DetailsObject& object
   JsonValue value;
   JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
   for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
-    object.NoteKey(KnownKey(key), key);
+    object.NoteKey(WhichKey(key), key);
     if (!reader.ReadValue(value)) return false;
   }
   if (next == JsonNext::kFault) return false;

@@ -88,10 +88,6 @@ void JsonReader::ReleaseLarge() {
   next_ = end_ = nullptr;
 }
 
-const char* JsonReader::position() const { return text_ + (next_ == end_ ? text_bytes_ : *next_); }
-
-char JsonReader::Peek() const { return next_ == end_ ? '\0' : text_[*next_]; }
-
 bool JsonReader::FailAt(const char* place, const char* what) {
   fault_.byte = skipped_ + static_cast<size_t>(place - text_);
   fault_.what = what;
@@ -112,69 +108,6 @@ bool JsonReader::FailIndex(int error, absl::string_view text) {
     default:
       return FailAt(text.data(), "not a JSON text");
   }
-}
-
-bool JsonReader::EnterObject() {
-  if (Peek() != '{') return Fail("expected an object");
-  if (depth_ == max_depth_) return Fail("nested deeper than the limit");
-  ++depth_;
-  ++next_;
-  first_ = true;
-  return true;
-}
-
-bool JsonReader::EnterArray() {
-  if (Peek() != '[') return Fail("expected an array");
-  if (depth_ == max_depth_) return Fail("nested deeper than the limit");
-  ++depth_;
-  ++next_;
-  first_ = true;
-  return true;
-}
-
-JsonNext JsonReader::NextMember(JsonValue& key) {
-  const char next = Peek();
-  if (next == '}') {
-    ++next_;
-    --depth_;
-    first_ = false;
-    return JsonNext::kEnd;
-  }
-  if (!first_) {
-    if (next != ',') return FailNext("expected a comma or a closing brace");
-    ++next_;
-  }
-  first_ = false;
-  return ReadKey(key) ? JsonNext::kItem : JsonNext::kFault;
-}
-
-JsonNext JsonReader::NextItem() {
-  const char next = Peek();
-  if (next == ']') {
-    ++next_;
-    --depth_;
-    first_ = false;
-    return JsonNext::kEnd;
-  }
-  if (!first_) {
-    if (next != ',') return FailNext("expected a comma or a closing bracket");
-    ++next_;
-  }
-  first_ = false;
-  return JsonNext::kItem;
-}
-
-bool JsonReader::ReadKey(JsonValue& key) {
-  if (next_ == end_ || text_[*next_] != '"') return Fail("expected a key in quotes");
-  const char* open = text_ + *next_++;
-  const char* end = StringEnd(open, key.escaped);
-  if (end == nullptr) return false;
-  if (next_ == end_ || text_[*next_] != ':') return Fail("expected a colon");
-  ++next_;
-  key.kind = JsonKind::kString;
-  key.text = absl::string_view(open, static_cast<size_t>(end - open));
-  key.empty = key.text.size() == 2;
-  return true;
 }
 
 bool JsonReader::ReadValue(JsonValue& value) {
@@ -255,17 +188,14 @@ bool JsonReader::Finish() {
   return next_ == end_ || Fail("something follows the end of the JSON text");
 }
 
-// The first stage has seen the closing quote, so the scan ends inside the text.
-const char* JsonReader::StringEnd(const char* open, bool& escaped) {
-  escaped = false;
-  const char* at = open + 1;
-  for (;;) {
-    at = FindQuoteOrBackslash(at);
-    if (*at == '"') return at + 1;
-    escaped = true;
+const char* JsonReader::EscapedStringEnd(const char* backslash) {
+  const char* at = backslash;
+  do {
     at = EscapeEnd(at);
     if (at == nullptr) return nullptr;
-  }
+    at = FindQuoteOrBackslash(at);
+  } while (*at != '"');
+  return at + 1;
 }
 
 const char* JsonReader::EscapeEnd(const char* backslash) {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "plugin/core/json_chars.h"
 
 namespace webhook::core {
 
@@ -55,18 +56,18 @@ class JsonReader {
   bool Open(absl::string_view text);
 
   // The first character of the value that comes next; NUL at the end of the text.
-  char Peek() const;
+  char Peek() const { return next_ == end_ ? '\0' : text_[*next_]; }
   // Where it stands.
-  const char* position() const;
+  const char* position() const { return text_ + (next_ == end_ ? text_bytes_ : *next_); }
   // The end of the bracket that was read last: after kEnd, the end of that object or array.
   const char* bracket_end() const { return text_ + next_[-1] + 1; }
 
   // At an object: goes into it. Then NextMember until kEnd, reading each member's value whole.
-  bool EnterObject();
+  bool EnterObject() { return Enter('{', "expected an object"); }
   JsonNext NextMember(JsonValue& key);
 
   // At an array: goes into it. Then NextItem until kEnd, reading each item whole.
-  bool EnterArray();
+  bool EnterArray() { return Enter('[', "expected an array"); }
   JsonNext NextItem();
 
   // Validates the value that comes next, whatever is in it.
@@ -88,7 +89,17 @@ class JsonReader {
   JsonNext FailNext(const char* what) { return Fail(what), JsonNext::kFault; }
   const char* FailNull(const char* place, const char* what) { return FailAt(place, what), nullptr; }
   bool FailIndex(int error, absl::string_view text);
-  const char* StringEnd(const char* open, bool& escaped);
+  bool Enter(char bracket, const char* otherwise);
+  JsonNext Leave();
+  const char* EscapedStringEnd(const char* backslash);
+
+  // The first stage has seen the closing quote, so the scan ends inside the text.
+  const char* StringEnd(const char* open, bool& escaped) {
+    const char* const at = FindQuoteOrBackslash(open + 1);
+    escaped = *at != '"';
+    return escaped ? EscapedStringEnd(at) : at + 1;
+  }
+
   const char* EscapeEnd(const char* backslash);
   const char* ScalarEnd(const char* start);
   bool ReadKey(JsonValue& key);
@@ -105,6 +116,57 @@ class JsonReader {
   bool first_ = false;  // just inside a container
   JsonFault fault_;
 };
+
+inline bool JsonReader::Enter(char bracket, const char* otherwise) {
+  if (Peek() != bracket) return Fail(otherwise);
+  if (depth_ == max_depth_) return Fail("nested deeper than the limit");
+  ++depth_;
+  ++next_;
+  first_ = true;
+  return true;
+}
+
+inline JsonNext JsonReader::Leave() {
+  ++next_;
+  --depth_;
+  first_ = false;
+  return JsonNext::kEnd;
+}
+
+inline JsonNext JsonReader::NextMember(JsonValue& key) {
+  const char next = Peek();
+  if (next == '}') return Leave();
+  if (!first_) {
+    if (next != ',') return FailNext("expected a comma or a closing brace");
+    ++next_;
+  }
+  first_ = false;
+  return ReadKey(key) ? JsonNext::kItem : JsonNext::kFault;
+}
+
+inline JsonNext JsonReader::NextItem() {
+  const char next = Peek();
+  if (next == ']') return Leave();
+  if (!first_) {
+    if (next != ',') return FailNext("expected a comma or a closing bracket");
+    ++next_;
+  }
+  first_ = false;
+  return JsonNext::kItem;
+}
+
+inline bool JsonReader::ReadKey(JsonValue& key) {
+  if (Peek() != '"') return Fail("expected a key in quotes");
+  const char* const open = text_ + *next_++;
+  const char* const end = StringEnd(open, key.escaped);
+  if (end == nullptr) return false;
+  if (Peek() != ':') return Fail("expected a colon");
+  ++next_;
+  key.kind = JsonKind::kString;
+  key.text = absl::string_view(open, static_cast<size_t>(end - open));
+  key.empty = key.text.size() == 2;
+  return true;
+}
 
 }  // namespace webhook::core
 

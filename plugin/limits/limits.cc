@@ -35,6 +35,7 @@ constexpr Setting kSettings[] = {
     {"idle_timeout_ms", &Limits::idle_timeout_ms, 1, kHourMs},
     {"tls_handshake_timeout_ms", &Limits::tls_handshake_timeout_ms, 1, kHourMs},
     {"answer_timeout_ms", &Limits::answer_timeout_ms, 1, kHourMs},
+    {"linger_timeout_ms", &Limits::linger_timeout_ms, 1, kHourMs},
     {"connections", &Limits::connections, 1, 1'000'000},
     {"connections_from_one_address", &Limits::connections_from_one_address, 1, 1'000'000},
     {"requests_of_a_connection", &Limits::requests_of_a_connection, 1, 1'000'000'000},

@@ -34,6 +34,7 @@ struct Limits {
   int64_t idle_timeout_ms = 60'000;           // between requests; closes
   int64_t tls_handshake_timeout_ms = 10'000;  // closes
   int64_t answer_timeout_ms = 10'000;         // from a request's end to its answer; 504
+  int64_t linger_timeout_ms = 2'000;          // for the peer to read a last answer; closes
 
   // Connections.
   int64_t connections = 1'024;                // refused when passed

@@ -1,0 +1,102 @@
+#include "host_stub/store/duplicate_index.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace host_stub {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsNull;
+using ::testing::NotNull;
+
+constexpr auto kIncident = KeyScope::kIncident;
+const absl::Time kNow = absl::FromUnixSeconds(1'700'000'000);
+
+DeliveryKey Key(std::string text, int64_t row, absl::Time expires = absl::InfiniteFuture()) {
+  return {1, kIncident, std::move(text), IncidentIds(row * 10), expires, row};
+}
+
+TEST(DuplicateIndexTest, AbandonedKeyIsNotKnown) {
+  DuplicateIndex index(10);
+  index.Stage(Key("a", 1));
+  EXPECT_THAT(index.Find(1, kIncident, "a", kNow), NotNull());
+  index.Abandon();
+  EXPECT_THAT(index.Find(1, kIncident, "a", kNow), IsNull());
+}
+
+TEST(DuplicateIndexTest, KeysOfOtherInstancesAndScopesAreNotKnown) {
+  DuplicateIndex index(10);
+  index.Stage(Key("a", 1));
+  index.Commit(kNow);
+  EXPECT_THAT(index.Find(2, kIncident, "a", kNow), IsNull());
+  EXPECT_THAT(index.Find(1, KeyScope::kBatch, "a", kNow), IsNull());
+}
+
+TEST(DuplicateIndexTest, ExpiredKeyIsNotKnownAndMayComeAgain) {
+  DuplicateIndex index(10);
+  index.Stage(Key("b", 1));
+  index.Stage(Key("a", 2, kNow + absl::Seconds(1)));
+  index.Commit(kNow);
+  const absl::Time later = kNow + absl::Seconds(1);
+  EXPECT_THAT(index.Find(1, kIncident, "a", later), IsNull());
+  index.Stage(Key("a", 3));
+  index.Commit(later);
+  ASSERT_THAT(index.Find(1, kIncident, "a", later), NotNull());
+  EXPECT_EQ(index.Find(1, kIncident, "a", later)->first(), 30);
+}
+
+TEST(DuplicateIndexTest, EvictingAnOlderTwinKeepsTheNewerOne) {
+  DuplicateIndex index(2);
+  index.Stage(Key("b", 1));
+  index.Stage(Key("a", 2, kNow));  // expired at once, but not the oldest
+  index.Commit(kNow);
+  index.Stage(Key("a", 3));
+  index.Stage(Key("c", 4));
+  index.Commit(kNow);
+  EXPECT_THAT(index.Find(1, kIncident, "a", kNow), NotNull());
+  EXPECT_THAT(index.Find(1, kIncident, "c", kNow), NotNull());
+  EXPECT_THAT(index.forgotten_rows(), ElementsAre(1, 2));
+}
+
+TEST(DuplicateIndexTest, TransactionLargerThanTheMemoryKeepsItsNewest) {
+  DuplicateIndex index(3);
+  for (int row = 1; row <= 5; ++row) index.Stage(Key(std::string(1, 'a' + row), row));
+  EXPECT_THAT(index.Find(1, kIncident, "b", kNow), NotNull());  // until the end all are known
+  index.Commit(kNow);
+  EXPECT_THAT(index.forgotten_rows(), ElementsAre(1, 2));
+  EXPECT_THAT(index.Find(1, kIncident, "c", kNow), IsNull());
+  for (const char* kept : {"d", "e", "f"}) {
+    EXPECT_THAT(index.Find(1, kIncident, kept, kNow), NotNull()) << kept;
+  }
+}
+
+TEST(DuplicateIndexTest, MemoryOfNoneStillKnowsTheTransactionsOwn) {
+  DuplicateIndex index(0);
+  index.Stage(Key("a", 1));
+  EXPECT_THAT(index.Find(1, kIncident, "a", kNow), NotNull());
+  index.Commit(kNow);
+  EXPECT_THAT(index.Find(1, kIncident, "a", kNow), IsNull());
+}
+
+TEST(IncidentIdsTest, TextThatIsNoListIsRefused) {
+  for (const char* text : {"", "1", "1+", "+1", "1+0", "0+1", "-1+1", "1+1 ", "a+1"}) {
+    EXPECT_FALSE(IncidentIds::FromText(text).ok()) << text;
+  }
+}
+
+TEST(IncidentIdsTest, RunsComeBackInTheirOrder) {
+  IncidentIds ids;
+  for (const int64_t id : {17, 18, 19, 4, 20}) ids.Append(id);
+  EXPECT_EQ(ids.ToText(), "17+3 4+1 20+1");
+  const auto read = IncidentIds::FromText(ids.ToText());
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->size(), 5);
+  EXPECT_THAT(read->Expand(7), ElementsAre(17, 18, 19, 4, 20, 20, 20));
+  EXPECT_THAT(read->Expand(2), ElementsAre(17, 18));
+}
+
+}  // namespace
+}  // namespace host_stub

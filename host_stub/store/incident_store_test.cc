@@ -1,0 +1,336 @@
+// What every store promises.
+#include "host_stub/store/incident_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "host_stub/store/memory_store.h"
+#include "host_stub/store/sqlite_store.h"
+#include "host_stub/store/store_test_util.h"
+
+namespace host_stub {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class IncidentStoreTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void Open(webhook::Limits limits = {}) {
+    const auto now = [this] { return now_; };
+    if (std::string(GetParam()) == "memory") {
+      store_ = NewMemoryStore({.limits = limits, .now = now});
+      return;
+    }
+    auto store = OpenSqliteStore({folder_.path(), "", limits, now});
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = std::move(*store);
+  }
+  void SetUp() override { Open(); }
+
+  void Create(TestBatch& batch) {
+    ASSERT_TRUE(batch.CreateIn(*store_).ok());
+    ASSERT_EQ(batch->outcome, CreationOutcome::kCreated) << batch->status;
+  }
+
+  TemporaryFolder folder_;
+  absl::Time now_ = absl::FromUnixMicros(1'700'000'000'123'456);
+  std::unique_ptr<IncidentStore> store_;
+};
+
+TEST_P(IncidentStoreTest, BatchWithoutIncidentsIsRefused) {
+  TestBatch batch({});
+  EXPECT_TRUE(absl::IsInvalidArgument(batch.CreateIn(*store_)));
+}
+
+TEST_P(IncidentStoreTest, BatchWithoutInstanceIsRefused) {
+  TestBatch batch({Plain()}, "", "");
+  EXPECT_TRUE(absl::IsInvalidArgument(batch.CreateIn(*store_)));
+}
+
+TEST_P(IncidentStoreTest, KeyBeyondItsLimitIsRefused) {
+  const std::string key(webhook::Limits().delivery_key_bytes + 1, 'k');
+  TestBatch batch({Plain()}, key);
+  EXPECT_TRUE(absl::IsInvalidArgument(batch.CreateIn(*store_)));
+  TestBatch second({{.key = key}});
+  const absl::Status status = second.CreateIn(*store_);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("delivery_key_bytes"));
+  EXPECT_EQ(store_->last_id(), 0);
+}
+
+TEST_P(IncidentStoreTest, BatchPastItsDeadlineIsNotCreated) {
+  TestBatch batch({{.key = "a"}});
+  batch->deadline_mono_ns = 1;
+  ASSERT_TRUE(batch.CreateIn(*store_).ok());
+  EXPECT_EQ(batch->outcome, CreationOutcome::kNotCreated);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(batch->status));
+  EXPECT_EQ(store_->last_id(), 0);
+  TestBatch again({{.key = "a"}});
+  Create(again);
+  EXPECT_THAT(again.duplicates(), ElementsAre(false));  // what failed is not remembered
+}
+
+TEST_P(IncidentStoreTest, ClosedStoreTakesNothingAndStillReads) {
+  TestBatch batch({Plain()});
+  Create(batch);
+  store_->Close();
+  store_->Close();
+  TestBatch late({Plain()});
+  EXPECT_TRUE(absl::IsUnavailable(late.CreateIn(*store_)));
+  EXPECT_TRUE(store_->Get(1).ok());
+}
+
+TEST_P(IncidentStoreTest, UnknownIdIsNotFound) {
+  EXPECT_TRUE(absl::IsNotFound(store_->Get(1).status()));
+  EXPECT_TRUE(absl::IsNotFound(store_->Get(-1).status()));
+}
+
+TEST_P(IncidentStoreTest, IncidentComesBackAsItWasGiven) {
+  const std::string bytes("{\"n\":1E400,\"s\":\"\\u0000 \xc3\xa4\",\"z\":\"a\0b\"}", 33);
+  TestBatch batch({{.name = "N\"ame",
+                    .details = {bytes.substr(0, 5), "", bytes.substr(5)},
+                    .warnings = {"first", "sec\nond"},
+                    .type = "",
+                    .occurred = "2024-05-01T10:00:00.5Z"}});
+  Create(batch);
+  ASSERT_THAT(batch.ids(), ElementsAre(1));
+  EXPECT_EQ(batch->created[0].created, now_);
+  const auto stored = store_->Get(1);
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  EXPECT_EQ(stored->id, 1);
+  EXPECT_EQ(stored->instance_uid, "uid-1");
+  EXPECT_EQ(stored->instance_name, "webhook");
+  EXPECT_EQ(stored->source_brand, "Generic Webhook");
+  EXPECT_EQ(stored->name, "N\"ame");
+  EXPECT_EQ(stored->type, "");
+  EXPECT_EQ(stored->occurred, "2024-05-01T10:00:00.5Z");
+  EXPECT_EQ(stored->created, now_);
+  EXPECT_EQ(stored->details, bytes);
+  EXPECT_THAT(stored->warnings, ElementsAre("first", "sec ond"));
+}
+
+TEST_P(IncidentStoreTest, IdsGrowInTheOrderOfABatch) {
+  TestBatch first({{.name = "a"}, {.name = "b"}, {.name = "c"}});
+  TestBatch second({{.name = "d"}});
+  Create(first);
+  Create(second);
+  EXPECT_THAT(first.ids(), ElementsAre(1, 2, 3));
+  EXPECT_THAT(second.ids(), ElementsAre(4));
+  EXPECT_EQ(store_->Get(2)->name, "b");
+  EXPECT_EQ(store_->last_id(), 4);
+  EXPECT_TRUE(store_->health().ok());
+}
+
+TEST_P(IncidentStoreTest, KnownBatchKeyAnswersTheFirstBatchsIds) {
+  TestBatch first({{.name = "a"}, {.name = "b"}}, "delivery");
+  Create(first);
+  const absl::Time created = now_;
+  now_ += absl::Seconds(5);
+  TestBatch again({{.name = "x"}, {.name = "y"}, {.name = "z"}}, "delivery");
+  Create(again);
+  EXPECT_THAT(again.ids(), ElementsAre(1, 2, 2));
+  EXPECT_THAT(again.duplicates(), Each(true));
+  EXPECT_EQ(again->created[0].first->name, "a");
+  EXPECT_EQ(again->created[0].first->type, "Hardware");
+  EXPECT_EQ(again->created[0].first->occurred, "2024-05-01T10:00:00Z");
+  EXPECT_EQ(again->created[1].created, created);
+  EXPECT_EQ(store_->last_id(), 2);
+}
+
+TEST_P(IncidentStoreTest, TwinsInOneBatchKeepTheFirst) {
+  TestBatch batch({{.name = "a", .key = "k"}, {.name = "b"}, {.name = "c", .key = "k"}}, "batch");
+  Create(batch);
+  EXPECT_THAT(batch.ids(), ElementsAre(1, 2, 1));
+  EXPECT_THAT(batch.duplicates(), ElementsAre(false, false, true));
+  EXPECT_EQ(batch->created[2].first->name, "a");
+  TestBatch again({Plain(), Plain(), Plain()}, "batch");
+  Create(again);
+  EXPECT_THAT(again.ids(), ElementsAre(1, 2, 1));
+}
+
+TEST_P(IncidentStoreTest, SameKeyOfAnotherInstanceIsNew) {
+  TestBatch first({{.key = "k"}}, "b");
+  TestBatch other({{.key = "k"}}, "b", "uid-2");
+  Create(first);
+  Create(other);
+  EXPECT_THAT(other.duplicates(), ElementsAre(false));
+  EXPECT_EQ(store_->last_id(), 2);
+}
+
+TEST_P(IncidentStoreTest, RenamedInstanceKeepsItsKeysAndShowsItsNewName) {
+  TestBatch first({{.key = "k"}});
+  Create(first);
+  TestBatch renamed({{.key = "k"}, Plain()});
+  renamed->instance_name = "renamed";
+  Create(renamed);
+  EXPECT_THAT(renamed.ids(), ElementsAre(1, 2));
+  EXPECT_THAT(renamed.duplicates(), ElementsAre(true, false));
+  EXPECT_EQ(store_->Get(1)->instance_name, "renamed");
+  EXPECT_EQ(store_->Get(1)->instance_uid, "uid-1");
+}
+
+TEST_P(IncidentStoreTest, KeyIsForgottenAfterItsLifetime) {
+  TestBatch first({{.key = "k"}});
+  first->delivery_key_lifetime = absl::Seconds(60);
+  Create(first);
+  now_ += absl::Seconds(59);
+  TestBatch early({{.key = "k"}});
+  Create(early);
+  EXPECT_THAT(early.duplicates(), ElementsAre(true));
+  now_ += absl::Seconds(1);
+  TestBatch late({{.key = "k"}});
+  Create(late);
+  EXPECT_THAT(late.duplicates(), ElementsAre(false));
+}
+
+TEST_P(IncidentStoreTest, BatchLargerThanTheMemoryIsStillCheckedWhole) {
+  store_.reset();
+  webhook::Limits limits;
+  limits.remembered_delivery_keys = 3;
+  Open(limits);
+  std::vector<TestIncident> incidents;
+  for (int i = 0; i < 10; ++i) incidents.push_back({.key = "k" + std::to_string(i)});
+  incidents.push_back({.key = "k0"});
+  TestBatch batch(incidents);
+  Create(batch);
+  EXPECT_EQ(batch.ids().back(), 1);
+  EXPECT_TRUE(batch->created.back().duplicate());
+  TestBatch newest({{.key = "k9"}, {.key = "k8"}, {.key = "k7"}, {.key = "k0"}});
+  Create(newest);
+  EXPECT_THAT(newest.duplicates(), ElementsAre(true, true, true, false));
+}
+
+TEST_P(IncidentStoreTest, DryRunWritesAndRemembersNothing) {
+  TestBatch first({{.key = "old"}});
+  Create(first);
+  TestBatch dry({{.key = "new"}, {.key = "old"}}, "batch");
+  dry->dry_run = true;
+  Create(dry);
+  EXPECT_THAT(dry.ids(), ElementsAre(0, 1));
+  EXPECT_THAT(dry.duplicates(), ElementsAre(false, true));
+  EXPECT_EQ(store_->last_id(), 1);
+  TestBatch real({{.key = "new"}}, "batch");
+  Create(real);
+  EXPECT_THAT(real.duplicates(), ElementsAre(false));
+}
+
+std::vector<int64_t> Ids(const IncidentPage& page) {
+  std::vector<int64_t> ids;
+  for (const StoredIncident& incident : page.incidents) ids.push_back(incident.id);
+  return ids;
+}
+
+TEST_P(IncidentStoreTest, ListGoesBothWaysInPages) {
+  TestBatch batch({Plain(), Plain(), Plain(), Plain(), Plain()});
+  Create(batch);
+  auto page = store_->List({.limit = 2});
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_THAT(Ids(*page), ElementsAre(1, 2));
+  EXPECT_TRUE(page->more);
+  page = store_->List({.after_id = page->resume_id, .limit = 3});
+  EXPECT_THAT(Ids(*page), ElementsAre(3, 4, 5));
+  EXPECT_FALSE(page->more);
+  page = store_->List({.newest_first = true, .limit = 2});
+  EXPECT_THAT(Ids(*page), ElementsAre(5, 4));
+  page = store_->List({.newest_first = true, .after_id = 1, .before_id = page->resume_id});
+  EXPECT_THAT(Ids(*page), ElementsAre(3, 2));
+  EXPECT_FALSE(page->more);
+  EXPECT_THAT(store_->List({.after_id = 5})->incidents, IsEmpty());
+}
+
+TEST_P(IncidentStoreTest, ListEndsAPageByItsBytes) {
+  TestBatch batch({Plain(), Plain(), Plain()});
+  Create(batch);
+  const auto page = store_->List({.limit_bytes = 1});
+  EXPECT_THAT(Ids(*page), ElementsAre(1));
+  EXPECT_TRUE(page->more);
+  EXPECT_EQ(page->resume_id, 1);
+}
+
+TEST_P(IncidentStoreTest, ListOfAnInstanceShowsNoOthers) {
+  TestBatch one({Plain(), Plain()}, "", "uid-1");
+  TestBatch two({Plain()}, "", "uid-2");
+  TestBatch three({Plain()}, "", "uid-1");
+  Create(one);
+  Create(two);
+  Create(three);
+  EXPECT_THAT(Ids(*store_->List({.instance_uid = "uid-1"})), ElementsAre(1, 2, 4));
+  EXPECT_THAT(Ids(*store_->List({.newest_first = true, .instance_uid = "uid-2"})), ElementsAre(3));
+  EXPECT_THAT(store_->List({.instance_uid = "uid-3"})->incidents, IsEmpty());
+}
+
+TEST_P(IncidentStoreTest, FollowerIsToldOfEachCommitThatItCanRead) {
+  std::vector<int64_t> told;
+  bool readable = true;
+  auto subscription = store_->Subscribe([&](int64_t last_id) {
+    told.push_back(last_id);
+    readable = readable && store_->Get(last_id).ok();
+  });
+  TestBatch first({{.key = "k"}, Plain()});
+  TestBatch duplicate({{.key = "k"}});
+  TestBatch second({Plain()});
+  Create(first);
+  Create(duplicate);
+  Create(second);
+  store_->Close();  // the last callback has returned then
+  EXPECT_THAT(told, ElementsAre(2, 3));
+  EXPECT_TRUE(readable);
+}
+
+TEST_P(IncidentStoreTest, EndedSubscriptionIsToldNothingMore) {
+  std::vector<int64_t> told;
+  std::unique_ptr<IncidentSubscription> own;
+  own = store_->Subscribe([&](int64_t last_id) {
+    told.push_back(last_id);
+    own.reset();
+  });
+  auto ended = store_->Subscribe([&](int64_t) { told.push_back(-1); });
+  ended.reset();
+  TestBatch first({Plain()});
+  TestBatch second({Plain()});
+  Create(first);
+  Create(second);
+  store_->Close();
+  EXPECT_THAT(told, ElementsAre(1));
+}
+
+TEST_P(IncidentStoreTest, SubscriptionMayOutliveItsStore) {
+  auto subscription = store_->Subscribe([](int64_t) {});
+  store_.reset();
+  subscription.reset();
+}
+
+TEST_P(IncidentStoreTest, TwinsOfManyThreadsAreCreatedOnce) {
+  constexpr int kThreads = 4;
+  constexpr int kBatches = 50;
+  std::vector<std::vector<int64_t>> ids(kThreads);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([this, &own = ids[t]] {
+      for (int i = 0; i < kBatches; ++i) {
+        TestBatch batch({{.key = std::to_string(i)}});
+        if (batch.CreateIn(*store_).ok() && batch->status.ok()) own.push_back(batch.ids()[0]);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_THAT(ids[0], SizeIs(kBatches));
+  for (const std::vector<int64_t>& other : ids) EXPECT_EQ(other, ids[0]);
+  EXPECT_EQ(store_->last_id(), kBatches);
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, IncidentStoreTest, ::testing::Values("memory", "sqlite"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace host_stub

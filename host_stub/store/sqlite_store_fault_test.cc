@@ -1,0 +1,195 @@
+// What the durable store does when its disk fails.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "host_stub/store/fault_vfs.h"
+#include "host_stub/store/sqlite_store.h"
+#include "host_stub/store/store_test_util.h"
+
+namespace host_stub {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class SqliteStoreFaultTest : public ::testing::Test {
+ protected:
+  void Open() {
+    auto store = OpenSqliteStore({folder_.path(), disk_.name(), {}, absl::Now});
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = std::move(*store);
+  }
+  void SetUp() override { Open(); }
+
+  void ExpectNotCreated(const std::string& key) {
+    TestBatch batch({{.key = key}});
+    ASSERT_TRUE(batch.CreateIn(*store_).ok());
+    EXPECT_EQ(batch->outcome, CreationOutcome::kNotCreated);
+    EXPECT_TRUE(absl::IsUnavailable(batch->status)) << batch->status;
+    EXPECT_GT(batch->retry_after_seconds, 0);
+    EXPECT_TRUE(absl::IsUnavailable(store_->health()));
+  }
+  void ExpectCreated(const std::string& key) {
+    TestBatch batch({{.key = key}});
+    ASSERT_TRUE(batch.CreateIn(*store_).ok());
+    ASSERT_EQ(batch->outcome, CreationOutcome::kCreated) << batch->status;
+    EXPECT_THAT(batch.duplicates(), ElementsAre(false));
+    EXPECT_TRUE(store_->health().ok());
+  }
+  // The store opens its database again by itself, without a batch that asks for it.
+  void WaitUntilHealthy() {
+    while (!store_->health().ok()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+
+  TemporaryFolder folder_;
+  FaultVfs disk_{"fault"};
+  std::unique_ptr<IncidentStore> store_;
+};
+
+TEST_F(SqliteStoreFaultTest, FullDiskCreatesNothingAndServiceResumes) {
+  ExpectCreated("a");
+  disk_.FailWrites(SQLITE_FULL);
+  ExpectNotCreated("b");
+  ExpectNotCreated("b");
+  EXPECT_GT(disk_.failed_writes(), 0);
+  EXPECT_TRUE(store_->Get(1).ok());  // reading goes on
+  disk_.Heal();
+  ExpectCreated("b");
+  EXPECT_EQ(store_->last_id(), 2);
+}
+
+TEST_F(SqliteStoreFaultTest, DiskThatFillsWithinACommitLeavesNothingOfIt) {
+  for (int nth = 0; nth < 12; ++nth) {
+    disk_.FailWrites(SQLITE_FULL, nth);
+    TestBatch batch(std::vector<TestIncident>(5, {.details = {std::string(3000, 'x')}}));
+    ASSERT_TRUE(batch.CreateIn(*store_).ok());
+    const bool created = batch->outcome == CreationOutcome::kCreated;
+    disk_.Heal();
+    const auto page = store_->List({});
+    ASSERT_TRUE(page.ok()) << page.status();
+    EXPECT_EQ(page->incidents.size() % 5, 0u);
+    EXPECT_EQ(static_cast<int64_t>(page->incidents.size()), store_->last_id());
+    if (created) {
+      EXPECT_EQ(batch.ids().back(), store_->last_id());
+    }
+  }
+}
+
+TEST_F(SqliteStoreFaultTest, ReadOnlyDiskCreatesNothingAndServiceResumes) {
+  disk_.FailWrites(SQLITE_READONLY);
+  ExpectNotCreated("a");
+  disk_.Heal();
+  ExpectCreated("a");
+}
+
+TEST_F(SqliteStoreFaultTest, FailingWritesCreateNothingUntilTheDatabaseIsReopened) {
+  disk_.FailWrites(SQLITE_IOERR_WRITE);
+  ExpectNotCreated("a");
+  ExpectNotCreated("a");
+  disk_.Heal();
+  WaitUntilHealthy();
+  ExpectCreated("a");
+}
+
+TEST_F(SqliteStoreFaultTest, FailedSyncIsUnknownAndNothingIsAcknowledgedUntilReopened) {
+  ExpectCreated("a");
+  disk_.FailSyncs(SQLITE_IOERR_FSYNC);
+  TestBatch unknown({{.key = "b"}});
+  ASSERT_TRUE(unknown.CreateIn(*store_).ok());
+  EXPECT_EQ(unknown->outcome, CreationOutcome::kUnknown);
+  EXPECT_TRUE(absl::IsUnavailable(unknown->status));
+  EXPECT_TRUE(unknown->created.empty());
+  EXPECT_EQ(disk_.failed_syncs(), 1);
+  ExpectNotCreated("c");  // at once: the connection is closed
+  EXPECT_EQ(store_->last_id(), 1);
+  EXPECT_TRUE(absl::IsNotFound(store_->Get(2).status()));
+  disk_.Heal();
+  WaitUntilHealthy();
+  ExpectCreated("b");
+  EXPECT_EQ(store_->last_id(), 2);
+}
+
+TEST_F(SqliteStoreFaultTest, DatabaseThatCannotBeReopenedIsTriedAgain) {
+  disk_.FailSyncs(SQLITE_IOERR_FSYNC);
+  TestBatch unknown({Plain()});
+  ASSERT_TRUE(unknown.CreateIn(*store_).ok());
+  disk_.FailOpens(SQLITE_CANTOPEN);
+  disk_.FailSyncs(SQLITE_OK);
+  ExpectNotCreated("a");
+  disk_.Heal();
+  WaitUntilHealthy();
+  ExpectCreated("a");
+}
+
+TEST_F(SqliteStoreFaultTest, ClosingWithALostConnectionStillCompletes) {
+  disk_.FailSyncs(SQLITE_IOERR_FSYNC);
+  TestBatch unknown({Plain()});
+  ASSERT_TRUE(unknown.CreateIn(*store_).ok());
+  TestBatch late({Plain()});
+  WaitingSink sink;
+  late->sink = &sink;
+  ASSERT_TRUE(store_->Create(late.get()).ok());
+  store_->Close();
+  sink.WaitFor(1);
+  EXPECT_EQ(late->outcome, CreationOutcome::kNotCreated);
+}
+
+TEST_F(SqliteStoreFaultTest, StoreThatCannotBeWrittenDoesNotOpen) {
+  store_.reset();
+  disk_.FailWrites(SQLITE_FULL);
+  const auto store = OpenSqliteStore({folder_.path(), disk_.name(), {}, absl::Now});
+  EXPECT_TRUE(absl::IsUnavailable(store.status()));
+  EXPECT_THAT(std::string(store.status().message()), HasSubstr("full"));
+  disk_.Heal();
+  Open();
+}
+
+// Every round: some commits, some of them with faults, then the power fails.
+TEST_F(SqliteStoreFaultTest, NothingAcknowledgedIsLostWhenThePowerIsCut) {
+  std::map<int64_t, std::string> acknowledged;  // details by id
+  std::map<std::string, int64_t> keys;
+  for (uint32_t round = 0; round < 30; ++round) {
+    if (round % 3 == 1) disk_.FailSyncs(SQLITE_IOERR_FSYNC, round % 7);
+    if (round % 3 == 2) disk_.FailWrites(SQLITE_FULL, 20 + round);
+    for (int i = 0; i < 12; ++i) {
+      if (i == 8) disk_.Heal();
+      if (i == 10 && round % 2 == 0) WaitUntilHealthy();
+      const std::string key = absl::StrCat(round, "-", i);
+      const std::string details(100 + 997 * static_cast<size_t>(i), static_cast<char>('a' + i));
+      TestBatch batch({{.key = key, .details = {details}}, {.details = {key}}});
+      ASSERT_TRUE(batch.CreateIn(*store_).ok());
+      if (batch->outcome != CreationOutcome::kCreated) continue;
+      acknowledged[batch.ids()[0]] = details;
+      acknowledged[batch.ids()[1]] = key;
+      keys[key] = batch.ids()[0];
+    }
+    disk_.CutPower();
+    store_.reset();
+    disk_.RestoreDisk(round);
+    ASSERT_NO_FATAL_FAILURE(Open());
+    for (const auto& [id, details] : acknowledged) {
+      const auto incident = store_->Get(id);
+      ASSERT_TRUE(incident.ok()) << "round " << round << ": " << incident.status();
+      ASSERT_EQ(incident->details, details);
+    }
+  }
+  ASSERT_GT(keys.size(), 100u);
+  for (const auto& [key, id] : keys) {
+    TestBatch again({{.key = key}});
+    ASSERT_TRUE(again.CreateIn(*store_).ok());
+    EXPECT_THAT(again.ids(), ElementsAre(id));
+  }
+}
+
+}  // namespace
+}  // namespace host_stub

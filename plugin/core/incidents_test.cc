@@ -1,0 +1,309 @@
+#include "plugin/core/incidents.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <list>
+#include <string>
+#include <vector>
+
+#include "plugin/core/json_cases.h"
+#include "plugin/core/padded_text.h"
+
+namespace webhook::core {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+constexpr char kPrefix[] = "Request, and rawJson field if exists must be in JSON format: ";
+
+std::string Repeat(const std::string& text, int count) {
+  std::string result;
+  for (int i = 0; i < count; ++i) result += text;
+  return result;
+}
+
+class IncidentsTest : public ::testing::Test {
+ protected:
+  absl::Status Parse(const std::string& body) {
+    const PaddedText& text = bodies_.emplace_back(body);
+    const Defaults defaults{"Unclassified", absl::FromUnixMillis(1'714'557'600'250),
+                            "x-secret-token"};
+    return IncidentParser(limits_).Parse(text.view(), headers_, defaults, out_);
+  }
+
+  // What follows the known text of a 400.
+  std::string Place(const std::string& body) {
+    const absl::Status status = Parse(body);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << body;
+    EXPECT_THAT(std::string(status.message()), StartsWith(kPrefix)) << body;
+    EXPECT_THAT(out_.incidents(), IsEmpty());
+    return std::string(status.message().substr(sizeof(kPrefix) - 1));
+  }
+
+  static std::string DetailsOf(const ParsedIncident& incident) {
+    std::string details;
+    for (const absl::string_view slice : incident.details)
+      details.append(slice.data(), slice.size());
+    EXPECT_EQ(details.size(), incident.details_bytes);
+    return details;
+  }
+
+  // The details of the only incident of that body.
+  std::string Details(const std::string& body) {
+    const absl::Status status = Parse(body);
+    EXPECT_TRUE(status.ok()) << body << " " << status;
+    EXPECT_THAT(out_.incidents(), SizeIs(1)) << body;
+    return out_.incidents().size() == 1 ? DetailsOf(out_.incidents()[0]) : "";
+  }
+
+  const ParsedIncident& Only(const std::string& body) {
+    Details(body);
+    return out_.incidents()[0];
+  }
+
+  Limits limits_;
+  std::vector<HeaderView> headers_;
+  ParsedRequest out_;
+  std::list<PaddedText> bodies_;
+};
+
+TEST_F(IncidentsTest, EveryCaseIsAcceptedOrRefusedAsItMust) {
+  const std::vector<JsonCase> cases = ReadJsonCases();
+  ASSERT_THAT(cases, SizeIs(288));
+  for (const JsonCase& one : cases) {
+    const absl::Status status = Parse(one.text);
+    EXPECT_EQ(status.ok(), one.accepted) << one.name << " " << status;
+    if (!one.accepted) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << one.name;
+    }
+    bodies_.clear();
+  }
+}
+
+TEST_F(IncidentsTest, ScalarAtTheTopIsRefused) {
+  for (const char* body : {"null", "true", "1", "\"x\"", "\"{}\""}) {
+    EXPECT_EQ(Place(body), "the top level must be an object or an array of objects");
+  }
+}
+
+TEST_F(IncidentsTest, EmptyOrBlankBodyIsRefused) {
+  EXPECT_EQ(Place(""), "byte 0: there is nothing but blanks");
+  EXPECT_EQ(Place(" \r\n\t"), "byte 0: there is nothing but blanks");
+}
+
+TEST_F(IncidentsTest, BadItemOfAnArrayRefusesTheWholeBatchByNumber) {
+  EXPECT_EQ(Place("[{},{},5]"), "incident 2: must be an object");
+  EXPECT_EQ(Place("[{},[]]"), "incident 1: must be an object");
+  EXPECT_EQ(Place("[null,{}]"), "incident 0: must be an object");
+  EXPECT_EQ(Place("[{},]"), "byte 4: the text ends too early");
+  EXPECT_EQ(Place("[{},],"), "byte 4: not a JSON value");
+}
+
+TEST_F(IncidentsTest, RawJsonThatIsNoObjectIsRefusedByPlace) {
+  EXPECT_EQ(Place(R"([{},{},{},{"rawJson":[1]}])"), "incident 3: rawJson must be an object");
+  EXPECT_EQ(Place(R"({"rawJson":true})"), "rawJson must be an object");
+  EXPECT_EQ(Place(R"({"rawJson":-0.1})"), "rawJson must be an object");
+  EXPECT_EQ(Place(R"({"rawJson":{},"raw_json":1})"), "raw_json must be an object");
+  for (const char* text : {"text", " ", "[{}]", "{", "{}x", "1", "{\\\"a\\\":01}", "\\\"{}\\\""}) {
+    EXPECT_THAT(Place(std::string("{\"rawJson\":\"") + text + "\"}"),
+                StartsWith("rawJson must be an object; the text in it is not one"))
+        << text;
+  }
+}
+
+TEST_F(IncidentsTest, FaultIsFoundWhereverItStands) {
+  EXPECT_EQ(Place(R"({"rawJson":{"a":[1,{"b":tru}]}})"), "byte 24: not a JSON value");
+  EXPECT_EQ(Place(R"({"other":{"a":"\ud800"}})"), "byte 15: half of a surrogate pair");
+  EXPECT_EQ(Place(R"([{"a":1},{"a":NaN}])"), "byte 14: not a JSON value");
+  EXPECT_EQ(Place(R"({"a":Infinity})"), "byte 5: not a JSON value");
+  EXPECT_EQ(Place(R"({"a":1} {"b":2})"), "byte 8: something follows the end of the JSON text");
+}
+
+TEST_F(IncidentsTest, MoreIncidentsThanTheLimitAreTooLarge) {
+  limits_.incidents_of_a_request = 3;
+  EXPECT_EQ(Parse("[{},{},{},{}]").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(out_.incidents(), IsEmpty());
+  EXPECT_TRUE(Parse("[{},{},{}]").ok());
+}
+
+TEST_F(IncidentsTest, HeadersTimesIncidentsAreBounded) {
+  limits_.stored_header_bytes = 4096;
+  const std::string value(1000, 'x');
+  headers_ = {{"a", value}};
+  EXPECT_EQ(Parse("[{},{},{},{},{}]").code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Parse("[{},{},{},{}]").ok());
+}
+
+TEST_F(IncidentsTest, DepthOf128IsAcceptedAnd129Refused) {
+  const auto nested = [](int depth) {
+    return Repeat("{\"a\":", depth - 1) + "{}" + Repeat("}", depth - 1);
+  };
+  EXPECT_THAT(Place(nested(129)), HasSubstr("nested deeper than the limit"));
+  EXPECT_TRUE(Parse(nested(128)).ok());
+}
+
+TEST_F(IncidentsTest, EmptyArrayIsNoIncidents) {
+  EXPECT_TRUE(Parse("[]").ok());
+  EXPECT_THAT(out_.incidents(), IsEmpty());
+  EXPECT_TRUE(Parse(" [ ] ").ok());
+}
+
+TEST_F(IncidentsTest, MembersBecomeTheIncident) {
+  const ParsedIncident& incident = Only(
+      R"({"name":"incident1","type":"Phishing","occurred":"2024-05-01T10:00:00Z","rawJson":{"some_field":"some_value"}})");
+  EXPECT_EQ(incident.name, "incident1");
+  EXPECT_EQ(incident.type, "Phishing");
+  EXPECT_EQ(incident.occurred, "2024-05-01T10:00:00Z");
+  EXPECT_EQ(DetailsOf(incident), R"({"some_field":"some_value","headers":{}})");
+  EXPECT_THAT(incident.warnings, IsEmpty());
+}
+
+TEST_F(IncidentsTest, DefaultsStandInForWhatIsMissingEmptyOrOfAnotherType) {
+  for (const char* body : {R"({})", R"({"name":"","type":"","occurred":""})",
+                           R"({"name":null,"type":5,"occurred":{"a":1}})",
+                           R"({"name":["x"],"type":false,"occurred":1714557600})"}) {
+    const ParsedIncident& incident = Only(body);
+    EXPECT_EQ(incident.name, "Generic webhook triggered incident") << body;
+    EXPECT_EQ(incident.type, "Unclassified") << body;
+    EXPECT_EQ(incident.occurred, "2024-05-01T10:00:00.25Z") << body;
+    EXPECT_THAT(incident.warnings, IsEmpty()) << body;
+  }
+}
+
+TEST_F(IncidentsTest, WholeObjectIsTheDetailsWithoutRawJson) {
+  EXPECT_EQ(
+      Details(R"({"string_field":"string_field_value","array_field":["item1","item2"]})"),
+      R"({"string_field":"string_field_value","array_field":["item1","item2"],"headers":{}})");
+}
+
+TEST_F(IncidentsTest, RawJsonWinsOverRawJsonWithAnUnderscore) {
+  EXPECT_EQ(Details(R"({"raw_json":{"a":1},"rawJson":{"b":2},"c":3})"), R"({"b":2,"headers":{}})");
+  EXPECT_EQ(Details(R"({"raw_json":{"a":1},"c":3})"), R"({"a":1,"headers":{}})");
+  EXPECT_EQ(Details(R"({"raw_json":5,"rawJson":{"b":2}})"), R"({"b":2,"headers":{}})");
+}
+
+TEST_F(IncidentsTest, FalsyRawJsonCountsAsAbsent) {
+  for (const char* falsy : {"null", "{}", "{ }", "[]", "[ ]", "\"\"", "0", "-0", "0.0", "0e5",
+                            "false", "\"{}\"", "\" { } \""}) {
+    const std::string member = std::string("\"rawJson\":") + falsy;
+    EXPECT_EQ(Details("{" + member + ",\"raw_json\":{\"a\":1}}"), R"({"a":1,"headers":{}})");
+    EXPECT_EQ(Details("{" + member + "}"), "{" + member + ",\"headers\":{}}");
+  }
+}
+
+TEST_F(IncidentsTest, StringThatHoldsAnObjectIsTakenAsThatObject) {
+  EXPECT_EQ(Details(R"({"rawJson":" {\"a\": \"\\u00e9\\n\", \"n\":1E400}\n"})"),
+            R"({"a": "\u00e9\n", "n":1E400,"headers":{}})");
+  EXPECT_EQ(Details(R"({"rawJson":"{\"headers\":1}"})"), R"({"body_headers":1,"headers":{}})");
+}
+
+TEST_F(IncidentsTest, LastOfARepeatedKeyCountsAndTheTextStays) {
+  const ParsedIncident& incident = Only(R"({"name":"a","name":"b","type":"c","type":5})");
+  EXPECT_EQ(incident.name, "b");
+  EXPECT_EQ(incident.type, "Unclassified");
+  EXPECT_EQ(DetailsOf(incident), R"({"name":"a","name":"b","type":"c","type":5,"headers":{}})");
+  EXPECT_EQ(Details(R"({"rawJson":{"a":1},"rawJson":{"b":2}})"), R"({"b":2,"headers":{}})");
+  EXPECT_EQ(Details(R"({"rawJson":5,"rawJson":{"b":2}})"), R"({"b":2,"headers":{}})");
+  EXPECT_EQ(Place(R"({"rawJson":{"b":2},"rawJson":5})"), "rawJson must be an object");
+}
+
+TEST_F(IncidentsTest, KeysMayBeWrittenWithEscapes) {
+  const ParsedIncident& incident =
+      Only(R"({"\u006eame":"a","r\u0061wJson":{"\u0068eaders":1,"b":2}})");
+  EXPECT_EQ(incident.name, "a");
+  EXPECT_EQ(DetailsOf(incident), R"({"body_headers":1,"b":2,"headers":{}})");
+}
+
+TEST_F(IncidentsTest, TextsAreUnescaped) {
+  EXPECT_EQ(Only(R"({"name":"\u041f\ud83d\ude00\n\"x\" é"})").name, "П😀\n\"x\" é");
+}
+
+TEST_F(IncidentsTest, LongNameIsCutAtACharacterAndTheSenderIsTold) {
+  limits_.name_bytes = 64;
+  const ParsedIncident& incident = Only("{\"name\":\"" + std::string(63, 'a') + "éé\",\"type\":\"" +
+                                        std::string(70, 't') + "\"}");
+  EXPECT_EQ(incident.name, std::string(63, 'a'));
+  EXPECT_EQ(incident.type, std::string(64, 't'));
+  EXPECT_THAT(incident.warnings, ElementsAre("name was cut to 63 of its 67 bytes",
+                                             "type was cut to 64 of its 70 bytes"));
+}
+
+TEST_F(IncidentsTest, OccurredIsGivenInUtc) {
+  EXPECT_EQ(Only(R"({"occurred":"2024-05-01 12:00:00.500+02:00"})").occurred,
+            "2024-05-01T10:00:00.5Z");
+  EXPECT_EQ(Only(R"({"occurred":"2024-05-01"})").occurred, "2024-05-01T00:00:00Z");
+}
+
+TEST_F(IncidentsTest, OccurredThatIsNoTimeIsQuotedInAWarning) {
+  const ParsedIncident& incident = Only(R"({"occurred":"yester\u0007day"})");
+  EXPECT_EQ(incident.occurred, "2024-05-01T10:00:00.25Z");
+  EXPECT_THAT(incident.warnings,
+              ElementsAre("occurred \"yester\\u0007day\" is not an ISO-8601 time, so the time of "
+                          "the trigger is used"));
+  EXPECT_THAT(std::string(Only("{\"occurred\":\"" + std::string(99, 'x') + "éé\"}").warnings[0]),
+              HasSubstr("\"" + std::string(99, 'x') + "...\""));
+}
+
+TEST_F(IncidentsTest, WarningsStandAtTheirOwnIncident) {
+  ASSERT_TRUE(Parse(R"([{"name":"a"},{"occurred":"x"},{},{"occurred":"y"}])").ok());
+  ASSERT_THAT(out_.incidents(), SizeIs(4));
+  EXPECT_THAT(out_.incidents()[0].warnings, IsEmpty());
+  EXPECT_THAT(out_.incidents()[1].warnings, SizeIs(1));
+  EXPECT_THAT(out_.incidents()[2].warnings, IsEmpty());
+  EXPECT_THAT(std::string(out_.incidents()[3].warnings[0]), StartsWith("occurred \"y\""));
+  EXPECT_EQ(DetailsOf(out_.incidents()[3]), R"({"occurred":"y","headers":{}})");
+}
+
+TEST_F(IncidentsTest, HeadersAreTheLastMemberAndSecretsAreNot) {
+  headers_ = {{"Host", "h"}, {"X-Secret-Token", "s"}, {"Authorization", "a"}, {"Cookie", "c"}};
+  EXPECT_EQ(Details(R"({"a":1})"), R"({"a":1,"headers":{"host":"h"}})");
+  EXPECT_EQ(Details(" { } "), R"({ "headers":{"host":"h"}})");
+}
+
+TEST_F(IncidentsTest, HeadersOfTheBodyStayUnderAKeyThatIsFree) {
+  headers_ = {{"Host", "h"}};
+  EXPECT_EQ(Details(R"({ "headers" : {"x":1} , "b":2})"),
+            R"({ "body_headers" : {"x":1} , "b":2,"headers":{"host":"h"}})");
+  EXPECT_EQ(Details(R"({"headers":1,"body_headers":2,"body_headers_3":3,"headers":4})"),
+            R"({"body_headers_2":1,"body_headers":2,"body_headers_3":3,"body_headers_2":4,)"
+            R"("headers":{"host":"h"}})");
+  EXPECT_EQ(
+      Details(R"({"headers":1,"body_headers_2":2,"body\u005fheaders":2})"),
+      R"({"body_headers_3":1,"body_headers_2":2,"body\u005fheaders":2,"headers":{"host":"h"}})");
+  EXPECT_EQ(Details(R"({"rawJson":{"a":{"headers":1}},"headers":5})"),
+            R"({"a":{"headers":1},"headers":{"host":"h"}})");
+}
+
+TEST_F(IncidentsTest, LiteralsKeepTheirBytes) {
+  const std::string members =
+      R"("z":1E5,"a":12345678901234567890123456789,"b":1e400,"c":"\u0041\/","d":-0.0)";
+  EXPECT_EQ(Details("{" + members + "}"), "{" + members + ",\"headers\":{}}");
+}
+
+TEST_F(IncidentsTest, ByteOrderMarkIsSkipped) {
+  EXPECT_EQ(Details("\xEF\xBB\xBF{\"a\":1}"), R"({"a":1,"headers":{}})");
+}
+
+TEST_F(IncidentsTest, ParserAndRequestAreReusedWithoutATrace) {
+  IncidentParser parser(limits_);
+  const Defaults defaults{"T", absl::UnixEpoch(), ""};
+  const PaddedText large("[" + Repeat(R"({"rawJson":"{\"a\":1}","occurred":"x"},)", 9999) + "{}]");
+  const PaddedText broken(R"({"a":)");
+  const PaddedText small(R"({"name":"n"})");
+  ASSERT_TRUE(parser.Parse(large.view(), {}, defaults, out_).ok());
+  EXPECT_THAT(out_.incidents(), SizeIs(10'000));
+  EXPECT_FALSE(parser.Parse(broken.view(), {}, defaults, out_).ok());
+  ASSERT_TRUE(parser.Parse(small.view(), {}, defaults, out_).ok());
+  ASSERT_THAT(out_.incidents(), SizeIs(1));
+  EXPECT_EQ(DetailsOf(out_.incidents()[0]), R"({"name":"n","headers":{}})");
+  const ParsedRequest moved = std::move(out_);
+  EXPECT_EQ(DetailsOf(moved.incidents()[0]), R"({"name":"n","headers":{}})");
+}
+
+}  // namespace
+}  // namespace webhook::core

@@ -1,0 +1,177 @@
+#include "plugin/http/chunked_decoder.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+
+namespace webhook::http {
+namespace {
+
+bool IsBlank(char octet) { return octet == ' ' || octet == '\t'; }
+
+// RFC 9110 section 5.6.2.
+bool IsToken(char octet) {
+  return absl::ascii_isalnum(octet) ||
+         (octet != '\0' &&
+          absl::string_view("!#$%&'*+-.^_`|~").find(octet) != absl::string_view::npos);
+}
+
+// Octets of a field value or a quoted string: visible ones, blanks, obs-text.
+bool IsText(char octet) {
+  const unsigned char value = static_cast<unsigned char>(octet);
+  return value == '\t' || (value >= 0x20 && value != 0x7f);
+}
+
+int HexDigit(char octet) {
+  if (octet >= '0' && octet <= '9') return octet - '0';
+  const char lower = absl::ascii_tolower(octet);
+  if (lower >= 'a' && lower <= 'f') return lower - 'a' + 10;
+  return -1;
+}
+
+}  // namespace
+
+ChunkedDecoder::ChunkedDecoder(const Limits& limits, uint64_t most_bytes)
+    : limits_(&limits), left_(most_bytes) {}
+
+ChunkedDecoder::Result ChunkedDecoder::Refuse(int status, const char* text) {
+  if (refusal_.status == 0) refusal_ = {status, text};
+  return Result::kRefused;
+}
+
+ChunkedDecoder::Result ChunkedDecoder::Next(absl::string_view& input, absl::string_view& content) {
+  while (state_ != State::kDone) {
+    if (input.empty()) return Result::kMore;
+    if (state_ == State::kContent) {
+      const size_t run = std::min<uint64_t>(input.size(), size_);
+      content = input.substr(0, run);
+      input.remove_prefix(run);
+      size_ -= run;
+      if (size_ == 0) state_ = State::kContentCr;
+      return Result::kContent;
+    }
+    const char octet = input[0];
+    input.remove_prefix(1);
+    const bool good =
+        state_ >= State::kTrailerStart ? TakeTrailerOctet(octet) : TakeHeaderOctet(octet);
+    if (!good) return Refuse(400, "the chunked body is malformed");
+  }
+  return Result::kDone;
+}
+
+bool ChunkedDecoder::Expect(char octet, char wanted, State next) {
+  state_ = next;
+  return octet == wanted;
+}
+
+bool ChunkedDecoder::TakeSizeDigit(char octet) {
+  const int digit = HexDigit(octet);
+  if (digit < 0) return any_digit_ && ((state_ = State::kExtension), TakeExtensionOctet(octet));
+  any_digit_ = true;
+  if (digits_ == 0 && digit == 0) {
+    // Leading zeros are valid in any number (RFC 9112 section 7.1), so they are counted.
+    return ++overhead_bytes_ <= limits_->request_line_bytes;
+  }
+  if (++digits_ > 16) return false;  // past 2^64
+  size_ = size_ * 16 + digit;
+  return true;
+}
+
+bool ChunkedDecoder::TakeHeaderOctet(char octet) {
+  switch (state_) {
+    case State::kSize:
+      return TakeSizeDigit(octet);
+    case State::kContentCr:
+      return Expect(octet, '\r', State::kContentLf);
+    case State::kContentLf:
+      size_ = 0;
+      digits_ = 0;
+      any_digit_ = false;
+      return Expect(octet, '\n', State::kSize);
+    case State::kHeaderLf:
+      if (size_ > left_) {
+        Refuse(413, "the body is too long");
+        return false;
+      }
+      left_ -= size_;
+      return Expect(octet, '\n', size_ == 0 ? State::kTrailerStart : State::kContent);
+    default:
+      return TakeExtensionOctet(octet);
+  }
+}
+
+// chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
+bool ChunkedDecoder::TakeExtensionOctet(char octet) {
+  if (octet != '\r' && ++overhead_bytes_ > limits_->request_line_bytes) {
+    Refuse(413, "the chunk extensions are too long");
+    return false;
+  }
+  const auto go = [this](State next) {
+    state_ = next;
+    return true;
+  };
+  switch (state_) {
+    case State::kExtension:
+      if (octet == '\r') return go(State::kHeaderLf);
+      if (octet == ';') return go(State::kBeforeName);
+      return IsBlank(octet) && go(State::kAfterBlank);
+    case State::kAfterBlank:
+      return IsBlank(octet) || (octet == ';' && go(State::kBeforeName));
+    case State::kBeforeName:
+      return IsBlank(octet) || (IsToken(octet) && go(State::kName));
+    case State::kName:
+      if (IsToken(octet)) return true;
+      if (octet == '\r') return go(State::kHeaderLf);
+      if (octet == ';') return go(State::kBeforeName);
+      if (octet == '=') return go(State::kBeforeValue);
+      return IsBlank(octet) && go(State::kAfterName);
+    case State::kAfterName:
+      if (octet == ';') return go(State::kBeforeName);
+      if (octet == '=') return go(State::kBeforeValue);
+      return IsBlank(octet);
+    case State::kBeforeValue:
+      if (octet == '"') return go(State::kQuoted);
+      return IsBlank(octet) || (IsToken(octet) && go(State::kValue));
+    case State::kValue:
+      return IsToken(octet) || (go(State::kExtension), TakeExtensionOctet(octet));
+    case State::kQuoted:
+      if (octet == '"') return go(State::kExtension);
+      if (octet == '\\') return go(State::kEscaped);
+      return IsText(octet);
+    case State::kEscaped:
+      return go(State::kQuoted) && IsText(octet);
+    default:
+      return false;
+  }
+}
+
+bool ChunkedDecoder::TakeTrailerOctet(char octet) {
+  if (++trailer_bytes_ > limits_->header_section_bytes) {
+    Refuse(431, "the trailer section is too long");
+    return false;
+  }
+  switch (state_) {
+    case State::kTrailerStart:
+      if (octet == '\r') return Expect(octet, '\r', State::kFinalLf);
+      if (++trailer_fields_ > limits_->header_fields) {
+        Refuse(431, "too many trailer fields");
+        return false;
+      }
+      state_ = State::kTrailerName;
+      return IsToken(octet);
+    case State::kTrailerName:
+      if (octet == ':') return Expect(octet, ':', State::kTrailerValue);
+      return IsToken(octet);
+    case State::kTrailerValue:
+      if (octet == '\r') return Expect(octet, '\r', State::kTrailerLf);
+      return IsText(octet);
+    case State::kTrailerLf:
+      return Expect(octet, '\n', State::kTrailerStart);
+    case State::kFinalLf:
+      return Expect(octet, '\n', State::kDone);
+    default:
+      return false;
+  }
+}
+
+}  // namespace webhook::http

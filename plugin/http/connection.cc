@@ -1,0 +1,193 @@
+#include "plugin/http/connection.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace webhook::http {
+namespace {
+
+// How long a kept-alive connection keeps its buffers. Busy ones never give them back.
+constexpr int64_t kParkAfterMs = 1000;
+
+// While draining there is no time for peers that do not close.
+constexpr int64_t kDrainLingerMs = 300;
+
+// Pipelined answers are gathered up to this size before they are written.
+constexpr size_t kGatheredBytes = 64 * 1024;
+
+}  // namespace
+
+Connection::Connection(std::shared_ptr<Shard> shard, Socket socket, std::string peer,
+                       std::shared_ptr<const TlsContext> tls)
+    : shard_(std::move(shard)),
+      limits_(shard_->limits()),
+      socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      scan_(limits_) {
+  if (tls != nullptr) {
+    state_ = State::kHandshake;
+    tls_ = TlsSession::Create(std::move(tls), socket_.native_handle());
+    if (tls_ == nullptr) closing_ = true;
+  }
+}
+
+Connection::~Connection() {
+  if (work_ != nullptr) shard_->loop().workspaces.Give(std::move(work_));
+}
+
+void Connection::Start() {
+  Hold hold(*this);
+  const int yes = 1;
+  setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  if (closing_) return Close();
+  since_ms_ = CoarseNowMs();
+  SetDeadline(tls_ != nullptr ? limits_.tls_handshake_timeout_ms : limits_.idle_timeout_ms);
+  // Buffers are taken when there is something to read.
+  StartWait();
+}
+
+// The one loop of a connection: understand what is there, write what came of it, read on. Never
+// entered twice, so an answer given inside the handler does not recurse into the next request.
+void Connection::Drive() {
+  if (driving_) return;
+  Hold hold(*this);
+  driving_ = true;
+  while (state_ != State::kClosed) {
+    while (Step()) {
+    }
+    if (state_ == State::kClosed || !Flush()) break;
+    if (closing_) FinishWriting();
+    if (std::exchange(paused_, false)) continue;
+    if (target_ != Target::kNone || !WantsRead() || !Read()) break;
+  }
+  driving_ = false;
+}
+
+// Does one thing with the bytes at hand. False: more bytes, or an event, must come first.
+bool Connection::Step() {
+  if (closing_) return false;
+  switch (state_) {
+    case State::kHandshake:
+      return StepHandshake();
+    case State::kIdle:
+    case State::kHead:
+      // A peer that sends requests without reading answers waits here.
+      if (writing_) return false;
+      paused_ = work_ != nullptr && work_->out.size() > kGatheredBytes;
+      return !paused_ && StepHead();
+    case State::kBody:
+      return StepBody();
+    case State::kDiscard:
+      return StepDiscard();
+    default:
+      return false;
+  }
+}
+
+void Connection::BeginIdle() {
+  state_ = State::kIdle;
+  since_ms_ = CoarseNowMs();
+  deadline_ms_ = since_ms_ + limits_.idle_timeout_ms;
+  scan_.Reset();
+}
+
+// All answers are written and the connection is to end.
+void Connection::FinishWriting() {
+  closing_ = false;
+  BeginLinger();
+}
+
+// Closing with unread bytes makes the kernel send a reset, which may overtake the answer. So our
+// side is closed first and what still comes is thrown away for a moment (RFC 9112 section 9.6).
+void Connection::BeginLinger() {
+  if (eof_) return Close();
+  if (tls_ != nullptr) tls_->Close();
+  if (shutdown(socket_.native_handle(), SHUT_WR) != 0) return Close();
+  state_ = State::kLinger;
+  SetDeadline(shard_->draining() ? std::min(limits_.linger_timeout_ms, kDrainLingerMs)
+                                 : limits_.linger_timeout_ms);
+  if (target_ == Target::kNone) ReleaseWorkspace();
+}
+
+void Connection::Close() {
+  if (state_ == State::kClosed) return;
+  Hold hold(*this);
+  state_ = State::kClosed;
+  closing_ = false;
+  Error ignored;
+  socket_.close(ignored);
+  if (phase_ == Phase::kReading) Drop();
+  if (phase_ == Phase::kHeld && !lost_) Abandon();
+  shard_->OnClosed(*this);
+}
+
+bool Connection::MayBeDeleted() const {
+  return state_ == State::kClosed && !deleted_ && depth_ == 0 && target_ == Target::kNone &&
+         !writing_ && !resuming_ && phase_ != Phase::kHeld;
+}
+
+void Connection::OnSweep(int64_t now_ms) {
+  if (state_ == State::kClosed) return;
+  Hold hold(*this);
+  if (write_deadline_ms_ != 0 && now_ms >= write_deadline_ms_) return Close();
+  if (now_ms >= deadline_ms_) return OnDeadline();
+  if (state_ == State::kBody) {
+    const int64_t elapsed_ms = now_ms - since_ms_;
+    const int64_t grace_ms = absl::ToInt64Milliseconds(shard_->state().options().least_rate_grace);
+    const int64_t least = limits_.body_least_bytes_per_second;
+    if (elapsed_ms > grace_ms && static_cast<int64_t>(body_seen_) < least * elapsed_ms / 1000) {
+      Refuse({408, "the body comes too slowly"});
+      Drive();
+    }
+    return;
+  }
+  const bool parkable = state_ == State::kIdle && work_ != nullptr && begin_ == end_ && !writing_ &&
+                        (target_ == Target::kIn || target_ == Target::kCipher);
+  if (parkable && !parking_ && now_ms - since_ms_ >= kParkAfterMs) {
+    parking_ = true;
+    Error ignored;
+    socket_.cancel(ignored);
+  }
+}
+
+void Connection::OnDeadline() {
+  switch (state_) {
+    case State::kHead:
+      Refuse({408, "the head comes too slowly"});
+      return Drive();
+    case State::kBody:
+      Refuse({408, "the body comes too slowly"});
+      return Drive();
+    case State::kAnswer:
+      return AnswerTimedOut();
+    case State::kFlush:
+      return;  // the write's own deadline holds
+    case State::kIdle:
+      if (writing_) return;
+      return Close();
+    default:
+      return Close();
+  }
+}
+
+void Connection::OnDrain() {
+  if (state_ == State::kIdle && begin_ == end_ && !writing_) Close();
+}
+
+bool Connection::busy() const {
+  switch (state_) {
+    case State::kClosed:
+    case State::kLinger:
+      return false;
+    case State::kIdle:
+      return begin_ < end_ || writing_;
+    default:
+      return true;
+  }
+}
+
+}  // namespace webhook::http

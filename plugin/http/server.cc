@@ -1,0 +1,255 @@
+#include "plugin/http/server.h"
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "plugin/http/io_threads_internal.h"
+#include "plugin/http/shard.h"
+
+namespace webhook::http {
+namespace {
+
+using boost::asio::ip::tcp;
+using Executor = boost::asio::io_context::executor_type;
+using Acceptor = boost::asio::basic_socket_acceptor<tcp, Executor>;
+using Timer = boost::asio::basic_waitable_timer<
+    std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, Executor>;
+using Error = boost::system::error_code;
+
+// Without descriptors or memory, accepting at once again would only burn the processor.
+constexpr auto kPauseAfterFailure = std::chrono::milliseconds(100);
+
+std::string PeerText(const tcp::endpoint& endpoint) {
+  boost::asio::ip::address address = endpoint.address();
+  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+    address = boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6());
+  }
+  return address.to_string();
+}
+
+absl::Status ExplainBind(const Error& error, const ServerOptions& options) {
+  const std::string where = absl::StrCat("port ", options.port, " of ", options.address);
+  if (error == boost::asio::error::address_in_use) {
+    return absl::AlreadyExistsError(absl::StrCat(where, " is in use"));
+  }
+  if (error == boost::asio::error::access_denied) {
+    return absl::PermissionDeniedError(absl::StrCat(where, " needs more rights"));
+  }
+  if (error == boost::system::errc::address_not_available) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.address, " is no address of this machine"));
+  }
+  return absl::UnavailableError(absl::StrCat(where, ": ", error.message()));
+}
+
+absl::Status Bind(const ServerOptions& options, Acceptor& acceptor) {
+  Error error;
+  const boost::asio::ip::address address = boost::asio::ip::make_address(options.address, error);
+  if (error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", options.address, "\" is no IPv4 or IPv6 address"));
+  }
+  const tcp::endpoint endpoint(address, options.port);
+  acceptor.open(endpoint.protocol(), error);
+  // Restarting must not wait for old connections to fade. Not SO_REUSEPORT: a port that is in use
+  // is to be an error.
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  return error ? ExplainBind(error, options) : absl::OkStatus();
+}
+
+}  // namespace
+
+class Server::Core : public std::enable_shared_from_this<Server::Core> {
+ public:
+  Core(ServerOptions options, IoThreads& threads, Handler& handler)
+      : state_(std::make_shared<ServerState>(std::move(options), handler)),
+        loops_(threads.loops()),
+        home_(*loops_.loops[loops_.next_home.fetch_add(1) % loops_.loops.size()]),
+        acceptor_(home_.context),
+        timer_(home_.context) {
+    for (auto& loop : loops_.loops) shards_.push_back(std::make_shared<Shard>(state_, *loop));
+  }
+
+  absl::Status Open() {
+    absl::Status status = Bind(state_->options(), acceptor_);
+    if (!status.ok()) return status;
+    Error error;
+    port_ = acceptor_.local_endpoint(error).port();
+    return error ? absl::InternalError(error.message()) : absl::OkStatus();
+  }
+
+  ServerState& state() { return *state_; }
+  uint16_t port() const { return port_; }
+
+  void StartAccepting() {
+    boost::asio::post(home_.context, [self = shared_from_this()] {
+      if (std::exchange(self->accepting_, true) || self->draining_) return;
+      self->Accept();
+    });
+  }
+
+  void Drain(absl::Duration deadline, absl::AnyInvocable<void(bool)> done) {
+    boost::asio::post(home_.context,
+                      [self = shared_from_this(), deadline, done = std::move(done)]() mutable {
+                        self->DrainAtHome(deadline, std::move(done));
+                      });
+  }
+
+ private:
+  // All below run on the home thread.
+  void Accept();
+  void OnAccepted(const Error& error, Socket socket, size_t target);
+  void DrainAtHome(absl::Duration deadline, absl::AnyInvocable<void(bool)> done);
+  void ShortenDeadline(absl::Duration deadline);
+  void Cut();
+  void OnShardEmpty();
+
+  const std::shared_ptr<ServerState> state_;
+  IoThreads::Loops& loops_;
+  Loop& home_;
+  Acceptor acceptor_;
+  Timer timer_;  // pauses accepting, later the drain's deadline
+  std::vector<std::shared_ptr<Shard>> shards_;
+  tcp::endpoint peer_;
+  uint16_t port_ = 0;
+  size_t next_ = 0;
+  bool accepting_ = false;
+  bool draining_ = false;
+  std::chrono::steady_clock::time_point drain_until_;
+  size_t shards_busy_ = 0;
+  std::atomic<bool> cut_{false};
+  std::vector<absl::AnyInvocable<void(bool)>> done_;
+};
+
+void Server::Core::Accept() {
+  const size_t target = next_++ % shards_.size();
+  acceptor_.async_accept(loops_.loops[target]->context, peer_,
+                         [self = shared_from_this(), target](const Error& error, Socket socket) {
+                           self->OnAccepted(error, std::move(socket), target);
+                         });
+}
+
+void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) {
+  if (draining_) return;
+  if (error == boost::asio::error::connection_aborted) return Accept();
+  if (error) {
+    timer_.expires_after(kPauseAfterFailure);
+    timer_.async_wait([self = shared_from_this()](const Error&) {
+      if (!self->draining_) self->Accept();
+    });
+    return;
+  }
+  std::string peer = PeerText(peer_);
+  if (state_->Admit(peer)) {
+    std::shared_ptr<Shard> shard = shards_[target];
+    if (&shard->loop() == &home_) {
+      shard->Adopt(std::move(socket), std::move(peer));
+    } else {
+      Loop& loop = shard->loop();
+      boost::asio::post(loop.context, [shard = std::move(shard), socket = std::move(socket),
+                                       peer = std::move(peer)]() mutable {
+        shard->Adopt(std::move(socket), std::move(peer));
+      });
+    }
+  }
+  Accept();
+}
+
+void Server::Core::DrainAtHome(absl::Duration deadline, absl::AnyInvocable<void(bool)> done) {
+  const bool first = !std::exchange(draining_, true);
+  if (!first && shards_busy_ == 0) return done(!cut_);
+  done_.push_back(std::move(done));
+  if (!first) return ShortenDeadline(deadline);
+  Error ignored;
+  acceptor_.close(ignored);
+  timer_.cancel();
+  drain_until_ = std::chrono::steady_clock::time_point::max();
+  shards_busy_ = shards_.size();
+  for (const std::shared_ptr<Shard>& shard : shards_) {
+    boost::asio::post(shard->loop().context, [self = shared_from_this(), shard] {
+      shard->Drain(
+          [self] { boost::asio::post(self->home_.context, [self] { self->OnShardEmpty(); }); });
+    });
+  }
+  ShortenDeadline(deadline);
+}
+
+void Server::Core::ShortenDeadline(absl::Duration deadline) {
+  const auto now = std::chrono::steady_clock::now();
+  // A day stands for "as long as it takes"; larger values would overflow the clock.
+  const auto until = now + absl::ToChronoMilliseconds(std::min(deadline, absl::Hours(24)));
+  if (until >= drain_until_) return;
+  drain_until_ = until;
+  if (until <= now) return Cut();
+  timer_.expires_at(until);
+  timer_.async_wait([self = shared_from_this()](const Error& error) {
+    if (!error) self->Cut();
+  });
+}
+
+void Server::Core::Cut() {
+  if (shards_busy_ == 0) return;
+  for (const std::shared_ptr<Shard>& shard : shards_) {
+    boost::asio::post(shard->loop().context, [self = shared_from_this(), shard] {
+      shard->Cut([self] { self->cut_ = true; });
+    });
+  }
+}
+
+void Server::Core::OnShardEmpty() {
+  if (--shards_busy_ > 0) return;
+  timer_.cancel();
+  std::vector<absl::AnyInvocable<void(bool)>> done;
+  done.swap(done_);
+  for (auto& one : done) one(!cut_);
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Listen(ServerOptions options, IoThreads& threads,
+                                                       Handler& handler) {
+  const bool accept_at_once = options.accept_at_once;
+  auto core = std::make_shared<Core>(std::move(options), threads, handler);
+  if (absl::Status status = core->Open(); !status.ok()) return status;
+  if (accept_at_once) core->StartAccepting();
+  return std::unique_ptr<Server>(new Server(std::move(core)));
+}
+
+Server::Server(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+
+Server::~Server() { Drain(absl::ZeroDuration()); }
+
+const std::string& Server::address() const { return core_->state().options().address; }
+
+uint16_t Server::port() const { return core_->port(); }
+
+void Server::StartAccepting() { core_->StartAccepting(); }
+
+void Server::SetTls(std::shared_ptr<const TlsContext> tls) {
+  core_->state().SetTls(std::move(tls));
+}
+
+int64_t Server::connections() const { return core_->state().connections(); }
+
+void Server::Drain(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done) {
+  core_->Drain(deadline, std::move(done));
+}
+
+bool Server::Drain(absl::Duration deadline) {
+  absl::Notification over;
+  bool clean = false;
+  core_->Drain(deadline, [&over, &clean](bool result) {
+    clean = result;
+    over.Notify();
+  });
+  over.WaitForNotification();
+  return clean;
+}
+
+}  // namespace webhook::http

@@ -1,0 +1,174 @@
+#include "plugin/http/shard.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "plugin/http/connection.h"
+
+namespace webhook::http {
+namespace {
+
+// Deadlines are looked at this often: a fraction of the shortest timeout, yet seldom enough that
+// thousands of idle connections cost nothing.
+int64_t SweepMs(const Limits& limits) {
+  const int64_t shortest =
+      std::min({limits.head_timeout_ms, limits.body_timeout_ms, limits.write_timeout_ms,
+                limits.idle_timeout_ms, limits.tls_handshake_timeout_ms, limits.answer_timeout_ms,
+                limits.linger_timeout_ms});
+  return std::clamp<int64_t>(shortest / 8, 5, 250);
+}
+
+}  // namespace
+
+int64_t CoarseNowMs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
+}
+
+ServerState::ServerState(ServerOptions options, Handler& handler)
+    : options_(std::move(options)),
+      handler_(handler),
+      trusted_peers_(options_.trusted_peers.begin(), options_.trusted_peers.end()),
+      most_bytes_in_flight_(std::max(options_.limits.bytes_in_flight, options_.limits.body_bytes)),
+      tls_(options_.tls) {}
+
+std::shared_ptr<const TlsContext> ServerState::tls() const {
+  absl::MutexLock lock(&mutex_);
+  return tls_;
+}
+
+void ServerState::SetTls(std::shared_ptr<const TlsContext> tls) {
+  absl::MutexLock lock(&mutex_);
+  tls_.swap(tls);
+}
+
+bool ServerState::Admit(const std::string& peer) {
+  if (connections_.fetch_add(1) >= limits().connections) {
+    connections_.fetch_sub(1);
+    return false;
+  }
+  if (trusted_peers_.contains(peer)) return true;
+  absl::MutexLock lock(&mutex_);
+  int64_t& count = peers_[peer];
+  if (count >= limits().connections_from_one_address) {
+    connections_.fetch_sub(1);
+    return false;
+  }
+  ++count;
+  return true;
+}
+
+void ServerState::Release(const std::string& peer) {
+  connections_.fetch_sub(1);
+  if (trusted_peers_.contains(peer)) return;
+  absl::MutexLock lock(&mutex_);
+  const auto found = peers_.find(peer);
+  if (found != peers_.end() && --found->second == 0) peers_.erase(found);
+}
+
+bool ServerState::ReserveBytes(int64_t bytes) {
+  if (bytes_in_flight_.fetch_add(bytes, std::memory_order_relaxed) + bytes <=
+      most_bytes_in_flight_) {
+    return true;
+  }
+  ReleaseBytes(bytes);
+  return false;
+}
+
+void ServerState::ReleaseBytes(int64_t bytes) {
+  bytes_in_flight_.fetch_sub(bytes, std::memory_order_relaxed);
+}
+
+Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
+    : state_(std::move(state)),
+      limits_(state_->limits()),
+      loop_(loop),
+      sweep_ms_(SweepMs(limits_)),
+      timer_(loop.context) {}
+
+Shard::~Shard() = default;
+
+void Shard::Adopt(Socket socket, std::string peer) {
+  if (draining_) {
+    state_->Release(peer);
+    return;
+  }
+  Connection* connection =
+      new Connection(shared_from_this(), std::move(socket), std::move(peer), state_->tls());
+  connection->next_ = first_;
+  if (first_ != nullptr) first_->previous_ = connection;
+  first_ = connection;
+  ++open_;
+  ScheduleSweep();
+  connection->Start();
+}
+
+template <typename Action>
+void Shard::ForEach(Action action) {
+  // An action may close any connection (through a handler that answers another exchange); memory
+  // and links stay until the walk is over.
+  walking_ = true;
+  for (Connection* one = first_; one != nullptr; one = one->next_) action(*one);
+  walking_ = false;
+  std::vector<Connection*> doomed;
+  doomed.swap(doomed_);
+  for (Connection* one : doomed) Delete(*one);
+}
+
+void Shard::ScheduleSweep() {
+  if (sweep_scheduled_) return;
+  sweep_scheduled_ = true;
+  timer_.expires_after(std::chrono::milliseconds(sweep_ms_));
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
+    self->sweep_scheduled_ = false;
+    self->Sweep();
+  });
+}
+
+void Shard::Sweep() {
+  const int64_t now_ms = CoarseNowMs();
+  ForEach([now_ms](Connection& connection) { connection.OnSweep(now_ms); });
+  if (open_ > 0) ScheduleSweep();
+}
+
+void Shard::Drain(std::function<void()> emptied) {
+  draining_ = true;
+  emptied_ = std::move(emptied);
+  ForEach([](Connection& connection) { connection.OnDrain(); });
+  if (open_ == 0 && emptied_) std::exchange(emptied_, nullptr)();
+}
+
+void Shard::Cut(const std::function<void()>& cut_off) {
+  ForEach([&cut_off](Connection& connection) {
+    if (connection.busy()) cut_off();
+    connection.Cut();
+  });
+}
+
+void Shard::OnClosed(Connection& connection) {
+  state_->Release(connection.peer());
+  if (--open_ > 0) return;
+  if (draining_ && sweep_scheduled_) timer_.cancel();
+  if (draining_ && emptied_) std::exchange(emptied_, nullptr)();
+}
+
+void Shard::Delete(Connection& connection) {
+  if (walking_) {
+    doomed_.push_back(&connection);
+    return;
+  }
+  Unlink(connection);
+  delete &connection;
+}
+
+void Shard::Unlink(Connection& connection) {
+  if (connection.previous_ != nullptr) connection.previous_->next_ = connection.next_;
+  if (connection.next_ != nullptr) connection.next_->previous_ = connection.previous_;
+  if (first_ == &connection) first_ = connection.next_;
+}
+
+}  // namespace webhook::http

@@ -1,0 +1,205 @@
+#include "plugin/http/tls_context.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <ctime>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace webhook::http {
+namespace {
+
+struct Free {
+  void operator()(BIO* bio) const { BIO_free(bio); }
+  void operator()(X509* certificate) const { X509_free(certificate); }
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+
+using BioPointer = std::unique_ptr<BIO, Free>;
+using CertificatePointer = std::unique_ptr<X509, Free>;
+using KeyPointer = std::unique_ptr<EVP_PKEY, Free>;
+
+BioPointer Reader(absl::string_view pem) {
+  return BioPointer(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+}
+
+// The text is never quoted: it may be a key that was put into the wrong place.
+absl::Status Wrong(absl::string_view what) {
+  ERR_clear_error();
+  return absl::InvalidArgumentError(what);
+}
+
+// At the end of a PEM text the reader reports "no start line"; any other error is damage.
+bool ReachedEnd() {
+  const unsigned long error = ERR_peek_last_error();
+  const bool end =
+      ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  return end;
+}
+
+int GivePassphrase(char*, int, int, void* asked) {
+  *static_cast<bool*>(asked) = true;
+  return -1;
+}
+
+absl::Status UseChain(SSL_CTX* context, absl::string_view pem) {
+  BioPointer reader = Reader(pem);
+  CertificatePointer own(PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
+  if (own == nullptr) {
+    return Wrong(ReachedEnd() ? "certificate: no PEM certificate in the text"
+                              : "certificate: malformed PEM certificate");
+  }
+  if (SSL_CTX_use_certificate(context, own.get()) != 1) {
+    const bool weak = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_EE_KEY_TOO_SMALL;
+    return Wrong(weak ? "certificate: its key is too small" : "certificate: not usable for TLS");
+  }
+  for (int position = 2;; ++position) {
+    CertificatePointer next(PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
+    if (next == nullptr) {
+      if (ReachedEnd()) return absl::OkStatus();
+      return Wrong(absl::StrCat("certificate: number ", position, " of the chain is malformed"));
+    }
+    if (SSL_CTX_add1_chain_cert(context, next.get()) != 1) {
+      return Wrong(absl::StrCat("certificate: number ", position, " of the chain is not usable"));
+    }
+  }
+}
+
+absl::Status UseKey(SSL_CTX* context, absl::string_view pem) {
+  BioPointer reader = Reader(pem);
+  bool encrypted = false;
+  KeyPointer key(PEM_read_bio_PrivateKey(reader.get(), nullptr, GivePassphrase, &encrypted));
+  if (key == nullptr) {
+    if (encrypted) return Wrong("private key: it is encrypted; give it without a passphrase");
+    return Wrong(ReachedEnd() ? "private key: no PEM private key in the text"
+                              : "private key: malformed PEM private key");
+  }
+  const X509* certificate = SSL_CTX_get0_certificate(context);
+  if (X509_check_private_key(certificate, key.get()) != 1) {
+    return Wrong("private key: it does not belong to the certificate");
+  }
+  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
+    return Wrong("private key: not usable for TLS");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status UseClientCa(SSL_CTX* context, absl::string_view pem) {
+  if (pem.empty()) return absl::OkStatus();
+  BioPointer reader = Reader(pem);
+  X509_STORE* store = SSL_CTX_get_cert_store(context);
+  for (int position = 1;; ++position) {
+    CertificatePointer next(PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
+    if (next == nullptr) {
+      if (!ReachedEnd()) {
+        return Wrong(absl::StrCat("client CA: certificate ", position, " is malformed"));
+      }
+      if (position == 1) return Wrong("client CA: no PEM certificate in the text");
+      break;
+    }
+    if (X509_STORE_add_cert(store, next.get()) != 1 ||
+        SSL_CTX_add_client_CA(context, next.get()) != 1) {
+      return Wrong(absl::StrCat("client CA: certificate ", position, " is not usable"));
+    }
+  }
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  return absl::OkStatus();
+}
+
+// RFC 7301: without an overlap the handshake goes on without ALPN, as HTTP/1.1 is the default.
+int SelectProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
+                   const unsigned char* in, unsigned int in_size, void*) {
+  static constexpr unsigned char kOffered[] = "\x08http/1.1";
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, out_size, kOffered, sizeof kOffered - 1, in, in_size) !=
+      OPENSSL_NPN_NEGOTIATED) {
+    return SSL_TLSEXT_ERR_NOACK;
+  }
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+void SetRules(SSL_CTX* context) {
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  // TLS 1.3 has none but AEAD with (EC)DHE.
+  SSL_CTX_set_cipher_list(context,
+                          "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                          "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                          "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305");
+  SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                SSL_MODE_RELEASE_BUFFERS);
+  // Tickets resume without memory here; one is enough for a sender with one connection.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
+  SSL_CTX_sess_set_cache_size(context, 1024);
+  static constexpr unsigned char kSessionContext[] = "webhook";
+  SSL_CTX_set_session_id_context(context, kSessionContext, sizeof kSessionContext - 1);
+  SSL_CTX_set_num_tickets(context, 1);
+  SSL_CTX_set_alpn_select_cb(context, SelectProtocol, nullptr);
+}
+
+absl::Time ToTime(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return absl::InfinitePast();
+  return absl::FromTimeT(timegm(&parts));
+}
+
+std::string SubjectOf(const X509* certificate) {
+  BioPointer out(BIO_new(BIO_s_mem()));
+  // RFC 2253 form escapes control characters.
+  X509_NAME_print_ex(out.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &data);
+  return std::string(data, size > 0 ? size : 0);
+}
+
+std::string WarningAbout(const X509* certificate, absl::Time now) {
+  const auto day = [](absl::Time time) {
+    return absl::FormatTime("%Y-%m-%d", time, absl::UTCTimeZone());
+  };
+  const absl::Time begins = ToTime(X509_get0_notBefore(certificate));
+  const absl::Time ends = ToTime(X509_get0_notAfter(certificate));
+  if (now > ends) {
+    return absl::StrCat("certificate ", SubjectOf(certificate), " expired on ", day(ends));
+  }
+  if (now < begins) {
+    return absl::StrCat("certificate ", SubjectOf(certificate), " is not valid before ",
+                        day(begins));
+  }
+  return std::string();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(const TlsOptions& options,
+                                                                     absl::Time now) {
+  ERR_clear_error();
+  SSL_CTX* context = SSL_CTX_new(TLS_server_method());
+  if (context == nullptr) return absl::InternalError("OpenSSL gives no TLS context");
+  std::shared_ptr<TlsContext> result(new TlsContext(context));
+  SetRules(context);
+  if (absl::Status status = UseChain(context, options.certificate_chain_pem); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = UseKey(context, options.private_key_pem); !status.ok()) return status;
+  if (absl::Status status = UseClientCa(context, options.client_ca_pem); !status.ok()) {
+    return status;
+  }
+  const X509* certificate = SSL_CTX_get0_certificate(context);
+  result->not_after_ = ToTime(X509_get0_notAfter(certificate));
+  result->warning_ = WarningAbout(certificate, now);
+  ERR_clear_error();
+  return std::shared_ptr<const TlsContext>(std::move(result));
+}
+
+TlsContext::~TlsContext() { SSL_CTX_free(context_); }
+
+}  // namespace webhook::http

@@ -1,0 +1,57 @@
+// TLS on one connection, without a word about event loops.
+//
+// Ciphertext comes in as a block that the connection read; ciphertext goes out straight to the
+// socket, which must not block. One thread at a time.
+#ifndef PLUGIN_HTTP_TLS_SESSION_H_
+#define PLUGIN_HTTP_TLS_SESSION_H_
+
+#include <cstddef>
+#include <memory>
+
+#include "absl/strings/string_view.h"
+#include "plugin/http/tls_context.h"
+
+struct ssl_st;
+
+namespace webhook::http {
+
+class TlsSession {
+ public:
+  enum class Result {
+    kOk,
+    kWantRead,   // more ciphertext is needed: Feed, then call again
+    kWantWrite,  // the socket is full: wait until it is writable, then call again
+    kEnd,        // the peer has closed its side in order
+    kError,      // the connection cannot be used any more
+  };
+
+  // Null when there is no memory. `socket` is written to and stays the caller's.
+  static std::unique_ptr<TlsSession> Create(std::shared_ptr<const TlsContext> context, int socket);
+  ~TlsSession();
+
+  // Gives what was read from the socket; it must stay in place until kWantRead tells that it was
+  // taken. At most one block at a time.
+  void Feed(absl::string_view ciphertext) { in_ = ciphertext; }
+
+  Result Handshake();
+  // After kOk, `*count` > 0 bytes were read or taken over.
+  Result Read(char* data, size_t size, size_t* count);
+  Result Write(absl::string_view data, size_t* count);
+  // Says goodbye (close_notify) if the socket takes it at once.
+  void Close();
+
+ private:
+  friend struct TlsSessionBio;
+
+  TlsSession(std::shared_ptr<const TlsContext> context, int socket);
+  Result Explain(int returned);
+
+  std::shared_ptr<const TlsContext> context_;
+  ssl_st* ssl_ = nullptr;
+  int socket_;
+  absl::string_view in_;
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_TLS_SESSION_H_
