@@ -168,7 +168,7 @@ absl::Status Host::Parts::Drain(absl::Duration time) {
   if (server_ != nullptr && !server_->Drain(deadline - absl::Now())) {
     result.Update(absl::DeadlineExceededError("HTTP requests were cut off at the deadline"));
   }
-  if (grpc_ != nullptr) grpc_->Drain(deadline);
+  if (grpc_ != nullptr) result.Update(grpc_->Drain(deadline));
   result.Update(registry_->StopAll(deadline));
   if (store_ != nullptr) store_->Close();
   // Runs what was posted last: it still speaks to the front.
