@@ -83,7 +83,7 @@ TEST(SlowPeerTest, ReaderThatDoesNotReadIsClosed) {
     Reply(exchange, 200, std::string(20'000'000, 'x'));
   };
   TestClient client(test.Listen());
-  client.SetReceiveBuffer(4096);
+  client.SetReceiveBuffer(128 * 1024);
   client.Send(Post("/", "x"));
   while (test.server->connections() == 0) std::this_thread::yield();
   while (test.server->connections() > 0) std::this_thread::yield();
@@ -94,13 +94,13 @@ TEST(SlowPeerTest, ReaderThatDoesNotReadIsClosed) {
 TEST(SlowPeerTest, SlowReaderGetsAllOfALargeAnswer) {
   TestServer test;
   test.handler.on_request = [](Exchange& exchange) {
-    Reply(exchange, 200, std::string(10'000'000, 'x'));
+    Reply(exchange, 200, std::string(6'000'000, 'x'));
   };
   TestClient client(test.Listen());
-  client.SetReceiveBuffer(4096);
+  client.SetReceiveBuffer(128 * 1024);
   client.Send(Post("/", "x") + Post("/", "y"));
-  EXPECT_EQ(client.ReadAnswer()->body.size(), 10'000'000u);
-  EXPECT_EQ(client.ReadAnswer()->body.size(), 10'000'000u);
+  EXPECT_EQ(client.ReadAnswer()->body.size(), 6'000'000u);
+  EXPECT_EQ(client.ReadAnswer()->body.size(), 6'000'000u);
 }
 
 TEST(AnswerTimeoutTest, ServerAnswers504AndDiscardsTheLateAnswer) {
