@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "plugin/http/test_client.h"
 #include "plugin/http/test_server.h"
 
@@ -30,7 +29,7 @@ class Held {
   }
 
  private:
-  absl::Notification arrived_;
+  Signal arrived_;
   Exchange* exchange_ = nullptr;
 };
 
@@ -46,7 +45,7 @@ TEST(SlowPeerTest, HeadThatDoesNotEndIsAnswered408) {
 TEST(SlowPeerTest, BodyThatDoesNotEndIsAnswered408AndDropped) {
   TestServer test;
   test.options.limits.body_timeout_ms = 50;
-  absl::Notification dropped;
+  Signal dropped;
   test.handler.on_dropped = [&dropped](Exchange&) { dropped.Notify(); };
   TestClient client(test.Listen());
   client.Send(kHead);
@@ -107,7 +106,7 @@ TEST(AnswerTimeoutTest, ServerAnswers504AndDiscardsTheLateAnswer) {
   TestServer test;
   test.options.limits.answer_timeout_ms = 50;
   Held held;
-  absl::Notification abandoned;
+  Signal abandoned;
   test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
   test.handler.on_abandoned = [&abandoned](Exchange&) { abandoned.Notify(); };
   TestClient client(test.Listen());
@@ -122,7 +121,7 @@ TEST(AnswerTimeoutTest, ServerAnswers504AndDiscardsTheLateAnswer) {
 TEST(AbandonedTest, ResetByThePeerIsToldAndTheAnswerIsDiscarded) {
   TestServer test;
   Held held;
-  absl::Notification abandoned;
+  Signal abandoned;
   test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
   test.handler.on_abandoned = [&abandoned](Exchange&) { abandoned.Notify(); };
   TestClient client(test.Listen());
@@ -137,7 +136,7 @@ TEST(AbandonedTest, ResetByThePeerIsToldAndTheAnswerIsDiscarded) {
 TEST(AbandonedTest, AnswerMayBeGivenInsideOnAbandoned) {
   TestServer test;
   Held held;
-  absl::Notification abandoned;
+  Signal abandoned;
   test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
   test.handler.on_abandoned = [&abandoned](Exchange& exchange) {
     Reply(exchange, 200, "");
@@ -263,7 +262,7 @@ TEST(DrainTest, RequestInFlightIsAnsweredWithCloseAndIdleConnectionsAreClosed) {
   TestClient idle(port), busy(port);
   busy.Send(Post("/", "x"));
   held.Wait();
-  absl::Notification drained;
+  Signal drained;
   bool was_clean = false;
   test.server->Drain(absl::Seconds(30), [&](bool clean) {
     was_clean = clean;
@@ -303,7 +302,7 @@ TEST(DrainTest, SecondDrainShortensTheDeadline) {
   TestClient client(test.Listen());
   client.Send(Post("/", "x"));
   held.Wait();
-  absl::Notification drained;
+  Signal drained;
   test.server->Drain(absl::Hours(1), [&](bool) { drained.Notify(); });
   EXPECT_FALSE(test.server->Drain(absl::ZeroDuration()));
   drained.WaitForNotification();
