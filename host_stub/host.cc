@@ -10,13 +10,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "host_stub/config/external_key.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/front/completion_threads.h"
 #include "host_stub/front/front.h"
 #include "host_stub/front/routes.h"
+#include "host_stub/service/addresses.h"
 #include "host_stub/service/grpc_server.h"
-#include "host_stub/socket_address.h"
+#include "host_stub/service/instance_directory.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite_store.h"
 #include "plugin/http/io_threads.h"
@@ -74,6 +76,7 @@ class Host::Parts {
   std::shared_ptr<http::IoThreads> threads_;
   std::shared_ptr<HostedPlugin> plugin_;
   std::shared_ptr<InstanceRegistry> registry_ = std::make_shared<InstanceRegistry>();
+  std::shared_ptr<const InstanceDirectory> directory_;
   std::unique_ptr<Front> front_;
   std::unique_ptr<http::Server> server_;
   std::string http_address_;
@@ -86,6 +89,7 @@ absl::Status Host::Parts::Start() {
   if (absl::Status status = StartEngine(); !status.ok()) return status;
   auto routes = StartInstances();
   if (!routes.ok()) return routes.status();
+  directory_ = NewFileInstances(options_.configuration);
   WipeSecrets(options_.configuration);
   if (absl::Status status = StartFront(*std::move(routes)); !status.ok()) return status;
   return StartGrpc();
@@ -123,8 +127,7 @@ absl::StatusOr<Routes> Host::Parts::StartInstances() {
     absl::Status status = instance.status();
     if (status.ok()) status = (*instance)->Start();
     if (!status.ok()) return In(absl::StrCat("instance ", one.name), status);
-    const auto key = configuration.server_configuration.find(ExternalKey(one.name));
-    const bool external = key != configuration.server_configuration.end() && key->second == "true";
+    const bool external = IsExternal(configuration.server_configuration, one.name);
     if (status = routes.Add(*instance, external); !status.ok()) return status;
     if (status = registry_->Add(*std::move(instance)); !status.ok()) return status;
   }
@@ -132,15 +135,29 @@ absl::StatusOr<Routes> Host::Parts::StartInstances() {
 }
 
 absl::Status Host::Parts::StartFront(Routes routes) {
-  auto address = ParseSocketAddress(options_.http_address);
+  auto address = ParseHostPort(options_.http_address);
   if (!address.ok()) return In("--http", address.status());
   front_ = std::make_unique<Front>(std::move(routes), *threads_);
-  auto server = http::Server::Listen(
-      {.address = address->host, .port = address->port, .limits = options_.configuration.limits},
-      *threads_, *front_);
+  auto server =
+      http::Server::Listen({.address = address->host == "localhost" ? "127.0.0.1" : address->host,
+                            .port = static_cast<uint16_t>(address->port),
+                            .limits = options_.configuration.limits},
+                           *threads_, *front_);
   if (!server.ok()) return In("--http", server.status());
   server_ = *std::move(server);
-  http_address_ = FormatSocketAddress({server_->address(), server_->port()});
+  http_address_ = FormatHostPort(server_->address(), server_->port());
+  return absl::OkStatus();
+}
+
+absl::Status Host::Parts::StartGrpc() {
+  auto grpc = GrpcServer::Start(
+      {.address = options_.grpc_address,
+       .insecure_on_any_address = options_.grpc_insecure_on_any_address,
+       .control_path = absl::StrCat(options_.data_dir, "/control.sock"),
+       .limits = options_.configuration.limits},
+      {.plugin = plugin_->info(), .registry = registry_, .directory = directory_, .store = store_});
+  if (!grpc.ok()) return grpc.status();
+  grpc_ = *std::move(grpc);
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/config/external_key.h"
 #include "host_stub/front/forwarded_call.h"
 
 namespace host_stub {

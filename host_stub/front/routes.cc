@@ -37,8 +37,4 @@ Routes::Match Routes::Find(absl::string_view path) const {
   return {};
 }
 
-std::string ExternalKey(absl::string_view instance_name) {
-  return absl::StrCat("instance.execute.external.", instance_name);
-}
-
 }  // namespace host_stub

@@ -44,10 +44,6 @@ class Routes {
   absl::flat_hash_map<std::string, Route> routes_;
 };
 
-// The server configuration's key that opens an instance of that name:
-// instance.execute.external.NAME
-std::string ExternalKey(absl::string_view instance_name);
-
 }  // namespace host_stub
 
 #endif  // HOST_STUB_FRONT_ROUTES_H_

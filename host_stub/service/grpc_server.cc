@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "host_stub/service/addresses.h"
 #include "host_stub/service/call_environment.h"
 #include "host_stub/service/services.h"
@@ -123,13 +124,13 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
 
 GrpcServer::GrpcServer(std::unique_ptr<Servers> servers) : servers_(std::move(servers)) {}
 
-GrpcServer::~GrpcServer() { Drain(absl::Now()); }
+GrpcServer::~GrpcServer() { Drain(absl::Now()).IgnoreError(); }
 
 const std::string& GrpcServer::address() const { return servers_->address; }
 const std::string& GrpcServer::control_path() const { return servers_->control_path; }
 
-void GrpcServer::Drain(absl::Time deadline) {
-  if (std::exchange(servers_->drained, true)) return;
+absl::Status GrpcServer::Drain(absl::Time deadline) {
+  if (std::exchange(servers_->drained, true)) return absl::OkStatus();
   servers_->public_listener.SetServing(false);
   servers_->control_listener.SetServing(false);
   servers_->environment->draining = true;
@@ -138,6 +139,9 @@ void GrpcServer::Drain(absl::Time deadline) {
   servers_->public_listener.server->Shutdown(until);
   servers_->control_listener.server->Shutdown(until);
   ::unlink(servers_->control_path.c_str());
+  // gRPC does not tell whether it had to cancel.
+  if (absl::Now() < deadline) return absl::OkStatus();
+  return absl::DeadlineExceededError("gRPC calls were cut off at the deadline");
 }
 
 }  // namespace host_stub

@@ -55,9 +55,9 @@ class GrpcServer {
   const std::string& control_path() const;
 
   // Health tells NOT_SERVING, new calls are UNAVAILABLE, streams end when what is in flight is
-  // answered. Returns when all calls have ended; at the deadline it cancels them. A second call
-  // does nothing. The instances must serve until it has returned.
-  void Drain(absl::Time deadline);
+  // answered. Returns when all calls have ended; at the deadline it cancels them, which is
+  // DEADLINE_EXCEEDED. A second call does nothing. The instances must serve until it has returned.
+  absl::Status Drain(absl::Time deadline);
 
  private:
   struct Servers;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "absl/strings/str_cat.h"
+#include "host_stub/config/external_key.h"
 #include "host_stub/config/parameters.h"
 
 namespace host_stub {
@@ -14,9 +14,7 @@ ListedInstance MakeListed(const Configuration& configuration,
   ListedInstance listed;
   listed.name = instance.name;
   listed.on_engine = configuration.platform.engine;
-  const auto key = configuration.server_configuration.find(ExternalKey(instance.name));
-  listed.external_key_set =
-      key != configuration.server_configuration.end() && key->second == "true";
+  listed.external_key_set = IsExternal(configuration.server_configuration, instance.name);
   for (const auto& [name, value] : instance.parameters) {
     const ParameterSpec* spec = FindParameter(name);
     // A parameter that is not known here is not shown either.
@@ -53,10 +51,6 @@ class FileInstances : public InstanceDirectory {
 };
 
 }  // namespace
-
-std::string ExternalKey(absl::string_view instance) {
-  return absl::StrCat("instance.execute.external.", instance);
-}
 
 std::unique_ptr<InstanceDirectory> NewFileInstances(const Configuration& configuration) {
   return std::make_unique<FileInstances>(configuration);

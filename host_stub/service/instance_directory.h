@@ -33,9 +33,6 @@ class InstanceDirectory {
   virtual std::optional<ListedInstance> Find(absl::string_view name) const = 0;
 };
 
-// The key of the server configuration that lets an instance be reached from outside.
-std::string ExternalKey(absl::string_view instance);
-
 // The instances of a configuration file. Takes no secret over.
 std::unique_ptr<InstanceDirectory> NewFileInstances(const Configuration& configuration);
 

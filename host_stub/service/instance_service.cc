@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/config/external_key.h"
 #include "host_stub/service/guarded_reactor.h"
 #include "host_stub/service/services.h"
 #include "long_running_integration/v1/instance.grpc.pb.h"

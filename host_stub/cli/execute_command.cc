@@ -1,0 +1,153 @@
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "host_stub/cli/commands.h"
+#include "host_stub/cli/connection.h"
+#include "host_stub/cli/text.h"
+#include "long_running_integration/v1/long_running_integration.grpc.pb.h"
+
+namespace host_stub {
+namespace {
+
+namespace v1 = ::long_running_integration::v1;
+
+struct ExecuteOptions {
+  ClientOptions client;
+  std::string instance;
+  std::string data;
+  std::string user;
+  std::vector<std::string> headers;
+  std::string method = "POST";
+  std::string path;
+  std::string query;
+};
+
+absl::StatusOr<std::string> ReadBody(const std::string& data) {
+  if (data == "-") {
+    return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+  }
+  absl::string_view path = data;
+  if (!absl::ConsumePrefix(&path, "@")) return data;
+  std::ifstream file{std::string(path), std::ios::binary};
+  std::string body{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (file.good() || file.eof()) return body;
+  return absl::NotFoundError(absl::StrCat("-d: cannot read ", path));
+}
+
+void AddHeader(v1::ExecuteRequest& request, absl::string_view name, absl::string_view value) {
+  v1::Header* header = request.add_headers();
+  header->set_name(std::string(name));
+  header->set_value(std::string(absl::StripAsciiWhitespace(value)));
+}
+
+absl::StatusOr<v1::ExecuteRequest> MakeRequest(const ExecuteOptions& options) {
+  v1::ExecuteRequest request;
+  request.set_instance(options.instance);
+  request.set_method(options.method);
+  request.set_path_remainder(options.path);
+  request.set_query(options.query);
+  bool has_type = false;
+  for (const std::string& header : options.headers) {
+    const size_t colon = header.find(':');
+    if (colon == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("-H: \"", header, "\" is no header such as 'X-Token: value'"));
+    }
+    AddHeader(request, header.substr(0, colon), header.substr(colon + 1));
+    has_type = has_type || absl::EqualsIgnoreCase(header.substr(0, colon), "Content-Type");
+  }
+  if (!options.user.empty()) {
+    AddHeader(request, "Authorization", absl::StrCat("Basic ", absl::Base64Escape(options.user)));
+  }
+  absl::StatusOr<std::string> body = ReadBody(options.data);
+  if (!body.ok()) return body.status();
+  if (!has_type && !body->empty()) AddHeader(request, "Content-Type", "application/json");
+  request.set_body(*std::move(body));
+  return request;
+}
+
+void PrintJson(const v1::ExecuteResponse& response) {
+  std::vector<std::string> headers;
+  for (const v1::Header& header : response.headers()) {
+    headers.push_back(
+        JsonObject({{"name", JsonString(header.name())}, {"value", JsonString(header.value())}}));
+  }
+  std::puts(JsonObject({{"status", absl::StrCat(response.status())},
+                        {"requestId", JsonString(response.request_id())},
+                        {"headers", JsonArray(headers)},
+                        {"body", JsonString(response.body())}})
+                .c_str());
+}
+
+// To a terminal what cannot drive it; into a pipe the exact bytes.
+void PrintBody(const std::string& body) {
+  const std::string text = ::isatty(STDOUT_FILENO) ? EscapeForTerminal(body, true) : body;
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (!text.empty() && text.back() != '\n') std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+int Execute(const ExecuteOptions& options) {
+  const absl::StatusOr<v1::ExecuteRequest> request = MakeRequest(options);
+  if (!request.ok()) {
+    PrintError(std::string(request.status().message()));
+    return kNotAsked;
+  }
+  const absl::StatusOr<Connection> connection = Connection::Open(options.client);
+  if (!connection.ok()) {
+    PrintError(std::string(connection.status().message()));
+    return kNotAsked;
+  }
+  grpc::ClientContext context;
+  connection->Prepare(context);
+  v1::ExecuteResponse response;
+  const auto stub = v1::LongRunningIntegration::NewStub(connection->channel());
+  const grpc::Status status = stub->Execute(&context, *request, &response);
+  if (!status.ok()) return connection->Report(status);
+  const bool success = response.status() >= 200 && response.status() < 300;
+  if (options.client.json) {
+    PrintJson(response);
+  } else {
+    PrintBody(response.body());
+    if (!success) std::fprintf(stderr, "HTTP %d\n", response.status());
+  }
+  return success ? kDone : kRefused;
+}
+
+}  // namespace
+
+void AddExecuteCommand(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<ExecuteOptions>();
+  CLI::App* command = app.add_subcommand("execute", "Send a request to an instance");
+  command->add_option("NAME", options->instance, "The instance")->required();
+  command->add_option("-d,--data", options->data, "The body: text, @FILE, or - for standard input")
+      ->type_name("BODY");
+  command->add_option("-u,--user", options->user, "Basic credentials")->type_name("USER:PASS");
+  command->add_option("-H,--header", options->headers, "A header; may be repeated")
+      ->type_name("'Name: value'")
+      ->allow_extra_args(false);
+  command->add_option("-X,--request", options->method, "The method")
+      ->type_name("METHOD")
+      ->capture_default_str();
+  command->add_option("--path", options->path, "What follows the name in the path, as in /extra")
+      ->type_name("REMAINDER");
+  command->add_option("--query", options->query, "The query, without '?'")->type_name("QUERY");
+  AddClientOptions(*command, options->client);
+  command->footer(
+      "Prints the answer's body; exits with 0 only for a 2xx. Example:\n"
+      "  host_stub execute webhook -u user:pass -d '{\"name\": \"first incident\"}'");
+  command->callback([options, &exit_code] { exit_code = Execute(*options); });
+}
+
+}  // namespace host_stub

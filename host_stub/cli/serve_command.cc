@@ -1,0 +1,142 @@
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "host_stub/cli/commands.h"
+#include "host_stub/cli/connection.h"
+#include "host_stub/cli/stop_signals.h"
+#include "host_stub/config/configuration.h"
+#include "host_stub/engine/logger.h"
+#include "host_stub/host.h"
+
+namespace host_stub {
+namespace {
+
+// A little more than answer_timeout_ms: who waits for an answer gets it.
+constexpr absl::Duration kDrainTime = absl::Seconds(15);
+
+struct ServeOptions {
+  std::string plugin;
+  std::string config;
+  std::string data_dir;
+  std::string http = "127.0.0.1:8080";
+  std::string grpc = "127.0.0.1:50051";
+  std::string store = "sqlite";
+  bool grpc_insecure_on_any_address = false;
+};
+
+// Beside the binary, or where the build puts it; empty where it is in neither place.
+std::string FindPlugin() {
+  std::error_code error;
+  const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", error);
+  for (const char* place : {"webhook_plugin.so", "../plugin/webhook_plugin.so"}) {
+    const std::filesystem::path file = (binary.parent_path() / place).lexically_normal();
+    if (!error && std::filesystem::exists(file, error)) return file;
+  }
+  return "";
+}
+
+// Secrets are in memory from here on: no core file, no debugger, no file that others can read.
+void Harden() {
+  ::umask(077);
+  const rlimit none = {0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__  // whose search for leaks is a debugger
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
+  HostOptions host;
+  host.plugin_file = options.plugin.empty() ? FindPlugin() : options.plugin;
+  if (host.plugin_file.empty()) {
+    return absl::NotFoundError(
+        "webhook_plugin.so is not beside this program; say --plugin FILE.so");
+  }
+  std::error_code error;
+  const bool is_default = options.data_dir.empty();
+  const std::filesystem::path data_dir =
+      std::filesystem::absolute(is_default ? DefaultDataDir() : options.data_dir, error);
+  if (is_default) std::filesystem::create_directories(data_dir.parent_path(), error);
+  host.data_dir = data_dir.lexically_normal();
+  absl::StatusOr<Configuration> configuration = LoadConfiguration(options.config);
+  if (!configuration.ok()) return configuration.status();
+  host.configuration = *std::move(configuration);
+  host.http_address = options.http;
+  host.grpc_address = options.grpc;
+  host.keep_in_memory = options.store == "memory";
+  host.grpc_insecure_on_any_address = options.grpc_insecure_on_any_address;
+  host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo);
+  return host;
+}
+
+int Serve(const ServeOptions& options) {
+  Harden();
+  SilenceGrpcLog();
+  StopSignals signals;  // before any thread, so that all inherit its mask
+  absl::StatusOr<HostOptions> host_options = MakeHostOptions(options);
+  if (!host_options.ok()) {
+    PrintError(std::string(host_options.status().message()));
+    return kNotAsked;
+  }
+  const std::shared_ptr<Logger> logger = host_options->logger;
+  const std::vector<std::string> warnings = host_options->configuration.warnings;
+  const absl::StatusOr<std::unique_ptr<Host>> host = Host::Start(*std::move(host_options));
+  if (!host.ok()) {
+    PrintError(std::string(host.status().message()));
+    return kRefused;
+  }
+  for (const std::string& warning : warnings) logger->Log(Severity::kWarning, "", warning);
+  std::printf("ready http=%s grpc=%s control=unix:%s\n", (*host)->http_address().c_str(),
+              (*host)->grpc_address().c_str(), (*host)->control_path().c_str());
+  std::fflush(stdout);
+
+  signals.Await();
+  logger->Log(Severity::kInfo, "", "stopping; a second signal stops at once");
+  const absl::Status drained = (*host)->Drain(kDrainTime);
+  if (!drained.ok()) logger->Log(Severity::kWarning, "", drained.message());
+  return kDone;
+}
+
+}  // namespace
+
+void AddServeCommand(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<ServeOptions>();
+  CLI::App* command = app.add_subcommand("serve", "Run a host until SIGTERM or SIGINT");
+  command->add_option("--config", options->config, "The configuration")
+      ->type_name("FILE.json")
+      ->required();
+  command
+      ->add_option("--plugin", options->plugin,
+                   "The integration (default: webhook_plugin.so beside this program)")
+      ->type_name("FILE.so");
+  command
+      ->add_option("--data-dir", options->data_dir,
+                   "Where incidents are kept (default: " + DefaultDataDir() + ")")
+      ->type_name("DIR");
+  command->add_option("--http", options->http, "Where webhooks are received; port 0: a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  command->add_option("--grpc", options->grpc, "Where gRPC is served; port 0: a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  command->add_option("--store", options->store, "memory: incidents are gone when the host ends")
+      ->type_name("sqlite|memory")
+      ->check(CLI::IsMember({"sqlite", "memory"}))
+      ->capture_default_str();
+  command->add_flag("--grpc-insecure-on-any-address", options->grpc_insecure_on_any_address,
+                    "Let --grpc be an address that others reach, unencrypted");
+  command->footer("Example:\n  host_stub serve --config host.json --http 127.0.0.1:8080");
+  command->callback([options, &exit_code] { exit_code = Serve(*options); });
+}
+
+}  // namespace host_stub

@@ -1,0 +1,45 @@
+#include "host_stub/cli/stop_signals.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+namespace host_stub {
+namespace {
+
+// Ends the watcher; not one of those that a person sends.
+constexpr int kEnd = SIGUSR2;
+
+sigset_t StopSet() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, kEnd}) ::sigaddset(&set, number);
+  return set;
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  const sigset_t set = StopSet();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  watcher_ = std::thread([this] { Watch(); });
+}
+
+StopSignals::~StopSignals() {
+  ::pthread_kill(watcher_.native_handle(), kEnd);
+  watcher_.join();
+}
+
+void StopSignals::Watch() {
+  const sigset_t set = StopSet();
+  for (;;) {
+    int number = 0;
+    if (::sigwait(&set, &number) != 0) continue;
+    if (number == kEnd) return;
+    if (first_.HasBeenNotified()) ::_exit(128 + number);
+    first_.Notify();
+  }
+}
+
+}  // namespace host_stub
