@@ -62,6 +62,9 @@ InstanceCounts HostedInstance::counts() const { return record_->counts(); }
 
 absl::Status HostedInstance::Start() {
   absl::MutexLock lock(&control_);
+  if (state_ == State::kHopeless) {
+    return absl::FailedPreconditionError("the instance could not be stopped; make a new one");
+  }
   ErrorText error;
   int32_t code = LRI_OK;
   std::string thrown;
