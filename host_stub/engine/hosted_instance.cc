@@ -19,7 +19,7 @@ constexpr absl::Duration kGrace = absl::Seconds(1);
 int64_t ToMonotonic(absl::Time deadline) {
   const absl::Duration left = deadline - absl::Now();
   if (left <= absl::ZeroDuration()) return 0;  // no waiting
-  return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
+  return NowMonotonicNanoseconds() + absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
 }
 
 // The calls that did not return in time run on with it, so it owns what they use.

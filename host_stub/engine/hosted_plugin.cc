@@ -6,7 +6,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "host_stub/engine/abi_arrays.h"
 #include "host_stub/engine/guarded.h"
@@ -92,7 +91,9 @@ absl::Status CheckSpec(const InstanceSpec& spec) {
 
 std::string NewInstanceUid() {
   std::random_device random;
-  return absl::StrFormat("%08x%08x%08x%08x", random(), random(), random(), random());
+  std::string uid;
+  for (int i = 0; i < 4; ++i) absl::StrAppend(&uid, absl::Hex(random(), absl::kZeroPad8));
+  return uid;
 }
 
 HostedPlugin::HostedPlugin(std::unique_ptr<PluginCore> core, PluginInfo info)

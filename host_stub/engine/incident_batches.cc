@@ -85,7 +85,7 @@ size_t WriteCreated(absl::Time created, char* begin) {
 
 }  // namespace
 
-int64_t MonotonicNanoseconds() {
+int64_t NowMonotonicNanoseconds() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
@@ -208,7 +208,7 @@ int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch
                  /*broken=*/false);
     return LRI_INVALID_ARGUMENT;
   }
-  if (batch->deadline_mono_ns != 0 && MonotonicNanoseconds() >= batch->deadline_mono_ns) {
+  if (batch->deadline_mono_ns != 0 && NowMonotonicNanoseconds() >= batch->deadline_mono_ns) {
     return LRI_DEADLINE_EXCEEDED;
   }
   const uint32_t index = pool_.Acquire();

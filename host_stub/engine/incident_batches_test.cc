@@ -139,7 +139,7 @@ TEST_F(IncidentBatchesTest, BatchPastItsDeadlineIsNotBegun) {
   IncidentBatches batches(test_.services);
   Result result;
   Batch batch(1, result);
-  batch.abi().deadline_mono_ns = MonotonicNanoseconds() - 1;
+  batch.abi().deadline_mono_ns = NowMonotonicNanoseconds() - 1;
   EXPECT_EQ(batches.Create(record_, &batch.abi()), LRI_DEADLINE_EXCEEDED);
   EXPECT_TRUE(store->waiting.empty());
 }

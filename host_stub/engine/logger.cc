@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -83,9 +82,10 @@ std::string EscapeForLog(absl::string_view text, size_t most_bytes) {
     const Character character = FirstCharacter(text);
     const size_t bytes = character.bytes == 0 ? 1 : character.bytes;
     if (character.bytes == 0 || (Deceives(character.code_point) && character.code_point < 0x80)) {
-      absl::StrAppendFormat(&line, "\\x%02x", static_cast<unsigned char>(text[0]));
+      absl::StrAppend(&line, "\\x",
+                      absl::Hex(static_cast<unsigned char>(text[0]), absl::kZeroPad2));
     } else if (Deceives(character.code_point)) {
-      absl::StrAppendFormat(&line, "\\u{%04x}", character.code_point);
+      absl::StrAppend(&line, "\\u{", absl::Hex(character.code_point, absl::kZeroPad4), "}");
     } else if (character.code_point == '\\') {
       line += "\\\\";
     } else {

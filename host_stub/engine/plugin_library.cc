@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <climits>
@@ -12,46 +11,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "host_stub/engine/file_writers.h"
 
 namespace host_stub {
 namespace {
 
 absl::Status Unusable(const std::string& path, absl::string_view what, absl::string_view advice) {
   return absl::FailedPreconditionError(absl::StrCat("plugin ", path, ": ", what, "; ", advice));
-}
-
-// Who may write to a file, or put another one into its place, decides what code runs here.
-absl::Status CheckWriters(const std::string& plugin, const std::string& path) {
-  struct stat status;
-  if (lstat(path.c_str(), &status) != 0) {
-    return absl::NotFoundError(absl::StrCat("plugin ", plugin, ": ", path, ": ", strerror(errno)));
-  }
-  const char* const kind = S_ISDIR(status.st_mode) ? "folder" : "file";
-  if (status.st_uid != 0 && status.st_uid != geteuid()) {
-    return absl::PermissionDeniedError(absl::StrFormat(
-        "plugin %s: its %s %s belongs to user %d, who could replace the plugin; run: chown %d %s",
-        plugin, kind, path, status.st_uid, geteuid(), path));
-  }
-  // In a folder with the sticky bit nobody but a file's owner can replace the file.
-  const bool sticky = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0;
-  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0 && !sticky) {
-    return absl::PermissionDeniedError(absl::StrFormat(
-        "plugin %s: its %s %s can be written by %s (mode %04o); run: chmod go-w %s", plugin, kind,
-        path, (status.st_mode & S_IWOTH) != 0 ? "everybody" : "its group", status.st_mode & 07777,
-        path));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckAllWriters(const std::string& real_path) {
-  std::string path = real_path;
-  for (;;) {
-    if (absl::Status status = CheckWriters(real_path, path); !status.ok()) return status;
-    if (path == "/") return absl::OkStatus();
-    const size_t slash = path.rfind('/');
-    path.resize(slash == 0 ? 1 : slash);
-  }
 }
 
 absl::StatusOr<std::string> RealPath(const std::string& path) {
@@ -137,7 +103,9 @@ absl::StatusOr<const lri_plugin_table*> CallEntry(const std::string& path, void*
 absl::StatusOr<std::unique_ptr<PluginLibrary>> PluginLibrary::Load(const std::string& path) {
   absl::StatusOr<std::string> real_path = RealPath(path);
   if (!real_path.ok()) return real_path.status();
-  if (absl::Status status = CheckAllWriters(*real_path); !status.ok()) return status;
+  if (absl::Status status = CheckWriters(*real_path, TrustedOwners()); !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("plugin ", *real_path, ": ", status.message()));
+  }
 
   // RTLD_NOW: a missing function shows here and not in the middle of a request. RTLD_LOCAL: the
   // plugin's symbols cannot stand in for the host's.

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/engine/file_writers.h"
 
 namespace host_stub {
 namespace {
@@ -80,15 +81,12 @@ TEST_F(PluginLibraryTest, LinkIsJudgedByTheFileThatItLeadsTo) {
   std::filesystem::remove(link);
 }
 
-TEST_F(PluginLibraryTest, FileOfAnotherUserIsRefused) {
-  if (geteuid() == 0) {
-    ASSERT_EQ(chown(file_.c_str(), 12345, 0), 0);
-    EXPECT_THAT(Refusal(file_), AllOf(HasSubstr("belongs to user 12345"),
-                                      HasSubstr(absl::StrCat("run: chown 0 ", file_))));
-  } else {
-    // Root's files are good for everybody; that of a third user cannot be made without root.
-    EXPECT_TRUE(PluginLibrary::Load(file_).ok());
-  }
+TEST_F(PluginLibraryTest, FileOfAnotherUserIsRefusedWithTheCommandThatHelps) {
+  const absl::Status status = CheckWriters(file_, {geteuid() + 1});
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(absl::StrCat("belongs to user ", geteuid())),
+                    HasSubstr(absl::StrCat("run: chown ", geteuid(), " ", file_))));
 }
 
 TEST_F(PluginLibraryTest, PluginInAStickyFolderIsLoaded) {

@@ -329,6 +329,19 @@ TEST_P(IncidentStoreTest, TwinsOfManyThreadsAreCreatedOnce) {
   EXPECT_EQ(store_->last_id(), kBatches);
 }
 
+TEST(MemoryStoreTest, OldestIncidentsAreDroppedBeyondItsBounds) {
+  const auto store = NewMemoryStore({.kept_incidents = 2});
+  TestBatch batch({{.key = "a"}, Plain(), Plain()});
+  ASSERT_TRUE(batch.CreateIn(*store).ok());
+  EXPECT_TRUE(absl::IsNotFound(store->Get(1).status()));
+  EXPECT_EQ(Ids(*store->List({})), (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(store->last_id(), 3);
+  TestBatch again({{.key = "a"}});
+  ASSERT_TRUE(again.CreateIn(*store).ok());
+  EXPECT_THAT(again.ids(), ElementsAre(1));  // the key is known, what it named is gone
+  EXPECT_EQ(again->created[0].first->name, "");
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, IncidentStoreTest, ::testing::Values("memory", "sqlite"),
                          [](const auto& info) { return std::string(info.param); });
 

@@ -12,7 +12,7 @@
 namespace host_stub {
 
 struct MemoryStoreOptions {
-  webhook::Limits limits;
+  webhook::Limits limits = {};
   std::function<absl::Time()> now = absl::Now;
   // The oldest incidents are dropped beyond these. The store promises nothing across a restart.
   int64_t kept_incidents = 1'000'000;

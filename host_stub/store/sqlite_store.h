@@ -28,8 +28,8 @@ struct SqliteStoreOptions {
   // Made with mode 0700 where it is missing (its parent must exist).
   std::string data_dir;
   // A VFS that is registered with SQLite; empty: SQLite's own. Tests inject faults by it.
-  std::string vfs;
-  webhook::Limits limits;
+  std::string vfs = {};
+  webhook::Limits limits = {};
   std::function<absl::Time()> now = absl::Now;
 };
 

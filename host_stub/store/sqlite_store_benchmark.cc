@@ -17,8 +17,8 @@ namespace {
 
 const std::string kDetails = R"({"text":")" + std::string(480, 'x') + "\"}";
 
-// As many callers as there are rows in a commit, each with a batch of one incident; all are
-// submitted while the writer is in the commit before.
+// That many callers, each with a batch of one incident: the writer puts them together as they
+// come, in two commits mostly (the first caller's, and the others').
 void CreateBatches(benchmark::State& state, IncidentStore& store) {
   WaitingSink sink;
   std::vector<std::unique_ptr<TestBatch>> batches;

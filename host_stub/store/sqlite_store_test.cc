@@ -156,7 +156,7 @@ TEST_F(SqliteStoreTest, ForgottenKeysLeaveTheTable) {
   };
   sqlite3_exec(database, "SELECT count(*) FROM delivery_keys", keep, &rows, nullptr);
   sqlite3_close(database);
-  EXPECT_LT(rows, 2000);  // at least a step of 1,000 was deleted
+  EXPECT_LE(rows, 2000);  // at least one step of 1,000 was deleted, when the queue was empty
   EXPECT_GE(rows, 10);
 }
 
@@ -251,7 +251,6 @@ TEST_F(SqliteStoreTest, LockedDatabaseCreatesNothingAndServiceResumes) {
 
 TEST_F(SqliteStoreTest, LogIsCopiedAndStaysSmall) {
   auto store = Open(folder_.path());
-  WaitingSink sink;
   int64_t created = 0;
   const std::vector<TestIncident> incidents(100, {.details = {std::string(8 << 10, 'x')}});
   for (; created < 100 * 160; created += 100) {  // 128 MB
@@ -261,6 +260,24 @@ TEST_F(SqliteStoreTest, LogIsCopiedAndStaysSmall) {
   struct stat info {};
   ASSERT_EQ(stat((folder_.path() + "/incidents.db-wal").c_str(), &info), 0);
   EXPECT_LT(info.st_size, 100 << 20);
+}
+
+TEST_F(SqliteStoreTest, RareInstanceIsFoundPageByPage) {
+  auto store = Open(folder_.path());
+  TestBatch rare({Plain()}, "", "rare");
+  ASSERT_TRUE(rare.CreateIn(**store).ok());
+  TestBatch many(std::vector<TestIncident>(100'001));
+  ASSERT_TRUE(many.CreateIn(**store).ok());
+  auto page = (*store)->List({.newest_first = true, .instance_uid = "rare"});
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_TRUE(page->incidents.empty());
+  ASSERT_TRUE(page->more);
+  page =
+      (*store)->List({.newest_first = true, .before_id = page->resume_id, .instance_uid = "rare"});
+  ASSERT_TRUE(page.ok()) << page.status();
+  ASSERT_EQ(page->incidents.size(), 1u);
+  EXPECT_EQ(page->incidents[0].id, 1);
+  EXPECT_FALSE(page->more);
 }
 
 // A record is written whole or not at all: it is smaller than PIPE_BUF.

@@ -58,12 +58,11 @@ IncidentBuilder::IncidentBuilder(const Limits& limits, const Defaults& defaults,
 void IncidentBuilder::Add(const JsonValue& name, const JsonValue& type, const JsonValue& occurred,
                           DetailsObject& details) {
   out_.ranges_.push_back({out_.slices_.size(), out_.warnings_.size()});
-  ParsedIncident incident;
+  ParsedIncident& incident = out_.incidents_.emplace_back();
   incident.name = Text(name, "name", kDefaultIncidentName);
   incident.type = Text(type, "type", incident_type_);
   incident.occurred = Occurred(occurred);
   details.AppendSlices(tail_, out_.arena_, out_.slices_);
-  out_.incidents_.push_back(incident);
 }
 
 // The vectors have stopped growing, so spans of them stay valid.
@@ -83,9 +82,7 @@ void IncidentBuilder::Finish() {
   }
 }
 
-absl::string_view IncidentBuilder::Unescaped(const JsonValue& string) {
-  const absl::string_view inside = string.inside();
-  if (!string.escaped) return inside;  // what follows it in the body is its padding
+absl::string_view IncidentBuilder::Unescape(absl::string_view inside) {
   char* const text = out_.arena_.Allocate(inside.size() + JsonReader::kPadding);
   const size_t size = JsonUnescape(inside, text);
   out_.arena_.GiveBack(inside.size() - size);

@@ -26,9 +26,13 @@ class IncidentBuilder {
   size_t count() const { return out_.ranges_.size(); }
 
   // A text that a string of the body stands for, with JsonReader::kPadding bytes after it.
-  absl::string_view Unescaped(const JsonValue& string);
+  absl::string_view Unescaped(const JsonValue& string) {
+    // Without escapes it is a part of the body, and what follows it there is its padding.
+    return string.escaped ? Unescape(string.inside()) : string.inside();
+  }
 
  private:
+  absl::string_view Unescape(absl::string_view inside);
   absl::string_view Text(const JsonValue& value, const char* what, absl::string_view otherwise);
   absl::string_view Occurred(const JsonValue& value);
   absl::string_view TriggerTime();

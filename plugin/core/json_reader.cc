@@ -18,14 +18,8 @@ constexpr size_t kLeastCapacity = 16 * 1024;
 
 static_assert(JsonReader::kPadding >= simdjson::SIMDJSON_PADDING);
 
-JsonKind KindOf(char first) {
+JsonKind KindOfScalar(char first) {
   switch (first) {
-    case '{':
-      return JsonKind::kObject;
-    case '[':
-      return JsonKind::kArray;
-    case '"':
-      return JsonKind::kString;
     case 't':
       return JsonKind::kTrue;
     case 'f':
@@ -114,27 +108,24 @@ bool JsonReader::ReadValue(JsonValue& value) {
   if (next_ == end_) return Fail("the text ends where a value must be");
   const uint32_t* const first = next_;
   const char* const start = text_ + *first;
-  value.escaped = false;
   const char* end;
-  switch (*start) {
-    case '{':
-    case '[':
-      if (!ReadContainer()) return false;
-      value.empty = next_ == first + 2;
-      end = text_ + next_[-1] + 1;
-      break;
-    case '"':
-      ++next_;
-      end = StringEnd(start, value.escaped);
-      value.empty = end == start + 2;
-      break;
-    default:
-      end = ScalarEnd(start);
-      value.empty = false;
-      break;
+  if (*start == '"') {
+    ++next_;
+    end = StringEnd(start, value.escaped);
+    value.empty = end == start + 2;
+    value.kind = JsonKind::kString;
+  } else if (*start == '{' || *start == '[') {
+    if (!ReadContainer()) return false;
+    end = text_ + next_[-1] + 1;
+    value.empty = next_ == first + 2;
+    value.escaped = false;
+    value.kind = *start == '{' ? JsonKind::kObject : JsonKind::kArray;
+  } else {
+    end = ScalarEnd(start);
+    value.empty = value.escaped = false;
+    value.kind = KindOfScalar(*start);
   }
   if (end == nullptr) return false;
-  value.kind = KindOf(*start);
   value.text = absl::string_view(start, static_cast<size_t>(end - start));
   return true;
 }

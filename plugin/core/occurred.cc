@@ -1,9 +1,14 @@
 #include "plugin/core/occurred.h"
 
+#include <algorithm>
+
 #include "absl/time/civil_time.h"
 
 namespace webhook::core {
 namespace {
+
+constexpr int64_t kFirstSecond = -62'135'596'800;  // 0001-01-01T00:00:00Z
+constexpr int64_t kLastSecond = 253'402'300'799;   // 9999-12-31T23:59:59Z
 
 // Reads a fixed form from left to right; after a failure every further step fails too.
 class Scanner {
@@ -143,7 +148,9 @@ std::optional<OccurredText> NormalizeOccurred(absl::string_view text) {
 }
 
 OccurredText FormatTrigger(absl::Time time) {
-  const absl::TimeZone::CivilInfo info = absl::UTCTimeZone().At(time);
+  const absl::TimeZone utc = absl::UTCTimeZone();
+  time = std::clamp(time, absl::FromUnixSeconds(kFirstSecond), absl::FromUnixSeconds(kLastSecond));
+  const absl::TimeZone::CivilInfo info = utc.At(time);
   const int64_t milliseconds = absl::ToInt64Milliseconds(info.subsecond);
   return OccurredText::Of(info.cs, static_cast<int>(milliseconds) * 1'000'000);
 }

@@ -36,7 +36,8 @@ class OccurredText {
 // 0001 to 9999.
 std::optional<OccurredText> NormalizeOccurred(absl::string_view text);
 
-// The time of a trigger, cut to milliseconds. `time` must be in the years 0001 to 9999.
+// The time of a trigger, cut to milliseconds; outside of the years 0001 to 9999, the nearest
+// second within.
 OccurredText FormatTrigger(absl::Time time);
 
 }  // namespace webhook::core

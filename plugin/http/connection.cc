@@ -93,6 +93,7 @@ void Connection::BeginIdle() {
   since_ms_ = CoarseNowMs();
   deadline_ms_ = since_ms_ + limits_.idle_timeout_ms;
   scan_.Reset();
+  for_head_ = false;
 }
 
 // All answers are written and the connection is to end.

@@ -152,6 +152,7 @@ class Connection final : public Exchange {
   bool lost_ = false;              // the handler's answer is no longer wanted
   bool deleted_ = false;
   bool body_in_place_ = false;
+  bool for_head_ = false;  // the request's method is HEAD: its answer has no body
   int depth_ = 0;
 
   // The input buffer: [begin_, end_) was received and not yet used.

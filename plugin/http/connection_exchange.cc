@@ -34,8 +34,7 @@ void Connection::Dispatch(absl::string_view body) {
 void Connection::Respond(const Response& response) {
   if (socket_.get_executor().running_in_this_thread()) return RespondHere(response);
   answered_.store(true, std::memory_order_relaxed);
-  handed_over_status_line_ =
-      FormatUndecided(response, parsed_.head.method == "HEAD", work_->handed_over);
+  handed_over_status_line_ = FormatUndecided(response, for_head_, work_->handed_over);
   boost::asio::post(socket_.get_executor(),
                     SlotHandler<&Connection::OnHandedOver, Connection>{this, &hand_over_slot_});
 }
@@ -53,11 +52,12 @@ bool Connection::WillClose() const {
 }
 
 void Connection::RespondHere(const Response& response) {
+  if (phase_ != Phase::kInHead && phase_ != Phase::kHeld) return;  // nothing is owed
   Hold hold(*this);
   answered_.store(true, std::memory_order_relaxed);
   if (lost_ || state_ == State::kClosed) return EndExchange();
   const bool close = WillClose();
-  AppendResponse(response, parsed_.head.method == "HEAD", close, shard_->date(), work_->out);
+  AppendResponse(response, for_head_, close, shard_->date(), work_->out);
   AfterAnswer(close);
   if (driving_) return;  // Drive goes on when the handler has returned
   // Given later, inside some work of the handler's: write at once, but do not call the handler.
@@ -135,7 +135,7 @@ void Connection::AnswerTimedOut() {
   response.status = 504;
   response.content_type = "text/plain";
   response.body = "no answer in time\n";
-  AppendResponse(response, parsed_.head.method == "HEAD", true, shard_->date(), work_->out);
+  AppendResponse(response, for_head_, true, shard_->date(), work_->out);
   shard_->state().handler().OnAbandoned(*this);
   Drive();
 }

@@ -82,6 +82,7 @@ bool Connection::TakeHead() {
   const absl::string_view head(work_->in.data() + begin_ + scan_.begin(),
                                scan_.end() - scan_.begin());
   const Refusal refusal = ParseHead(head, work_->fields, parsed_);
+  for_head_ = parsed_.head.method == "HEAD";
   if (refusal.status != 0) return Refuse(refusal);
   parsed_.head.peer = peer_;
   begin_ = head_end_ = head_bytes;
@@ -237,8 +238,7 @@ bool Connection::Refuse(Refusal refusal) {
   response.content_type = "text/plain";
   response.body = body;
   if (refusal.status == 503) response.headers = std::span(&retry, 1);
-  const bool for_head = parsed_.head.method == "HEAD";
-  AppendResponse(response, for_head, true, shard_->date(), work_->out);
+  AppendResponse(response, for_head_, true, shard_->date(), work_->out);
   closing_ = true;
   state_ = State::kFlush;
   return true;

@@ -7,7 +7,9 @@ static int32_t Stop(lri_instance* instance, int64_t deadline_mono_ns, lri_error*
   (void)instance;
   (void)deadline_mono_ns;
   (void)error;
-  for (;;) pause();
+  while (pause() != 0) {
+  }
+  return LRI_OK;
 }
 
 const lri_plugin_table* lri_plugin_entry_v1(uint32_t host_abi_minor) {

@@ -1,0 +1,28 @@
+// Any bytes as the value of Authorization: accepted only where they are the one right value, up
+// to the scheme's case and blanks.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "plugin/core/credentials.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using webhook::core::CredentialCheck;
+  using webhook::core::Credentials;
+  static const Credentials basic = *Credentials::Create("user", "pass");
+  static const Credentials header = *Credentials::Create("_header:Authorization", "Bearer XXX");
+  const absl::string_view value(reinterpret_cast<const char*>(data), size);
+  const webhook::core::HeaderView headers[] = {{"authorization", value}};
+  const absl::string_view trimmed = absl::StripAsciiWhitespace(value);
+  if (basic.Check(headers) == CredentialCheck::kAccepted &&
+      (!absl::StartsWithIgnoreCase(trimmed, "basic ") ||
+       !absl::EndsWith(trimmed, " dXNlcjpwYXNz"))) {
+    std::abort();
+  }
+  if (header.Check(headers) == CredentialCheck::kAccepted && trimmed != "Bearer XXX") std::abort();
+  (void)Credentials::Create(value, "secret");
+  (void)Credentials::Create("_header:X", value);
+  return 0;
+}

@@ -1,0 +1,170 @@
+#include "plugin/core/credentials.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace webhook::core {
+namespace {
+
+using ::testing::StartsWith;
+
+constexpr auto kAccepted = CredentialCheck::kAccepted;
+constexpr auto kWrong = CredentialCheck::kWrong;
+constexpr auto kMissing = CredentialCheck::kMissing;
+constexpr auto kRepeated = CredentialCheck::kRepeated;
+
+std::string Error(absl::string_view username, absl::string_view password) {
+  return std::string(Credentials::Create(username, password).status().message());
+}
+
+CredentialCheck CheckLine(const Credentials& credentials, absl::string_view value,
+                          absl::string_view name = "Authorization") {
+  const HeaderView headers[] = {{"Host", "h"}, {name, value}};
+  return credentials.Check(headers);
+}
+
+std::string Basic(absl::string_view pair) { return "Basic " + absl::Base64Escape(pair); }
+
+TEST(CredentialsTest, ConfigurationThatCannotWorkIsRefusedByParameter) {
+  EXPECT_THAT(Error("", "pass"), StartsWith("username: it is empty though a password is set"));
+  EXPECT_THAT(Error("user", ""), StartsWith("password: it is empty"));
+  EXPECT_THAT(Error("_header:X-Token", ""), StartsWith("password: it is empty"));
+  EXPECT_THAT(Error("us:er", "pass"), StartsWith("username: Basic authentication cannot"));
+  EXPECT_THAT(Error("user\n", "pass"), StartsWith("username: Basic authentication cannot"));
+  EXPECT_THAT(Error("user", std::string("pa\0ss", 5)), StartsWith("password: Basic"));
+  for (const char* name : {"_header", "_headerX", "_header_X-Token"}) {
+    EXPECT_THAT(Error(name, "s"), StartsWith("username: a header is named by `_header:`")) << name;
+  }
+  for (const char* name : {"_header:", "_header: X", "_header:X Y", "_header:X:", "_header:Ä"}) {
+    EXPECT_THAT(Error(name, "s"), StartsWith("username: what follows `_header:`")) << name;
+  }
+  for (const char* value : {" s", "s\t", "s\r\nX: y", "\x7f", "schlüssel"}) {
+    EXPECT_THAT(Error("_header:X-Token", value), StartsWith("password: a header's value")) << value;
+  }
+}
+
+TEST(CredentialsTest, HeaderValueOfBlanksIsRefused) {
+  EXPECT_THAT(Error("_header:X-Token", " \t"), StartsWith("password: the header's value is empty"));
+}
+
+TEST(BasicTest, WrongOrMalformedIsRefused) {
+  const Credentials credentials = *Credentials::Create("user", "pass");
+  for (const std::string& value : {Basic("user:pasS"),
+                                   Basic("user:pas"),
+                                   Basic("user:passx"),
+                                   Basic("xuser:pass"),
+                                   Basic("user:"),
+                                   Basic(":"),
+                                   Basic("user"),
+                                   Basic("pass:user"),
+                                   Basic(""),
+                                   Basic(absl::string_view("user:pass\0", 10)),
+                                   Basic(absl::string_view("user:pass\0junk", 14)),
+                                   Basic("user:pass\n"),
+                                   std::string("Basic"),
+                                   std::string("Basic "),
+                                   std::string("Basic !!!!"),
+                                   std::string("Basic user:pass"),
+                                   std::string("Bearer dXNlcjpwYXNz"),
+                                   std::string("dXNlcjpwYXNz"),
+                                   std::string("Basic\tdXNlcjpwYXNz"),
+                                   std::string("Basic dXNlcjpwYXNz x"),
+                                   std::string("Basic dXNl*cjpwYXNz"),
+                                   std::string("Basic dXNl cjpwYXNz"),
+                                   std::string("Basic dXNlcjpwYXNz="),
+                                   std::string("BasicdXNlcjpwYXNz"),
+                                   Basic("a:b") + ", " + Basic("user:pass"),
+                                   std::string()}) {
+    EXPECT_EQ(CheckLine(credentials, value), kWrong) << value;
+  }
+  EXPECT_EQ(CheckLine(credentials, Basic("user:pass"), "Proxy-Authorization"), kMissing);
+  EXPECT_EQ(CheckLine(credentials, Basic("user:pass"), "X-Authorization"), kMissing);
+  EXPECT_EQ(credentials.Check({}), kMissing);
+}
+
+// Lenient decoders take bits that no encoder sets, and padding that is not there.
+TEST(BasicTest, OnlyCanonicalBase64IsAccepted) {
+  const Credentials credentials = *Credentials::Create("a", "b");
+  EXPECT_EQ(CheckLine(credentials, "Basic YTpi"), kAccepted);
+  const Credentials padded = *Credentials::Create("ab", "c");
+  EXPECT_EQ(CheckLine(padded, "Basic YWI6Yw=="), kAccepted);
+  EXPECT_EQ(CheckLine(padded, "Basic YWI6Yw"), kWrong);
+  EXPECT_EQ(CheckLine(padded, "Basic YWI6Yx=="), kWrong);
+}
+
+TEST(BasicTest, TwoLinesAreRefusedInAnyOrder) {
+  const Credentials credentials = *Credentials::Create("user", "pass");
+  const std::string good = Basic("user:pass");
+  const HeaderView good_first[] = {{"Authorization", good}, {"authorization", "Basic YTpi"}};
+  const HeaderView good_last[] = {{"Authorization", "Basic YTpi"}, {"AUTHORIZATION", good}};
+  const HeaderView both_good[] = {{"Authorization", good}, {"Authorization", good}};
+  EXPECT_EQ(credentials.Check(good_first), kRepeated);
+  EXPECT_EQ(credentials.Check(good_last), kRepeated);
+  EXPECT_EQ(credentials.Check(both_good), kRepeated);
+}
+
+TEST(BasicTest, SchemeIsInAnyCaseAndThePasswordMayHaveColons) {
+  const Credentials credentials = *Credentials::Create("user", "pa:ss:");
+  const std::string token = absl::Base64Escape("user:pa:ss:");
+  for (const char* scheme : {"Basic ", "basic ", "BASIC ", "Basic  ", " Basic "}) {
+    EXPECT_EQ(CheckLine(credentials, absl::StrCat(scheme, token)), kAccepted) << scheme;
+  }
+  EXPECT_EQ(CheckLine(credentials, "Basic " + token, "aUTHORIZATION"), kAccepted);
+}
+
+TEST(HeaderModeTest, DocumentedExampleWorksWithoutBeingReadAsBasic) {
+  const Credentials credentials =
+      *Credentials::Create("_header:Authorization", "Basic MYIvOkEyMw==");
+  EXPECT_EQ(CheckLine(credentials, "Basic MYIvOkEyMw=="), kAccepted);
+  EXPECT_EQ(CheckLine(credentials, "basic MYIvOkEyMw=="), kWrong);
+  EXPECT_EQ(credentials.secret_header(), "authorization");
+}
+
+TEST(HeaderModeTest, ValueIsExactAfterBlanksAroundIt) {
+  const Credentials credentials = *Credentials::Create("_header:X-Token", "Secret 1");
+  for (const char* value :
+       {"secret 1", "Secret", "Secret 12", "xSecret 1", "Secret  1", "", "Secret 1, Secret 1"}) {
+    EXPECT_EQ(CheckLine(credentials, value, "X-Token"), kWrong) << value;
+  }
+  EXPECT_EQ(CheckLine(credentials, absl::string_view("Secret 1\0", 9), "X-Token"), kWrong);
+  EXPECT_EQ(CheckLine(credentials, "Secret 1", "X_Token"), kMissing);
+  EXPECT_EQ(CheckLine(credentials, "Secret 1"), kMissing);
+  EXPECT_EQ(CheckLine(credentials, " \tSecret 1\t ", "x-tOKEN"), kAccepted);
+  const HeaderView twice[] = {{"X-Token", "Secret 1"}, {"x-token", "Secret 1"}};
+  EXPECT_EQ(credentials.Check(twice), kRepeated);
+}
+
+TEST(NoCredentialsTest, EverythingIsAcceptedEvenMalformedBasic) {
+  const Credentials credentials = *Credentials::Create("", "");
+  EXPECT_FALSE(credentials.required());
+  EXPECT_EQ(credentials.Check({}), kAccepted);
+  EXPECT_EQ(CheckLine(credentials, "Basic !!!!"), kAccepted);
+  EXPECT_EQ(credentials.secret_header(), "");
+  EXPECT_EQ(credentials.challenge(), "");
+}
+
+TEST(RotationTest, EachOfSeveralPasswordsIsAcceptedAndAnEmptyOneRefused) {
+  const absl::string_view passwords[] = {"old", "new"};
+  const Credentials credentials = *Credentials::Create("user", passwords);
+  EXPECT_EQ(CheckLine(credentials, Basic("user:old")), kAccepted);
+  EXPECT_EQ(CheckLine(credentials, Basic("user:new")), kAccepted);
+  EXPECT_EQ(CheckLine(credentials, Basic("user:older")), kWrong);
+  const absl::string_view with_empty[] = {"old", ""};
+  EXPECT_FALSE(Credentials::Create("user", with_empty).ok());
+  EXPECT_FALSE(Credentials::Create("_header:X", with_empty).ok());
+}
+
+TEST(ChallengeTest, EveryRequiredModeHasOne) {
+  EXPECT_EQ(Credentials::Create("user", "pass")->challenge(),
+            "Basic realm=\"webhook\", charset=\"UTF-8\"");
+  EXPECT_EQ(Credentials::Create("_header:X", "s")->challenge(), "Webhook realm=\"webhook\"");
+}
+
+}  // namespace
+}  // namespace webhook::core

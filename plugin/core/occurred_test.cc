@@ -1,0 +1,96 @@
+#include "plugin/core/occurred.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace webhook::core {
+namespace {
+
+std::string Normalized(absl::string_view text) {
+  const auto time = NormalizeOccurred(text);
+  return time.has_value() ? std::string(time->text()) : "none";
+}
+
+TEST(OccurredTest, WhatIsNoTimeIsNothing) {
+  for (const char* text : {"",
+                           "yesterday",
+                           "2024",
+                           "2024-05",
+                           "2024-5-1",
+                           "2024-02-30",
+                           "2023-02-29",
+                           "2024-13-01",
+                           "2024-00-10",
+                           "2024-05-00",
+                           "2024-05-01T",
+                           "2024-05-01T25:00",
+                           "2024-05-01T24:00:00Z",
+                           "2024-05-01T10:60Z",
+                           "2024-05-01T10:00:61Z",
+                           "2024-05-01T10:00:00.Z",
+                           "2024-05-01T10Z",
+                           "2024-05-01T10:00:00ZZ",
+                           "2024-05-01T10:00:00 Z",
+                           "2024-05-01T10:00:00+2",
+                           "2024-05-01T10:00:00+24:00",
+                           "2024-05-01T10:00:00+02:60",
+                           "2024-05-01  10:00",
+                           " 2024-05-01",
+                           "2024-05-01 ",
+                           "0000-01-01",
+                           "-2024-05-01",
+                           "+2024-05-01",
+                           "12024-05-01",
+                           "0001-01-01T00:00:00+00:01",
+                           "9999-12-31T23:59:59-00:01",
+                           "infinite-future",
+                           "now",
+                           "1714557600",
+                           "1714557600.5",
+                           "01/05/2024",
+                           "2024-05-01T10:0000Z",
+                           "2024-0501"}) {
+    EXPECT_EQ(Normalized(text), "none") << text;
+  }
+  EXPECT_EQ(Normalized(absl::string_view("2024-05-01\0", 11)), "none");
+}
+
+TEST(OccurredTest, FormsOfIso8601AreGivenInUtc) {
+  EXPECT_EQ(Normalized("2024-05-01"), "2024-05-01T00:00:00Z");
+  EXPECT_EQ(Normalized("2024-05-01T10:00"), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(Normalized("2024-05-01T10:00:00Z"), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(Normalized("2024-05-01t10:00:00z"), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(Normalized("2024-05-01 10:00:00"), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(Normalized("2024-05-01T00:30:00+02:00"), "2024-04-30T22:30:00Z");
+  EXPECT_EQ(Normalized("2024-12-31T23:30:00-0130"), "2025-01-01T01:00:00Z");
+  EXPECT_EQ(Normalized("2024-05-01T10:00:00-05"), "2024-05-01T15:00:00Z");
+  EXPECT_EQ(Normalized("2024-02-29T10:00Z"), "2024-02-29T10:00:00Z");
+  EXPECT_EQ(Normalized("20240501"), "2024-05-01T00:00:00Z");
+  EXPECT_EQ(Normalized("20240501T100000Z"), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(Normalized("20240501T1000+0200"), "2024-05-01T08:00:00Z");
+  EXPECT_EQ(Normalized("0001-01-01T00:00:00Z"), "0001-01-01T00:00:00Z");
+  EXPECT_EQ(Normalized("9999-12-31T23:59:59.999999999Z"), "9999-12-31T23:59:59.999999999Z");
+}
+
+TEST(OccurredTest, FractionStaysOnlyIfThereIsOne) {
+  EXPECT_EQ(Normalized("2024-05-01T10:00:00.000Z"), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(Normalized("2024-05-01T10:00:00.120Z"), "2024-05-01T10:00:00.12Z");
+  EXPECT_EQ(Normalized("2024-05-01T10:00:00,5Z"), "2024-05-01T10:00:00.5Z");
+  EXPECT_EQ(Normalized("2024-05-01T10:00:00.1234567891234Z"), "2024-05-01T10:00:00.123456789Z");
+}
+
+TEST(OccurredTest, LeapSecondIsTheSecondAfterIt) {
+  EXPECT_EQ(Normalized("2016-12-31T23:59:60Z"), "2017-01-01T00:00:00Z");
+}
+
+TEST(OccurredTest, TriggerIsCutToMillisecondsAndStaysInRange) {
+  EXPECT_EQ(FormatTrigger(absl::FromUnixSeconds(1'714'557'600)).text(), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(FormatTrigger(absl::FromUnixNanos(1'714'557'600'123'999'999)).text(),
+            "2024-05-01T10:00:00.123Z");
+  EXPECT_EQ(FormatTrigger(absl::InfinitePast()).text(), "0001-01-01T00:00:00Z");
+  EXPECT_EQ(FormatTrigger(absl::InfiniteFuture()).text(), "9999-12-31T23:59:59Z");
+}
+
+}  // namespace
+}  // namespace webhook::core

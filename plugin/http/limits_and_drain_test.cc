@@ -1,0 +1,347 @@
+// Slow, greedy and vanishing peers, and the ways to stop.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "plugin/http/test_client.h"
+#include "plugin/http/test_server.h"
+
+namespace webhook::http {
+namespace {
+
+constexpr char kHead[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n";
+
+// Holds requests until the test lets them go.
+class Held {
+ public:
+  void Add(Exchange& exchange) {
+    exchange_ = &exchange;
+    arrived_.Notify();
+  }
+  Exchange& Wait() {
+    arrived_.WaitForNotification();
+    return *exchange_;
+  }
+
+ private:
+  absl::Notification arrived_;
+  Exchange* exchange_ = nullptr;
+};
+
+TEST(SlowPeerTest, HeadThatDoesNotEndIsAnswered408) {
+  TestServer test;
+  test.options.limits.head_timeout_ms = 50;
+  TestClient client(test.Listen());
+  client.Send("POST / HTTP/1.1\r\nHost: a\r\n");
+  EXPECT_EQ(client.ReadAnswer()->status, 408);
+  EXPECT_TRUE(client.ReadUntilClosed());
+}
+
+TEST(SlowPeerTest, BodyThatDoesNotEndIsAnswered408AndDropped) {
+  TestServer test;
+  test.options.limits.body_timeout_ms = 50;
+  absl::Notification dropped;
+  test.handler.on_dropped = [&dropped](Exchange&) { dropped.Notify(); };
+  TestClient client(test.Listen());
+  client.Send(kHead);
+  client.Send("some");
+  EXPECT_EQ(client.ReadAnswer()->status, 408);
+  EXPECT_TRUE(client.ReadUntilClosed());
+  dropped.WaitForNotification();
+}
+
+TEST(SlowPeerTest, BodySlowerThanTheLeastRateIsAnswered408) {
+  TestServer test;
+  test.options.least_rate_grace = absl::Milliseconds(50);
+  TestClient client(test.Listen());
+  client.Send(kHead);
+  EXPECT_EQ(client.ReadAnswer()->status, 408);
+}
+
+TEST(SlowPeerTest, IdleConnectionIsClosedWithoutAWord) {
+  TestServer test;
+  test.options.limits.idle_timeout_ms = 50;
+  const uint16_t port = test.Listen();
+  TestClient fresh(port), used(port);
+  used.Send(Post("/", "x"));
+  EXPECT_EQ(used.ReadAnswer()->body, "x");
+  EXPECT_TRUE(used.ReadUntilClosed());
+  EXPECT_TRUE(fresh.ReadUntilClosed());
+  EXPECT_EQ(used.rest() + fresh.rest(), "");
+}
+
+TEST(SlowPeerTest, ReaderThatDoesNotReadIsClosed) {
+  TestServer test;
+  test.options.limits.write_timeout_ms = 50;
+  test.handler.on_request = [](Exchange& exchange) {
+    Reply(exchange, 200, std::string(20'000'000, 'x'));
+  };
+  TestClient client(test.Listen());
+  client.SetReceiveBuffer(4096);
+  client.Send(Post("/", "x"));
+  while (test.server->connections() == 0) std::this_thread::yield();
+  while (test.server->connections() > 0) std::this_thread::yield();
+  EXPECT_TRUE(client.ReadUntilClosed());
+  EXPECT_LT(client.rest().size(), 20'000'000u);
+}
+
+TEST(SlowPeerTest, SlowReaderGetsAllOfALargeAnswer) {
+  TestServer test;
+  test.handler.on_request = [](Exchange& exchange) {
+    Reply(exchange, 200, std::string(10'000'000, 'x'));
+  };
+  TestClient client(test.Listen());
+  client.SetReceiveBuffer(4096);
+  client.Send(Post("/", "x") + Post("/", "y"));
+  EXPECT_EQ(client.ReadAnswer()->body.size(), 10'000'000u);
+  EXPECT_EQ(client.ReadAnswer()->body.size(), 10'000'000u);
+}
+
+TEST(AnswerTimeoutTest, ServerAnswers504AndDiscardsTheLateAnswer) {
+  TestServer test;
+  test.options.limits.answer_timeout_ms = 50;
+  Held held;
+  absl::Notification abandoned;
+  test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
+  test.handler.on_abandoned = [&abandoned](Exchange&) { abandoned.Notify(); };
+  TestClient client(test.Listen());
+  client.Send(Post("/", "body"));
+  EXPECT_EQ(client.ReadAnswer()->status, 504);
+  EXPECT_TRUE(client.ReadUntilClosed());
+  abandoned.WaitForNotification();
+  EXPECT_EQ(held.Wait().body(), "body");  // still there
+  Reply(held.Wait(), 200, "late");
+}
+
+TEST(AbandonedTest, ResetByThePeerIsToldAndTheAnswerIsDiscarded) {
+  TestServer test;
+  Held held;
+  absl::Notification abandoned;
+  test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
+  test.handler.on_abandoned = [&abandoned](Exchange&) { abandoned.Notify(); };
+  TestClient client(test.Listen());
+  client.Send(Post("/", "body"));
+  held.Wait();
+  client.Reset();
+  abandoned.WaitForNotification();
+  EXPECT_EQ(held.Wait().head().path, "/");
+  Reply(held.Wait(), 200, "to nobody");
+}
+
+TEST(AbandonedTest, AnswerMayBeGivenInsideOnAbandoned) {
+  TestServer test;
+  Held held;
+  absl::Notification abandoned;
+  test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
+  test.handler.on_abandoned = [&abandoned](Exchange& exchange) {
+    Reply(exchange, 200, "");
+    abandoned.Notify();
+  };
+  TestClient client(test.Listen());
+  client.Send(Post("/", "body"));
+  held.Wait();
+  client.Reset();
+  abandoned.WaitForNotification();
+}
+
+TEST(AbandonedTest, AnswerAfterTheServerIsGoneIsSafe) {
+  TestServer test;
+  Held held;
+  test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
+  TestClient client(test.Listen());
+  client.Send(Post("/", "body"));
+  Exchange& exchange = held.Wait();
+  test.server.reset();
+  EXPECT_TRUE(client.ReadUntilClosed());
+  EXPECT_EQ(exchange.body(), "body");
+  Reply(exchange, 200, "late");
+}
+
+TEST(LimitTest, BodyPastTheLimitIsRefusedBeforeItIsRead) {
+  TestServer test;
+  test.options.limits.body_bytes = 10;
+  const uint16_t port = test.Listen();
+  TestClient announced(port);
+  announced.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n");
+  EXPECT_EQ(announced.ReadAnswer()->status, 413);
+  TestClient chunked(port);
+  chunked.Send(
+      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n6\r\n");
+  EXPECT_EQ(chunked.ReadAnswer()->status, 413);
+  TestClient fits(port);
+  fits.Send(Post("/", "0123456789"));
+  EXPECT_EQ(fits.ReadAnswer()->status, 200);
+}
+
+TEST(LimitTest, HandlersOwnBodyLimitHolds) {
+  TestServer test;
+  test.handler.on_head = [](Exchange&) { return HeadVerdict::ReadBody(3); };
+  TestClient client(test.Listen());
+  client.Send(Post("/", "123") + Post("/", "1234"));
+  EXPECT_EQ(client.ReadAnswer()->status, 200);
+  EXPECT_EQ(client.ReadAnswer()->status, 413);
+}
+
+TEST(LimitTest, ConnectionsPastTheLimitAreClosedAndMadeUpFor) {
+  TestServer test;
+  test.options.limits.connections = 2;
+  const uint16_t port = test.Listen();
+  TestClient first(port);
+  {
+    TestClient second(port);
+    first.Send(Post("/", "1"));
+    second.Send(Post("/", "2"));
+    EXPECT_EQ(first.ReadAnswer()->status, 200);
+    EXPECT_EQ(second.ReadAnswer()->status, 200);
+    TestClient third(port);
+    EXPECT_TRUE(third.ReadUntilClosed());
+    EXPECT_EQ(third.rest(), "");
+  }
+  while (test.server->connections() > 1) std::this_thread::yield();
+  TestClient fourth(port);
+  fourth.Send(Post("/", "4"));
+  EXPECT_EQ(fourth.ReadAnswer()->status, 200);
+}
+
+TEST(LimitTest, ConnectionsOfOneAddressAreLimitedUnlessItIsTrusted) {
+  TestServer test;
+  test.options.limits.connections_from_one_address = 1;
+  TestClient first(test.Listen());
+  first.Send(Post("/", "1"));
+  EXPECT_EQ(first.ReadAnswer()->status, 200);
+  TestClient second(test.server->port());
+  EXPECT_TRUE(second.ReadUntilClosed());
+
+  TestServer trusting;
+  trusting.options.limits.connections_from_one_address = 1;
+  trusting.options.trusted_peers = {"127.0.0.1"};
+  const uint16_t port = trusting.Listen();
+  TestClient third(port), fourth(port);
+  third.Send(Post("/", "3"));
+  fourth.Send(Post("/", "4"));
+  EXPECT_EQ(third.ReadAnswer()->status, 200);
+  EXPECT_EQ(fourth.ReadAnswer()->status, 200);
+}
+
+TEST(LimitTest, TooManyBytesInFlightAreAnswered503UntilSomeAreDone) {
+  TestServer test;
+  test.options.limits.body_bytes = 1000;
+  test.options.limits.bytes_in_flight = 1500;
+  Held held;
+  std::atomic<int> requests{0};
+  test.handler.on_request = [&](Exchange& exchange) {
+    if (++requests == 1) return held.Add(exchange);
+    Reply(exchange, 200, "");
+  };
+  const uint16_t port = test.Listen();
+  TestClient first(port), second(port), third(port);
+  first.Send(Post("/", std::string(1000, 'x')));
+  held.Wait();
+  second.Send(Post("/", std::string(501, 'x')));
+  const auto answer = second.ReadAnswer();
+  EXPECT_EQ(answer->status, 503);
+  EXPECT_EQ(answer->Header("retry-after"), "1");
+  third.Send(Post("/", std::string(500, 'x')));
+  EXPECT_EQ(third.ReadAnswer()->status, 200);
+  Reply(held.Wait(), 200, "");
+  EXPECT_EQ(first.ReadAnswer()->status, 200);
+  third.Send(Post("/", std::string(1000, 'x')));
+  EXPECT_EQ(third.ReadAnswer()->status, 200);
+}
+
+TEST(DrainTest, RequestInFlightIsAnsweredWithCloseAndIdleConnectionsAreClosed) {
+  TestServer test;
+  Held held;
+  test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
+  const uint16_t port = test.Listen();
+  TestClient idle(port), busy(port);
+  busy.Send(Post("/", "x"));
+  held.Wait();
+  absl::Notification drained;
+  bool was_clean = false;
+  test.server->Drain(absl::Seconds(30), [&](bool clean) {
+    was_clean = clean;
+    drained.Notify();
+  });
+  EXPECT_TRUE(idle.ReadUntilClosed());
+  EXPECT_FALSE(TestClient(port).connected());
+  Reply(held.Wait(), 200, "done");
+  const auto answer = busy.ReadAnswer();
+  EXPECT_EQ(answer->body, "done");
+  EXPECT_EQ(answer->Header("connection"), "close");
+  EXPECT_TRUE(busy.ReadUntilClosed());
+  drained.WaitForNotification();
+  EXPECT_TRUE(was_clean);
+}
+
+TEST(DrainTest, DeadlineCutsOffWhatIsLeftAndTellsTheHandler) {
+  TestServer test;
+  Held held;
+  std::atomic<int> abandoned{0};
+  test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
+  test.handler.on_abandoned = [&abandoned](Exchange&) { ++abandoned; };
+  TestClient client(test.Listen());
+  client.Send(Post("/", "x"));
+  held.Wait();
+  EXPECT_FALSE(test.server->Drain(absl::Milliseconds(50)));
+  EXPECT_EQ(abandoned, 1);
+  EXPECT_TRUE(client.ReadUntilClosed());
+  EXPECT_FALSE(test.server->Drain(absl::ZeroDuration()));  // again: at once, the same result
+  Reply(held.Wait(), 200, "late");
+}
+
+TEST(DrainTest, SecondDrainShortensTheDeadline) {
+  TestServer test;
+  Held held;
+  test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
+  TestClient client(test.Listen());
+  client.Send(Post("/", "x"));
+  held.Wait();
+  absl::Notification drained;
+  test.server->Drain(absl::Hours(1), [&](bool) { drained.Notify(); });
+  EXPECT_FALSE(test.server->Drain(absl::ZeroDuration()));
+  drained.WaitForNotification();
+  Reply(held.Wait(), 200, "late");
+}
+
+TEST(DrainTest, NothingToDoIsClean) {
+  TestServer test;
+  test.Listen();
+  EXPECT_TRUE(test.server->Drain(absl::Seconds(10)));
+}
+
+TEST(StressTest, ManyClientsOnManyThreadsGetTheirOwnAnswers) {
+  TestServer test(3);
+  test.handler.on_request = [&test](Exchange& exchange) {
+    const absl::string_view body = exchange.body();
+    if (body.size() % 3 == 0) return Reply(exchange, 200, body);
+    const int thread = (exchange.thread() + static_cast<int>(body.size() % 2)) % 3;
+    test.threads->Post(thread, [&exchange] { Reply(exchange, 200, exchange.body()); });
+  };
+  const uint16_t port = test.Listen();
+  std::vector<std::thread> clients;
+  std::atomic<int> good{0};
+  for (int c = 0; c < 8; ++c) {
+    clients.emplace_back([c, port, &good] {
+      TestClient client(port);
+      for (int i = 0; i < 100; ++i) {
+        const std::string body = absl::StrCat(c, ":", i, std::string(i * (c + 1), 'x'));
+        if (!client.Send(Post("/", body) + Post("/", "p"))) return;
+        const auto first = client.ReadAnswer();
+        const auto second = client.ReadAnswer();
+        if (first && second && first->body == body && second->body == "p") ++good;
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(good, 800);
+}
+
+}  // namespace
+}  // namespace webhook::http

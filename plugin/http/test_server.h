@@ -1,0 +1,55 @@
+// A server with a handler made of functions, for tests.
+#ifndef PLUGIN_HTTP_TEST_SERVER_H_
+#define PLUGIN_HTTP_TEST_SERVER_H_
+
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "plugin/http/server.h"
+
+namespace webhook::http {
+
+inline void Reply(Exchange& exchange, int status, absl::string_view body) {
+  Response response;
+  response.status = status;
+  response.content_type = "text/plain";
+  response.body = body;
+  exchange.Respond(response);
+}
+
+// By default every body is read and sent back.
+struct TestHandler : public Handler {
+  std::function<HeadVerdict(Exchange&)> on_head = [](Exchange&) { return HeadVerdict::ReadBody(); };
+  std::function<void(Exchange&)> on_request = [](Exchange& exchange) {
+    Reply(exchange, 200, exchange.body());
+  };
+  std::function<void(Exchange&)> on_abandoned = [](Exchange&) {};
+  std::function<void(Exchange&)> on_dropped = [](Exchange&) {};
+
+  HeadVerdict OnHead(Exchange& exchange) override { return on_head(exchange); }
+  void OnRequest(Exchange& exchange) override { on_request(exchange); }
+  void OnAbandoned(Exchange& exchange) override { on_abandoned(exchange); }
+  void OnDropped(Exchange& exchange) override { on_dropped(exchange); }
+};
+
+struct TestServer {
+  explicit TestServer(int thread_count = 2) : threads(*IoThreads::Start(thread_count)) {}
+
+  // Call once, after options and handler are set.
+  uint16_t Listen() {
+    absl::StatusOr<std::unique_ptr<Server>> made = Server::Listen(options, *threads, handler);
+    server = *std::move(made);
+    return server->port();
+  }
+
+  ServerOptions options;
+  TestHandler handler;
+  std::unique_ptr<IoThreads> threads;
+  std::unique_ptr<Server> server;  // goes first
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_TEST_SERVER_H_
