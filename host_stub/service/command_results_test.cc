@@ -24,6 +24,14 @@ TEST(FillTestResult, WhatTheTestFoundIsAResult) {
   EXPECT_TRUE(FillTestResult(std::string("\"ok\""), response).ok());
   EXPECT_TRUE(response.ok());
   EXPECT_EQ(response.message(), "ok");
+  TestModuleResponse failed;
+  EXPECT_TRUE(
+      FillTestResult(std::string(R"({"ok": false, "message": "no key", "warnings": ["open"]})"),
+                     failed)
+          .ok());
+  EXPECT_FALSE(failed.ok());
+  EXPECT_EQ(failed.message(), "no key");
+  EXPECT_EQ(failed.warnings(0), "open");
 }
 
 TEST(FillSamples, AnythingButAnArrayOfObjectsIsThePluginsFault) {
