@@ -25,8 +25,10 @@ void FillFindings(const std::string& json, TestModuleResponse& response) {
   if (parser.parse(json).get(findings) != simdjson::SUCCESS) return;
   bool good = true;
   if (findings["ok"].get(good) == simdjson::SUCCESS) response.set_ok(good);
-  std::string_view message = good ? "ok" : "the test failed";
-  (void)findings["message"].get(message);
+  std::string_view message;
+  if (findings["message"].get(message) != simdjson::SUCCESS) {
+    message = good ? "ok" : "the test failed";
+  }
   response.set_message(std::string(message));
   simdjson::dom::array warnings;
   if (findings["warnings"].get(warnings) != simdjson::SUCCESS) return;
