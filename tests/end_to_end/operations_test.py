@@ -56,7 +56,8 @@ class StartTest(unittest.TestCase):
     def test_port_in_use_is_refused_with_its_number(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-  XX
+            config = configuration(username="user", password="pass")
+            self.assertIn(str(port), self.refusal(config, http=f"127.0.0.1:{port}"))
 
     def test_second_host_on_the_same_data_folder_is_refused(self):
         with HostProcess(configuration()) as first:
