@@ -19,7 +19,8 @@ constexpr absl::Duration kGrace = absl::Seconds(1);
 int64_t ToMonotonic(absl::Time deadline) {
   const absl::Duration left = deadline - absl::Now();
   if (left <= absl::ZeroDuration()) return 0;  // no waiting
-  return NowMonotonicNanoseconds() + absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
+  return NowMonotonicNanoseconds() +
+         absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
 }
 
 // The calls that did not return in time run on with it, so it owns what they use.
@@ -62,6 +63,9 @@ InstanceCounts HostedInstance::counts() const { return record_->counts(); }
 
 absl::Status HostedInstance::Start() {
   absl::MutexLock lock(&control_);
+  if (state_ == State::kHopeless) {
+    return absl::FailedPreconditionError("the instance could not be stopped; make a new one");
+  }
   ErrorText error;
   int32_t code = LRI_OK;
   std::string thrown;

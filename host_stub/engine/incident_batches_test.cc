@@ -108,6 +108,19 @@ class Batch {
   lri_incident_batch batch_;
 };
 
+// Ends once the last completion has returned, as a plugin's engine does.
+class BatchesUnderTest : public IncidentBatches {
+ public:
+  BatchesUnderTest(const HostServices& services, const InstanceRecord& record)
+      : IncidentBatches(services), record_(record) {}
+  ~BatchesUnderTest() {
+    while (record_.in_flight()) std::this_thread::yield();
+  }
+
+ private:
+  const InstanceRecord& record_;
+};
+
 class IncidentBatchesTest : public testing::Test {
  protected:
   IncidentBatchesTest() : record_("uid", "hook", "Generic Webhook", *test_.logger) {
@@ -127,7 +140,7 @@ class IncidentBatchesTest : public testing::Test {
 
 TEST_F(IncidentBatchesTest, FullQueueIsUnavailableAndNothingIsTold) {
   UseManualStore()->full = true;
-  IncidentBatches batches(test_.services);
+  BatchesUnderTest batches(test_.services, record_);
   Result result;
   EXPECT_EQ(batches.Create(record_, &Batch(1, result).abi()), LRI_UNAVAILABLE);
   EXPECT_EQ(result.calls, 0);
@@ -136,7 +149,7 @@ TEST_F(IncidentBatchesTest, FullQueueIsUnavailableAndNothingIsTold) {
 
 TEST_F(IncidentBatchesTest, BatchPastItsDeadlineIsNotBegun) {
   auto store = UseManualStore();
-  IncidentBatches batches(test_.services);
+  BatchesUnderTest batches(test_.services, record_);
   Result result;
   Batch batch(1, result);
   batch.abi().deadline_mono_ns = NowMonotonicNanoseconds() - 1;
@@ -145,7 +158,7 @@ TEST_F(IncidentBatchesTest, BatchPastItsDeadlineIsNotBegun) {
 }
 
 TEST_F(IncidentBatchesTest, IncidentsAreStoredWithTheirDetailsPutTogether) {
-  IncidentBatches batches(test_.services);
+  BatchesUnderTest batches(test_.services, record_);
   Result result;
   Batch batch(2, result);
   ASSERT_EQ(batches.Create(record_, &batch.abi()), LRI_OK);
@@ -162,7 +175,7 @@ TEST_F(IncidentBatchesTest, IncidentsAreStoredWithTheirDetailsPutTogether) {
 }
 
 TEST_F(IncidentBatchesTest, KnownDeliveryKeyGivesTheFirstIncident) {
-  IncidentBatches batches(test_.services);
+  BatchesUnderTest batches(test_.services, record_);
   Result first, second;
   Batch first_batch(1, first), second_batch(1, second);
   first_batch.abi().delivery_key = second_batch.abi().delivery_key = ToView("delivery-1");
@@ -176,7 +189,7 @@ TEST_F(IncidentBatchesTest, KnownDeliveryKeyGivesTheFirstIncident) {
 }
 
 TEST_F(IncidentBatchesTest, DryRunGivesNoIds) {
-  IncidentBatches batches(test_.services);
+  BatchesUnderTest batches(test_.services, record_);
   Result result;
   Batch batch(1, result);
   batch.abi().dry_run = 1;
@@ -189,7 +202,7 @@ TEST_F(IncidentBatchesTest, DryRunGivesNoIds) {
 
 TEST_F(IncidentBatchesTest, FailureAndUnknownOutcomeAreTold) {
   auto store = UseManualStore();
-  IncidentBatches batches(test_.services);
+  BatchesUnderTest batches(test_.services, record_);
   Result failed, unknown;
   Batch failed_batch(1, failed), unknown_batch(1, unknown);
   ASSERT_EQ(batches.Create(record_, &failed_batch.abi()), LRI_OK);
@@ -210,7 +223,7 @@ TEST_F(IncidentBatchesTest, FailureAndUnknownOutcomeAreTold) {
 
 TEST_F(IncidentBatchesTest, OneCommitIsOnePostToTheThreadThatTheBatchesCameFrom) {
   auto store = UseManualStore();
-  IncidentBatches batches(test_.services);
+  BatchesUnderTest batches(test_.services, record_);
   constexpr int kBatches = 5;
   std::vector<std::unique_ptr<Result>> results;
   std::vector<std::unique_ptr<Batch>> all;
