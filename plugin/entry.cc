@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -59,14 +60,14 @@ absl::Time FromMonotonic(int64_t mono_ns) {
 
 void Info(lri_plugin_info_sink sink, void* sink_context) {
   Guard(nullptr, [&] {
-    lri_view parameters[16];
-    size_t count = 0;
-    for (absl::string_view name : runtime::ParameterNames()) parameters[count++] = ToView(name);
-    const lri_plugin_info info{.struct_size = sizeof(lri_plugin_info),
-                               .reserved = 0,
-                               .name = ToView(runtime::kSourceBrand),
-                               .version = ToView(runtime::kVersion),
-                               .parameters = {parameters, count, sizeof(lri_view)}};
+    std::vector<lri_view> parameters;
+    for (absl::string_view name : runtime::ParameterNames()) parameters.push_back(ToView(name));
+    const lri_plugin_info info{
+        .struct_size = sizeof(lri_plugin_info),
+        .reserved = 0,
+        .name = ToView(runtime::kSourceBrand),
+        .version = ToView(runtime::kVersion),
+        .parameters = {parameters.data(), parameters.size(), sizeof(lri_view)}};
     sink(sink_context, &info);
     return LRI_OK;
   });
@@ -87,10 +88,11 @@ void PluginDestroy(lri_plugin* plugin) { delete FromHandle(plugin); }
 int32_t Create(lri_plugin* plugin, const lri_instance_options* options, lri_instance** instance,
                lri_error* error) {
   return Guard(error, [&] {
-    auto configuration = runtime::ReadConfiguration(*options);
+    Plugin& owner = *FromHandle(plugin);
+    auto configuration = runtime::ReadConfiguration(*options, owner.limits(), owner.host().Now());
     if (!configuration.ok()) return Result(configuration.status(), error);
-    auto created = std::make_unique<Instance>(*FromHandle(plugin), *std::move(configuration),
-                                              options->host_instance);
+    auto created =
+        std::make_unique<Instance>(owner, *std::move(configuration), options->host_instance);
     *instance = reinterpret_cast<lri_instance*>(created.release());
     return int32_t{LRI_OK};
   });

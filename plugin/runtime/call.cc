@@ -41,7 +41,8 @@ void Call::Process(const lri_request& request) {
   const Limits& limits = context_.plugin->limits();
   const HeaderViews headers = ToHeaderViews(request.head->headers);
   if (request.head_ticket != configuration.ticket) {
-    const HeadRefusal refusal = CheckHead(*request.head, headers, configuration, limits);
+    const HeadRefusal refusal =
+        CheckHead(*request.head, headers, configuration, limits, context_.plugin->host());
     if (refusal != HeadRefusal::kNone) return Refuse(refusal);
   }
   if (request.body.size > static_cast<uint64_t>(limits.body_bytes)) {

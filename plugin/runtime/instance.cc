@@ -35,8 +35,8 @@ absl::Status Instance::Stop(absl::Time deadline) {
 int32_t Instance::CheckHead(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                             lri_head_verdict& verdict) {
   if (!gate_.is_open()) return LRI_UNAVAILABLE;
-  const HeadRefusal refusal =
-      runtime::CheckHead(head, ToHeaderViews(head.headers), configuration_, plugin_.limits());
+  const HeadRefusal refusal = runtime::CheckHead(head, ToHeaderViews(head.headers), configuration_,
+                                                 plugin_.limits(), plugin_.host());
   verdict.refused = refusal != HeadRefusal::kNone;
   verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
   verdict.ticket = configuration_.ticket;
