@@ -180,7 +180,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
   handed_over_ = true;
   Plugin* const plugin = context_.plugin;
   Gate* const gate = context_.gate;
-  plugin->host().Complete(handle_, answer);
+  context_.complete(plugin->host(), handle_, answer);
   decoded_ = {};
   parsed_.Clear();
   if (answer_.capacity() > kKeptBytes) answer_ = {};

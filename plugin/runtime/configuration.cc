@@ -1,5 +1,6 @@
 #include "plugin/runtime/configuration.h"
 
+#include <arpa/inet.h>
 #include <sys/random.h>
 
 #include <utility>
@@ -70,6 +71,16 @@ absl::StatusOr<uint16_t> ReadPort(absl::string_view text) {
     return absl::InvalidArgumentError("longRunningPort must be a whole number from 1 to 65535");
   }
   return static_cast<uint16_t>(port);
+}
+
+absl::StatusOr<std::string> ReadAddress(absl::string_view text) {
+  const std::string address(text.empty() ? absl::string_view(kEveryAddress) : text);
+  in6_addr parsed;
+  if (inet_pton(AF_INET, address.c_str(), &parsed) != 1 &&
+      inet_pton(AF_INET6, address.c_str(), &parsed) != 1) {
+    return absl::InvalidArgumentError("bind_address must be an IPv4 or IPv6 address");
+  }
+  return address;
 }
 
 absl::StatusOr<bool> ReadBoolean(absl::string_view name, absl::string_view text) {
@@ -180,18 +191,25 @@ absl::Status AddUrls(Configuration& configuration) {
 
 std::span<const absl::string_view> ParameterNames() { return kParameterNames; }
 
-std::vector<std::string> Configuration::WarningsAt(absl::Time now) const {
-  std::vector<std::string> all = warnings;
+std::string Configuration::FaultAt(absl::Time now) const {
   if (tls != nullptr && now >= tls->not_after()) {
-    all.push_back(absl::StrCat("certificate: it expired on ", Day(tls->not_after()),
-                               "; senders will refuse it"));
-  } else if (tls != nullptr && !tls->warning().empty()) {
-    all.push_back(tls->warning());
-  } else if (tls != nullptr && now + kCertificateNotice >= tls->not_after()) {
-    all.push_back(absl::StrCat("certificate: it expires on ", Day(tls->not_after())));
+    return absl::StrCat("certificate: it expired on ", Day(tls->not_after()),
+                        "; senders will refuse it");
   }
   if (credentials.last_expiry() <= now) {
-    all.push_back("passwords: all of them have expired; every request is refused");
+    return "passwords: all of them have expired; every request is refused";
+  }
+  return "";
+}
+
+std::vector<std::string> Configuration::WarningsAt(absl::Time now) const {
+  std::vector<std::string> all = warnings;
+  if (std::string fault = FaultAt(now); !fault.empty()) all.push_back(std::move(fault));
+  if (tls == nullptr || now >= tls->not_after()) return all;
+  if (!tls->warning().empty()) {
+    all.push_back(tls->warning());
+  } else if (now + kCertificateNotice >= tls->not_after()) {
+    all.push_back(absl::StrCat("certificate: it expires on ", Day(tls->not_after())));
   }
   return all;
 }
@@ -211,6 +229,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (absl::Status status = CheckTogether(*given); !status.ok()) return status;
   auto port = ReadPort(given->long_running_port);
   if (!port.ok()) return port.status();
+  auto bind_address = ReadAddress(given->bind_address);
+  if (!bind_address.ok()) return bind_address.status();
   auto store_samples = ReadBoolean("store_samples", given->store_samples);
   if (!store_samples.ok()) return store_samples.status();
   auto tls = ReadTls(*given, now);
@@ -225,7 +245,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .platform_url = std::string(FromView(options.platform_url)),
                               .incident_type = std::string(given->incident_type),
                               .listen_port = *port,
-                              .bind_address = std::string(given->bind_address),
+                              .bind_address = *std::move(bind_address),
                               .tls = *std::move(tls),
                               .store_samples = *store_samples,
                               .credentials = *std::move(credentials),
@@ -233,7 +253,6 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .listen_url = {},
                               .warnings = {},
                               .ticket = *ticket};
-  if (configuration.bind_address.empty()) configuration.bind_address = kEveryAddress;
   if (!configuration.credentials.required()) {
     configuration.warnings.push_back(
         "no credentials are set: unexpected requests can create incidents; set username and "

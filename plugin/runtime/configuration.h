@@ -41,7 +41,11 @@ struct Configuration {
   std::string listen_url;             // of the listen port; empty where there is none
   std::vector<std::string> warnings;  // that do not depend on the time
 
-  // What a person should know now: `warnings`, certificates and passwords that are over.
+  // Why senders are turned away although all is well with the instance: a certificate or all
+  // passwords have expired. Empty: they are not.
+  std::string FaultAt(absl::Time now) const;
+
+  // What a person should know now: `warnings`, the fault, a certificate that ends soon.
   std::vector<std::string> WarningsAt(absl::Time now) const;
 
   // Not 0, and another for each configuration: tells that a head was checked under this one.
