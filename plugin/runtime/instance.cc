@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "plugin/core/json_text.h"
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/head_check.h"
