@@ -58,6 +58,9 @@ struct Limits {
   int64_t remembered_delivery_keys = 5'000;  // of each instance
   int64_t delivery_key_bytes = 1'024;        // a longer key is refused
 
+  // Secrets that an instance takes at once; each costs a comparison for every request.
+  int64_t passwords_of_an_instance = 32;
+
   // gRPC.
   int64_t stream_calls_in_flight = 32;  // of one stream; then reading pauses
 };
