@@ -16,6 +16,28 @@ std::string Text(simdjson::dom::element object, const char* name) {
   return std::string(text);
 }
 
+// "ok", or {"ok": true, "message": "...", "warnings": ["..."]}, of which all may be missing.
+void FillFindings(const std::string& json, TestModuleResponse& response) {
+  response.set_ok(true);
+  response.set_message("ok");
+  simdjson::dom::parser parser;
+  simdjson::dom::object findings;
+  if (parser.parse(json).get(findings) != simdjson::SUCCESS) return;
+  bool good = true;
+  if (findings["ok"].get(good) == simdjson::SUCCESS) response.set_ok(good);
+  std::string_view message;
+  if (findings["message"].get(message) != simdjson::SUCCESS) {
+    message = good ? "ok" : "the test failed";
+  }
+  response.set_message(std::string(message));
+  simdjson::dom::array warnings;
+  if (findings["warnings"].get(warnings) != simdjson::SUCCESS) return;
+  for (simdjson::dom::element warning : warnings) {
+    std::string_view text;
+    if (warning.get(text) == simdjson::SUCCESS) response.add_warnings(std::string(text));
+  }
+}
+
 // Whether the code tells of the attempt and not of what was tested.
 bool CouldNotTest(absl::StatusCode code) {
   switch (code) {
@@ -36,8 +58,7 @@ bool CouldNotTest(absl::StatusCode code) {
 absl::Status FillTestResult(const absl::StatusOr<std::string>& result,
                             TestModuleResponse& response) {
   if (result.ok()) {
-    response.set_ok(true);
-    response.set_message("ok");
+    FillFindings(*result, response);
     return absl::OkStatus();
   }
   if (CouldNotTest(result.status().code())) return result.status();

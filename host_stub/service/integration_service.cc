@@ -101,7 +101,11 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
       reactor->Complete([&] { return fill(instance, result); });
     };
     auto work = [command, instance, done] {
-      const absl::Status status = instance->RunCommand(command, "", done);
+      absl::Status status = instance->RunCommand(command, "", done);
+      // NOT_FOUND would read as if there were no such instance.
+      if (absl::IsNotFound(status)) {
+        status = absl::UnimplementedError(absl::StrCat("the plugin has no command ", command));
+      }
       if (!status.ok()) done(status);
     };
     if (!environment_->worker.Post(std::move(work))) {

@@ -1,0 +1,115 @@
+#include "host_stub/service/service_test_util.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "host_stub/store/memory_store.h"
+
+namespace host_stub {
+
+HoldingStore::HoldingStore() : store_(NewMemoryStore({})) {}
+
+void HoldingStore::Hold() {
+  absl::MutexLock lock(&mutex_);
+  holding_ = true;
+}
+
+void HoldingStore::ReleaseOne() {
+  Submission* submission = nullptr;
+  {
+    absl::MutexLock lock(&mutex_);
+    submission = held_.front();
+    held_.erase(held_.begin());
+  }
+  EXPECT_TRUE(store_->Create(submission).ok());
+}
+
+void HoldingStore::ReleaseAll() {
+  std::vector<Submission*> released;
+  {
+    absl::MutexLock lock(&mutex_);
+    holding_ = false;
+    released.swap(held_);
+  }
+  for (Submission* submission : released) EXPECT_TRUE(store_->Create(submission).ok());
+}
+
+void HoldingStore::AwaitHeld(int count) {
+  absl::MutexLock lock(&mutex_);
+  const auto reached = [this, count]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return static_cast<int>(held_.size()) >= count;
+  };
+  mutex_.Await(absl::Condition(&reached));
+}
+
+int HoldingStore::held() const {
+  absl::MutexLock lock(&mutex_);
+  return static_cast<int>(held_.size());
+}
+
+int HoldingStore::most_held() const {
+  absl::MutexLock lock(&mutex_);
+  return most_held_;
+}
+
+absl::Status HoldingStore::Create(Submission* submission) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (holding_) {
+      held_.push_back(submission);
+      most_held_ = std::max(most_held_, static_cast<int>(held_.size()));
+      return absl::OkStatus();
+    }
+  }
+  return store_->Create(submission);
+}
+
+TestServer::TestServer(const webhook::Limits& limits)
+    : limits_(limits), store_(std::make_shared<HoldingStore>()) {
+  char name[] = "/tmp/service_test.XXXXXX";
+  folder_ = ::mkdtemp(name);
+  HostServices services = TestServices().services;
+  services.store = store_;
+  services.limits = limits_;
+  auto plugin = HostedPlugin::Load("tests/abi/echo_plugin.so", {}, services);
+  EXPECT_TRUE(plugin.ok()) << plugin.status();
+  plugin_ = *std::move(plugin);
+  Configuration configuration;
+  configuration.platform.product = "XSOAR_6";
+  for (const char* instance_name : {"first", "second"}) {
+    configuration.instances.push_back(
+        {instance_name, {{"username", "user"}, {"password", "secret-word"}, {"key", ""}}});
+    auto instance = plugin_->CreateInstance(TestSpec(instance_name));
+    EXPECT_TRUE(instance.ok() && (*instance)->Start().ok());
+    EXPECT_TRUE(registry_->Add(*std::move(instance)).ok());
+  }
+  directory_ = NewFileInstances(configuration);
+  auto server = GrpcServer::Start(Options(), Parts());
+  EXPECT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
+}
+
+TestServer::~TestServer() {
+  store_->ReleaseAll();
+  server_.reset();
+  EXPECT_TRUE(registry_->StopAll(absl::Now() + absl::Seconds(10)).ok());
+  EXPECT_EQ(::system(absl::StrCat("rm -r ", folder_).c_str()), 0);
+}
+
+GrpcServerParts TestServer::Parts() const {
+  return {plugin_->info(), registry_, directory_, store_};
+}
+
+GrpcServerOptions TestServer::Options() const {
+  GrpcServerOptions options;
+  options.address = "127.0.0.1:0";
+  options.control_path = folder_ + "/control.sock";
+  options.limits = limits_;
+  return options;
+}
+
+}  // namespace host_stub

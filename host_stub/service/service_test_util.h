@@ -1,0 +1,77 @@
+// A gRPC server over the smallest plugin, with a store that a test can hold back.
+#ifndef HOST_STUB_SERVICE_SERVICE_TEST_UTIL_H_
+#define HOST_STUB_SERVICE_SERVICE_TEST_UTIL_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "host_stub/config/configuration.h"
+#include "host_stub/engine/engine_test_util.h"
+#include "host_stub/engine/instance_registry.h"
+#include "host_stub/service/grpc_server.h"
+#include "host_stub/store/incident_store.h"
+
+namespace host_stub {
+
+// Passes on to a memory store; batches wait while it is held, so that calls stay in flight.
+class HoldingStore : public IncidentStore {
+ public:
+  HoldingStore();
+
+  void Hold();
+  // Lets one of those that wait go, or all; after all it holds no more.
+  void ReleaseOne();
+  void ReleaseAll();
+  void AwaitHeld(int count);
+  int held() const;
+  int most_held() const;
+
+  absl::Status Create(Submission* submission) override;
+  absl::StatusOr<StoredIncident> Get(int64_t id) override { return store_->Get(id); }
+  absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
+    return store_->List(query);
+  }
+  int64_t last_id() const override { return store_->last_id(); }
+  std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
+    return store_->Subscribe(std::move(committed));
+  }
+  absl::Status health() const override { return store_->health(); }
+  void Close() override { store_->Close(); }
+
+ private:
+  std::unique_ptr<IncidentStore> store_;
+  mutable absl::Mutex mutex_;
+  bool holding_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<Submission*> held_ ABSL_GUARDED_BY(mutex_);
+  int most_held_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// Two instances, "first" and "second", served on both listeners.
+class TestServer {
+ public:
+  explicit TestServer(const webhook::Limits& limits = {});
+  ~TestServer();
+
+  HoldingStore& store() { return *store_; }
+  GrpcServer& server() { return *server_; }
+  GrpcServerParts Parts() const;
+  GrpcServerOptions Options() const;
+  const std::string& folder() const { return folder_; }
+  void StopServer() { server_.reset(); }
+
+ private:
+  std::string folder_;
+  webhook::Limits limits_;
+  std::shared_ptr<HoldingStore> store_;
+  std::shared_ptr<HostedPlugin> plugin_;
+  std::shared_ptr<InstanceRegistry> registry_ = std::make_shared<InstanceRegistry>();
+  std::shared_ptr<InstanceDirectory> directory_;
+  std::unique_ptr<GrpcServer> server_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_SERVICE_SERVICE_TEST_UTIL_H_
