@@ -171,6 +171,7 @@ absl::Status Host::Parts::Drain(absl::Duration time) {
   if (grpc_ != nullptr) result.Update(grpc_->Drain(deadline));
   result.Update(registry_->StopAll(deadline));
   if (store_ != nullptr) store_->Close();
+  server_.reset();
   // Runs what was posted last: it still speaks to the front.
   if (threads_ != nullptr) threads_->Stop();
   return result;

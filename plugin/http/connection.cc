@@ -134,7 +134,12 @@ bool Connection::MayBeDeleted() const {
 void Connection::OnSweep(int64_t now_ms) {
   if (state_ == State::kClosed) return;
   Hold hold(*this);
-  if (write_deadline_ms_ != 0 && now_ms >= write_deadline_ms_) return Close();
+  if (write_deadline_ms_ != 0 && now_ms >= write_deadline_ms_) {
+    // With a reset, so that the kernel does not keep the unread answer for a peer that never reads.
+    const linger none = {1, 0};
+    setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    return Close();
+  }
   if (now_ms >= deadline_ms_) return OnDeadline();
   if (state_ == State::kBody) {
     const int64_t elapsed_ms = now_ms - since_ms_;

@@ -3,12 +3,11 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <future>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "plugin/http/io_threads_internal.h"
 #include "plugin/http/shard.h"
 
@@ -242,14 +241,9 @@ void Server::Drain(absl::Duration deadline, absl::AnyInvocable<void(bool clean)>
 }
 
 bool Server::Drain(absl::Duration deadline) {
-  absl::Notification over;
-  bool clean = false;
-  core_->Drain(deadline, [&over, &clean](bool result) {
-    clean = result;
-    over.Notify();
-  });
-  over.WaitForNotification();
-  return clean;
+  std::promise<bool> over;
+  core_->Drain(deadline, [&over](bool clean) { over.set_value(clean); });
+  return over.get_future().get();
 }
 
 }  // namespace webhook::http

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "plugin/http/test_client.h"
 #include "plugin/http/test_server.h"
 
@@ -259,7 +258,7 @@ TEST(RespondTest, TicketReachesTheHandlerAgain) {
   test.handler.on_request = [](Exchange& exchange) {
     Reply(exchange, 200, absl::StrCat(exchange.ticket()));
   };
-  absl::Notification told;
+  Signal told;
   test.handler.on_dropped = [&dropped, &told](Exchange& exchange) {
     dropped = exchange.ticket();
     told.Notify();

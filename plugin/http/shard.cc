@@ -37,12 +37,12 @@ ServerState::ServerState(ServerOptions options, Handler& handler)
       tls_(options_.tls) {}
 
 std::shared_ptr<const TlsContext> ServerState::tls() const {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   return tls_;
 }
 
 void ServerState::SetTls(std::shared_ptr<const TlsContext> tls) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   tls_.swap(tls);
 }
 
@@ -52,7 +52,7 @@ bool ServerState::Admit(const std::string& peer) {
     return false;
   }
   if (trusted_peers_.contains(peer)) return true;
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   int64_t& count = peers_[peer];
   if (count >= limits().connections_from_one_address) {
     connections_.fetch_sub(1);
@@ -65,7 +65,7 @@ bool ServerState::Admit(const std::string& peer) {
 void ServerState::Release(const std::string& peer) {
   connections_.fetch_sub(1);
   if (trusted_peers_.contains(peer)) return;
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = peers_.find(peer);
   if (found != peers_.end() && --found->second == 0) peers_.erase(found);
 }

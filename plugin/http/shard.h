@@ -8,13 +8,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
-#include "absl/synchronization/mutex.h"
 #include "plugin/http/io_threads_internal.h"
 #include "plugin/http/response_format.h"
 #include "plugin/http/server.h"
@@ -59,9 +58,10 @@ class ServerState {
   const int64_t most_bytes_in_flight_;
   std::atomic<int64_t> connections_{0};
   std::atomic<int64_t> bytes_in_flight_{0};
-  mutable absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, int64_t> peers_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<const TlsContext> tls_ ABSL_GUARDED_BY(mutex_);
+  // Not absl::Mutex: the system's Abseil is opaque to the thread sanitizer.
+  mutable std::mutex mutex_;  // guards the two below
+  absl::flat_hash_map<std::string, int64_t> peers_;
+  std::shared_ptr<const TlsContext> tls_;
 };
 
 // All functions run on the loop's thread. Lives as long as a connection of it, so that an

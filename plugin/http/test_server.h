@@ -2,14 +2,35 @@
 #ifndef PLUGIN_HTTP_TEST_SERVER_H_
 #define PLUGIN_HTTP_TEST_SERVER_H_
 
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "plugin/http/server.h"
 
 namespace webhook::http {
+
+// Like absl::Notification, but one that the thread sanitizer can see.
+class Signal {
+ public:
+  void Notify() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    given_ = true;
+    changed_.notify_all();
+  }
+  void WaitForNotification() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return given_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool given_ = false;
+};
 
 inline void Reply(Exchange& exchange, int status, absl::string_view body) {
   Response response;

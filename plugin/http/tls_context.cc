@@ -78,8 +78,10 @@ absl::Status UseKey(SSL_CTX* context, absl::string_view pem) {
   KeyPointer key(PEM_read_bio_PrivateKey(reader.get(), nullptr, GivePassphrase, &encrypted));
   if (key == nullptr) {
     if (encrypted) return Wrong("private key: it is encrypted; give it without a passphrase");
-    return Wrong(ReachedEnd() ? "private key: no PEM private key in the text"
-                              : "private key: malformed PEM private key");
+    // The reader of keys reports both in the same way.
+    const bool any = pem.find("PRIVATE KEY-----") != absl::string_view::npos;
+    return Wrong(any ? "private key: malformed PEM private key"
+                     : "private key: no PEM private key in the text");
   }
   const X509* certificate = SSL_CTX_get0_certificate(context);
   if (X509_check_private_key(certificate, key.get()) != 1) {

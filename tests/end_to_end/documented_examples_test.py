@@ -70,7 +70,7 @@ class DocumentedExamplesTest(unittest.TestCase):
             self.assertEqual(stored.get("type", ""), incident_type)
             self.assertEqual(stored["occurred"], metadata["occurred"])
             self.assertEqual(stored["created"], metadata["created"])
-            self.assertEqual(stored["instance"], name)
+            self.assertEqual(stored["sourceInstance"], name)
             self.check_headers(stored["details"].pop("headers"), arguments, sent_by_curl)
             self.assertEqual(stored["details"], details)
 
@@ -82,7 +82,9 @@ class DocumentedExamplesTest(unittest.TestCase):
             if option == "-H"
         }
         given.pop("authorization", None)
-        if sent_by_curl:
+        if not sent_by_curl:
+            given.setdefault("content-type", "application/json")
+        else:
             # curl -d sends a form's type unless told otherwise.
             given.setdefault("content-type", "application/x-www-form-urlencoded")
             self.assertEqual(set(headers) - set(given), CURL_HEADERS)

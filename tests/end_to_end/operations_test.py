@@ -13,8 +13,8 @@ from host_process import HOST_STUB, HostProcess, configuration
 
 
 class StartTest(unittest.TestCase):
-    def refusal(self, config, *options, text=None):
-        host = HostProcess(config, *options)
+    def refusal(self, config, *options, text=None, **addresses):
+        host = HostProcess(config, *options, **addresses)
         self.addCleanup(host.__exit__)
         if text is not None:
             config_file = pathlib.Path(host.config_file)
@@ -49,16 +49,15 @@ class StartTest(unittest.TestCase):
         config["instances"][1] = {"name": "webhook", "configuration": {}}
         self.assertIn("webhook", self.refusal(config))
 
-    def test_plugin_that_is_none_is_refused(self):
-        host = HostProcess(configuration())
-        self.addCleanup(host.__exit__)
-        self.assertIn("config.json", self.refusal(configuration(), "--plugin", host.config_file + "x")
-                      .replace(host.config_file, "config.json"))
+    def test_plugin_that_is_not_there_is_refused_by_its_path(self):
+        line = self.refusal(configuration(), plugin="/nonexistent/plugin.so")
+        self.assertIn("/nonexistent/plugin.so", line)
 
     def test_port_in_use_is_refused_with_its_number(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            self.assertIn(str(port), self.refusal(configuration(), "--http", f"127.0.0.1:{port}"))
+            config = configuration(username="user", password="pass")
+            self.assertIn(str(port), self.refusal(config, http=f"127.0.0.1:{port}"))
 
     def test_second_host_on_the_same_data_folder_is_refused(self):
         with HostProcess(configuration()) as first:

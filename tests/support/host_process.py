@@ -27,13 +27,13 @@ def configuration(product="XSOAR_6", name="webhook", url="https://my.xsoar.live"
 class HostProcess:
     """`host_stub serve` with a data folder of its own. Use as a context manager."""
 
-    def __init__(self, config, *options, data_dir=None):
+    def __init__(self, config, *options, data_dir=None, plugin=PLUGIN, http="127.0.0.1:0"):
         # Unix sockets want a path of at most 107 characters: the test's own folder is longer.
         self.own_folder = tempfile.mkdtemp(prefix="gw-", dir="/tmp")
         self.data_dir = data_dir or os.path.join(self.own_folder, "data")
         self.config_file = os.path.join(self.own_folder, "config.json")
         pathlib.Path(self.config_file).write_text(json.dumps(config))
-        self.options = options
+        self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0", *options]
         self.process = None
         self.http = self.grpc = self.control = None
 
@@ -49,9 +49,8 @@ class HostProcess:
     def spawn(self):
         self.errors = open(os.path.join(self.own_folder, "stderr"), "ab")
         self.process = subprocess.Popen(
-            [HOST_STUB, "serve", "--plugin", PLUGIN, "--config", self.config_file]
-            + ["--data-dir", self.data_dir, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
-            + list(self.options),
+            [HOST_STUB, "serve", "--config", self.config_file, "--data-dir", self.data_dir]
+            + self.arguments,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,116 @@
+// HeadScan and ParseHead together: what reaches a handler, and what never does.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "plugin/http/head_parser.h"
+#include "plugin/http/head_scan.h"
+#include "plugin/http/target.h"
+
+namespace webhook::http {
+namespace {
+
+// The status a head is refused with; 0: it is good; -1: more is wanted.
+int Judge(const std::string& bytes, const Limits& limits = Limits()) {
+  HeadScan scan(limits);
+  HeadScan::Result result = HeadScan::Result::kMore;
+  // In growing pieces, and again in one, with the same outcome.
+  for (size_t size = 1; size <= bytes.size() && result == HeadScan::Result::kMore; ++size) {
+    result = scan.Feed(bytes.data(), size);
+  }
+  HeadScan whole(limits);
+  EXPECT_EQ(whole.Feed(bytes.data(), bytes.size()), result) << bytes;
+  EXPECT_EQ(whole.refusal().status, scan.refusal().status) << bytes;
+  if (result == HeadScan::Result::kMore) return -1;
+  if (result == HeadScan::Result::kRefused) return scan.refusal().status;
+  std::vector<HeaderField> fields;
+  ParsedHead parsed;
+  return ParseHead(absl::string_view(bytes).substr(scan.begin(), scan.end() - scan.begin()), fields,
+                   parsed)
+      .status;
+}
+
+std::string With(absl::string_view lines) {
+  return absl::StrCat("POST / HTTP/1.1\r\nHost: a\r\n", lines, "\r\n");
+}
+
+TEST(HeadTest, AmbiguousFramingIsRefused) {
+  EXPECT_EQ(Judge(With("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n")), 400);
+  EXPECT_EQ(Judge(With("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n")), 400);
+  EXPECT_EQ(Judge(With("Content-Length: 1\r\nContent-Length: 1\r\n")), 400);
+  EXPECT_EQ(Judge(With("Content-Length: 1, 1\r\n")), 400);
+  EXPECT_EQ(Judge(With("Content-Length: 18446744073709551616\r\n")), 400);
+  EXPECT_EQ(Judge(With("Transfer-Encoding: gzip, chunked\r\n")), 501);
+  EXPECT_EQ(Judge(With("Transfer-Encoding: chunked, gzip\r\n")), 400);
+  EXPECT_EQ(Judge("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+}
+
+TEST(HeadTest, LinesThatAnotherReaderMightSplitDifferentlyAreRefused) {
+  EXPECT_EQ(Judge(With("X: a\r\n b\r\n")), 400);
+  EXPECT_EQ(Judge(With("X: a\rb\r\n")), 400);
+  EXPECT_EQ(Judge(With("X: a\nY: b\r\n")), 400);
+  EXPECT_EQ(Judge(With("X : a\r\n")), 400);
+  EXPECT_EQ(Judge(With(absl::string_view("X: a\0b\r\n", 8))), 400);
+  EXPECT_EQ(Judge("\nPOST / HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
+}
+
+TEST(HeadTest, HostMustBeThereOnceAndValid) {
+  EXPECT_EQ(Judge("POST / HTTP/1.1\r\n\r\n"), 400);
+  EXPECT_EQ(Judge(With("Host: a\r\n")), 400);
+  EXPECT_EQ(Judge("POST / HTTP/1.0\r\n\r\n"), 0);
+}
+
+TEST(HeadTest, OtherVersionsAndExpectationsAreNamed) {
+  EXPECT_EQ(Judge("PRI * HTTP/2.0\r\n\r\n"), 505);
+  EXPECT_EQ(Judge("POST / HTTP/11.1\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(Judge(With("Expect: 200-ok\r\n")), 417);
+  EXPECT_EQ(Judge("POST / HTTP/1.0\r\nExpect: x\r\n\r\n"), 0);
+}
+
+TEST(HeadTest, LimitsHoldToTheByteAndBeforeTheEnd) {
+  Limits limits;
+  limits.request_line_bytes = 20;
+  limits.header_section_bytes = 30;
+  limits.header_fields = 3;
+  EXPECT_EQ(Judge("POST /234567 HTTP/1.1", limits), 414);
+  EXPECT_EQ(Judge("POST /23456 HTTP/1.1\r\nHost: a\r\n\r\n", limits), 0);
+  EXPECT_EQ(Judge("POST / HTTP/1.1\r\nHost: a\r\nX: 3456789012345678901", limits), 431);
+  EXPECT_EQ(Judge("POST / HTTP/1.1\r\nHost: a\r\nX: 345678901234567890", limits), -1);
+  EXPECT_EQ(Judge("POST / HTTP/1.1\r\nHost: a\r\na:\r\nb:\r\nc", limits), 431);
+}
+
+TEST(HeadTest, EmptyLinesBeforeARequestAreFew) {
+  const std::string head = With("");
+  EXPECT_EQ(Judge("\r\n\r\n" + head), 0);
+  EXPECT_EQ(Judge("\r\n\r\n\r\n\r\n\r\n" + head), 400);
+}
+
+TEST(TargetTest, OnlyAPathOrAnHttpUrlIsATarget) {
+  absl::string_view path, query;
+  for (const char* bad : {"", "a", "host:80", "ftp://a/", "http:///x", "http://u:p@a/", "/a#b",
+                          "/%", "/%4", "/%zz", "*"}) {
+    EXPECT_FALSE(SplitTarget(bad, "POST", path, query)) << bad;
+  }
+  EXPECT_TRUE(SplitTarget("*", "OPTIONS", path, query));
+  EXPECT_TRUE(SplitTarget("HTTP://[::1]:80?q%", "POST", path, query));
+  EXPECT_EQ(path, "/");
+  EXPECT_EQ(query, "q%");
+  EXPECT_TRUE(SplitTarget("//a/%2F?b?c", "POST", path, query));
+  EXPECT_EQ(path, "//a/%2F");
+  EXPECT_EQ(query, "b?c");
+}
+
+TEST(TargetTest, AuthorityIsAHostAndMaybeAPort) {
+  for (const char* bad : {"", ":80", "a,b", "a b", "u@a", "a:b", "a:123456", "[::1", "[]", "[g::]",
+                          "[::1]x", "a/b"}) {
+    EXPECT_FALSE(IsAuthority(bad)) << bad;
+  }
+  for (const char* good : {"a", "a:", "a:80", "127.0.0.1:1", "[::1]", "[::1]:80", "x_y.z-1"}) {
+    EXPECT_TRUE(IsAuthority(good)) << good;
+  }
+}
+
+}  // namespace
+}  // namespace webhook::http
