@@ -3,9 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <memory>
@@ -27,26 +24,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// A port that is taken while this lives.
-class TakenPort {
- public:
-  TakenPort() : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    EXPECT_EQ(::bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    EXPECT_EQ(::listen(socket_, 1), 0);
-    socklen_t size = sizeof address;
-    ::getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
-  }
-  ~TakenPort() { ::close(socket_); }
-  std::string port() const { return std::to_string(port_); }
-
- private:
-  const int socket_;
-  int port_ = 0;
-};
 
 Configuration File(std::vector<InstanceConfiguration> instances) {
   Configuration configuration;
@@ -312,7 +289,9 @@ TEST_F(InstanceManagerTest, LifeOfAnInstance) {
 
 TEST_F(InstanceManagerTest, RestartBringsTheStoresInstancesBack) {
   Start();
-  ASSERT_TRUE(Create(New("hook", {{"username", "u\"\\\n"}, {"password", "p"}})).ok());
+  ASSERT_TRUE(
+      Create(New("hook", {{"username", "u"}, {"password", "p\"\\ "}, {"incidentType", "\"\\\n\t"}}))
+          .ok());
   ASSERT_TRUE(Create(New("off")).ok());
   ASSERT_TRUE(SetDisabled("off", true).ok());
   const ListedInstance before = *manager_->Find("hook");
