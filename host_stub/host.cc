@@ -148,6 +148,7 @@ absl::Status Host::Parts::StartFront() {
 absl::Status Host::Parts::StartGrpc() {
   auto grpc = GrpcServer::Start({.address = options_.grpc_address,
                                  .insecure_on_any_address = options_.grpc_insecure_on_any_address,
+                                 .tls = options_.grpc_tls,
                                  .control_path = absl::StrCat(options_.data_dir, "/control.sock"),
                                  .limits = options_.configuration.limits},
                                 {.plugin = plugin_->info(),

@@ -3,6 +3,7 @@
 #define HOST_STUB_HOST_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -10,6 +11,7 @@
 #include "absl/time/time.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/logger.h"
+#include "host_stub/service/grpc_server.h"
 
 namespace host_stub {
 
@@ -21,6 +23,7 @@ struct HostOptions {
   std::string grpc_address;  // likewise
   bool keep_in_memory = false;  // no database: incidents are gone when the host ends
   bool grpc_insecure_on_any_address = false;
+  std::optional<GrpcTls> grpc_tls;
   std::shared_ptr<Logger> logger;
 };
 

@@ -69,6 +69,8 @@ class FakeHost {
 
   void CompleteHeld() { std::exchange(held_, nullptr)(); }
 
+  std::function<void()> TakeHeld() { return std::exchange(held_, nullptr); }
+
   std::vector<Incident> incidents;
   std::vector<Answer> answers;
   int32_t create_code = LRI_OK;   // what create_incidents returns
@@ -371,6 +373,17 @@ TEST_F(EntryTest, OutcomesOtherThanCreatedAreNever200) {
     host_.outcome_code = one.code;
     EXPECT_EQ(Ask({.body = "{}"}).status, one.status) << one.outcome << " " << one.code;
   }
+}
+
+TEST_F(EntryTest, SlowCreationDoesNotDelayOtherRequests) {
+  Start({});
+  host_.hold = true;
+  ASSERT_EQ(Execute({.body = R"({"name":"slow"})"}), LRI_OK);
+  const auto slow = host_.TakeHeld();
+  host_.hold = false;
+  EXPECT_THAT(Ask({.body = R"({"name":"quick"})"}).body, HasSubstr("quick"));
+  slow();
+  EXPECT_THAT(host_.answers.back().body, HasSubstr("slow"));
 }
 
 TEST_F(EntryTest, StopWaitsForACallInFlightAndRefusesNewOnes) {

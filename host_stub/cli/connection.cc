@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "host_stub/cli/pem_file.h"
 #include "host_stub/cli/text.h"
 #include "host_stub/service/addresses.h"
 
@@ -33,6 +34,29 @@ absl::StatusOr<std::string> GrpcTarget(absl::string_view target) {
       absl::StrCat("--connect: \"", target, "\" is neither unix:PATH nor HOST:PORT"));
 }
 
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
+    const ClientOptions& options) {
+  if (options.certificate.empty() != options.key.empty()) {
+    return absl::InvalidArgumentError("--certificate and --key belong together");
+  }
+  if (options.ca.empty() && options.certificate.empty()) return grpc::InsecureChannelCredentials();
+  grpc::SslCredentialsOptions ssl;
+  const struct {
+    const std::string& path;
+    std::string& pem;
+    bool secret;
+  } files[] = {{options.ca, ssl.pem_root_certs, false},
+               {options.certificate, ssl.pem_cert_chain, false},
+               {options.key, ssl.pem_private_key, true}};
+  for (const auto& file : files) {
+    if (file.path.empty()) continue;
+    absl::StatusOr<std::string> pem = ReadPem(file.path, file.secret);
+    if (!pem.ok()) return pem.status();
+    file.pem = *std::move(pem);
+  }
+  return grpc::SslCredentials(ssl);
+}
+
 // Gives up at the first failure, where gRPC itself would go on trying.
 bool Connect(grpc::Channel& channel) {
   const auto deadline = In(kConnectSeconds);
@@ -52,6 +76,11 @@ void AddClientOptions(CLI::App& command, ClientOptions& options) {
                   "The host: unix:PATH or HOST:PORT (default: the control socket in " +
                       DefaultDataDir() + ")")
       ->type_name("TARGET");
+  command.add_option("--ca", options.ca, "Speak TLS with a host that has a certificate of this CA")
+      ->type_name("FILE.pem");
+  command.add_option("--certificate", options.certificate, "Over TLS: this client's certificate")
+      ->type_name("FILE.pem");
+  command.add_option("--key", options.key, "Its private key")->type_name("FILE.pem");
   command.add_flag("--json", options.json, "Print JSON, for programs");
   command.add_option("--timeout", options.timeout_seconds, "Give up after so many seconds")
       ->type_name("SECONDS")
@@ -82,10 +111,11 @@ absl::StatusOr<Connection> Connection::Open(const ClientOptions& options) {
   connection.timeout_seconds_ = options.timeout_seconds;
   const absl::StatusOr<std::string> target = GrpcTarget(connection.target_);
   if (!target.ok()) return target.status();
+  const auto credentials = MakeCredentials(options);
+  if (!credentials.ok()) return credentials.status();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  connection.channel_ =
-      grpc::CreateCustomChannel(*target, grpc::InsecureChannelCredentials(), arguments);
+  connection.channel_ = grpc::CreateCustomChannel(*target, *credentials, arguments);
   if (Connect(*connection.channel_)) return connection;
   return absl::UnavailableError(absl::StrCat(
       "no host answers at ", connection.target_,

@@ -29,9 +29,13 @@ struct ClientOptions {
   std::string connect;  // unix:PATH or HOST:PORT; empty: the default data folder's control socket
   bool json = false;
   int timeout_seconds = 30;
+  // PEM files. Both `ca` and `certificate` empty: plain text.
+  std::string ca;
+  std::string certificate;
+  std::string key;
 };
 
-// Adds --connect, --json and --timeout.
+// Adds --connect, --json, --timeout, --ca, --certificate and --key.
 void AddClientOptions(CLI::App& command, ClientOptions& options);
 
 // $XDG_DATA_HOME/generic-webhook or ~/.local/share/generic-webhook.

@@ -7,12 +7,14 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/pem_file.h"
 #include "host_stub/cli/stop_signals.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/logger.h"
@@ -32,6 +34,9 @@ struct ServeOptions {
   std::string grpc = "127.0.0.1:50051";
   std::string store = "sqlite";
   bool grpc_insecure_on_any_address = false;
+  std::string grpc_certificate;
+  std::string grpc_key;
+  std::string grpc_client_ca;
 };
 
 // Beside the binary, or where the build puts it; empty where it is in neither place.
@@ -55,6 +60,26 @@ void Harden() {
 #endif
 }
 
+absl::StatusOr<std::optional<GrpcTls>> ReadGrpcTls(const ServeOptions& options) {
+  if (options.grpc_certificate.empty() && options.grpc_key.empty() &&
+      options.grpc_client_ca.empty()) {
+    return std::nullopt;
+  }
+  if (options.grpc_certificate.empty() || options.grpc_key.empty()) {
+    return absl::InvalidArgumentError("gRPC over TLS needs --grpc-certificate and --grpc-key");
+  }
+  GrpcTls tls;
+  absl::StatusOr<std::string> text = ReadPem(options.grpc_certificate, /*secret=*/false);
+  if (!text.ok()) return text.status();
+  tls.certificate_chain = *std::move(text);
+  if (text = ReadPem(options.grpc_key, /*secret=*/true); !text.ok()) return text.status();
+  tls.private_key = *std::move(text);
+  if (options.grpc_client_ca.empty()) return tls;
+  if (text = ReadPem(options.grpc_client_ca, /*secret=*/false); !text.ok()) return text.status();
+  tls.client_ca = *std::move(text);
+  return tls;
+}
+
 absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   HostOptions host;
   host.plugin_file = options.plugin.empty() ? FindPlugin() : options.plugin;
@@ -75,6 +100,9 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   host.grpc_address = options.grpc;
   host.keep_in_memory = options.store == "memory";
   host.grpc_insecure_on_any_address = options.grpc_insecure_on_any_address;
+  absl::StatusOr<std::optional<GrpcTls>> tls = ReadGrpcTls(options);
+  if (!tls.ok()) return tls.status();
+  host.grpc_tls = *std::move(tls);
   host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo);
   return host;
 }
@@ -155,6 +183,15 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_flag("--grpc-insecure-on-any-address", options->grpc_insecure_on_any_address,
                     "Let --grpc be an address that others reach, unencrypted");
+  command
+      ->add_option("--grpc-certificate", options->grpc_certificate,
+                   "Serve --grpc over TLS with this certificate chain")
+      ->type_name("FILE.pem");
+  command->add_option("--grpc-key", options->grpc_key, "Its private key")->type_name("FILE.pem");
+  command
+      ->add_option("--grpc-client-ca", options->grpc_client_ca,
+                   "Take only clients with a certificate of this CA, and serve them everything")
+      ->type_name("FILE.pem");
   command->footer("Example:\n  host_stub serve --config host.json --http 127.0.0.1:8080");
   command->callback([options, &exit_code] { exit_code = Serve(*options); });
 }

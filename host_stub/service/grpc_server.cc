@@ -14,6 +14,7 @@
 #include "host_stub/service/addresses.h"
 #include "host_stub/service/call_environment.h"
 #include "host_stub/service/services.h"
+#include "plugin/http/tls_context.h"
 
 namespace host_stub {
 namespace {
@@ -39,14 +40,15 @@ struct Listener {
   }
 
   // Whether it listens.
-  bool Start(const std::string& address, const webhook::Limits& limits) {
+  bool Start(const std::string& address, const webhook::Limits& limits,
+             const std::shared_ptr<grpc::ServerCredentials>& credentials) {
     grpc::ServerBuilder builder;
     // Else a second host on the same port would take half of the calls, silently.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsOfAConnection);
     builder.SetMaxReceiveMessageSize(static_cast<int>(limits.body_bytes + kMessageMargin));
     builder.SetMaxSendMessageSize(-1);
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort(address, credentials, &port);
     for (const auto& service : services) builder.RegisterService(service.get());
     server = builder.BuildAndStart();
     if (server == nullptr || port == 0) return false;
@@ -64,10 +66,37 @@ struct Listener {
 absl::StatusOr<HostPort> JudgeAddress(const GrpcServerOptions& options) {
   absl::StatusOr<HostPort> address = ParseHostPort(options.address);
   if (!address.ok()) return address;
-  if (IsLoopback(address->host) || options.insecure_on_any_address) return address;
+  if (IsLoopback(address->host) || options.insecure_on_any_address || options.tls) return address;
   return absl::InvalidArgumentError(
       absl::StrCat("gRPC would be open, unencrypted, to everybody who reaches ", options.address,
-                   "; use 127.0.0.1, or say --grpc-insecure-on-any-address"));
+                   "; use 127.0.0.1, give --grpc-certificate and --grpc-key, or say "
+                   "--grpc-insecure-on-any-address"));
+}
+
+// gRPC itself only says that it cannot listen; this tells what is wrong with the certificate.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
+    const std::optional<GrpcTls>& tls) {
+  if (!tls) return grpc::InsecureServerCredentials();
+  const auto checked =
+      webhook::http::TlsContext::Create({.certificate_chain_pem = tls->certificate_chain,
+                                         .private_key_pem = tls->private_key,
+                                         .client_ca_pem = tls->client_ca},
+                                        absl::Now());
+  if (!checked.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--grpc-certificate, --grpc-key: ", checked.status().message()));
+  }
+  grpc::SslServerCredentialsOptions options(
+      tls->client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                             : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = tls->client_ca;
+  options.pem_key_cert_pairs.push_back({tls->private_key, tls->certificate_chain});
+  return grpc::SslServerCredentials(options);
+}
+
+void AddManagement(Listener& listener, const std::shared_ptr<CallEnvironment>& environment) {
+  listener.Add(kInstances, NewInstanceService(environment));
+  listener.Add(kIncidents, NewIncidentService(environment));
 }
 
 }  // namespace
@@ -85,6 +114,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
                                                               GrpcServerParts parts) {
   const absl::StatusOr<HostPort> address = JudgeAddress(options);
   if (!address.ok()) return address.status();
+  const auto credentials = MakeCredentials(options.tls);
+  if (!credentials.ok()) return credentials.status();
   if (absl::Status status = PrepareControlSocket(options.control_path); !status.ok()) {
     return status;
   }
@@ -104,7 +135,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
 
   Listener& front = servers->public_listener;
   front.Add(kIntegration, NewIntegrationService(servers->environment));
-  if (!front.Start(options.address, options.limits)) {
+  if (options.tls && !options.tls->client_ca.empty()) AddManagement(front, servers->environment);
+  if (!front.Start(options.address, options.limits, *credentials)) {
     const std::string reason = WhyNotBound(*address);
     return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address,
                                                reason.empty() ? "" : ": ", reason,
@@ -112,9 +144,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   }
   Listener& control = servers->control_listener;
   control.Add(kIntegration, NewIntegrationService(servers->environment));
-  control.Add(kInstances, NewInstanceService(servers->environment));
-  control.Add(kIncidents, NewIncidentService(servers->environment));
-  if (!control.Start(UnixTarget(options.control_path), options.limits)) {
+  AddManagement(control, servers->environment);
+  if (!control.Start(UnixTarget(options.control_path), options.limits,
+                     grpc::InsecureServerCredentials())) {
     front.server->Shutdown();
     return absl::UnavailableError(absl::StrCat("cannot listen on unix:", options.control_path));
   }

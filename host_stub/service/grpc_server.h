@@ -1,11 +1,13 @@
 // The host's gRPC listeners: the public address, and the control socket.
 //
-//   public address:  LongRunningIntegration (without what shows payloads), health, reflection
-//   control socket:  these and InstanceService, IncidentService; in a folder of mode 0700
+//   public address:  LongRunningIntegration (without what shows payloads), health, reflection;
+//                    where client certificates are asked for (mTLS), everything
+//   control socket:  everything: InstanceService and IncidentService too; in a folder of mode 0700
 #ifndef HOST_STUB_SERVICE_GRPC_SERVER_H_
 #define HOST_STUB_SERVICE_GRPC_SERVER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,12 +22,20 @@
 
 namespace host_stub {
 
+// PEM texts.
+struct GrpcTls {
+  std::string certificate_chain;
+  std::string private_key;
+  std::string client_ca;  // not empty: a client without a certificate of this CA is refused
+};
+
 struct GrpcServerOptions {
   std::string address = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
   // An address that is not loopback is refused without it: everybody who reaches it could send
   // requests, and read them on their way.
   bool insecure_on_any_address = false;
-  std::string control_path;  // of the unix socket; 107 bytes at most
+  std::optional<GrpcTls> tls;  // of the public address; none: plain text
+  std::string control_path;    // of the unix socket; 107 bytes at most
   webhook::Limits limits;
 };
 

@@ -35,6 +35,7 @@ class HostProcess:
         pathlib.Path(self.config_file).write_text(json.dumps(config))
         self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0", *options]
         self.process = None
+        self.restore_signals = True  # as in subprocess.Popen
         self.http = self.grpc = self.control = None
 
     def __enter__(self):
@@ -54,6 +55,7 @@ class HostProcess:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             stdin=subprocess.DEVNULL,
+            restore_signals=self.restore_signals,
         )
 
     def start(self):

@@ -1,0 +1,21 @@
+#include "host_stub/cli/pem_file.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "host_stub/config/small_file.h"
+
+namespace host_stub {
+
+absl::StatusOr<std::string> ReadPem(const std::string& path, bool secret) {
+  constexpr size_t kMostBytes = 1024 * 1024;
+  absl::StatusOr<SmallFile> file = ReadSmallFile(path, kMostBytes);
+  if (!file.ok()) return file.status();
+  if (secret && file->open_to_others) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("others can read the key file ", path, "; chmod 600 it"));
+  }
+  return std::move(file->contents);
+}
+
+}  // namespace host_stub

@@ -1,0 +1,109 @@
+"""gRPC beyond loopback: TLS for senders, client certificates for management."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from host_process import HOST_STUB, HostProcess, configuration
+
+
+def openssl(folder, *arguments):
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def make_certificates(folder):
+    """ca.pem, and server and client pairs that it signed; another.pem is of nobody we know."""
+    for name in ("ca", "another"):
+        openssl(
+            folder,
+            *("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()),
+            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem"),
+        )
+    pathlib.Path(folder, "extensions").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    for name in ("server", "client"):
+        openssl(
+            folder,
+            *("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split()),
+            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
+        )
+        openssl(
+            folder,
+            *("x509 -req -days 2 -CA ca.pem -CAkey ca.key -CAcreateserial".split()),
+            *("-extfile", "extensions", "-in", f"{name}.csr", "-out", f"{name}.pem"),
+        )
+
+
+class GrpcTlsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        temporary = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(temporary.cleanup)
+        cls.folder = temporary.name
+        make_certificates(cls.folder)
+
+    def file(self, name):
+        return os.path.join(self.folder, name)
+
+    def serve(self, *options):
+        host = HostProcess(configuration(username="user", password="pass"), *options)
+        self.addCleanup(host.__exit__)
+        return host
+
+    def tls(self, key="server.key"):
+        return ["--grpc-certificate", self.file("server.pem"), "--grpc-key", self.file(key)]
+
+    def ask(self, host, *arguments):
+        return subprocess.run(
+            [HOST_STUB, *arguments, "--connect", host.grpc], capture_output=True, timeout=60
+        )
+
+    def refusal(self, *options):
+        host = self.serve(*options)
+        host.spawn()
+        self.assertNotEqual(host.wait(), 0)
+        return host.stderr()
+
+    def test_certificate_without_key_is_refused(self):
+        self.assertIn("--grpc-key", self.refusal("--grpc-certificate", self.file("server.pem")))
+
+    def test_key_of_another_certificate_is_refused(self):
+        self.assertIn("--grpc-key", self.refusal(*self.tls(key="client.key")))
+
+    def test_key_that_others_can_read_is_refused(self):
+        os.chmod(self.file("server.key"), 0o644)
+        self.addCleanup(os.chmod, self.file("server.key"), 0o600)
+        self.assertIn("server.key", self.refusal(*self.tls()))
+
+    def test_plain_text_is_not_answered_where_tls_is_served(self):
+        host = self.serve(*self.tls())
+        host.start()
+        done = self.ask(host, "execute", "webhook", "-d", "{}", "-u", "user:pass")
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_tls_serves_senders_but_not_management(self):
+        host = self.serve(*self.tls())
+        host.start()
+        ca = ["--ca", self.file("ca.pem")]
+        done = self.ask(host, "execute", "webhook", "-d", "{}", "-u", "user:pass", *ca)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertNotEqual(self.ask(host, "incidents", "list", *ca).returncode, 0)
+
+    def test_client_certificate_opens_management_and_nothing_works_without_one(self):
+        host = self.serve(*self.tls(), "--grpc-client-ca", self.file("ca.pem"))
+        host.start()
+        ca = ["--ca", self.file("ca.pem")]
+        strangers = ["--certificate", self.file("another.pem"), "--key", self.file("another.key")]
+        for identity in ([], strangers):
+            done = self.ask(
+                host, "execute", "webhook", "-d", "{}", "-u", "user:pass", *ca, *identity
+            )
+            self.assertNotEqual(done.returncode, 0, identity)
+        known = ["--certificate", self.file("client.pem"), "--key", self.file("client.key")]
+        self.assertEqual(self.ask(host, "incidents", "list", *ca, *known).returncode, 0)
+        self.assertEqual(self.ask(host, "instances", "list", *ca, *known).returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
