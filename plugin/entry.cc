@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -19,11 +20,13 @@ namespace {
 
 using runtime::FromView;
 using runtime::Instance;
+using runtime::InstanceUpdate;
 using runtime::Plugin;
 using runtime::ToView;
 
 Plugin* FromHandle(lri_plugin* plugin) { return reinterpret_cast<Plugin*>(plugin); }
 Instance* FromHandle(lri_instance* instance) { return reinterpret_cast<Instance*>(instance); }
+InstanceUpdate* FromHandle(lri_update* update) { return reinterpret_cast<InstanceUpdate*>(update); }
 
 void Explain(absl::string_view message, lri_error* error) {
   if (error == nullptr || !LRI_HAS(error, message)) return;
@@ -59,14 +62,14 @@ absl::Time FromMonotonic(int64_t mono_ns) {
 
 void Info(lri_plugin_info_sink sink, void* sink_context) {
   Guard(nullptr, [&] {
-    lri_view parameters[16];
-    size_t count = 0;
-    for (absl::string_view name : runtime::ParameterNames()) parameters[count++] = ToView(name);
-    const lri_plugin_info info{.struct_size = sizeof(lri_plugin_info),
-                               .reserved = 0,
-                               .name = ToView(runtime::kSourceBrand),
-                               .version = ToView(runtime::kVersion),
-                               .parameters = {parameters, count, sizeof(lri_view)}};
+    std::vector<lri_view> parameters;
+    for (absl::string_view name : runtime::ParameterNames()) parameters.push_back(ToView(name));
+    const lri_plugin_info info{
+        .struct_size = sizeof(lri_plugin_info),
+        .reserved = 0,
+        .name = ToView(runtime::kSourceBrand),
+        .version = ToView(runtime::kVersion),
+        .parameters = {parameters.data(), parameters.size(), sizeof(lri_view)}};
     sink(sink_context, &info);
     return LRI_OK;
   });
@@ -87,11 +90,9 @@ void PluginDestroy(lri_plugin* plugin) { delete FromHandle(plugin); }
 int32_t Create(lri_plugin* plugin, const lri_instance_options* options, lri_instance** instance,
                lri_error* error) {
   return Guard(error, [&] {
-    auto configuration = runtime::ReadConfiguration(*options);
-    if (!configuration.ok()) return Result(configuration.status(), error);
-    auto created = std::make_unique<Instance>(*FromHandle(plugin), *std::move(configuration),
-                                              options->host_instance);
-    *instance = reinterpret_cast<lri_instance*>(created.release());
+    auto created = Instance::Create(*FromHandle(plugin), *options);
+    if (!created.ok()) return Result(created.status(), error);
+    *instance = reinterpret_cast<lri_instance*>(created->release());
     return int32_t{LRI_OK};
   });
 }
@@ -123,13 +124,25 @@ int32_t Execute(lri_instance* instance, const lri_request* request) {
 // has is the host's.
 void Cancel(lri_instance*, lri_call*) {}
 
-int32_t UpdatePrepare(lri_instance*, const lri_instance_options*, lri_update**, lri_error* error) {
-  Explain("a running instance cannot be changed yet: stop it and create it anew", error);
-  return LRI_UNIMPLEMENTED;
+int32_t UpdatePrepare(lri_instance* instance, const lri_instance_options* options,
+                      lri_update** update, lri_error* error) {
+  return Guard(error, [&] {
+    auto prepared = FromHandle(instance)->PrepareUpdate(*options);
+    if (!prepared.ok()) return Result(prepared.status(), error);
+    *update = reinterpret_cast<lri_update*>(prepared->release());
+    return int32_t{LRI_OK};
+  });
 }
 
-void UpdateCommit(lri_update*) {}
-void UpdateAbort(lri_update*) {}
+void UpdateCommit(lri_update* update) {
+  Guard(nullptr, [&] {
+    const std::unique_ptr<InstanceUpdate> owned(FromHandle(update));
+    owned->instance->Commit(*owned);
+    return LRI_OK;
+  });
+}
+
+void UpdateAbort(lri_update* update) { delete FromHandle(update); }
 
 int32_t Describe(lri_instance* instance, lri_description_sink sink, void* sink_context) {
   return Guard(nullptr, [&] {

@@ -401,10 +401,6 @@ TEST_F(EntryTest, StopWaitsForACallInFlightAndRefusesNewOnes) {
 
 TEST_F(EntryTest, WhatIsNotThereYetSaysSo) {
   Start({});
-  lri_update* update = nullptr;
-  lri_instance_options options{};
-  options.struct_size = sizeof options;
-  EXPECT_EQ(table_->update_prepare(instance_, &options, &update, nullptr), LRI_UNIMPLEMENTED);
   const auto done = [](void*, int32_t, lri_view) { FAIL() << "done without OK"; };
   for (const std::string name : {"samples", "fields", "map", "try"}) {
     EXPECT_EQ(table_->command(instance_, View(name), {}, done, nullptr), LRI_UNIMPLEMENTED);
@@ -414,7 +410,7 @@ TEST_F(EntryTest, WhatIsNotThereYetSaysSo) {
 }
 
 TEST_F(EntryTest, DescriptionTellsTheFrontItsRules) {
-  Start({{"longRunningPort", "8000"}});
+  ASSERT_EQ(Create({{"longRunningPort", "8000"}}), "ok");
   bool described = false;
   const auto sink = [](void* context, const lri_description* description) {
     *static_cast<bool*>(context) = true;

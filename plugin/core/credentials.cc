@@ -74,14 +74,15 @@ absl::StatusOr<std::string> HeaderName(absl::string_view username) {
 
 absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
                                                 absl::string_view password) {
-  return Create(username, std::span(&password, 1));
+  const Password one{.text = password};
+  return Create(username, std::span(&one, 1));
 }
 
 absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
-                                                std::span<const absl::string_view> passwords) {
+                                                std::span<const Password> passwords) {
   Credentials credentials;
   const bool any_password = std::any_of(passwords.begin(), passwords.end(),
-                                        [](absl::string_view one) { return !one.empty(); });
+                                        [](const Password& one) { return !one.text.empty(); });
   if (username.empty()) {
     if (!any_password) return credentials;
     return Refuse("username: it is empty though a password is set, so nothing would be checked");
@@ -96,17 +97,23 @@ absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
     if (!name.ok()) return name.status();
     credentials.header_ = *std::move(name);
   }
-  for (const absl::string_view password : passwords) {
-    absl::Status added = header_mode ? credentials.AddHeaderValue(password)
-                                     : credentials.AddBasic(username, password);
-    if (!added.ok()) return added;
+  credentials.last_expiry_ = absl::InfinitePast();
+  for (const Password& password : passwords) {
+    absl::StatusOr<Digest> digest = header_mode
+                                        ? credentials.DigestOfHeaderValue(password.text)
+                                        : credentials.DigestOfBasic(username, password.text);
+    if (!digest.ok()) return digest.status();
+    credentials.accepted_.push_back({*digest, password.expires});
+    if (password.expires != absl::InfiniteFuture()) credentials.any_expires_ = true;
+    credentials.last_expiry_ = std::max(credentials.last_expiry_, password.expires);
   }
   return credentials;
 }
 
 // RFC 7617 section 2. Strict base64 has one text for each pair, so the texts are compared; there
 // is nothing to decode, and nothing that decodes leniently.
-absl::Status Credentials::AddBasic(absl::string_view username, absl::string_view password) {
+absl::StatusOr<Credentials::Digest> Credentials::DigestOfBasic(absl::string_view username,
+                                                               absl::string_view password) {
   if (password.empty()) return Refuse("password: it is empty");
   if (absl::StrContains(username, ':')) {
     return Refuse("username: Basic authentication cannot carry a username with a colon");
@@ -119,13 +126,14 @@ absl::Status Credentials::AddBasic(absl::string_view username, absl::string_view
   }
   std::string pair = absl::StrCat(username, ":", password);
   std::string token = absl::Base64Escape(pair);
-  Sha256(token, accepted_.emplace_back().data());
+  Digest digest;
+  Sha256(token, digest.data());
   Wipe(pair);
   Wipe(token);
-  return absl::OkStatus();
+  return digest;
 }
 
-absl::Status Credentials::AddHeaderValue(absl::string_view value) {
+absl::StatusOr<Credentials::Digest> Credentials::DigestOfHeaderValue(absl::string_view value) {
   if (WithoutBlanks(value).empty()) return Refuse("password: the header's value is empty");
   if (WithoutBlanks(value) != value) {
     return Refuse("password: a header's value cannot begin or end with a blank");
@@ -138,11 +146,12 @@ absl::Status Credentials::AddHeaderValue(absl::string_view value) {
       return Refuse("password: a header's value must be ASCII; encode other characters");
     }
   }
-  Sha256(value, accepted_.emplace_back().data());
-  return absl::OkStatus();
+  Digest digest;
+  Sha256(value, digest.data());
+  return digest;
 }
 
-CredentialCheck Credentials::Check(std::span<const HeaderView> headers) const {
+CredentialCheck Credentials::Check(std::span<const HeaderView> headers, absl::Time now) const {
   if (mode_ == Mode::kNone) return CredentialCheck::kAccepted;
   const HeaderView* line = nullptr;
   for (const HeaderView& header : headers) {
@@ -158,8 +167,9 @@ CredentialCheck Credentials::Check(std::span<const HeaderView> headers) const {
   Sha256(value, digest.data());
   // All of them, and no early way out: CRYPTO_memcmp is constant in time.
   int accepted = 0;
-  for (const Digest& one : accepted_) {
-    accepted |= CRYPTO_memcmp(digest.data(), one.data(), digest.size()) == 0 ? 1 : 0;
+  for (const Accepted& one : accepted_) {
+    const int same = CRYPTO_memcmp(digest.data(), one.digest.data(), digest.size()) == 0 ? 1 : 0;
+    accepted |= same & (now < one.expires ? 1 : 0);
   }
   return accepted != 0 ? CredentialCheck::kAccepted : CredentialCheck::kWrong;
 }

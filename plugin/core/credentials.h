@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "plugin/core/header_view.h"
 
 namespace webhook::core {
@@ -21,6 +22,12 @@ enum class CredentialCheck {
   kMissing,   // no line of the credential header
   kRepeated,  // more than one: which of them would count is a matter of taste, so none does
   kWrong,
+};
+
+// One of several passwords that are valid at once.
+struct Password {
+  absl::string_view text;
+  absl::Time expires = absl::InfiniteFuture();  // refused from then on
 };
 
 // Immutable once created, so any thread may check at the same time. A copy is cheap. Only SHA-256
@@ -34,12 +41,18 @@ class Credentials {
 
   // The same with several passwords that are valid at once, for a rotation without downtime.
   static absl::StatusOr<Credentials> Create(absl::string_view username,
-                                            std::span<const absl::string_view> passwords);
+                                            std::span<const Password> passwords);
 
   // Allocates nothing. Its time depends on what was sent, never on how much of it was right.
-  CredentialCheck Check(std::span<const HeaderView> headers) const;
+  CredentialCheck Check(std::span<const HeaderView> headers, absl::Time now) const;
 
   bool required() const { return mode_ != Mode::kNone; }
+
+  // Does any password expire? If not, Check's `now` does not matter.
+  bool any_expires() const { return any_expires_; }
+
+  // From then on nothing is accepted. InfiniteFuture where no credentials are required.
+  absl::Time last_expiry() const { return last_expiry_; }
 
   // The value of the WWW-Authenticate that a 401 must carry (RFC 9110 section 11.6.1). Empty
   // where no credentials are required.
@@ -53,13 +66,20 @@ class Credentials {
   enum class Mode { kNone, kBasic, kHeader };
   using Digest = std::array<uint8_t, 32>;
 
+  struct Accepted {
+    Digest digest;
+    absl::Time expires;
+  };
+
   Credentials() = default;
-  absl::Status AddBasic(absl::string_view username, absl::string_view password);
-  absl::Status AddHeaderValue(absl::string_view value);
+  absl::StatusOr<Digest> DigestOfBasic(absl::string_view username, absl::string_view password);
+  absl::StatusOr<Digest> DigestOfHeaderValue(absl::string_view value);
 
   Mode mode_ = Mode::kNone;
   std::string header_;
-  std::vector<Digest> accepted_;
+  std::vector<Accepted> accepted_;
+  bool any_expires_ = false;
+  absl::Time last_expiry_ = absl::InfiniteFuture();
 };
 
 }  // namespace webhook::core

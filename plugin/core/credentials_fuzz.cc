@@ -16,12 +16,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view value(reinterpret_cast<const char*>(data), size);
   const webhook::core::HeaderView headers[] = {{"authorization", value}};
   const absl::string_view trimmed = absl::StripAsciiWhitespace(value);
-  if (basic.Check(headers) == CredentialCheck::kAccepted &&
+  if (basic.Check(headers, absl::UnixEpoch()) == CredentialCheck::kAccepted &&
       (!absl::StartsWithIgnoreCase(trimmed, "basic ") ||
        !absl::EndsWith(trimmed, " dXNlcjpwYXNz"))) {
     std::abort();
   }
-  if (header.Check(headers) == CredentialCheck::kAccepted && trimmed != "Bearer XXX") std::abort();
+  if (header.Check(headers, absl::UnixEpoch()) == CredentialCheck::kAccepted &&
+      trimmed != "Bearer XXX")
+    std::abort();
   (void)Credentials::Create(value, "secret");
   (void)Credentials::Create("_header:X", value);
   return 0;

@@ -14,6 +14,7 @@ namespace {
 
 using ::testing::StartsWith;
 
+const absl::Time kNow = absl::FromUnixSeconds(1'714'557'600);
 constexpr auto kAccepted = CredentialCheck::kAccepted;
 constexpr auto kWrong = CredentialCheck::kWrong;
 constexpr auto kMissing = CredentialCheck::kMissing;
@@ -24,9 +25,9 @@ std::string Error(absl::string_view username, absl::string_view password) {
 }
 
 CredentialCheck CheckLine(const Credentials& credentials, absl::string_view value,
-                          absl::string_view name = "Authorization") {
+                          absl::string_view name = "Authorization", absl::Time now = kNow) {
   const HeaderView headers[] = {{"Host", "h"}, {name, value}};
-  return credentials.Check(headers);
+  return credentials.Check(headers, now);
 }
 
 std::string Basic(absl::string_view pair) { return "Basic " + absl::Base64Escape(pair); }
@@ -85,7 +86,7 @@ TEST(BasicTest, WrongOrMalformedIsRefused) {
   }
   EXPECT_EQ(CheckLine(credentials, Basic("user:pass"), "Proxy-Authorization"), kMissing);
   EXPECT_EQ(CheckLine(credentials, Basic("user:pass"), "X-Authorization"), kMissing);
-  EXPECT_EQ(credentials.Check({}), kMissing);
+  EXPECT_EQ(credentials.Check({}, kNow), kMissing);
 }
 
 // Lenient decoders take bits that no encoder sets, and padding that is not there.
@@ -104,9 +105,9 @@ TEST(BasicTest, TwoLinesAreRefusedInAnyOrder) {
   const HeaderView good_first[] = {{"Authorization", good}, {"authorization", "Basic YTpi"}};
   const HeaderView good_last[] = {{"Authorization", "Basic YTpi"}, {"AUTHORIZATION", good}};
   const HeaderView both_good[] = {{"Authorization", good}, {"Authorization", good}};
-  EXPECT_EQ(credentials.Check(good_first), kRepeated);
-  EXPECT_EQ(credentials.Check(good_last), kRepeated);
-  EXPECT_EQ(credentials.Check(both_good), kRepeated);
+  EXPECT_EQ(credentials.Check(good_first, kNow), kRepeated);
+  EXPECT_EQ(credentials.Check(good_last, kNow), kRepeated);
+  EXPECT_EQ(credentials.Check(both_good, kNow), kRepeated);
 }
 
 TEST(BasicTest, SchemeIsInAnyCaseAndThePasswordMayHaveColons) {
@@ -137,27 +138,46 @@ TEST(HeaderModeTest, ValueIsExactAfterBlanksAroundIt) {
   EXPECT_EQ(CheckLine(credentials, "Secret 1"), kMissing);
   EXPECT_EQ(CheckLine(credentials, " \tSecret 1\t ", "x-tOKEN"), kAccepted);
   const HeaderView twice[] = {{"X-Token", "Secret 1"}, {"x-token", "Secret 1"}};
-  EXPECT_EQ(credentials.Check(twice), kRepeated);
+  EXPECT_EQ(credentials.Check(twice, kNow), kRepeated);
 }
 
 TEST(NoCredentialsTest, EverythingIsAcceptedEvenMalformedBasic) {
   const Credentials credentials = *Credentials::Create("", "");
   EXPECT_FALSE(credentials.required());
-  EXPECT_EQ(credentials.Check({}), kAccepted);
+  EXPECT_EQ(credentials.Check({}, kNow), kAccepted);
   EXPECT_EQ(CheckLine(credentials, "Basic !!!!"), kAccepted);
   EXPECT_EQ(credentials.secret_header(), "");
   EXPECT_EQ(credentials.challenge(), "");
 }
 
 TEST(RotationTest, EachOfSeveralPasswordsIsAcceptedAndAnEmptyOneRefused) {
-  const absl::string_view passwords[] = {"old", "new"};
+  const Password passwords[] = {{"old"}, {"new"}};
   const Credentials credentials = *Credentials::Create("user", passwords);
   EXPECT_EQ(CheckLine(credentials, Basic("user:old")), kAccepted);
   EXPECT_EQ(CheckLine(credentials, Basic("user:new")), kAccepted);
   EXPECT_EQ(CheckLine(credentials, Basic("user:older")), kWrong);
-  const absl::string_view with_empty[] = {"old", ""};
+  const Password with_empty[] = {{"old"}, {""}};
   EXPECT_FALSE(Credentials::Create("user", with_empty).ok());
   EXPECT_FALSE(Credentials::Create("_header:X", with_empty).ok());
+}
+
+TEST(RotationTest, ExpiredPasswordIsRefusedFromItsLastMomentOn) {
+  const Password passwords[] = {{"old", kNow + absl::Seconds(1)}, {"new"}};
+  const Credentials credentials = *Credentials::Create("user", passwords);
+  EXPECT_TRUE(credentials.any_expires());
+  EXPECT_EQ(credentials.last_expiry(), absl::InfiniteFuture());
+  const absl::Time later = kNow + absl::Seconds(1);
+  EXPECT_EQ(CheckLine(credentials, Basic("user:old")), kAccepted);
+  EXPECT_EQ(CheckLine(credentials, Basic("user:old"), "Authorization", later), kWrong);
+  EXPECT_EQ(CheckLine(credentials, Basic("user:new"), "Authorization", later), kAccepted);
+}
+
+TEST(RotationTest, LastExpiryIsWhenNothingIsAcceptedAnyMore) {
+  const Password passwords[] = {{"a", kNow + absl::Seconds(2)}, {"b", kNow + absl::Seconds(1)}};
+  const Credentials credentials = *Credentials::Create("_header:X-Token", passwords);
+  EXPECT_EQ(credentials.last_expiry(), kNow + absl::Seconds(2));
+  EXPECT_EQ(CheckLine(credentials, "a", "X-Token", credentials.last_expiry()), kWrong);
+  EXPECT_FALSE(Credentials::Create("user", "pass")->any_expires());
 }
 
 TEST(ChallengeTest, EveryRequiredModeHasOne) {

@@ -24,6 +24,13 @@ using Error = boost::system::error_code;
 // Without descriptors or memory, accepting at once again would only burn the processor.
 constexpr auto kPauseAfterFailure = std::chrono::milliseconds(100);
 
+// Is the listening socket itself no longer one? Linux hands errors of the network and of single
+// connections to accept, too (accept(2)); those pass.
+bool IsDead(const Error& error) {
+  return error == boost::asio::error::bad_descriptor ||
+         error == boost::asio::error::invalid_argument || error == boost::asio::error::not_socket;
+}
+
 std::string PeerText(const tcp::endpoint& endpoint) {
   boost::asio::ip::address address = endpoint.address();
   if (address.is_v6() && address.to_v6().is_v4_mapped()) {
@@ -139,6 +146,13 @@ void Server::Core::Accept() {
 void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) {
   if (draining_) return;
   if (error == boost::asio::error::connection_aborted) return Accept();
+  if (IsDead(error)) {
+    Error ignored;
+    acceptor_.close(ignored);  // gives the port back
+    const auto& report = state_->options().on_listener_failed;
+    if (report) report(absl::UnavailableError(error.message()));
+    return;
+  }
   if (error) {
     timer_.expires_after(kPauseAfterFailure);
     timer_.async_wait([self = shared_from_this()](const Error&) {

@@ -10,6 +10,7 @@
 #define PLUGIN_HTTP_SERVER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,10 @@ struct ServerOptions {
   // False: the port is bound and connections queue in the kernel until StartAccepting, so that
   // an update can be prepared and still be given up.
   bool accept_at_once = true;
+
+  // Called at most once, on one of the pool's threads, when the listening socket itself has failed
+  // for good: nothing is accepted any more, open connections go on. Must not block or throw.
+  std::function<void(const absl::Status&)> on_listener_failed;
 
   // How long a body may be slower than Limits::body_least_bytes_per_second at its beginning.
   absl::Duration least_rate_grace = absl::Seconds(5);

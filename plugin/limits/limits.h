@@ -61,6 +61,9 @@ struct Limits {
   int64_t queued_context_bytes = 64 * 1024 * 1024;  // values that wait to be written
   int64_t context_value_bytes = 8 * 1024 * 1024;    // a longer value is refused
 
+  // Secrets that an instance takes at once; each costs a comparison for every request.
+  int64_t passwords_of_an_instance = 32;
+
   // gRPC.
   int64_t stream_calls_in_flight = 32;  // of one stream; then reading pauses
 };

@@ -41,7 +41,8 @@ void Call::Process(const lri_request& request) {
   const Limits& limits = context_.plugin->limits();
   const HeaderViews headers = ToHeaderViews(request.head->headers);
   if (request.head_ticket != configuration.ticket) {
-    const HeadRefusal refusal = CheckHead(*request.head, headers, configuration, limits);
+    const HeadRefusal refusal =
+        CheckHead(*request.head, headers, configuration, limits, context_.plugin->host());
     if (refusal != HeadRefusal::kNone) return Refuse(refusal);
   }
   if (request.body.size > static_cast<uint64_t>(limits.body_bytes)) {
@@ -179,7 +180,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
   handed_over_ = true;
   Plugin* const plugin = context_.plugin;
   Gate* const gate = context_.gate;
-  plugin->host().Complete(handle_, answer);
+  context_.complete(plugin->host(), handle_, answer);
   decoded_ = {};
   parsed_.Clear();
   if (answer_.capacity() > kKeptBytes) answer_ = {};

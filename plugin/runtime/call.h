@@ -18,12 +18,16 @@
 
 namespace webhook::runtime {
 
+// Gives an answer back to where the request came from. `call` is that of the lri_request.
+using CompleteFunction = void (*)(const Host& host, lri_call* call, const lri_answer& answer);
+
 // What a call needs of its instance. All of it outlives the call: the instance's gate sees to that.
 struct CallContext {
   Plugin* plugin;
   const Configuration* configuration;
   lri_host_instance* host_instance;
   Gate* gate;  // was entered for this call; left when the call is over
+  CompleteFunction complete;
 };
 
 // Reused, so that a warm call allocates nothing. One thread at a time works on it: first the one

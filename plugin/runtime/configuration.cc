@@ -1,5 +1,6 @@
 #include "plugin/runtime/configuration.h"
 
+#include <arpa/inet.h>
 #include <sys/random.h>
 
 #include <utility>
@@ -7,14 +8,19 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "plugin/runtime/host.h"
+#include "plugin/runtime/secrets.h"
 
 namespace webhook::runtime {
 namespace {
 
-constexpr absl::string_view kParameterNames[] = {"longRunningPort", "username", "password",
-                                                 "certificate",     "key",      "incidentType",
-                                                 "store_samples"};
+constexpr absl::string_view kParameterNames[] = {
+    "longRunningPort", "username",      "password",     "certificate", "key",
+    "incidentType",    "store_samples", "bind_address", "client_ca",   "passwords"};
+
+// How long before its end a certificate is warned of.
+constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
 
 // The parameters as they were given, in the order of kParameterNames.
 struct Given {
@@ -25,11 +31,14 @@ struct Given {
   absl::string_view key;
   absl::string_view incident_type;
   absl::string_view store_samples;
+  absl::string_view bind_address;
+  absl::string_view client_ca;
+  absl::string_view passwords;
 
   absl::string_view* Find(absl::string_view name) {
-    absl::string_view* const members[] = {&long_running_port, &username, &password,
-                                          &certificate,       &key,      &incident_type,
-                                          &store_samples};
+    absl::string_view* const members[] = {
+        &long_running_port, &username,      &password,     &certificate, &key,
+        &incident_type,     &store_samples, &bind_address, &client_ca,   &passwords};
     for (size_t i = 0; i < std::size(kParameterNames); ++i) {
       if (kParameterNames[i] == name) return members[i];
     }
@@ -64,6 +73,16 @@ absl::StatusOr<uint16_t> ReadPort(absl::string_view text) {
   return static_cast<uint16_t>(port);
 }
 
+absl::StatusOr<std::string> ReadAddress(absl::string_view text) {
+  const std::string address(text.empty() ? absl::string_view(kEveryAddress) : text);
+  in6_addr parsed;
+  if (inet_pton(AF_INET, address.c_str(), &parsed) != 1 &&
+      inet_pton(AF_INET6, address.c_str(), &parsed) != 1) {
+    return absl::InvalidArgumentError("bind_address must be an IPv4 or IPv6 address");
+  }
+  return address;
+}
+
 absl::StatusOr<bool> ReadBoolean(absl::string_view name, absl::string_view text) {
   if (text.empty() || text == "false") return false;
   if (text == "true") return true;
@@ -81,7 +100,8 @@ absl::StatusOr<uint64_t> NewTicket() {
 }
 
 absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& platform) {
-  if (platform.credentials_required && (given.username.empty() || given.password.empty())) {
+  if (platform.credentials_required &&
+      (given.username.empty() || (given.password.empty() && given.passwords.empty()))) {
     return absl::InvalidArgumentError(absl::StrCat(given.username.empty() ? "username" : "password",
                                                    " is required for ", platform.product_name,
                                                    ", because anyone can reach its webhook URL"));
@@ -98,6 +118,61 @@ absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& plat
   }
   return absl::OkStatus();
 }
+
+// Parameters that mean nothing without another one. Silence would let a person believe in a
+// protection that is not there.
+absl::Status CheckTogether(const Given& given) {
+  if (given.certificate.empty() != given.key.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(given.certificate.empty() ? "certificate" : "key",
+                     " is missing: HTTPS needs both certificate and key"));
+  }
+  if (!given.client_ca.empty() && given.certificate.empty()) {
+    return absl::InvalidArgumentError(
+        "client_ca needs certificate and key: client certificates are a part of HTTPS");
+  }
+  for (const auto& [name, value] :
+       {std::pair("bind_address", given.bind_address), std::pair("client_ca", given.client_ca)}) {
+    if (!value.empty() && given.long_running_port.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(name, " needs longRunningPort"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<const http::TlsContext>> ReadTls(const Given& given,
+                                                                absl::Time now) {
+  if (given.certificate.empty()) return nullptr;
+  auto tls = http::TlsContext::Create({.certificate_chain_pem = given.certificate,
+                                       .private_key_pem = given.key,
+                                       .client_ca_pem = given.client_ca},
+                                      now);
+  if (tls.ok()) return tls;
+  // The server speaks of "private key: ..." and "client CA: ..."; here the parameters have names.
+  absl::string_view message = tls.status().message();
+  std::string renamed(message);
+  if (absl::ConsumePrefix(&message, "private key")) renamed = absl::StrCat("key", message);
+  if (absl::ConsumePrefix(&message, "client CA")) renamed = absl::StrCat("client_ca", message);
+  return absl::Status(tls.status().code(), renamed);
+}
+
+absl::StatusOr<core::Credentials> ReadCredentials(const Given& given, const Limits& limits,
+                                                  absl::Time now) {
+  auto listed =
+      ReadPasswords(given.passwords, static_cast<size_t>(limits.passwords_of_an_instance));
+  if (!listed.ok()) return listed.status();
+  if (listed->empty()) return core::Credentials::Create(given.username, given.password);
+  std::vector<core::Password> passwords;
+  if (!given.password.empty()) passwords.push_back({.text = given.password});
+  for (const ExpiringPassword& one : *listed) passwords.push_back({one.text(), one.expires()});
+  auto credentials = core::Credentials::Create(given.username, passwords);
+  if (credentials.ok() && credentials->last_expiry() <= now) {
+    return absl::InvalidArgumentError("passwords: all of them have expired");
+  }
+  return credentials;
+}
+
+std::string Day(absl::Time time) { return absl::FormatTime("%Y-%m-%d", time, absl::UTCTimeZone()); }
 
 absl::Status AddUrls(Configuration& configuration) {
   if (configuration.platform_url.empty()) return absl::OkStatus();
@@ -116,7 +191,31 @@ absl::Status AddUrls(Configuration& configuration) {
 
 std::span<const absl::string_view> ParameterNames() { return kParameterNames; }
 
-absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& options) {
+std::string Configuration::FaultAt(absl::Time now) const {
+  if (tls != nullptr && now >= tls->not_after()) {
+    return absl::StrCat("certificate: it expired on ", Day(tls->not_after()),
+                        "; senders will refuse it");
+  }
+  if (credentials.last_expiry() <= now) {
+    return "passwords: all of them have expired; every request is refused";
+  }
+  return "";
+}
+
+std::vector<std::string> Configuration::WarningsAt(absl::Time now) const {
+  std::vector<std::string> all = warnings;
+  if (std::string fault = FaultAt(now); !fault.empty()) all.push_back(std::move(fault));
+  if (tls == nullptr || now >= tls->not_after()) return all;
+  if (!tls->warning().empty()) {
+    all.push_back(tls->warning());
+  } else if (now + kCertificateNotice >= tls->not_after()) {
+    all.push_back(absl::StrCat("certificate: it expires on ", Day(tls->not_after())));
+  }
+  return all;
+}
+
+absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& options,
+                                                const Limits& limits, absl::Time now) {
   const absl::string_view name = FromView(options.name);
   if (!core::IsInstanceName(name)) {
     return absl::InvalidArgumentError(
@@ -127,16 +226,16 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   auto given = Collect(options.parameters);
   if (!given.ok()) return given.status();
   if (absl::Status status = CheckAgainstPlatform(*given, **platform); !status.ok()) return status;
-  if (given->certificate.empty() != given->key.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(given->certificate.empty() ? "certificate" : "key",
-                     " is missing: HTTPS needs both certificate and key"));
-  }
+  if (absl::Status status = CheckTogether(*given); !status.ok()) return status;
   auto port = ReadPort(given->long_running_port);
   if (!port.ok()) return port.status();
+  auto bind_address = ReadAddress(given->bind_address);
+  if (!bind_address.ok()) return bind_address.status();
   auto store_samples = ReadBoolean("store_samples", given->store_samples);
   if (!store_samples.ok()) return store_samples.status();
-  auto credentials = core::Credentials::Create(given->username, given->password);
+  auto tls = ReadTls(*given, now);
+  if (!tls.ok()) return tls.status();
+  auto credentials = ReadCredentials(*given, limits, now);
   if (!credentials.ok()) return credentials.status();
   auto ticket = NewTicket();
   if (!ticket.ok()) return ticket.status();
@@ -146,6 +245,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .platform_url = std::string(FromView(options.platform_url)),
                               .incident_type = std::string(given->incident_type),
                               .listen_port = *port,
+                              .bind_address = *std::move(bind_address),
+                              .tls = *std::move(tls),
                               .store_samples = *store_samples,
                               .credentials = *std::move(credentials),
                               .webhook_url = {},

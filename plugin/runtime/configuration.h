@@ -3,40 +3,59 @@
 #define PLUGIN_RUNTIME_CONFIGURATION_H_
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/credentials.h"
 #include "plugin/core/platform.h"
+#include "plugin/http/tls_context.h"
+#include "plugin/limits/limits.h"
 
 namespace webhook::runtime {
 
-// The documented names of all parameters, in the documents' order.
+// Where a listen port is open to, unless the parameter bind_address says otherwise: the documents
+// have it reached from outside.
+inline constexpr char kEveryAddress[] = "0.0.0.0";
+
+// The names of all parameters: the documented ones in the documents' order, then our own.
 std::span<const absl::string_view> ParameterNames();
 
 // Immutable once read; owns all it names.
 struct Configuration {
   std::string name;
   const core::Platform* platform;
-  std::string platform_url;   // may be empty
-  std::string incident_type;  // of incidents that name none; may be empty
-  uint16_t listen_port = 0;   // 0: none
+  std::string platform_url;                     // may be empty
+  std::string incident_type;                    // of incidents that name none; may be empty
+  uint16_t listen_port = 0;                     // 0: none
+  std::string bind_address;                     // of the listen port
+  std::shared_ptr<const http::TlsContext> tls;  // of the listen port; null: plain HTTP
   bool store_samples = false;
   core::Credentials credentials;
-  std::string webhook_url;  // of the platform; empty where its URL is not known
-  std::string listen_url;   // of the listen port; empty where there is none
-  std::vector<std::string> warnings;
+  std::string webhook_url;            // of the platform; empty where its URL is not known
+  std::string listen_url;             // of the listen port; empty where there is none
+  std::vector<std::string> warnings;  // that do not depend on the time
+
+  // Why senders are turned away although all is well with the instance: a certificate or all
+  // passwords have expired. Empty: they are not.
+  std::string FaultAt(absl::Time now) const;
+
+  // What a person should know now: `warnings`, the fault, a certificate that ends soon.
+  std::vector<std::string> WarningsAt(absl::Time now) const;
 
   // Not 0, and another for each configuration: tells that a head was checked under this one.
   uint64_t ticket;
 };
 
-// INVALID_ARGUMENT names the parameter by its documented name, and the rule.
-absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& options);
+// INVALID_ARGUMENT names the parameter by its documented name, and the rule. `now` is compared with
+// the ends of certificates and passwords.
+absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& options,
+                                                const Limits& limits, absl::Time now);
 
 }  // namespace webhook::runtime
 

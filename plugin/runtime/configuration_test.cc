@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "plugin/runtime/host.h"
+#include "plugin/runtime/test_certificates.h"
 
 namespace webhook::runtime {
 namespace {
@@ -16,7 +17,15 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
 using Parameters = std::initializer_list<std::pair<absl::string_view, absl::string_view>>;
+
+const absl::Time kNow = absl::FromUnixSeconds(1'714'557'600);  // 2024-05-01 10:00
+
+TestCertificate Certificate(absl::Duration valid_for = absl::Hours(24 * 365)) {
+  return MakeTestCertificate("webhook", kNow - absl::Hours(24 * 30), kNow + valid_for);
+}
 
 absl::StatusOr<Configuration> Read(Parameters parameters, absl::string_view product = "XSOAR_6",
                                    absl::string_view name = "webhook", bool on_engine = false) {
@@ -29,7 +38,7 @@ absl::StatusOr<Configuration> Read(Parameters parameters, absl::string_view prod
   options.product = ToView(product);
   options.platform_url = ToView("https://my.xsoar.live");
   options.parameters = {pairs.data(), pairs.size(), sizeof(lri_pair)};
-  return ReadConfiguration(options);
+  return ReadConfiguration(options, Limits(), kNow);
 }
 
 std::string Refusal(const absl::StatusOr<Configuration>& configuration) {
@@ -64,6 +73,63 @@ TEST(ConfigurationTest, CertificateWithoutKeyAndKeyWithoutCertificateAreRefused)
   EXPECT_THAT(Refusal(Read({{"key", "PEM"}})), HasSubstr("certificate is missing"));
 }
 
+TEST(ConfigurationTest, CertificateAndKeyThatCannotServeAreRefusedByParameter) {
+  const TestCertificate one = Certificate(), other = Certificate();
+  EXPECT_THAT(Refusal(Read({{"certificate", "PEM"}, {"key", one.key}})),
+              StartsWith("certificate: no PEM certificate"));
+  EXPECT_THAT(Refusal(Read({{"certificate", one.certificate}, {"key", "PEM"}})),
+              StartsWith("key: no PEM private key"));
+  EXPECT_THAT(Refusal(Read({{"certificate", one.certificate}, {"key", one.encrypted_key}})),
+              StartsWith("key: it is encrypted"));
+  EXPECT_THAT(Refusal(Read({{"certificate", one.certificate}, {"key", other.key}})),
+              StartsWith("key: it does not belong to the certificate"));
+  EXPECT_THAT(Refusal(Read({{"longRunningPort", "8000"},
+                            {"certificate", one.certificate},
+                            {"key", one.key},
+                            {"client_ca", "PEM"}})),
+              StartsWith("client_ca: no PEM certificate"));
+}
+
+TEST(ConfigurationTest, ParametersThatMeanNothingAloneAreRefused) {
+  const TestCertificate one = Certificate();
+  EXPECT_THAT(Refusal(Read({{"longRunningPort", "8000"}, {"client_ca", one.certificate}})),
+              HasSubstr("client_ca needs certificate and key"));
+  EXPECT_THAT(Refusal(Read({{"bind_address", "127.0.0.1"}})),
+              HasSubstr("bind_address needs longRunningPort"));
+}
+
+TEST(ConfigurationTest, MalformedPasswordsAreRefusedByEntryAndNeverQuoted) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"hunter2", "passwords must be a JSON array"},
+      {R"({"password": "hunter2"})", "passwords must be a JSON array"},
+      {R"(["hunter2"])", "passwords must be a JSON array"},
+      {R"([])", "passwords: the list is empty"},
+      {R"([{"password": "hunter2"}, {"pasword": "hunter2"}])", "passwords: entry 1: only password"},
+      {R"([{"expires": "2030-01-01T00:00:00Z"}])", "passwords: entry 0: password is missing"},
+      {R"([{"password": ""}])", "passwords: entry 0: password is empty"},
+      {R"([{"password": 5}])", "passwords: entry 0: password must be text"},
+      {R"([{"password": "hunter2", "password": "b"}])", "passwords: entry 0: password is given"},
+      {R"([{"password": "hunter2", "expires": "tomorrow"}])", "passwords: entry 0: expires must"},
+      {R"([{"password": "hunter2", "expires": 5}])", "passwords: entry 0: expires must"},
+      {R"([{"password": "hunter2", "expires": "2024-05-01T10:00:00Z"}])", "have expired"},
+  };
+  for (const auto& [passwords, reason] : cases) {
+    const std::string refusal = Refusal(Read({{"username", "u"}, {"passwords", passwords}}));
+    EXPECT_THAT(refusal, HasSubstr(reason)) << passwords;
+    EXPECT_THAT(refusal, Not(HasSubstr("hunter2"))) << passwords;
+  }
+  EXPECT_THAT(Refusal(Read({{"passwords", R"([{"password": "hunter2"}])"}})),
+              HasSubstr("username"));
+}
+
+TEST(ConfigurationTest, MorePasswordsThanTheLimitAreRefused) {
+  std::string passwords = "[";
+  for (int i = 0; i < 33; ++i) passwords += R"({"password": "p"},)";
+  passwords.back() = ']';
+  EXPECT_THAT(Refusal(Read({{"username", "u"}, {"passwords", passwords}})),
+              HasSubstr("passwords: at most 32"));
+}
+
 TEST(ConfigurationTest, MissingCredentialsAreRefusedWhereThePlatformRequiresThem) {
   EXPECT_THAT(Refusal(Read({}, "XSIAM_3")), HasSubstr("username is required"));
   EXPECT_TRUE(Read({}, "XSIAM_3", "webhook", /*on_engine=*/true).ok());
@@ -88,7 +154,8 @@ TEST(ConfigurationTest, NameWithSpecialCharactersIsRefusedWithTheRule) {
 TEST(ConfigurationTest, NoErrorShowsASecret) {
   for (const auto& configuration :
        {Read({{"password", "hunter2"}}),
-        Read({{"username", "u"}, {"password", "hunter2"}, {"key", "hunter2"}})}) {
+        Read({{"username", "u"}, {"password", "hunter2"}, {"key", "hunter2"}}),
+        Read({{"username", "u"}, {"key", "hunter2"}, {"certificate", "hunter2"}})}) {
     EXPECT_THAT(Refusal(configuration), ::testing::Not(HasSubstr("hunter2")));
   }
 }
@@ -100,6 +167,55 @@ TEST(ConfigurationTest, MissingCredentialsAreWarnedOfWhereTheyAreOptional) {
   auto closed = Read({{"username", "user"}, {"password", "pass"}});
   ASSERT_TRUE(closed.ok()) << closed.status();
   EXPECT_THAT(closed->warnings, IsEmpty());
+}
+
+TEST(ConfigurationTest, CertificateIsWarnedOfBeforeAndAfterItsEnd) {
+  const auto warnings = [](absl::Duration valid_for) {
+    const TestCertificate one = Certificate(valid_for);
+    auto read = Read(
+        {{"username", "u"}, {"password", "p"}, {"certificate", one.certificate}, {"key", one.key}});
+    EXPECT_TRUE(read.ok()) << read.status();
+    return read->WarningsAt(kNow);
+  };
+  EXPECT_THAT(warnings(absl::Hours(-24)), ElementsAre(HasSubstr("it expired on 2024-04-30")));
+  EXPECT_THAT(warnings(absl::Hours(24)), ElementsAre(HasSubstr("it expires on 2024-05-02")));
+  EXPECT_THAT(warnings(absl::Hours(24 * 90)), IsEmpty());
+}
+
+TEST(ConfigurationTest, ListedPasswordsAreTakenBesideTheDocumentedOneUntilTheyExpire) {
+  auto configuration = Read(
+      {{"username", "u"},
+       {"password", "one"},
+       {"passwords",
+        R"([{"password": "two", "expires": "2024-06-01T00:00:00+02:00"}, {"password": "three"}])"}},
+      "XSIAM_3");
+  ASSERT_TRUE(configuration.ok()) << configuration.status();
+  const core::Credentials& credentials = configuration->credentials;
+  const auto accepted = [&](absl::string_view basic, absl::Time now) {
+    const core::HeaderView header{"Authorization", basic};
+    return credentials.Check(std::span(&header, 1), now) == core::CredentialCheck::kAccepted;
+  };
+  const absl::Time end = absl::FromUnixSeconds(1'717'192'800);  // 2024-05-31 22:00
+  EXPECT_TRUE(accepted("Basic dTpvbmU=", end));
+  EXPECT_TRUE(accepted("Basic dTp0d28=", end - absl::Nanoseconds(1)));
+  EXPECT_FALSE(accepted("Basic dTp0d28=", end));
+  EXPECT_TRUE(accepted("Basic dTp0aHJlZQ==", end));
+}
+
+TEST(ConfigurationTest, PasswordsThatAllExpireAreWarnedOfFromThenOn) {
+  auto configuration =
+      Read({{"username", "u"},
+            {"passwords", R"([{"password": "p", "expires": "2024-05-01T10:00:01Z"}])"}});
+  ASSERT_TRUE(configuration.ok()) << configuration.status();
+  EXPECT_THAT(configuration->WarningsAt(kNow), IsEmpty());
+  EXPECT_THAT(configuration->WarningsAt(kNow + absl::Seconds(1)),
+              ElementsAre(HasSubstr("passwords: all of them have expired")));
+}
+
+TEST(ConfigurationTest, ListenPortIsOpenToEveryAddressUnlessOneIsNamed) {
+  EXPECT_EQ(Read({{"longRunningPort", "8000"}})->bind_address, "0.0.0.0");
+  EXPECT_EQ(Read({{"longRunningPort", "8000"}, {"bind_address", "127.0.0.1"}})->bind_address,
+            "127.0.0.1");
 }
 
 TEST(ConfigurationTest, DocumentedParametersAreRead) {

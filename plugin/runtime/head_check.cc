@@ -1,10 +1,70 @@
 #include "plugin/runtime/head_check.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "plugin/core/texts.h"
 #include "plugin/runtime/answers.h"
 #include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
+namespace {
+
+bool IsNameCharacter(char c) {
+  if (absl::ascii_isalnum(static_cast<unsigned char>(c))) return true;
+  switch (c) {
+    case '!':
+    case '#':
+    case '$':
+    case '%':
+    case '&':
+    case '\'':
+    case '*':
+    case '+':
+    case '-':
+    case '.':
+    case '^':
+    case '_':
+    case '`':
+    case '|':
+    case '~':
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Without a branch for each byte, so that the compiler may take many at a time.
+bool IsValue(absl::string_view value) {
+  unsigned bad = 0;
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    bad |=
+        static_cast<unsigned>((byte < 0x20) & (byte != '\t')) | static_cast<unsigned>(byte >= 0x7F);
+  }
+  return bad == 0;
+}
+
+HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits& limits) {
+  constexpr size_t kColonBlankAndLineEnd = 4;
+  size_t bytes = 0;
+  for (const core::HeaderView& header : headers) {
+    bytes += header.name.size() + header.value.size() + kColonBlankAndLineEnd;
+  }
+  if (bytes > static_cast<uint64_t>(limits.header_section_bytes)) {
+    return HeadRefusal::kHeadersTooLong;
+  }
+  for (const core::HeaderView& header : headers) {
+    if (header.name.empty() ||
+        !std::all_of(header.name.begin(), header.name.end(), IsNameCharacter)) {
+      return HeadRefusal::kHeaderName;
+    }
+    if (!IsValue(header.value)) return HeadRefusal::kHeaderValue;
+  }
+  return HeadRefusal::kNone;
+}
+
+}  // namespace
 
 HeaderViews ToHeaderViews(const lri_pairs& pairs) {
   HeaderViews views;
@@ -17,11 +77,16 @@ HeaderViews ToHeaderViews(const lri_pairs& pairs) {
 }
 
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
-                      const Configuration& configuration, const Limits& limits) {
+                      const Configuration& configuration, const Limits& limits, const Host& host) {
   const absl::string_view remainder = FromView(head.remainder);
   if (!remainder.empty() && remainder != "/") return HeadRefusal::kNotFound;
   if (FromView(head.method) != "POST") return HeadRefusal::kMethodNotAllowed;
-  if (configuration.credentials.Check(headers) != core::CredentialCheck::kAccepted) {
+  if (const HeadRefusal refusal = CheckHeaders(headers, limits); refusal != HeadRefusal::kNone) {
+    return refusal;
+  }
+  const core::Credentials& credentials = configuration.credentials;
+  const absl::Time now = credentials.any_expires() ? host.Now() : absl::UnixEpoch();
+  if (credentials.Check(headers, now) != core::CredentialCheck::kAccepted) {
     return HeadRefusal::kUnauthorized;
   }
   if (head.content_length != LRI_LENGTH_UNKNOWN &&
@@ -40,6 +105,22 @@ void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, lri_
       return sink(
           sink_context,
           &Answer(405, kTextPlain, "Only POST creates incidents.").Add("Allow", "POST").abi());
+    case HeadRefusal::kHeadersTooLong:
+      return sink(sink_context, &Answer(431, kTextPlain,
+                                        "The headers are longer than the limit "
+                                        "header_section_bytes.")
+                                     .abi());
+    case HeadRefusal::kHeaderName:
+      return sink(sink_context, &Answer(400, kTextPlain,
+                                        "A header's name may hold letters, digits and "
+                                        "!#$%&'*+-.^_`|~ alone.")
+                                     .abi());
+    case HeadRefusal::kHeaderValue:
+      return sink(sink_context,
+                  &Answer(400, kTextPlain,
+                          "A header's value may hold ASCII characters alone, and no line breaks. "
+                          "Encode other characters.")
+                       .abi());
     case HeadRefusal::kUnauthorized:
       return sink(sink_context, &Answer(401, kTextPlain, core::kAuthorizationFailed)
                                      .Add("WWW-Authenticate", configuration.credentials.challenge())

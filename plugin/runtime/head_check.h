@@ -11,6 +11,7 @@
 #include "plugin/core/header_view.h"
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/configuration.h"
+#include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
 
@@ -20,12 +21,22 @@ using HeaderViews = absl::InlinedVector<core::HeaderView, 32>;
 // The ABI's headers as core wants them. The views live as long as those of the request.
 HeaderViews ToHeaderViews(const lri_pairs& pairs);
 
-enum class HeadRefusal { kNone, kNotFound, kMethodNotAllowed, kUnauthorized, kBodyTooLarge };
+enum class HeadRefusal {
+  kNone,
+  kNotFound,
+  kMethodNotAllowed,
+  kHeadersTooLong,
+  kHeaderName,   // no token (RFC 9110 section 5.6.2)
+  kHeaderValue,  // not ASCII, or with a control character
+  kUnauthorized,
+  kBodyTooLarge,
+};
 
-// In the order 404, 405, 401, 413, so that a stranger learns nothing about credentials from
-// sending a large body, and nothing of a body is read for one.
+// In the order 404, 405, 431 and 400 for the headers, 401, 413, so that a stranger learns nothing
+// about credentials from sending a large body, and nothing of a body is read for one. The rules for
+// headers are the documents': a token that is not ASCII is to be told from a wrong one.
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
-                      const Configuration& configuration, const Limits& limits);
+                      const Configuration& configuration, const Limits& limits, const Host& host);
 
 // Gives the refusal's answer to the sink. Not for kNone.
 void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, lri_answer_sink sink,

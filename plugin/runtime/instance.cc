@@ -1,74 +1,279 @@
 #include "plugin/runtime/instance.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "plugin/core/json_text.h"
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/head_check.h"
+#include "plugin/runtime/host_probe.h"
 
 namespace webhook::runtime {
+namespace {
 
-Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance)
-    : plugin_(plugin), configuration_(std::move(configuration)), host_instance_(host_instance) {}
+void CompleteAtHost(const Host& host, lri_call* call, const lri_answer& answer) {
+  host.Complete(call, answer);
+}
+
+bool SamePlace(const Configuration& one, const Configuration& other) {
+  return one.listen_port == other.listen_port && one.bind_address == other.bind_address;
+}
+
+absl::Duration UntilTime(absl::Time deadline) {
+  return std::max(deadline - absl::Now(), absl::ZeroDuration());
+}
+
+// "ok", or an object where there is more to say.
+std::string TestAnswer(const std::vector<std::string>& warnings) {
+  if (warnings.empty()) return "\"ok\"";
+  std::string answer = R"({"result":"ok","warnings":)";
+  char before = '[';
+  for (const std::string& warning : warnings) {
+    answer.push_back(before);
+    core::AppendJsonString(&answer, warning);
+    before = ',';
+  }
+  answer.append("]}");
+  return answer;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Instance>> Instance::Create(Plugin& plugin,
+                                                           const lri_instance_options& options) {
+  auto configuration = ReadConfiguration(options, plugin.limits(), plugin.host().Now());
+  if (!configuration.ok()) return configuration.status();
+  auto claim = plugin.ports().Claim(configuration->listen_port, configuration->name);
+  if (!claim.ok()) return claim.status();
+  return std::unique_ptr<Instance>(
+      new Instance(plugin, *std::move(configuration), *std::move(claim), options.host_instance));
+}
+
+Instance::Instance(Plugin& plugin, Configuration configuration, PortClaim claim,
+                   lri_host_instance* host_instance)
+    : plugin_(plugin),
+      host_instance_(host_instance),
+      health_(plugin.host(), host_instance),
+      listen_handler_(*this, plugin.limits()),
+      generations_(std::make_shared<const Configuration>(std::move(configuration))),
+      claim_(std::move(claim)) {
+  commands_.Open();
+}
+
+Instance::~Instance() {
+  commands_.Close();
+  commands_.WaitUntilEmpty(absl::InfiniteFuture());
+}
 
 absl::Status Instance::Start() {
-  if (!gate_.Open()) {
+  const std::lock_guard lock(mutex_);
+  const std::shared_ptr<const Configuration> configuration = generations_.current();
+  if (serving_) {
     return absl::FailedPreconditionError(
-        absl::StrCat("instance ", configuration_.name, " serves already"));
+        absl::StrCat("instance ", configuration->name, " serves already"));
   }
-  for (const std::string& warning : configuration_.warnings) {
-    plugin_.host().Log(host_instance_, LRI_WARNING, warning);
+  if (configuration->listen_port != 0) {
+    auto bound = Bind(*configuration);
+    if (!bound.ok()) return bound.status();
+    listener_ = *std::move(bound);
   }
-  plugin_.host().SetHealth(host_instance_, LRI_HEALTHY, "serves");
+  serving_ = true;
+  generations_.Open();
+  host_may_send_ = true;
+  if (listener_ != nullptr) listener_->StartAccepting();
+  BeginServing(*configuration);
   return absl::OkStatus();
 }
 
 absl::Status Instance::Stop(absl::Time deadline) {
-  gate_.Close();
-  if (gate_.WaitUntilEmpty(deadline)) return absl::OkStatus();
-  return absl::DeadlineExceededError(absl::StrCat("instance ", configuration_.name, " still has ",
-                                                  gate_.entered(), " calls in flight"));
+  std::vector<std::unique_ptr<Listener>> listeners;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    serving_ = false;
+    host_may_send_ = false;
+    health_.End();
+    listeners.swap(retired_);
+    if (listener_ != nullptr) listeners.push_back(std::move(listener_));
+  }
+  for (const auto& listener : listeners) listener->BeginDrain(UntilTime(deadline));
+  for (const auto& listener : listeners) listener->Drain(UntilTime(deadline));
+  listeners.clear();
+  generations_.Close();
+  commands_.Close();
+  // Without the lock: a thread that describes the instance may be one that its calls wait for.
+  const bool empty = generations_.WaitUntilEmpty(deadline) && commands_.WaitUntilEmpty(deadline);
+  commands_.Open();
+  const std::lock_guard lock(mutex_);
+  stopping_ = false;
+  if (empty) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat("instance ", generations_.current()->name,
+                                                  " still has ", generations_.entered(),
+                                                  " calls in flight"));
+}
+
+absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
+    const lri_instance_options& options) {
+  auto read = ReadConfiguration(options, plugin_.limits(), plugin_.host().Now());
+  if (!read.ok()) return read.status();
+  const std::lock_guard lock(mutex_);
+  const Configuration& before = *generations_.current();
+  if (read->name != before.name) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the name of instance ", before.name, " cannot change: senders have its URL"));
+  }
+  auto update = std::make_unique<InstanceUpdate>();
+  update->instance = this;
+  update->port_changes = read->listen_port != before.listen_port;
+  if (update->port_changes) {
+    auto claim = plugin_.ports().Claim(read->listen_port, read->name);
+    if (!claim.ok()) return claim.status();
+    update->claim = *std::move(claim);
+  }
+  if (serving_ && read->listen_port != 0 && !SamePlace(before, *read)) {
+    auto bound = Bind(*read);
+    if (absl::IsAlreadyExists(bound.status()) && !update->port_changes) {
+      return absl::FailedPreconditionError(
+          "bind_address: it cannot change while the instance serves on the same longRunningPort; "
+          "stop it first, or change the port too");
+    }
+    if (!bound.ok()) return bound.status();
+    update->listener = *std::move(bound);
+  }
+  update->configuration = std::make_shared<const Configuration>(*std::move(read));
+  return update;
+}
+
+void Instance::Commit(InstanceUpdate& update) {
+  const std::lock_guard lock(mutex_);
+  const std::shared_ptr<const Configuration> before = generations_.current();
+  generations_.Replace(update.configuration);
+  if (update.port_changes) claim_ = std::move(update.claim);
+  if (!serving_) return;
+  const Configuration& next = *update.configuration;
+  if (!SamePlace(*before, next)) {
+    MoveListener(next, std::move(update.listener));
+  } else if (listener_ != nullptr) {
+    listener_->SetTls(next.tls);
+  }
+  BeginServing(next);
+}
+
+void Instance::MoveListener(const Configuration& next, std::unique_ptr<Listener> bound) {
+  std::erase_if(retired_, [](const auto& one) { return one->drained(); });
+  if (listener_ != nullptr) {
+    listener_->BeginDrain(absl::Milliseconds(plugin_.limits().body_timeout_ms +
+                                             plugin_.limits().answer_timeout_ms +
+                                             plugin_.limits().write_timeout_ms));
+    retired_.push_back(std::move(listener_));
+  }
+  health_.SetListener(absl::OkStatus());
+  if (next.listen_port == 0) return;
+  if (bound == nullptr) {
+    // It was started after the update was prepared, so nothing could be bound then.
+    auto late = Bind(next);
+    if (!late.ok()) return health_.SetListener(late.status());
+    bound = *std::move(late);
+  }
+  listener_ = std::move(bound);
+  listener_->StartAccepting();
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Instance::Bind(const Configuration& configuration) {
+  auto threads = plugin_.io_threads();
+  if (!threads.ok()) return threads.status();
+  auto timers = plugin_.timers();
+  if (!timers.ok()) return timers.status();
+  http::ServerOptions options;
+  options.address = configuration.bind_address;
+  options.port = configuration.listen_port;
+  options.limits = plugin_.limits();
+  options.tls = configuration.tls;
+  return Listener::Bind(std::move(options), {.threads = *threads,
+                                             .handler = &listen_handler_,
+                                             .timers = *timers,
+                                             .report = [this](const absl::Status& status) {
+                                               health_.SetListener(status);
+                                             }});
+}
+
+void Instance::BeginServing(const Configuration& configuration) {
+  const absl::Time now = plugin_.host().Now();
+  for (const std::string& warning : configuration.WarningsAt(now)) {
+    plugin_.host().Log(host_instance_, LRI_WARNING, warning);
+  }
+  health_.Begin(configuration.FaultAt(now));
 }
 
 int32_t Instance::CheckHead(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                             lri_head_verdict& verdict) {
-  if (!gate_.is_open()) return LRI_UNAVAILABLE;
-  const HeadRefusal refusal =
-      runtime::CheckHead(head, ToHeaderViews(head.headers), configuration_, plugin_.limits());
-  verdict.refused = refusal != HeadRefusal::kNone;
-  verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
-  verdict.ticket = configuration_.ticket;
-  AnswerRefusal(refusal, configuration_, sink, sink_context);
-  return LRI_OK;
+  if (!host_may_send_.load(std::memory_order_acquire)) return LRI_UNAVAILABLE;
+  return Judge(head, sink, sink_context, verdict);
 }
 
 int32_t Instance::Execute(const lri_request& request) {
-  if (!gate_.Enter()) return LRI_UNAVAILABLE;
+  if (!host_may_send_.load(std::memory_order_acquire)) return LRI_UNAVAILABLE;
+  return Take(request, &CompleteAtHost);
+}
+
+int32_t Instance::Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
+                        lri_head_verdict& verdict) {
+  Generation* const generation = generations_.Enter();
+  if (generation == nullptr) return LRI_UNAVAILABLE;
+  struct Leave {
+    Gate& gate;
+    ~Leave() { gate.Leave(); }
+  } leave{generation->gate};
+  const Configuration& configuration = *generation->configuration;
+  const HeadRefusal refusal = runtime::CheckHead(head, ToHeaderViews(head.headers), configuration,
+                                                 plugin_.limits(), plugin_.host());
+  verdict.refused = refusal != HeadRefusal::kNone;
+  verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
+  verdict.ticket = configuration.ticket;
+  AnswerRefusal(refusal, configuration, sink, sink_context);
+  return LRI_OK;
+}
+
+int32_t Instance::Take(const lri_request& request, CompleteFunction complete) {
+  Generation* const generation = generations_.Enter();
+  if (generation == nullptr) return LRI_UNAVAILABLE;
   FreeList<Call>::Lease lease{};
   try {
     lease = plugin_.calls().Take([] { return std::make_unique<Call>(); });
   } catch (const std::bad_alloc&) {
   }
   if (lease.object == nullptr) {
-    gate_.Leave();
+    generation->gate.Leave();
     return LRI_UNAVAILABLE;
   }
-  Call::Run(lease, {&plugin_, &configuration_, host_instance_, &gate_}, request);
+  Call::Run(
+      lease,
+      {&plugin_, generation->configuration.get(), host_instance_, &generation->gate, complete},
+      request);
   return LRI_OK;
 }
 
+std::shared_ptr<const Configuration> Instance::configuration() const {
+  const std::lock_guard lock(mutex_);
+  return generations_.current();
+}
+
 void Instance::Describe(lri_description_sink sink, void* sink_context) const {
+  const std::shared_ptr<const Configuration> configuration = this->configuration();
+  const std::vector<std::string> texts = configuration->WarningsAt(plugin_.host().Now());
   std::vector<lri_view> warnings;
-  for (const std::string& warning : configuration_.warnings) warnings.push_back(ToView(warning));
-  const core::Platform& platform = *configuration_.platform;
+  for (const std::string& warning : texts) warnings.push_back(ToView(warning));
+  const core::Platform& platform = *configuration->platform;
   const lri_description description{
       .struct_size = sizeof(lri_description),
       .external_key_needed = platform.external_key_needed,
       .path_prefix = ToView(platform.path_prefix),
-      .webhook_url = ToView(configuration_.webhook_url),
-      .listen_url = ToView(configuration_.listen_url),
+      .webhook_url = ToView(configuration->webhook_url),
+      .listen_url = ToView(configuration->listen_url),
       .record_noun = ToView(platform.record),
       .warnings = {warnings.data(), warnings.size(), sizeof(lri_view)},
   };
@@ -76,18 +281,44 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
 }
 
 int32_t Instance::Command(absl::string_view name, lri_command_done done, void* done_context) {
-  if (name == "test") {
-    if (!gate_.is_open()) {
-      done(done_context, LRI_FAILED_PRECONDITION, ToView("the instance does not serve"));
-    } else {
-      done(done_context, LRI_OK, ToView("\"ok\""));
-    }
-    return LRI_OK;
-  }
+  if (name == "test") return Test(done, done_context);
   for (absl::string_view later : {"samples", "fields", "map", "try"}) {
     if (name == later) return LRI_UNIMPLEMENTED;
   }
   return LRI_NOT_FOUND;
+}
+
+int32_t Instance::Test(lri_command_done done, void* done_context) {
+  auto timers = plugin_.timers();
+  if (!timers.ok()) return static_cast<int32_t>(timers.status().code());
+  if (!commands_.Enter()) return LRI_UNAVAILABLE;
+  const std::shared_ptr<const Configuration> configuration = this->configuration();
+  if (absl::Status status = CheckHere(*configuration); !status.ok()) {
+    done(done_context, static_cast<int32_t>(status.code()), ToView(status.message()));
+    commands_.Leave();
+    return LRI_OK;
+  }
+  std::string answer = TestAnswer(configuration->WarningsAt(plugin_.host().Now()));
+  ProbeHost(
+      plugin_.host(), host_instance_, **timers,
+      [done, done_context, answer = std::move(answer)](const absl::Status& status) {
+        const absl::string_view text = status.ok() ? absl::string_view(answer) : status.message();
+        done(done_context, static_cast<int32_t>(status.code()), ToView(text));
+      },
+      [this] { commands_.Leave(); });
+  return LRI_OK;
+}
+
+// All but the host. The configuration itself was checked when it was given.
+absl::Status Instance::CheckHere(const Configuration& configuration) {
+  const std::string fault = configuration.FaultAt(plugin_.host().Now());
+  if (!fault.empty()) return absl::FailedPreconditionError(fault);
+  if (configuration.listen_port == 0) return absl::OkStatus();
+  // One after the other: two tests at a time must not find each other's port.
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return absl::UnavailableError("the instance is just being stopped");
+  if (listener_ != nullptr) return listener_->status();
+  return Bind(configuration).status();
 }
 
 }  // namespace webhook::runtime

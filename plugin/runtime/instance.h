@@ -1,29 +1,57 @@
-// An instance at work: takes requests between start and stop.
+// An instance at work: takes requests between start and stop, from the host and from a listen port
+// of its own.
 #ifndef PLUGIN_RUNTIME_INSTANCE_H_
 #define PLUGIN_RUNTIME_INSTANCE_H_
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/gate.h"
+#include "plugin/runtime/generations.h"
+#include "plugin/runtime/health.h"
+#include "plugin/runtime/listen_handler.h"
+#include "plugin/runtime/listener.h"
 #include "plugin/runtime/plugin.h"
+#include "plugin/runtime/ports.h"
 
 namespace webhook::runtime {
 
+class Instance;
+
+// A change that was checked, with the port that it needs. Dropped without Commit, all stays.
+struct InstanceUpdate {
+  Instance* instance;
+  std::shared_ptr<const Configuration> configuration;
+  bool port_changes;
+  PortClaim claim;                     // only where the port changes
+  std::unique_ptr<Listener> listener;  // only where it serves and the port or address changes
+};
+
 // The functions are those of the ABI's table, which tells their threads and results. Destroyed
 // only while stopped.
-class Instance {
+class Instance final : private RequestTaker {
  public:
   // The plugin outlives the instance.
-  Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance);
+  static absl::StatusOr<std::unique_ptr<Instance>> Create(Plugin& plugin,
+                                                          const lri_instance_options& options);
+  ~Instance();
 
   absl::Status Start();
   // DEADLINE_EXCEEDED where calls are still in flight at `deadline`.
   absl::Status Stop(absl::Time deadline);
+
+  absl::StatusOr<std::unique_ptr<InstanceUpdate>> PrepareUpdate(
+      const lri_instance_options& options);
+  void Commit(InstanceUpdate& update);
 
   int32_t CheckHead(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                     lri_head_verdict& verdict);
@@ -32,10 +60,39 @@ class Instance {
   int32_t Command(absl::string_view name, lri_command_done done, void* done_context);
 
  private:
+  Instance(Plugin& plugin, Configuration configuration, PortClaim claim,
+           lri_host_instance* host_instance);
+
+  // RequestTaker, for the host's requests and the listen port's.
+  int32_t Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
+                lri_head_verdict& verdict) override;
+  int32_t Take(const lri_request& request, CompleteFunction complete) override;
+
+  std::shared_ptr<const Configuration> configuration() const;
+  absl::StatusOr<std::unique_ptr<Listener>> Bind(const Configuration& configuration);
+  void MoveListener(const Configuration& next, std::unique_ptr<Listener> bound);
+  void BeginServing(const Configuration& configuration);
+  int32_t Test(lri_command_done done, void* done_context);
+  absl::Status CheckHere(const Configuration& configuration);
+
   Plugin& plugin_;
-  const Configuration configuration_;
   lri_host_instance* const host_instance_;
-  Gate gate_;
+  Health health_;
+  ListenHandler listen_handler_;  // outlives the listeners
+
+  // The host's requests are refused as soon as a stop begins; the listen port's senders, whom
+  // nobody else tells of it, get answers until its connections are drained.
+  std::atomic<bool> host_may_send_{false};
+  Gate commands_;  // tests in flight
+
+  Generations generations_;  // changed by the host's control calls alone, of which one is at a time
+
+  mutable std::mutex mutex_;  // guards all below, and who reads the current generation
+  PortClaim claim_;
+  bool serving_ = false;
+  bool stopping_ = false;
+  std::unique_ptr<Listener> listener_;              // null: none is configured, or not serving
+  std::vector<std::unique_ptr<Listener>> retired_;  // being drained since an update
 };
 
 }  // namespace webhook::runtime

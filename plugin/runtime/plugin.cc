@@ -1,8 +1,21 @@
 #include "plugin/runtime/plugin.h"
 
+#include <algorithm>
+#include <thread>
+
 #include "plugin/runtime/call.h"
 
 namespace webhook::runtime {
+namespace {
+
+constexpr uint32_t kMostIoThreads = 256;
+
+int IoThreadCount(uint32_t wanted) {
+  if (wanted != 0) return static_cast<int>(std::min(wanted, kMostIoThreads));
+  return static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 4u));
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Plugin>> Plugin::Create(const lri_host* host,
                                                        const lri_plugin_options* options) {
@@ -15,15 +28,38 @@ absl::StatusOr<std::unique_ptr<Plugin>> Plugin::Create(const lri_host* host,
       if (!status.ok()) return status;
     }
   }
-  return std::make_unique<Plugin>(Host(*host), limits);
+  const uint32_t threads =
+      options != nullptr && LRI_HAS(options, io_threads) ? options->io_threads : 0;
+  return std::make_unique<Plugin>(Host(*host), limits, threads);
 }
 
-Plugin::Plugin(const Host& host, const Limits& limits)
+Plugin::Plugin(const Host& host, const Limits& limits, uint32_t io_threads)
     : host_(host),
       limits_(limits),
       calls_(static_cast<uint32_t>(limits.calls_in_flight)),
-      parsers_(static_cast<uint32_t>(limits.calls_in_flight)) {}
+      parsers_(static_cast<uint32_t>(limits.calls_in_flight)),
+      io_thread_count_(IoThreadCount(io_threads)) {}
 
 Plugin::~Plugin() = default;
+
+absl::StatusOr<http::IoThreads*> Plugin::io_threads() {
+  const std::lock_guard lock(starting_);
+  if (io_threads_ == nullptr) {
+    auto started = http::IoThreads::Start(io_thread_count_);
+    if (!started.ok()) return started.status();
+    io_threads_ = *std::move(started);
+  }
+  return io_threads_.get();
+}
+
+absl::StatusOr<Timers*> Plugin::timers() {
+  const std::lock_guard lock(starting_);
+  if (timers_ == nullptr) {
+    auto started = TimerThread::Start();
+    if (!started.ok()) return started.status();
+    timers_ = *std::move(started);
+  }
+  return timers_.get();
+}
 
 }  // namespace webhook::runtime

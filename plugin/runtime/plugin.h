@@ -1,15 +1,20 @@
-// What all instances of one plugin share: the host, the limits, and the memory of calls.
+// What all instances of one plugin share: the host, the limits, the memory of calls, the threads.
 #ifndef PLUGIN_RUNTIME_PLUGIN_H_
 #define PLUGIN_RUNTIME_PLUGIN_H_
 
+#include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "absl/status/statusor.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/incidents.h"
+#include "plugin/http/io_threads.h"
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
+#include "plugin/runtime/ports.h"
+#include "plugin/runtime/timers.h"
 
 namespace webhook::runtime {
 
@@ -24,13 +29,19 @@ class Plugin {
   // INVALID_ARGUMENT: the host's table lacks a function, or a limit is unknown or out of range.
   static absl::StatusOr<std::unique_ptr<Plugin>> Create(const lri_host* host,
                                                         const lri_plugin_options* options);
-  Plugin(const Host& host, const Limits& limits);
+  // io_threads 0: as many as there are processors, four at most.
+  Plugin(const Host& host, const Limits& limits, uint32_t io_threads = 0);
   ~Plugin();
 
   const Host& host() const { return host_; }
   const Limits& limits() const { return limits_; }
   FreeList<Call>& calls() { return calls_; }
   FreeList<core::IncidentParser>& parsers() { return parsers_; }
+  Ports& ports() { return ports_; }
+
+  // Started when they are wanted first, so that instances without a listen port cost no threads.
+  absl::StatusOr<http::IoThreads*> io_threads();
+  absl::StatusOr<Timers*> timers();
 
  private:
   const Host host_;
@@ -38,6 +49,11 @@ class Plugin {
   FreeList<Call> calls_;
   // A parser is used within one function only, so there are no more than threads.
   FreeList<core::IncidentParser> parsers_;
+  Ports ports_;
+  const int io_thread_count_;
+  std::mutex starting_;  // guards the pointers below
+  std::unique_ptr<http::IoThreads> io_threads_;
+  std::unique_ptr<TimerThread> timers_;
 };
 
 }  // namespace webhook::runtime

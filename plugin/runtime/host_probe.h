@@ -1,0 +1,28 @@
+// Is the host there? Asks it to do everything for an incident but to create it.
+#ifndef PLUGIN_RUNTIME_HOST_PROBE_H_
+#define PLUGIN_RUNTIME_HOST_PROBE_H_
+
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "plugin/abi/long_running_integration.h"
+#include "plugin/runtime/host.h"
+#include "plugin/runtime/timers.h"
+
+namespace webhook::runtime {
+
+// How long a host may take.
+inline constexpr absl::Duration kProbeTime = absl::Seconds(5);
+
+// Calls `done` exactly once, perhaps before the return, on any thread: OK, or UNAVAILABLE with one
+// line for a person. `released` is called, in any order, once the host has let go of the probe.
+// Host and timers outlive that.
+void ProbeHost(const Host& host, lri_host_instance* instance, Timers& timers,
+               absl::AnyInvocable<void(const absl::Status&)> done,
+               absl::AnyInvocable<void()> released);
+
+}  // namespace webhook::runtime
+
+#endif  // PLUGIN_RUNTIME_HOST_PROBE_H_
