@@ -10,15 +10,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/config/external_key.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/front/completion_threads.h"
 #include "host_stub/front/front.h"
-#include "host_stub/front/routes.h"
+#include "host_stub/front/route_table.h"
+#include "host_stub/instances/instance_manager.h"
 #include "host_stub/service/addresses.h"
 #include "host_stub/service/grpc_server.h"
-#include "host_stub/service/instance_directory.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite_store.h"
 #include "plugin/http/io_threads.h"
@@ -43,14 +42,11 @@ absl::Status MakeDataDir(const std::string& data_dir) {
       absl::StrCat("data folder ", data_dir, " cannot be made: ", std::strerror(errno)));
 }
 
-absl::StatusOr<std::shared_ptr<IncidentStore>> OpenStore(const HostOptions& options) {
+absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
   const webhook::Limits& limits = options.configuration.limits;
   if (options.keep_in_memory) return NewMemoryStore({.limits = limits});
   return OpenSqliteStore({.data_dir = options.data_dir, .vfs = {}, .limits = limits});
 }
-
-// The file's instances have one uid for ever, under which the store knows their delivery keys.
-std::string UidOfFileInstance(const std::string& name) { return absl::StrCat("file-", name); }
 
 }  // namespace
 
@@ -61,23 +57,27 @@ class Host::Parts {
 
   absl::Status Start();
   absl::Status Drain(absl::Duration time);
+  absl::Status Reload(const Configuration& configuration) {
+    return manager_->Reload(configuration);
+  }
 
   const std::string& http_address() const { return http_address_; }
   const GrpcServer& grpc() const { return *grpc_; }
 
  private:
   absl::Status StartEngine();
-  absl::StatusOr<Routes> StartInstances();
-  absl::Status StartFront(Routes routes);
+  absl::Status StartInstances();
+  absl::Status StartFront();
   absl::Status StartGrpc();
 
   HostOptions options_;
-  std::shared_ptr<IncidentStore> store_;
+  std::shared_ptr<Store> store_;
   std::shared_ptr<http::IoThreads> threads_;
   std::shared_ptr<HostedPlugin> plugin_;
   std::shared_ptr<InstanceRegistry> registry_ = std::make_shared<InstanceRegistry>();
-  std::shared_ptr<const InstanceDirectory> directory_;
+  std::shared_ptr<RouteTable> routes_ = std::make_shared<RouteTable>();
   std::unique_ptr<Front> front_;
+  std::shared_ptr<InstanceManager> manager_;
   std::unique_ptr<http::Server> server_;
   std::string http_address_;
   std::unique_ptr<GrpcServer> grpc_;
@@ -87,11 +87,9 @@ class Host::Parts {
 absl::Status Host::Parts::Start() {
   if (absl::Status status = MakeDataDir(options_.data_dir); !status.ok()) return status;
   if (absl::Status status = StartEngine(); !status.ok()) return status;
-  auto routes = StartInstances();
-  if (!routes.ok()) return routes.status();
-  directory_ = NewFileInstances(options_.configuration);
+  if (absl::Status status = StartInstances(); !status.ok()) return status;
   WipeSecrets(options_.configuration);
-  if (absl::Status status = StartFront(*std::move(routes)); !status.ok()) return status;
+  if (absl::Status status = StartFront(); !status.ok()) return status;
   return StartGrpc();
 }
 
@@ -106,6 +104,7 @@ absl::Status Host::Parts::StartEngine() {
   auto plugin = HostedPlugin::Load(options_.plugin_file,
                                    {.io_threads = 0, .limits = options_.configuration.limits_set},
                                    {.store = store_,
+                                    .state = store_,
                                     .logger = options_.logger,
                                     .threads = CompletionsOn(threads_),
                                     .limits = options_.configuration.limits});
@@ -114,30 +113,26 @@ absl::Status Host::Parts::StartEngine() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Routes> Host::Parts::StartInstances() {
-  const Configuration& configuration = options_.configuration;
-  Routes routes;
-  for (const InstanceConfiguration& one : configuration.instances) {
-    auto instance = plugin_->CreateInstance({.uid = UidOfFileInstance(one.name),
-                                             .name = one.name,
-                                             .product = configuration.platform.product,
-                                             .platform_url = configuration.platform.url,
-                                             .on_engine = configuration.platform.engine,
-                                             .parameters = one.parameters});
-    absl::Status status = instance.status();
-    if (status.ok()) status = (*instance)->Start();
-    if (!status.ok()) return In(absl::StrCat("instance ", one.name), status);
-    const bool external = IsExternal(configuration.server_configuration, one.name);
-    if (status = routes.Add(*instance, external); !status.ok()) return status;
-    if (status = registry_->Add(*std::move(instance)); !status.ok()) return status;
-  }
-  return routes;
+absl::Status Host::Parts::StartInstances() {
+  front_ = std::make_unique<Front>(routes_, *threads_);
+  auto publish = [this](std::shared_ptr<const Routes> routes) {
+    routes_->Publish(std::move(routes));
+    front_->RefreshThreads();
+  };
+  auto manager = InstanceManager::Start({.plugin = plugin_,
+                                         .registry = registry_,
+                                         .store = store_,
+                                         .logger = options_.logger,
+                                         .publish = std::move(publish)},
+                                        options_.configuration);
+  if (!manager.ok()) return manager.status();
+  manager_ = *std::move(manager);
+  return absl::OkStatus();
 }
 
-absl::Status Host::Parts::StartFront(Routes routes) {
+absl::Status Host::Parts::StartFront() {
   auto address = ParseHostPort(options_.http_address);
   if (!address.ok()) return In("--http", address.status());
-  front_ = std::make_unique<Front>(std::move(routes), *threads_);
   auto server =
       http::Server::Listen({.address = address->host == "localhost" ? "127.0.0.1" : address->host,
                             .port = static_cast<uint16_t>(address->port),
@@ -146,17 +141,21 @@ absl::Status Host::Parts::StartFront(Routes routes) {
   if (!server.ok()) return In("--http", server.status());
   server_ = *std::move(server);
   http_address_ = FormatHostPort(server_->address(), server_->port());
+  manager_->SetFrontUrl(absl::StrCat("http://", http_address_));
   return absl::OkStatus();
 }
 
 absl::Status Host::Parts::StartGrpc() {
-  auto grpc = GrpcServer::Start(
-      {.address = options_.grpc_address,
-       .insecure_on_any_address = options_.grpc_insecure_on_any_address,
-       .tls = options_.grpc_tls,
-       .control_path = absl::StrCat(options_.data_dir, "/control.sock"),
-       .limits = options_.configuration.limits},
-      {.plugin = plugin_->info(), .registry = registry_, .directory = directory_, .store = store_});
+  auto grpc = GrpcServer::Start({.address = options_.grpc_address,
+                                 .insecure_on_any_address = options_.grpc_insecure_on_any_address,
+                                 .tls = options_.grpc_tls,
+                                 .control_path = absl::StrCat(options_.data_dir, "/control.sock"),
+                                 .limits = options_.configuration.limits},
+                                {.plugin = plugin_->info(),
+                                 .registry = registry_,
+                                 .directory = manager_,
+                                 .store = store_,
+                                 .manager = manager_});
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
   return absl::OkStatus();
@@ -170,6 +169,7 @@ absl::Status Host::Parts::Drain(absl::Duration time) {
     result.Update(absl::DeadlineExceededError("HTTP requests were cut off at the deadline"));
   }
   if (grpc_ != nullptr) result.Update(grpc_->Drain(deadline));
+  if (manager_ != nullptr) manager_->Stop();
   result.Update(registry_->StopAll(deadline));
   if (store_ != nullptr) store_->Close();
   server_.reset();
@@ -196,5 +196,8 @@ const std::string& Host::grpc_address() const { return parts_->grpc().address();
 const std::string& Host::control_path() const { return parts_->grpc().control_path(); }
 
 absl::Status Host::Drain(absl::Duration time) { return parts_->Drain(time); }
+absl::Status Host::Reload(const Configuration& configuration) {
+  return parts_->Reload(configuration);
+}
 
 }  // namespace host_stub

@@ -27,7 +27,7 @@ struct HostOptions {
   std::shared_ptr<Logger> logger;
 };
 
-// Any thread, but Drain and the destructor one at a time.
+// Any thread, but Drain and the destructor one at a time and after Reload.
 class Host {
  public:
   // Serves when it returns. The error is one line that says what cannot be served and why; then
@@ -49,6 +49,11 @@ class Host {
   // Refuses what is new, answers what was read, then closes the store. The first thing that did
   // not end in time is the error; everything that was acknowledged is on disk in any case.
   absl::Status Drain(absl::Duration time);
+
+  // Takes another configuration's platform, serverConfiguration and instances as one change, while
+  // requests come in. The error is one line, and then all stays as it was. Waits for requests under
+  // old settings where an instance goes.
+  absl::Status Reload(const Configuration& configuration);
 
  private:
   class Parts;

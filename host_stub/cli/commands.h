@@ -14,6 +14,9 @@ void AddExecuteCommand(CLI::App& app, int& exit_code);
 void AddIncidentsCommand(CLI::App& app, int& exit_code);
 void AddInstancesCommand(CLI::App& app, int& exit_code);
 void AddTestCommand(CLI::App& app, int& exit_code);
+void AddUrlCommand(CLI::App& app, int& exit_code);
+void AddSamplesCommand(CLI::App& app, int& exit_code);
+void AddMapCommand(CLI::App& app, int& exit_code);
 
 }  // namespace host_stub
 

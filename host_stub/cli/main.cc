@@ -15,6 +15,9 @@ int main(int argc, char** argv) {
   host_stub::AddTestCommand(app, exit_code);
   host_stub::AddIncidentsCommand(app, exit_code);
   host_stub::AddInstancesCommand(app, exit_code);
+  host_stub::AddUrlCommand(app, exit_code);
+  host_stub::AddSamplesCommand(app, exit_code);
+  host_stub::AddMapCommand(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -107,6 +107,25 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   return host;
 }
 
+// On SIGHUP. A file that cannot be taken changes nothing.
+void Reload(const std::string& file, Host& host, Logger& logger) {
+  absl::StatusOr<Configuration> configuration = LoadConfiguration(file);
+  absl::Status status = configuration.status();
+  if (status.ok()) {
+    status = host.Reload(*configuration);
+    for (const std::string& warning : configuration->warnings) {
+      logger.Log(Severity::kWarning, "", warning);
+    }
+    WipeSecrets(*configuration);
+  }
+  if (status.ok()) {
+    logger.Log(Severity::kInfo, "", absl::StrCat("took over the configuration from ", file));
+  } else {
+    logger.Log(Severity::kError, "",
+               absl::StrCat("the configuration stays as it was: ", status.message()));
+  }
+}
+
 int Serve(const ServeOptions& options) {
   Harden();
   SilenceGrpcLog();
@@ -128,7 +147,7 @@ int Serve(const ServeOptions& options) {
               (*host)->grpc_address().c_str(), (*host)->control_path().c_str());
   std::fflush(stdout);
 
-  signals.Await();
+  while (signals.Await() == StopSignals::Wish::kReload) Reload(options.config, **host, *logger);
   logger->Log(Severity::kInfo, "", "stopping; a second signal stops at once");
   const absl::Status drained = (*host)->Drain(kDrainTime);
   if (!drained.ok()) logger->Log(Severity::kWarning, "", drained.message());
@@ -139,7 +158,8 @@ int Serve(const ServeOptions& options) {
 
 void AddServeCommand(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ServeOptions>();
-  CLI::App* command = app.add_subcommand("serve", "Run a host until SIGTERM or SIGINT");
+  CLI::App* command = app.add_subcommand(
+      "serve", "Run a host until SIGTERM or SIGINT; SIGHUP reads the configuration again");
   command->add_option("--config", options->config, "The configuration")
       ->type_name("FILE.json")
       ->required();

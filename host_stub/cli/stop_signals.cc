@@ -31,14 +31,29 @@ StopSignals::~StopSignals() {
   watcher_.join();
 }
 
+StopSignals::Wish StopSignals::Await() {
+  absl::MutexLock lock(&mutex_);
+  const auto wished = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_ || reload_; };
+  mutex_.Await(absl::Condition(&wished));
+  if (stop_) return Wish::kStop;
+  reload_ = false;
+  return Wish::kReload;
+}
+
 void StopSignals::Watch() {
   const sigset_t set = StopSet();
   for (;;) {
     int number = 0;
     if (::sigwait(&set, &number) != 0) continue;
     if (number == kEnd) return;
-    if (first_.HasBeenNotified()) ::_exit(128 + number);
-    first_.Notify();
+    absl::MutexLock lock(&mutex_);
+    if (number == SIGHUP) {
+      reload_ = true;
+    } else if (stop_) {
+      ::_exit(128 + number);
+    } else {
+      stop_ = true;
+    }
   }
 }
 

@@ -1,10 +1,11 @@
-// SIGTERM, SIGINT and SIGHUP as something to wait for.
+// SIGTERM and SIGINT as something to wait for, SIGHUP as something that is done meanwhile.
 #ifndef HOST_STUB_CLI_STOP_SIGNALS_H_
 #define HOST_STUB_CLI_STOP_SIGNALS_H_
 
 #include <thread>
 
-#include "absl/synchronization/notification.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 
 namespace host_stub {
 
@@ -18,13 +19,18 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // Returns after the first signal. A second one ends the process at once.
-  void Await() { first_.WaitForNotification(); }
+  enum class Wish { kStop, kReload };
+
+  // Waits for a signal; several SIGHUP may count as one. After the first that wants the process to
+  // stop, a second one ends it at once, whether or not anybody waits.
+  Wish Await();
 
  private:
   void Watch();
 
-  absl::Notification first_;
+  absl::Mutex mutex_;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reload_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread watcher_;
 };
 

@@ -195,11 +195,14 @@ absl::StatusOr<std::string> Builder::ParameterValue(const ParameterSpec& spec,
   if (spec.type == ParameterType::kPort && value.element.is_number()) {
     return reader_.WholeNumber(value);
   }
+  if (spec.type == ParameterType::kList && value.element.is_array()) {
+    return simdjson::minify(value.element);
+  }
   bool flag = false;
   const bool is_flag = value.element.get(flag) == simdjson::SUCCESS;
   if (spec.type == ParameterType::kBoolean && is_flag) return std::string(flag ? "true" : "false");
   absl::StatusOr<std::string> text = reader_.String(value);
-  if (spec.type == ParameterType::kText) return text;
+  if (spec.type == ParameterType::kText || spec.type == ParameterType::kList) return text;
   if (spec.type == ParameterType::kPort) {
     if (!text.ok()) return reader_.WrongType(value, "a port, as in 8000 or \"8000\"");
     return text;

@@ -16,6 +16,13 @@ constexpr ParameterSpec kParameters[] = {
     {"key", ParameterType::kText, kSecret, kMayBeFile, kPrivateFile},
     {"incidentType", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
     {"store_samples", ParameterType::kBoolean, !kSecret, !kMayBeFile, !kPrivateFile},
+    {"bind_address", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
+    {"client_ca", ParameterType::kText, !kSecret, kMayBeFile, !kPrivateFile},
+    {"passwords", ParameterType::kList, kSecret, kMayBeFile, kPrivateFile},
+    {"duplication_key", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
+    {"mirror_direction", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
+    {"mirror_tags", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
+    {"mirror_instance", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace host_stub {
 enum class ParameterType {
   kText,
   kPort,     // a JSON string or a whole JSON number
+  kList,     // a JSON array, or its text
   kBoolean,  // a JSON boolean, "true" or "false"
 };
 

@@ -20,7 +20,9 @@ std::vector<std::string> RecordingLogger::lines() const {
 }
 
 TestServices::TestServices() : logger(std::make_shared<RecordingLogger>()) {
-  services.store = NewMemoryStore({});
+  std::shared_ptr<Store> store = NewMemoryStore({});
+  services.store = store;
+  services.state = store;
   services.logger = logger;
   services.threads = NewCompletionThread();
 }

@@ -7,6 +7,7 @@
 #include "absl/functional/any_invocable.h"
 #include "host_stub/engine/logger.h"
 #include "host_stub/store/incident_store.h"
+#include "host_stub/store/state_store.h"
 #include "plugin/limits/limits.h"
 
 namespace host_stub {
@@ -34,6 +35,8 @@ std::unique_ptr<CompletionThreads> NewCompletionThread();
 // Shared, for a plugin that refuses to stop keeps them for good.
 struct HostServices {
   std::shared_ptr<IncidentStore> store;
+  // Where instances' contexts are kept; null: nowhere, and plugins are told UNIMPLEMENTED.
+  std::shared_ptr<StateStore> state;
   std::shared_ptr<Logger> logger;
   // Incidents that were created from one of these threads are completed on the same, all of one
   // commit with one Post; those from elsewhere (a plugin's or gRPC's thread) on thread 0.

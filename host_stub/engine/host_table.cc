@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "host_stub/engine/guarded.h"
 
 namespace host_stub {
 namespace {
@@ -48,13 +49,59 @@ void HostTable::Complete(void* context, lri_call* call, const lri_answer* answer
                              "answered before, or never was; ignored");
 }
 
-int32_t HostTable::ContextGet(void*, lri_host_instance*, lri_view, lri_context_done, void*) {
-  return LRI_UNIMPLEMENTED;
+// Takes the store's answer to a thread of ours: its own must not wait for a plugin.
+ContextDone HostTable::ContextAnswer(InstanceRecord& record, lri_context_done done,
+                                     void* done_context) {
+  record.contexts_begun.fetch_add(1, std::memory_order_relaxed);
+  return [this, &record, done, done_context](absl::StatusOr<std::string> value) {
+    services_.threads->Post(0, [&record, done, done_context, value = std::move(value)] {
+      if (done != nullptr) {
+        int32_t code = LRI_OK;
+        std::string thrown;
+        const auto call = [&] {
+          done(done_context, static_cast<int32_t>(value.status().code()),
+               value.ok() ? ToView(*value) : lri_view{nullptr, 0});
+          return LRI_OK;
+        };
+        if (!CallGuarded("context_done", call, &code, &thrown)) record.Fault(thrown, true);
+      }
+      // The record may go as soon as this is counted.
+      record.contexts_ended.fetch_add(1, std::memory_order_release);
+    });
+  };
 }
 
-int32_t HostTable::ContextSet(void*, lri_host_instance*, lri_view, lri_view, lri_context_done,
-                              void*) {
-  return LRI_UNIMPLEMENTED;
+int32_t HostTable::ContextGet(void* context, lri_host_instance* instance, lri_view key,
+                              lri_context_done done, void* done_context) try {
+  if (instance == nullptr || done == nullptr) return LRI_INVALID_ARGUMENT;
+  HostTable& host = From(context);
+  if (host.services_.state == nullptr) return LRI_UNIMPLEMENTED;
+  InstanceRecord& record = *InstanceRecord::From(instance);
+  return host.ContextTaken(
+      record, host.services_.state->GetContext(record.uid, ToStringView(key),
+                                               host.ContextAnswer(record, done, done_context)));
+} catch (const std::exception&) {
+  return LRI_INTERNAL;
+}
+
+int32_t HostTable::ContextSet(void* context, lri_host_instance* instance, lri_view key,
+                              lri_view value, lri_context_done done, void* done_context) try {
+  if (instance == nullptr) return LRI_INVALID_ARGUMENT;
+  HostTable& host = From(context);
+  if (host.services_.state == nullptr) return LRI_UNIMPLEMENTED;
+  InstanceRecord& record = *InstanceRecord::From(instance);
+  return host.ContextTaken(
+      record, host.services_.state->SetContext(record.uid, ToStringView(key),
+                                               std::string(ToStringView(value)),
+                                               host.ContextAnswer(record, done, done_context)));
+} catch (const std::exception&) {
+  return LRI_INTERNAL;
+}
+
+// What was not taken is as if it had never begun.
+int32_t HostTable::ContextTaken(InstanceRecord& record, const absl::Status& status) {
+  if (!status.ok()) record.contexts_begun.fetch_sub(1, std::memory_order_relaxed);
+  return static_cast<int32_t>(status.code());
 }
 
 void HostTable::SetHealth(void* context, lri_host_instance* instance, int32_t health,

@@ -37,6 +37,9 @@ class HostTable {
   static void Log(void* context, lri_host_instance* instance, int32_t severity, lri_view message);
   static int64_t Now(void* context);
 
+  ContextDone ContextAnswer(InstanceRecord& record, lri_context_done done, void* done_context);
+  static int32_t ContextTaken(InstanceRecord& record, const absl::Status& status);
+
   const HostServices services_;
   CallTable calls_;
   IncidentBatches batches_;

@@ -40,6 +40,10 @@ HostedInstance::HostedInstance(std::shared_ptr<HostedPlugin> plugin, PluginCore&
 HostedInstance::~HostedInstance() {
   absl::MutexLock lock(&control_);
   if (state_ == State::kServing) StopLocked(absl::Now()).IgnoreError();
+  // One that never served may still read its context.
+  if (state_ != State::kHopeless && record_->in_flight()) {
+    AwaitLastReturns(absl::Now() + kGrace).IgnoreError();
+  }
   if (state_ == State::kServing || state_ == State::kHopeless || record_->in_flight()) {
     core_.StayForever(absl::StrCat("its instance \"", record_->name, "\" cannot be drained"));
     static_cast<void>(record_.release());

@@ -85,6 +85,8 @@ InstanceCounts InstanceRecord::counts() const {
 }
 
 bool InstanceRecord::in_flight() const {
+  const int64_t contexts_done = contexts_ended.load(std::memory_order_acquire);
+  if (contexts_begun.load(std::memory_order_acquire) != contexts_done) return true;
   const InstanceCounts now = counts();
   return now.calls_in_flight != 0 || now.batches_in_flight != 0;
 }

@@ -46,8 +46,10 @@ struct InstanceRecord {
 
   alignas(64) std::atomic<int64_t> calls_begun{0};
   std::atomic<int64_t> batches_begun{0};
+  std::atomic<int64_t> contexts_begun{0};  // reads and writes of the instance's context
   alignas(64) std::atomic<int64_t> calls_ended{0};
   std::atomic<int64_t> batches_ended{0};
+  std::atomic<int64_t> contexts_ended{0};
   std::atomic<int64_t> incidents_created{0};
   alignas(64) std::atomic<int64_t> abandoned{0};
   std::atomic<int64_t> refused{0};

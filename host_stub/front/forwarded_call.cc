@@ -18,14 +18,19 @@ void ForwardedCall::SetNumber(uint64_t number) {
   request_.head.request_id = absl::string_view(request_id_, size);
 }
 
-http::HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange& exchange) {
+http::HeadVerdict ForwardedCall::CheckHead(const std::shared_ptr<const Routes>& routes,
+                                           const Routes::Match& match, Exchange& exchange) {
+  routes_ = routes;
   exchange_ = &exchange;
   instance_ = match.instance;
   handle_ = {};
   answered_ = false;
   FillHead(match);
   HeadVerdict verdict;
-  const absl::Status status = instance_->CheckHead(request_.head, this, &verdict);
+  absl::Status status = instance_->CheckHead(request_.head, this, &verdict);
+  while (absl::IsUnavailable(status) && FindSuccessor()) {
+    status = instance_->CheckHead(request_.head, this, &verdict);
+  }
   if (status.ok()) {
     if (verdict.refused) return http::HeadVerdict::Answered();
     request_.head_ticket = verdict.ticket;
@@ -55,11 +60,26 @@ void ForwardedCall::FillHead(const Routes::Match& match) {
 
 void ForwardedCall::Execute() {
   request_.body = exchange_->body();
-  const absl::Status status = instance_->Execute(request_, this, &handle_);
+  absl::Status status = instance_->Execute(request_, this, &handle_);
+  // It was replaced while the body was on its way: nothing was begun, so its successor may.
+  while (absl::IsUnavailable(status) && FindSuccessor()) {
+    request_.head_ticket = 0;
+    status = instance_->Execute(request_, this, &handle_);
+  }
   // After an OK the call may be over already, and be used for another request.
   if (status.ok()) return;
   RespondFailure(status);
   front_.GiveBack(this);
+}
+
+bool ForwardedCall::FindSuccessor() {
+  const std::shared_ptr<const Routes>& now = front_.RoutesOf(thread_);
+  if (now == routes_) return false;
+  const Routes::Match match = now->Find(request_.head.path);
+  if (match.outcome != Routes::Outcome::kFound || match.instance == instance_) return false;
+  routes_ = now;
+  instance_ = match.instance;
+  return true;
 }
 
 void ForwardedCall::Abandon() { instance_->Abandon(handle_); }

@@ -3,6 +3,7 @@
 #define HOST_STUB_FRONT_FORWARDED_CALL_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "host_stub/engine/hosted_instance.h"
@@ -23,11 +24,15 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   void SetNumber(uint64_t number);
 
   // Answered: the exchange was answered, and the call is over.
-  webhook::http::HeadVerdict CheckHead(const Routes::Match& match,
+  webhook::http::HeadVerdict CheckHead(const std::shared_ptr<const Routes>& routes,
+                                       const Routes::Match& match,
                                        webhook::http::Exchange& exchange);
 
   // Once the body is whole. Gives itself back to the front when the plugin has let go.
   void Execute();
+
+  // Forgets the routes and with them the instance.
+  void LetGo() { routes_.reset(); }
 
   // Nobody waits any more.
   void Abandon();
@@ -37,6 +42,8 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   void OnRequestReleased() override;
 
  private:
+  // Whether another instance has taken the place of the one that refused.
+  bool FindSuccessor();
   void FillHead(const Routes::Match& match);
   void Respond(const Answer& answer);
   void RespondFailure(const absl::Status& status);
@@ -44,6 +51,7 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   Front& front_;
   const int thread_;
   webhook::http::Exchange* exchange_ = nullptr;
+  std::shared_ptr<const Routes> routes_;  // keep the instance
   HostedInstance* instance_ = nullptr;
   Request request_;
   CallHandle handle_;

@@ -28,13 +28,14 @@ ForwardedCall* CallOf(Exchange& exchange) {
 
 }  // namespace
 
-Front::Front(Routes routes, webhook::http::IoThreads& threads)
+Front::Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads& threads)
     : routes_(std::move(routes)), threads_(threads), per_thread_(threads.size()) {}
 
 Front::~Front() = default;
 
 http::HeadVerdict Front::OnHead(Exchange& exchange) {
-  const Routes::Match match = routes_.Find(exchange.head().path);
+  const std::shared_ptr<const Routes>& routes = RoutesOf(exchange.thread());
+  const Routes::Match match = routes->Find(exchange.head().path);
   switch (match.outcome) {
     case Routes::Outcome::kNotFound:
       RespondText(exchange, 404, "No instance is served under this path.");
@@ -48,7 +49,7 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
       break;
   }
   ForwardedCall* const call = Take(exchange.thread());
-  const http::HeadVerdict verdict = call->CheckHead(match, exchange);
+  const http::HeadVerdict verdict = call->CheckHead(routes, match, exchange);
   if (verdict.answered()) {
     GiveBack(call);
   } else {
@@ -63,6 +64,16 @@ void Front::OnAbandoned(Exchange& exchange) { CallOf(exchange)->Abandon(); }
 
 void Front::OnDropped(Exchange& exchange) {
   if (exchange.ticket() != 0) GiveBack(CallOf(exchange));
+}
+
+void Front::RefreshThreads() {
+  for (int thread = 0; thread < threads_.size(); ++thread) {
+    threads_.Post(thread, [this, thread] { RoutesOf(thread); });
+  }
+}
+
+const std::shared_ptr<const Routes>& Front::RoutesOf(int thread) {
+  return per_thread_[thread].routes.Get(*routes_);
 }
 
 ForwardedCall* Front::Take(int thread) {
@@ -84,6 +95,7 @@ void Front::GiveBack(ForwardedCall* call) {
     threads_.Post(call->thread(), [this, call] { GiveBack(call); });
     return;
   }
+  call->LetGo();
   Thread& own = per_thread_[call->thread()];
   if (own.idle.size() < kKeptCalls) {
     own.idle.emplace_back(call);

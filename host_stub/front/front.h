@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "host_stub/front/routes.h"
+#include "host_stub/front/route_table.h"
 #include "plugin/http/handler.h"
 #include "plugin/http/io_threads.h"
 
@@ -19,14 +19,19 @@ class ForwardedCall;
 // The front itself answers 404 (no such instance) and 403 (not opened to the outside).
 class Front : public webhook::http::Handler {
  public:
-  // `threads` are those of the server that calls the front; they outlive it.
-  Front(Routes routes, webhook::http::IoThreads& threads);
+  // `threads` are those of the server that calls the front; they outlive it. The table may change
+  // at any time: a request is judged by the routes that hold when its head is read.
+  Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads& threads);
   ~Front() override;
 
   webhook::http::HeadVerdict OnHead(webhook::http::Exchange& exchange) override;
   void OnRequest(webhook::http::Exchange& exchange) override;
   void OnAbandoned(webhook::http::Exchange& exchange) override;
   void OnDropped(webhook::http::Exchange& exchange) override;
+
+  // Lets every thread take up the current routes soon, also one without requests: what it kept of
+  // the old ones is let go. Any thread; while the threads run.
+  void RefreshThreads();
 
  private:
   friend class ForwardedCall;
@@ -35,12 +40,15 @@ class Front : public webhook::http::Handler {
   struct alignas(64) Thread {
     std::vector<std::unique_ptr<ForwardedCall>> idle;
     uint64_t next_request = 0;
+    RouteTable::Reader routes;
   };
 
+  // The routes that hold now; for that thread.
+  const std::shared_ptr<const Routes>& RoutesOf(int thread);
   ForwardedCall* Take(int thread);
   void GiveBack(ForwardedCall* call);
 
-  const Routes routes_;
+  const std::shared_ptr<const RouteTable> routes_;
   webhook::http::IoThreads& threads_;
   std::vector<Thread> per_thread_;
 };

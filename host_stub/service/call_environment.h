@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
+#include "host_stub/instances/instance_manager.h"
 #include "host_stub/service/deadline_timer.h"
 #include "host_stub/service/instance_directory.h"
 #include "host_stub/service/worker.h"
@@ -47,6 +48,7 @@ struct CallEnvironment {
   std::shared_ptr<const InstanceRegistry> registry;
   std::shared_ptr<const InstanceDirectory> directory;
   std::shared_ptr<IncidentStore> store;
+  std::shared_ptr<InstanceManager> manager;  // null: instances cannot be changed
 
   std::atomic<bool> draining{false};
   std::atomic<int64_t> bytes_in_flight{0};  // bodies of Execute's requests

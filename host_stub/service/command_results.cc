@@ -6,7 +6,10 @@ namespace host_stub {
 namespace {
 
 using ::long_running_integration::v1::FetchSamplesResponse;
+using ::long_running_integration::v1::ListSampleFieldsResponse;
+using ::long_running_integration::v1::MapSamplesResponse;
 using ::long_running_integration::v1::Sample;
+using ::long_running_integration::v1::SampleField;
 using ::long_running_integration::v1::TestModuleResponse;
 
 // A missing member is empty.
@@ -82,6 +85,49 @@ absl::Status FillSamples(absl::string_view json, FetchSamplesResponse& response)
     sample->set_raw_json(Text(element, "rawJSON"));
     bool truncated = false;
     sample->set_truncated(element["truncated"].get(truncated) == simdjson::SUCCESS && truncated);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FillFields(absl::string_view json, ListSampleFieldsResponse& response) {
+  simdjson::dom::parser parser;
+  simdjson::dom::array fields;
+  if (parser.parse(json.data(), json.size()).get(fields) != simdjson::SUCCESS) {
+    return absl::InternalError("the plugin's fields are no JSON array");
+  }
+  for (simdjson::dom::element element : fields) {
+    if (!element.is_object()) return absl::InternalError("a field of the plugin is no object");
+    SampleField* field = response.add_fields();
+    field->set_path(Text(element, "path"));
+    field->set_example(Text(element, "example"));
+    int64_t count = 0;
+    if (element["count"].get(count) == simdjson::SUCCESS) {
+      field->set_sample_count(static_cast<int32_t>(count));
+    }
+    simdjson::dom::array types;
+    if (element["types"].get(types) != simdjson::SUCCESS) continue;
+    for (simdjson::dom::element type : types) {
+      std::string_view name;
+      if (type.get(name) == simdjson::SUCCESS) field->add_types(std::string(name));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FillMapped(absl::string_view json, MapSamplesResponse& response) {
+  const absl::Status fault = absl::InternalError("the plugin's mapped samples are no JSON objects");
+  const simdjson::padded_string padded(json.data(), json.size());
+  simdjson::ondemand::parser parser;
+  simdjson::ondemand::document document;
+  simdjson::ondemand::array array;
+  if (parser.iterate(padded).get(document) != simdjson::SUCCESS) return fault;
+  if (document.get_array().get(array) != simdjson::SUCCESS) return fault;
+  for (auto element : array) {
+    simdjson::ondemand::object object;
+    std::string_view text;
+    if (element.get_object().get(object) != simdjson::SUCCESS) return fault;
+    if (object.raw_json().get(text) != simdjson::SUCCESS) return fault;
+    response.add_mapped(std::string(text));
   }
   return absl::OkStatus();
 }

@@ -21,6 +21,14 @@ absl::Status FillTestResult(const absl::StatusOr<std::string>& result,
 absl::Status FillSamples(absl::string_view json,
                          long_running_integration::v1::FetchSamplesResponse& response);
 
+// The command "fields": an array of {"path", "types", "example", "count"}.
+absl::Status FillFields(absl::string_view json,
+                        long_running_integration::v1::ListSampleFieldsResponse& response);
+
+// The command "map": an array of objects, whose text is kept as it is.
+absl::Status FillMapped(absl::string_view json,
+                        long_running_integration::v1::MapSamplesResponse& response);
+
 }  // namespace host_stub
 
 #endif  // HOST_STUB_SERVICE_COMMAND_RESULTS_H_

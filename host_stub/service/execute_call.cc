@@ -80,6 +80,10 @@ absl::Status ExecuteCall::Admit(const Caller& caller) {
     return absl::FailedPreconditionError(
         absl::StrCat("instance \"", request_.instance(), "\" is disabled"));
   }
+  if (listed.has_value()) {
+    return absl::UnavailableError(
+        absl::StrCat("instance \"", request_.instance(), "\" does not serve now"));
+  }
   return absl::NotFoundError(absl::StrCat("no instance \"", request_.instance(), "\""));
 }
 
@@ -116,7 +120,14 @@ absl::Status ExecuteCall::HandOver() {
   const Request request = MakeRequest();
   self_ = shared_from_this();
   timer_token_ = environment_->timer.Add(deadline_, self_);
-  const absl::Status status = instance_->Execute(request, this, &handle_);
+  absl::Status status = instance_->Execute(request, this, &handle_);
+  // Another one may have taken its place since it was found; nothing was begun.
+  while (absl::IsUnavailable(status)) {
+    std::shared_ptr<HostedInstance> now = environment_->registry->Find(request_.instance());
+    if (now == nullptr || now == instance_) break;
+    instance_ = std::move(now);
+    status = instance_->Execute(request, this, &handle_);
+  }
   if (!status.ok()) {
     self_.reset();
     return status;

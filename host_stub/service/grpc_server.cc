@@ -131,6 +131,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   environment.registry = std::move(parts.registry);
   environment.directory = std::move(parts.directory);
   environment.store = std::move(parts.store);
+  environment.manager = std::move(parts.manager);
 
   Listener& front = servers->public_listener;
   front.Add(kIntegration, NewIntegrationService(servers->environment));

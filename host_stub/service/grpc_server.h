@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
+#include "host_stub/instances/instance_manager.h"
 #include "host_stub/service/instance_directory.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/limits/limits.h"
@@ -44,6 +45,8 @@ struct GrpcServerParts {
   std::shared_ptr<const InstanceRegistry> registry;
   std::shared_ptr<const InstanceDirectory> directory;
   std::shared_ptr<IncidentStore> store;
+  // Null: the instances cannot be changed.
+  std::shared_ptr<InstanceManager> manager = nullptr;
 };
 
 class GrpcServer {

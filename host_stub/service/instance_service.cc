@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "host_stub/config/external_key.h"
+#include "host_stub/config/configuration.h"
 #include "host_stub/service/guarded_reactor.h"
+#include "host_stub/service/instance_messages.h"
 #include "host_stub/service/services.h"
 #include "long_running_integration/v1/instance.grpc.pb.h"
 
@@ -16,46 +16,6 @@ using Context = grpc::CallbackServerContext;
 
 constexpr int kDefaultPage = 100;
 constexpr int kLargestPage = 1'000;
-
-v1::InstanceState ToState(HealthState state) {
-  switch (state) {
-    case HealthState::kHealthy:
-      return v1::INSTANCE_STATE_HEALTHY;
-    case HealthState::kDegraded:
-      return v1::INSTANCE_STATE_DEGRADED;
-    case HealthState::kUnhealthy:
-      return v1::INSTANCE_STATE_UNHEALTHY;
-  }
-  return v1::INSTANCE_STATE_UNSPECIFIED;
-}
-
-void FillHealth(const HostedInstance& instance, v1::InstanceHealth& message) {
-  const InstanceHealth health = instance.health();
-  message.set_state(ToState(health.state));
-  message.set_message(health.message);
-  if (health.since > absl::UnixEpoch() && health.since < absl::InfiniteFuture()) {
-    const int64_t nanoseconds = absl::ToUnixNanos(health.since);
-    message.mutable_since()->set_seconds(nanoseconds / 1'000'000'000);
-    message.mutable_since()->set_nanos(static_cast<int32_t>(nanoseconds % 1'000'000'000));
-  }
-  const InstanceCounts counts = instance.counts();
-  message.set_request_count(counts.calls);
-  message.set_in_flight_count(counts.calls_in_flight);
-  message.set_abandoned_count(counts.abandoned);
-  message.set_incident_count(counts.incidents_created);
-}
-
-void FillDescription(const InstanceDescription& description, const ListedInstance& listed,
-                     v1::Instance& message) {
-  v1::WebhookAddress& address = *message.mutable_address();
-  address.set_url(description.webhook_url);
-  address.set_listen_url(description.listen_url);
-  address.set_path(absl::StrCat(description.path_prefix, listed.name));
-  if (description.external_key_needed) address.set_external_key(ExternalKey(listed.name));
-  address.set_external(!description.external_key_needed || listed.external_key_set);
-  message.set_record_noun(description.record_noun);
-  message.mutable_warnings()->Add(description.warnings.begin(), description.warnings.end());
-}
 
 class InstanceService : public v1::InstanceService::CallbackService {
  public:
@@ -69,7 +29,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
       return End(context,
                  absl::NotFoundError(absl::StrCat("no instance \"", request->name(), "\"")));
     }
-    Fill(*listed, *response);
+    FillInstance(*listed, *environment_->registry, *response);
     return End(context, absl::OkStatus());
   }
 
@@ -90,56 +50,84 @@ class InstanceService : public v1::InstanceService::CallbackService {
         response->set_next_page_token(response->instances(size - 1).name());
         break;
       }
-      Fill(listed, *response->add_instances());
+      FillInstance(listed, *environment_->registry, *response->add_instances());
     }
     return End(context, absl::OkStatus());
   }
 
-  grpc::ServerUnaryReactor* CreateInstance(Context* context, const v1::CreateInstanceRequest*,
-                                           v1::Instance*) override {
-    return End(context, OnlyTheFile());
+  grpc::ServerUnaryReactor* CreateInstance(Context*, const v1::CreateInstanceRequest* request,
+                                           v1::Instance* response) override {
+    return Change(
+        [environment = environment_, request = *request](v1::Instance& result) {
+          absl::StatusOr<InstanceSettings> settings = ToSettings(request);
+          if (!settings.ok()) return settings.status();
+          return Fill(*environment,
+                      environment->manager->Create(*std::move(settings), request.validate_only()),
+                      result);
+        },
+        response);
   }
-  grpc::ServerUnaryReactor* UpdateInstance(Context* context, const v1::UpdateInstanceRequest*,
-                                           v1::Instance*) override {
-    return End(context, OnlyTheFile());
+
+  grpc::ServerUnaryReactor* UpdateInstance(Context*, const v1::UpdateInstanceRequest* request,
+                                           v1::Instance* response) override {
+    return Change(
+        [environment = environment_, request = *request](v1::Instance& result) {
+          const auto change = [&request](InstanceSettings& settings) {
+            return ApplyUpdate(request, settings);
+          };
+          return Fill(
+              *environment,
+              environment->manager->Update(request.instance().name(), request.instance().etag(),
+                                           change, request.validate_only()),
+              result);
+        },
+        response);
   }
-  grpc::ServerUnaryReactor* DeleteInstance(Context* context, const v1::DeleteInstanceRequest*,
-                                           google::protobuf::Empty*) override {
-    return End(context, OnlyTheFile());
+
+  grpc::ServerUnaryReactor* DeleteInstance(Context*, const v1::DeleteInstanceRequest* request,
+                                           google::protobuf::Empty* response) override {
+    return Change(
+        [environment = environment_, request = *request](google::protobuf::Empty&) {
+          const absl::Status status = environment->manager->Delete(request.name(), request.etag());
+          return absl::IsNotFound(status) && request.allow_missing() ? absl::OkStatus() : status;
+        },
+        response);
   }
 
  private:
-  static absl::Status OnlyTheFile() {
-    return absl::UnimplementedError(
-        "this host knows the instances of its configuration file only; change the file and start "
-        "the host again");
-  }
-
   static grpc::ServerUnaryReactor* End(Context* context, const absl::Status& status) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(ToGrpc(status));
     return reactor;
   }
 
-  void Fill(const ListedInstance& listed, v1::Instance& message) const {
-    message.set_name(listed.name);
-    message.set_origin(listed.in_file ? v1::INSTANCE_ORIGIN_FILE : v1::INSTANCE_ORIGIN_STORE);
-    message.set_disabled(listed.disabled);
-    message.set_on_engine(listed.on_engine);
-    for (const auto& [name, value] : listed.parameters) {
-      (*message.mutable_parameters())[name] = value;
+  // Runs on a thread of ours, for it may wait for the disk and for requests in flight. A caller
+  // that is gone by then has no response any more, so `change` fills one of its own.
+  template <typename Response, typename Function>
+  grpc::ServerUnaryReactor* Change(Function change, Response* response) {
+    auto reactor = GuardedReactor::Make();
+    if (environment_->manager == nullptr) {
+      reactor->Complete(absl::UnimplementedError("this host's instances cannot be changed"));
+      return reactor.get();
     }
-    message.mutable_secrets_set()->Add(listed.secrets_set.begin(), listed.secrets_set.end());
-    const std::shared_ptr<HostedInstance> instance = environment_->registry->Find(listed.name);
-    if (instance == nullptr) {
-      message.mutable_health()->set_state(listed.disabled ? v1::INSTANCE_STATE_DISABLED
-                                                          : v1::INSTANCE_STATE_UNHEALTHY);
-      return;
+    auto work = [reactor, response, change = std::move(change)] {
+      Response result;
+      const absl::Status status = change(result);
+      reactor->Complete([&] {
+        *response = std::move(result);
+        return status;
+      });
+    };
+    if (!environment_->worker.Post(std::move(work))) {
+      reactor->Complete(absl::UnavailableError("too much is in flight; try again later"));
     }
-    message.set_uid(instance->uid());
-    FillHealth(*instance, *message.mutable_health());
-    const absl::StatusOr<InstanceDescription> description = instance->Describe();
-    if (description.ok()) FillDescription(*description, listed, message);
+    return reactor.get();
+  }
+
+  static absl::Status Fill(const CallEnvironment& environment,
+                           const absl::StatusOr<ListedInstance>& listed, v1::Instance& message) {
+    if (listed.ok()) FillInstance(*listed, *environment.registry, message);
+    return listed.status();
   }
 
   const std::shared_ptr<CallEnvironment> environment_;

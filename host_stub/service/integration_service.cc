@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/config/json_quote.h"
 #include "host_stub/service/command_results.h"
 #include "host_stub/service/execute_call.h"
 #include "host_stub/service/execute_stream.h"
@@ -59,8 +60,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* FetchSamples(Context* context, const v1::FetchSamplesRequest* request,
                                          v1::FetchSamplesResponse* response) override {
     if (!CallerOf(*context).trusted) {
-      return Refuse(context, absl::PermissionDeniedError(
-                                 "samples hold payloads: use the control socket or mTLS"));
+      return Refuse(context, PayloadsAreNotShown());
     }
     return RunCommand("samples", request->instance(),
                       [response](const std::shared_ptr<HostedInstance>&,
@@ -68,6 +68,29 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
                         if (!result.ok()) return result.status();
                         return FillSamples(*result, *response);
                       });
+  }
+
+  grpc::ServerUnaryReactor* ListSampleFields(Context* context,
+                                             const v1::ListSampleFieldsRequest* request,
+                                             v1::ListSampleFieldsResponse* response) override {
+    if (!CallerOf(*context).trusted) return Refuse(context, PayloadsAreNotShown());
+    return RunCommand("fields", request->instance(),
+                      [response](const std::shared_ptr<HostedInstance>&,
+                                 const absl::StatusOr<std::string>& result) {
+                        return result.ok() ? FillFields(*result, *response) : result.status();
+                      });
+  }
+
+  grpc::ServerUnaryReactor* MapSamples(Context* context, const v1::MapSamplesRequest* request,
+                                       v1::MapSamplesResponse* response) override {
+    if (!CallerOf(*context).trusted) return Refuse(context, PayloadsAreNotShown());
+    return RunCommand(
+        "map", request->instance(),
+        [response](const std::shared_ptr<HostedInstance>&,
+                   const absl::StatusOr<std::string>& result) {
+          return result.ok() ? FillMapped(*result, *response) : result.status();
+        },
+        absl::StrCat("{\"mapper\":", JsonQuote(request->mapper()), "}"));
   }
 
   grpc::ServerUnaryReactor* GetPluginInfo(Context* context, const v1::GetPluginInfoRequest*,
@@ -80,6 +103,10 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   }
 
  private:
+  static absl::Status PayloadsAreNotShown() {
+    return absl::PermissionDeniedError("samples hold payloads: use the control socket or mTLS");
+  }
+
   using Fill = std::function<absl::Status(const std::shared_ptr<HostedInstance>&,
                                           const absl::StatusOr<std::string>&)>;
 
@@ -90,7 +117,8 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   }
 
   // A plugin's command may take its time, so a thread of our own asks for it.
-  grpc::ServerUnaryReactor* RunCommand(const char* command, const std::string& name, Fill fill) {
+  grpc::ServerUnaryReactor* RunCommand(const char* command, const std::string& name, Fill fill,
+                                       std::string arguments = "") {
     auto reactor = GuardedReactor::Make();
     std::shared_ptr<HostedInstance> instance = environment_->registry->Find(name);
     if (instance == nullptr) {
@@ -100,8 +128,8 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
     auto done = [reactor, instance, fill](const absl::StatusOr<std::string>& result) {
       reactor->Complete([&] { return fill(instance, result); });
     };
-    auto work = [command, instance, done] {
-      absl::Status status = instance->RunCommand(command, "", done);
+    auto work = [command, instance, done, arguments = std::move(arguments)] {
+      absl::Status status = instance->RunCommand(command, arguments, done);
       // NOT_FOUND would read as if there were no such instance.
       if (absl::IsNotFound(status)) {
         status = absl::UnimplementedError(absl::StrCat("the plugin has no command ", command));

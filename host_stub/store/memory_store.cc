@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/store/batch_writer.h"
 #include "host_stub/store/duplicate_index.h"
+#include "host_stub/store/memory_state.h"
 #include "host_stub/store/subscriber_list.h"
 
 namespace host_stub {
@@ -122,10 +123,27 @@ class MemoryTables : public IncidentTables {
   absl::flat_hash_map<std::string, int64_t> numbers_;  // index + 1, by uid
 };
 
-class MemoryStore : public IncidentStore {
+class MemoryStore : public Store {
  public:
   explicit MemoryStore(MemoryStoreOptions options)
-      : options_(std::move(options)), index_(options_.limits.remembered_delivery_keys) {}
+      : options_(std::move(options)),
+        state_(options_.limits),
+        index_(options_.limits.remembered_delivery_keys) {}
+
+  absl::Status GetContext(absl::string_view uid, absl::string_view key, ContextDone done) override {
+    return state_.GetContext(uid, key, std::move(done));
+  }
+  absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
+                          ContextDone done) override {
+    return state_.SetContext(uid, key, std::move(value), std::move(done));
+  }
+  absl::StatusOr<std::vector<StoredInstance>> ListInstances() override {
+    return state_.ListInstances();
+  }
+  absl::Status SaveInstance(const StoredInstance& instance) override {
+    return state_.SaveInstance(instance);
+  }
+  absl::Status DeleteInstance(absl::string_view uid) override { return state_.DeleteInstance(uid); }
 
   absl::Status Create(Submission* submission) override {
     const absl::StatusOr<int64_t> bytes = CheckBatch(*submission, options_.limits);
@@ -186,6 +204,7 @@ class MemoryStore : public IncidentStore {
   absl::Status health() const override { return absl::OkStatus(); }
 
   void Close() override {
+    state_.CloseState();
     const std::lock_guard<std::mutex> lock(mutex_);
     closed_ = true;
   }
@@ -208,6 +227,7 @@ class MemoryStore : public IncidentStore {
   }
 
   const MemoryStoreOptions options_;
+  MemoryState state_;
   const std::shared_ptr<SubscriberList> subscribers_ = std::make_shared<SubscriberList>();
   mutable std::mutex mutex_;
   bool closed_ = false;
@@ -217,7 +237,7 @@ class MemoryStore : public IncidentStore {
 
 }  // namespace
 
-std::unique_ptr<IncidentStore> NewMemoryStore(MemoryStoreOptions options) {
+std::unique_ptr<Store> NewMemoryStore(MemoryStoreOptions options) {
   return std::make_unique<MemoryStore>(std::move(options));
 }
 

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "absl/time/time.h"
-#include "host_stub/store/incident_store.h"
+#include "host_stub/store/store.h"
 #include "plugin/limits/limits.h"
 
 namespace host_stub {
@@ -20,7 +20,7 @@ struct MemoryStoreOptions {
 };
 
 // Completes within Create, under no lock; there is no queue, so it is never full.
-std::unique_ptr<IncidentStore> NewMemoryStore(MemoryStoreOptions options);
+std::unique_ptr<Store> NewMemoryStore(MemoryStoreOptions options);
 
 }  // namespace host_stub
 

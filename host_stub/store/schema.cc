@@ -44,6 +44,30 @@ CREATE TABLE openings (
   last INTEGER NOT NULL       -- microseconds of Unix time
 );
 )sql",
+    R"sql(
+-- What an instance remembers.
+CREATE TABLE context (
+  number INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  UNIQUE (uid, key)
+);
+-- The instances that do not stand in the configuration file. Not to be confused with `instances`,
+-- which names those whose incidents are here.
+CREATE TABLE configured_instances (
+  number INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL UNIQUE,
+  configuration TEXT NOT NULL,  -- one JSON object, with secrets
+  disabled INTEGER NOT NULL,
+  on_engine INTEGER NOT NULL,
+  generation INTEGER NOT NULL,  -- grows with each change
+  request_id TEXT NOT NULL,     -- of the call that made it
+  created INTEGER NOT NULL,     -- microseconds of Unix time
+  changed INTEGER NOT NULL
+);
+)sql",
 };
 
 absl::Status Step(SqliteConnection& connection, int64_t version) {

@@ -74,6 +74,10 @@ absl::Status SqliteSession::Prepare(const std::string& path, absl::Time now) {
   absl::StatusOr<std::unique_ptr<SqliteTables>> tables = SqliteTables::Prepare(*connection_);
   if (!tables.ok()) return tables.status();
   tables_ = std::move(*tables);
+  absl::StatusOr<std::unique_ptr<SqliteStateTables>> state_tables =
+      SqliteStateTables::Prepare(*connection_);
+  if (!state_tables.ok()) return state_tables.status();
+  state_tables_ = std::move(*state_tables);
   if (absl::Status status = tables_->LoadKeys(index_, now); !status.ok()) return status;
   const absl::StatusOr<int64_t> last = connection_->QueryInteger("SELECT max(id) FROM incidents");
   if (!last.ok()) return last.status();
@@ -99,6 +103,17 @@ TransactionResult SqliteSession::Write(std::span<Submission* const> batches, abs
     }
   }
   return result;
+}
+
+TransactionResult SqliteSession::RunState(std::span<StateWork> works) {
+  absl::Status written = tables_->Begin();
+  for (size_t i = 0; written.ok() && i < works.size(); ++i) written = works[i].run(*state_tables_);
+  // What is refused without SQLite, as a name that is taken, is that one's fault alone.
+  if (!written.ok() && SqliteCodeOf(written) == SQLITE_OK) {
+    const absl::Status undone = tables_->Undo();
+    return {undone.ok() ? Kind::kBadBatch : Kind::kUndoneLost, written};
+  }
+  return Finish(written);
 }
 
 TransactionResult SqliteSession::Finish(const absl::Status& written) {

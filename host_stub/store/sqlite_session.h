@@ -14,7 +14,9 @@
 #include "host_stub/store/duplicate_index.h"
 #include "host_stub/store/incident_store.h"
 #include "host_stub/store/sqlite_connection.h"
+#include "host_stub/store/sqlite_state_tables.h"
 #include "host_stub/store/sqlite_tables.h"
+#include "host_stub/store/state_queue.h"
 
 namespace host_stub {
 
@@ -42,6 +44,9 @@ class SqliteSession {
   // Writes these batches in one transaction and fills their `created`.
   TransactionResult Write(std::span<Submission* const> batches, absl::Time now);
 
+  // Runs these in one transaction.
+  TransactionResult RunState(std::span<StateWork> works);
+
   // Rows of keys that are remembered no more.
   size_t forgotten_keys() { return index_.forgotten_rows().size(); }
   // Deletes at most that many of them in a transaction.
@@ -62,6 +67,7 @@ class SqliteSession {
 
   std::unique_ptr<SqliteConnection> connection_;
   std::unique_ptr<SqliteTables> tables_;
+  std::unique_ptr<SqliteStateTables> state_tables_;
   DuplicateIndex index_;
   int64_t last_id_ = 0;
   int64_t log_pages_ = 0;

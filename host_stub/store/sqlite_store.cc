@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/synchronization/notification.h"
 #include "host_stub/store/data_folder.h"
 #include "host_stub/store/sqlite_reader.h"
 #include "host_stub/store/sqlite_writer.h"
@@ -15,7 +16,21 @@ namespace {
 constexpr char kDatabase[] = "incidents.db";
 constexpr char kLog[] = "incidents.db-wal";
 
-class SqliteStore : public IncidentStore {
+// Waits for a piece of work that the writer does.
+absl::Status RunAndWait(SqliteWriter& writer, std::function<absl::Status(StateTables&)> run) {
+  absl::Status result;
+  absl::Notification finished;
+  absl::Status status = writer.state_queue().Push({std::move(run), [&](const absl::Status& status) {
+                                                     result = status;
+                                                     finished.Notify();
+                                                   }});
+  if (!status.ok()) return status;
+  writer.Nudge();
+  finished.WaitForNotification();
+  return result;
+}
+
+class SqliteStore : public Store {
  public:
   SqliteStore(std::unique_ptr<DataFolder> folder, std::shared_ptr<SubscriberList> subscribers,
               std::unique_ptr<SqliteWriter> writer, const std::string& vfs)
@@ -28,6 +43,37 @@ class SqliteStore : public IncidentStore {
   absl::StatusOr<StoredIncident> Get(int64_t id) override { return readers_.Get(id); }
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     return readers_.List(query);
+  }
+  absl::Status GetContext(absl::string_view uid, absl::string_view key, ContextDone done) override {
+    absl::Status status = writer_->state_queue().PushGet(uid, key, std::move(done));
+    if (status.ok()) writer_->Nudge();
+    return status;
+  }
+  absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
+                          ContextDone done) override {
+    absl::Status status =
+        writer_->state_queue().PushSet(uid, key, std::move(value), std::move(done));
+    if (status.ok()) writer_->Nudge();
+    return status;
+  }
+  absl::StatusOr<std::vector<StoredInstance>> ListInstances() override {
+    std::vector<StoredInstance> list;
+    absl::Status status = RunAndWait(*writer_, [&list](StateTables& tables) {
+      absl::StatusOr<std::vector<StoredInstance>> read = tables.ReadInstances();
+      if (read.ok()) list = *std::move(read);
+      return read.status();
+    });
+    if (!status.ok()) return status;
+    return list;
+  }
+  absl::Status SaveInstance(const StoredInstance& instance) override {
+    return RunAndWait(*writer_,
+                      [&](StateTables& tables) { return tables.WriteInstance(instance); });
+  }
+  absl::Status DeleteInstance(absl::string_view uid) override {
+    return RunAndWait(*writer_, [uid = std::string(uid)](StateTables& tables) {
+      return tables.DeleteInstance(uid);
+    });
   }
   int64_t last_id() const override { return writer_->last_id(); }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
@@ -52,7 +98,7 @@ absl::Status PrepareFiles(const DataFolder& folder) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<IncidentStore>> OpenSqliteStore(SqliteStoreOptions options) {
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions options) {
   absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(options.data_dir);
   if (!folder.ok()) return folder.status();
   if (absl::Status status = PrepareFiles(**folder); !status.ok()) return status;

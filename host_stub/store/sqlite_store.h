@@ -19,7 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "host_stub/store/incident_store.h"
+#include "host_stub/store/store.h"
 #include "plugin/limits/limits.h"
 
 namespace host_stub {
@@ -37,7 +37,7 @@ struct SqliteStoreOptions {
 // FAILED_PRECONDITION, each with the folder in the text: another process has it open (with its
 // process id), others may write to the folder, it is not ours, the database was made by a newer
 // version. UNAVAILABLE: it cannot be read or written.
-absl::StatusOr<std::unique_ptr<IncidentStore>> OpenSqliteStore(SqliteStoreOptions options);
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions options);
 
 }  // namespace host_stub
 

@@ -16,6 +16,7 @@ constexpr std::chrono::milliseconds kLongestReopenPause(5'000);
 constexpr int64_t kRetryAfterSeconds = 5;
 // Forgotten keys are deleted when nobody waits, or when there are too many of them.
 constexpr size_t kForgottenKeysWhenIdle = 1'000;
+constexpr size_t kStateWorksOfATransaction = 64;
 constexpr size_t kForgottenKeysAlways = 100'000;
 
 }  // namespace
@@ -35,6 +36,7 @@ SqliteWriter::SqliteWriter(Options options, std::unique_ptr<SqliteSession> sessi
                            std::unique_ptr<Checkpointer> checkpointer)
     : options_(std::move(options)),
       queue_(options_.limits),
+      state_queue_(options_.limits),
       last_id_(session->last_id()),
       session_(std::move(session)),
       checkpointer_(std::move(checkpointer)),
@@ -63,6 +65,7 @@ void SqliteWriter::SetHealth(const absl::Status& health) {
 
 void SqliteWriter::Close() {
   std::call_once(closed_, [this] {
+    state_queue_.Close();
     queue_.Close();
     thread_.join();
     if (session_ != nullptr) session_->EmptyLog().IgnoreError();
@@ -75,10 +78,36 @@ void SqliteWriter::Run() {
   while (true) {
     const SubmissionQueue::Taken taken = queue_.TakeAll(
         session_ == nullptr ? std::optional<Clock::time_point>(reopen_at_) : std::nullopt);
-    if (taken.closed) return;
+    if (taken.closed && state_queue_.empty()) return;
     if (session_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
     WriteAll(taken.list);
+    RunState();
   }
+}
+
+// A bounded part of what waits: incidents come in between.
+void SqliteWriter::RunState() {
+  std::vector<StateWork> works = state_queue_.Take(kStateWorksOfATransaction);
+  if (works.empty()) return;
+  RunStateGroup(works);
+  if (session_ != nullptr) KeepHouse();
+  if (!state_queue_.empty()) queue_.Nudge();
+}
+
+void SqliteWriter::RunStateGroup(std::span<StateWork> works) {
+  if (session_ == nullptr) {
+    for (StateWork& work : works) work.finish(health_);
+    return;
+  }
+  const TransactionResult result = session_->RunState(works);
+  if (result.kind == Kind::kBadBatch && works.size() > 1) {
+    for (StateWork& work : works) RunStateGroup(std::span(&work, 1));
+    return;
+  }
+  if (result.kind == Kind::kUndoneLost || result.kind == Kind::kUnknownLost) {
+    LoseSession(result.status);
+  }
+  for (StateWork& work : works) work.finish(result.status);
 }
 
 // Cuts the list into groups of one transaction. A batch is never cut, so a great one is alone.

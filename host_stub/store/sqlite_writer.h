@@ -19,6 +19,7 @@
 #include "host_stub/store/checkpointer.h"
 #include "host_stub/store/incident_store.h"
 #include "host_stub/store/sqlite_session.h"
+#include "host_stub/store/state_queue.h"
 #include "host_stub/store/submission_queue.h"
 #include "host_stub/store/subscriber_list.h"
 #include "plugin/limits/limits.h"
@@ -40,6 +41,9 @@ class SqliteWriter {
 
   // Any thread; as IncidentStore has them.
   absl::Status Create(Submission* submission);
+  // What is pushed to the state queue is run between two commits of incidents, after Nudge.
+  StateQueue& state_queue() { return state_queue_; }
+  void Nudge() { queue_.Nudge(); }
   int64_t last_id() const { return last_id_.load(std::memory_order_acquire); }
   absl::Status health() const;
   void Close();
@@ -55,6 +59,8 @@ class SqliteWriter {
   void WriteAll(Submission* list);
   void WriteGroup(std::span<Submission* const> group);
   void Settle(std::span<Submission* const> group, const TransactionResult& result);
+  void RunState();
+  void RunStateGroup(std::span<StateWork> works);
   void LoseSession(const absl::Status& why);
   void TryToReopen();
   void KeepHouse();
@@ -63,6 +69,7 @@ class SqliteWriter {
 
   const Options options_;
   SubmissionQueue queue_;
+  StateQueue state_queue_;
   std::atomic<int64_t> last_id_;
   mutable std::mutex health_mutex_;
   absl::Status health_;

@@ -36,7 +36,7 @@ absl::Status SubmissionQueue::Push(Submission* submission, int64_t bytes) {
 SubmissionQueue::Taken SubmissionQueue::TakeAll(
     std::optional<std::chrono::steady_clock::time_point> latest) {
   std::unique_lock<std::mutex> lock(mutex_);
-  while (first_ == nullptr && !closed_) {
+  while (first_ == nullptr && !closed_ && !nudged_) {
     writer_waits_ = true;
     if (!latest.has_value()) {
       wake_.wait(lock);
@@ -45,6 +45,7 @@ SubmissionQueue::Taken SubmissionQueue::TakeAll(
     }
   }
   writer_waits_ = false;
+  nudged_ = false;
   const Taken taken{first_, closed_ && first_ == nullptr};
   first_ = last_ = nullptr;
   return taken;
@@ -53,6 +54,14 @@ SubmissionQueue::Taken SubmissionQueue::TakeAll(
 bool SubmissionQueue::empty() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return first_ == nullptr;
+}
+
+void SubmissionQueue::Nudge() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    nudged_ = true;
+  }
+  wake_.notify_one();
 }
 
 void SubmissionQueue::Release(int64_t batches, int64_t bytes) {

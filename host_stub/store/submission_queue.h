@@ -29,6 +29,9 @@ class SubmissionQueue {
   Taken TakeAll(std::optional<std::chrono::steady_clock::time_point> latest);
   bool empty() const;
 
+  // Any thread. The waiting TakeAll, or else the next one, returns at once: there is other work.
+  void Nudge();
+
   // Gives back the room of finished submissions.
   void Release(int64_t batches, int64_t bytes);
 
@@ -41,6 +44,7 @@ class SubmissionQueue {
   std::condition_variable wake_;
   bool writer_waits_ = false;
   bool closed_ = false;
+  bool nudged_ = false;
   Submission* first_ = nullptr;
   Submission* last_ = nullptr;
   int64_t batches_ = 0;  // waiting or with the writer

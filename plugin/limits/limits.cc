@@ -50,6 +50,9 @@ constexpr Setting kSettings[] = {
     {"incidents_of_a_commit", &Limits::incidents_of_a_commit, 1, 1'000'000},
     {"remembered_delivery_keys", &Limits::remembered_delivery_keys, 0, 100'000'000},
     {"delivery_key_bytes", &Limits::delivery_key_bytes, 64, 64 * 1024},
+    {"queued_context_calls", &Limits::queued_context_calls, 1, 1'000'000},
+    {"queued_context_bytes", &Limits::queued_context_bytes, 1, 64 * kGiB},
+    {"context_value_bytes", &Limits::context_value_bytes, 1, 256 * kMiB},
     {"passwords_of_an_instance", &Limits::passwords_of_an_instance, 1, 1'000},
     {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000},
 };

@@ -57,6 +57,9 @@ struct Limits {
   int64_t incidents_of_a_commit = 4'096;
   int64_t remembered_delivery_keys = 5'000;  // of each instance
   int64_t delivery_key_bytes = 1'024;        // a longer key is refused
+  int64_t queued_context_calls = 4'096;      // reads and writes of instances' contexts that wait
+  int64_t queued_context_bytes = 64 * 1024 * 1024;  // values that wait to be written
+  int64_t context_value_bytes = 8 * 1024 * 1024;    // a longer value is refused
 
   // Secrets that an instance takes at once; each costs a comparison for every request.
   int64_t passwords_of_an_instance = 32;

@@ -1,0 +1,37 @@
+// Instances that were replaced or removed, until nobody uses them.
+#ifndef HOST_STUB_INSTANCES_RETIRED_INSTANCES_H_
+#define HOST_STUB_INSTANCES_RETIRED_INSTANCES_H_
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "host_stub/engine/hosted_instance.h"
+#include "host_stub/engine/logger.h"
+
+namespace host_stub {
+
+// A request's thread must not be the one that ends an instance, for that may wait; so this keeps
+// the last reference until nobody else has one. Any thread.
+class RetiredInstances {
+ public:
+  // Drains it; what does not end in time is tried again by Tidy.
+  void Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline, Logger& logger);
+
+  // Stops and ends what can be. True: something is left.
+  bool Tidy();
+
+ private:
+  struct Retired {
+    std::shared_ptr<HostedInstance> instance;
+    bool stopped;
+  };
+
+  std::mutex mutex_;
+  std::vector<Retired> retired_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_INSTANCES_RETIRED_INSTANCES_H_

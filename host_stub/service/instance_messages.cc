@@ -1,0 +1,189 @@
+#include "host_stub/service/instance_messages.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "host_stub/engine/hosted_instance.h"
+#include "host_stub/service/webhook_address.h"
+
+namespace host_stub {
+namespace {
+
+namespace v1 = ::long_running_integration::v1;
+
+constexpr size_t kRequestIdBytes = 64;
+
+v1::InstanceState ToState(HealthState state) {
+  switch (state) {
+    case HealthState::kHealthy:
+      return v1::INSTANCE_STATE_HEALTHY;
+    case HealthState::kDegraded:
+      return v1::INSTANCE_STATE_DEGRADED;
+    case HealthState::kUnhealthy:
+      return v1::INSTANCE_STATE_UNHEALTHY;
+  }
+  return v1::INSTANCE_STATE_UNSPECIFIED;
+}
+
+void SetTime(absl::Time time, google::protobuf::Timestamp& message) {
+  const int64_t nanoseconds = absl::ToUnixNanos(time);
+  message.set_seconds(nanoseconds / 1'000'000'000);
+  message.set_nanos(static_cast<int32_t>(nanoseconds % 1'000'000'000));
+}
+
+bool IsKnown(absl::Time time) { return time > absl::UnixEpoch() && time < absl::InfiniteFuture(); }
+
+void FillHealth(const InstanceHealth& health, v1::InstanceHealth& message) {
+  message.set_state(ToState(health.state));
+  message.set_message(health.message);
+  if (IsKnown(health.since)) SetTime(health.since, *message.mutable_since());
+  message.set_last_error(health.last_fault);
+  if (IsKnown(health.last_fault_time)) {
+    SetTime(health.last_fault_time, *message.mutable_last_error_time());
+  }
+}
+
+void FillCounts(const InstanceCounts& counts, v1::InstanceHealth& message) {
+  message.set_request_count(counts.calls);
+  message.set_in_flight_count(counts.calls_in_flight);
+  message.set_abandoned_count(counts.abandoned);
+  message.set_incident_count(counts.incidents_created);
+  message.set_refused_count(counts.refused);
+  message.set_failed_count(counts.failed);
+}
+
+absl::Status Fault(absl::string_view field, absl::string_view reason) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", reason));
+}
+
+absl::Status SetPasswords(const v1::Instance& instance, InstanceSettings& settings) {
+  std::vector<AdditionalPassword> passwords;
+  for (int i = 0; i < instance.additional_passwords_size(); ++i) {
+    const v1::AdditionalPassword& one = instance.additional_passwords(i);
+    if (one.password().empty()) {
+      return Fault(absl::StrCat("additional_passwords[", i, "].password"), "must not be empty");
+    }
+    AdditionalPassword password{one.password()};
+    if (one.has_expire_time()) {
+      password.ends = absl::FromUnixSeconds(one.expire_time().seconds());
+    }
+    passwords.push_back(std::move(password));
+  }
+  settings.parameters["passwords"] = EncodePasswords(passwords);
+  return absl::OkStatus();
+}
+
+bool IsUuidCharacter(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
+}
+
+// All parameters of the message in place of the ones there are, but for secrets that it leaves out.
+void ReplaceParameters(const v1::Instance& instance, InstanceSettings& settings) {
+  std::map<std::string, std::string> parameters(instance.parameters().begin(),
+                                                instance.parameters().end());
+  for (const std::string& secret : ToListed(settings).secrets_set) {
+    parameters.try_emplace(secret, settings.parameters[secret]);
+  }
+  settings.parameters = std::move(parameters);
+}
+
+absl::Status ApplyPath(const std::string& path, const v1::Instance& instance,
+                       InstanceSettings& settings) {
+  absl::string_view parameter = path;
+  if (absl::ConsumePrefix(&parameter, "parameters.")) {
+    const auto given = instance.parameters().find(std::string(parameter));
+    // Not set in the message: it is to be removed. Whether it exists is checked with the rest.
+    settings.parameters[std::string(parameter)] =
+        given == instance.parameters().end() ? "" : given->second;
+    return absl::OkStatus();
+  }
+  if (path == "parameters") {
+    ReplaceParameters(instance, settings);
+  } else if (path == "additional_passwords") {
+    return SetPasswords(instance, settings);
+  } else if (path == "disabled") {
+    settings.disabled = instance.disabled();
+  } else if (path == "on_engine") {
+    settings.on_engine = instance.on_engine();
+  } else {
+    return Fault("update_mask",
+                 absl::StrCat("\"", path,
+                              "\" cannot be changed; known are parameters, "
+                              "parameters.NAME, additional_passwords, disabled, on_engine"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void FillInstance(const ListedInstance& listed, const InstanceRegistry& registry,
+                  v1::Instance& message) {
+  message.set_name(listed.name);
+  message.set_uid(listed.uid);
+  message.set_etag(listed.etag);
+  message.set_origin(listed.in_file ? v1::INSTANCE_ORIGIN_FILE : v1::INSTANCE_ORIGIN_STORE);
+  message.set_disabled(listed.disabled);
+  message.set_on_engine(listed.on_engine);
+  for (const auto& [name, value] : listed.parameters) {
+    (*message.mutable_parameters())[name] = value;
+  }
+  message.mutable_secrets_set()->Add(listed.secrets_set.begin(), listed.secrets_set.end());
+  for (const absl::Time end : listed.password_ends) {
+    v1::AdditionalPassword* password = message.add_additional_passwords();
+    if (IsKnown(end)) SetTime(end, *password->mutable_expire_time());
+  }
+  if (listed.created.has_value()) SetTime(*listed.created, *message.mutable_create_time());
+  if (listed.changed.has_value()) SetTime(*listed.changed, *message.mutable_update_time());
+  v1::InstanceHealth& health = *message.mutable_health();
+  health.set_state(listed.disabled ? v1::INSTANCE_STATE_DISABLED : v1::INSTANCE_STATE_UNHEALTHY);
+  const std::shared_ptr<HostedInstance> instance = registry.Find(listed.name);
+  if (instance != nullptr) {
+    message.set_uid(instance->uid());
+    FillHealth(instance->health(), health);
+    FillCounts(instance->counts(), health);
+    const absl::StatusOr<InstanceDescription> description = instance->Describe();
+    if (description.ok()) {
+      FillAddress(*description, listed, *message.mutable_address());
+      message.set_record_noun(description->record_noun);
+      message.mutable_warnings()->Add(description->warnings.begin(), description->warnings.end());
+    }
+  }
+  if (listed.trouble.has_value()) FillHealth(*listed.trouble, health);
+}
+
+absl::StatusOr<InstanceSettings> ToSettings(const v1::CreateInstanceRequest& request) {
+  if (!request.has_instance()) return Fault("instance", "is missing");
+  const std::string& id = request.request_id();
+  if (id.size() > kRequestIdBytes || !std::all_of(id.begin(), id.end(), IsUuidCharacter)) {
+    return Fault("request_id", "must be a UUID");
+  }
+  const v1::Instance& instance = request.instance();
+  InstanceSettings settings;
+  settings.name = instance.name();
+  settings.parameters.insert(instance.parameters().begin(), instance.parameters().end());
+  settings.disabled = instance.disabled();
+  settings.on_engine = instance.on_engine();
+  settings.request_id = id;
+  if (instance.additional_passwords_size() > 0) {
+    if (absl::Status status = SetPasswords(instance, settings); !status.ok()) return status;
+  }
+  return settings;
+}
+
+absl::Status ApplyUpdate(const v1::UpdateInstanceRequest& request, InstanceSettings& settings) {
+  const v1::Instance& instance = request.instance();
+  for (const std::string& path : request.update_mask().paths()) {
+    if (absl::Status status = ApplyPath(path, instance, settings); !status.ok()) return status;
+  }
+  if (request.update_mask().paths_size() > 0) return absl::OkStatus();
+  for (const auto& [name, value] : instance.parameters()) settings.parameters[name] = value;
+  if (instance.disabled()) settings.disabled = true;
+  if (instance.on_engine()) settings.on_engine = true;
+  if (instance.additional_passwords_size() == 0) return absl::OkStatus();
+  return SetPasswords(instance, settings);
+}
+
+}  // namespace host_stub

@@ -1,0 +1,77 @@
+// What waits to be read or written for StateStore: bounded, in order, values of one key put
+// together.
+#ifndef HOST_STUB_STORE_STATE_QUEUE_H_
+#define HOST_STUB_STORE_STATE_QUEUE_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "host_stub/store/state_store.h"
+#include "host_stub/store/state_tables.h"
+#include "plugin/limits/limits.h"
+
+namespace host_stub {
+
+// Runs within a transaction, perhaps again after it was undone; then `finish` is called once,
+// with what became of both.
+struct StateWork {
+  std::function<absl::Status(StateTables& tables)> run;
+  std::function<void(const absl::Status& status)> finish;
+  int64_t calls = 1;  // of the queue's bound
+  int64_t bytes = 0;
+};
+
+// Any thread.
+class StateQueue {
+ public:
+  explicit StateQueue(const webhook::Limits& limits);
+
+  // UNAVAILABLE: full or closed. INVALID_ARGUMENT: the key or the value's size.
+  absl::Status PushGet(absl::string_view uid, absl::string_view key, ContextDone done);
+  absl::Status PushSet(absl::string_view uid, absl::string_view key, std::string value,
+                       ContextDone done);
+  // Not bounded: a person's calls, one at a time.
+  absl::Status Push(StateWork work);
+
+  // At most that many, oldest first.
+  std::vector<StateWork> Take(size_t most);
+  bool empty() const;
+  void Close();
+
+ private:
+  using Key = std::pair<std::string, std::string>;
+  // A value that waits. Its work shares it, and takes it out of the map when it is taken.
+  struct PendingSet {
+    std::string value;
+    std::vector<ContextDone> done;
+  };
+  struct Entry {
+    StateWork work;
+    Key set_key;  // of a value that waits; else empty
+  };
+
+  absl::Status Admit(absl::string_view key, int64_t bytes);
+
+  const int64_t most_calls_;
+  const int64_t most_bytes_;
+  const int64_t most_value_bytes_;
+  mutable std::mutex mutex_;
+  bool closed_ = false;
+  int64_t calls_ = 0;
+  int64_t bytes_ = 0;
+  std::deque<Entry> entries_;
+  absl::flat_hash_map<Key, std::shared_ptr<PendingSet>> sets_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_STORE_STATE_QUEUE_H_

@@ -1,0 +1,298 @@
+// What both stores keep of an instance: its context, its configuration.
+#include "host_stub/store/state_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/notification.h"
+#include "host_stub/store/fault_vfs.h"
+#include "host_stub/store/memory_store.h"
+#include "host_stub/store/sqlite_store.h"
+#include "host_stub/store/store_test_util.h"
+
+namespace host_stub {
+namespace {
+
+using ::testing::ElementsAre;
+
+StoredInstance Named(const std::string& name, const std::string& uid) {
+  StoredInstance instance;
+  instance.uid = uid;
+  instance.name = name;
+  instance.configuration = R"({"parameters":{"password":"secret"}})";
+  instance.on_engine = true;
+  instance.generation = 3;
+  instance.request_id = "request";
+  instance.created = absl::FromUnixSeconds(1'700'000'000);
+  instance.changed = absl::FromUnixMicros(1'700'000'001'000'002);
+  return instance;
+}
+
+// Waits for a call of one of the asynchronous functions.
+class Awaited {
+ public:
+  ContextDone Done() {
+    return [this](absl::StatusOr<std::string> value) {
+      EXPECT_FALSE(done_.HasBeenNotified());
+      value_ = std::move(value);
+      done_.Notify();
+    };
+  }
+  absl::StatusOr<std::string> Await() {
+    done_.WaitForNotification();
+    return value_;
+  }
+
+ private:
+  absl::StatusOr<std::string> value_ = absl::UnknownError("not called");
+  absl::Notification done_;
+};
+
+absl::StatusOr<std::string> Get(Store& store, const std::string& uid, const std::string& key) {
+  Awaited awaited;
+  const absl::Status status = store.GetContext(uid, key, awaited.Done());
+  return status.ok() ? awaited.Await() : status;
+}
+
+absl::Status Set(Store& store, const std::string& uid, const std::string& key,
+                 const std::string& value) {
+  Awaited awaited;
+  const absl::Status status = store.SetContext(uid, key, value, awaited.Done());
+  return status.ok() ? awaited.Await().status() : status;
+}
+
+class StateStoreTest : public ::testing::TestWithParam<bool> {
+ protected:
+  std::unique_ptr<Store> Open(webhook::Limits limits = {}) {
+    if (!GetParam()) return NewMemoryStore({.limits = limits});
+    auto store = OpenSqliteStore({folder_.path(), "", limits, absl::Now});
+    EXPECT_TRUE(store.ok()) << store.status();
+    return *std::move(store);
+  }
+
+  TemporaryFolder folder_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Stores, StateStoreTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "Sqlite" : "Memory"; });
+
+TEST_P(StateStoreTest, KeyThatIsNoneIsRefused) {
+  auto store = Open();
+  for (const std::string& key :
+       {std::string(), std::string("a b"), std::string("a/b"), std::string(65, 'a')}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(Get(*store, "uid", key).status())) << key;
+    EXPECT_TRUE(absl::IsInvalidArgument(Set(*store, "uid", key, "v"))) << key;
+  }
+}
+
+TEST_P(StateStoreTest, ValuePastItsLimitIsRefusedAndTheOldOneStays) {
+  webhook::Limits limits;
+  limits.context_value_bytes = 10;
+  auto store = Open(limits);
+  ASSERT_TRUE(Set(*store, "uid", "key", "0123456789").ok());
+  EXPECT_TRUE(absl::IsInvalidArgument(Set(*store, "uid", "key", "0123456789+")));
+  EXPECT_EQ(*Get(*store, "uid", "key"), "0123456789");
+}
+
+TEST_P(StateStoreTest, ClosedStoreIsUnavailable) {
+  auto store = Open();
+  store->Close();
+  EXPECT_TRUE(absl::IsUnavailable(Get(*store, "uid", "key").status()));
+  EXPECT_TRUE(absl::IsUnavailable(Set(*store, "uid", "key", "v")));
+}
+
+TEST_P(StateStoreTest, NothingSetIsNotFound) {
+  auto store = Open();
+  ASSERT_TRUE(Set(*store, "uid", "key", "v").ok());
+  EXPECT_TRUE(absl::IsNotFound(Get(*store, "uid", "other").status()));
+  EXPECT_TRUE(absl::IsNotFound(Get(*store, "other", "key").status()));
+}
+
+TEST_P(StateStoreTest, ValueOfAnyBytesComesBack) {
+  auto store = Open();
+  const std::string value = std::string("a\0\xff\n", 4) + std::string(8'000'000, 'x');
+  ASSERT_TRUE(Set(*store, "uid", "key", "first").ok());
+  ASSERT_TRUE(Set(*store, "uid", "key", value).ok());
+  EXPECT_EQ(*Get(*store, "uid", "key"), value);
+  ASSERT_TRUE(Set(*store, "uid", "key", "").ok());
+  EXPECT_EQ(*Get(*store, "uid", "key"), "");
+}
+
+TEST_P(StateStoreTest, NameOfAnotherInstanceIsRefused) {
+  auto store = Open();
+  ASSERT_TRUE(store->SaveInstance(Named("a", "1")).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(store->SaveInstance(Named("a", "2"))));
+  EXPECT_EQ(store->ListInstances()->size(), 1u);
+}
+
+TEST_P(StateStoreTest, InstancesAreListedByNameAndDeletedWithTheirContext) {
+  auto store = Open();
+  ASSERT_TRUE(store->SaveInstance(Named("b", "1")).ok());
+  ASSERT_TRUE(store->SaveInstance(Named("a", "2")).ok());
+  StoredInstance changed = Named("b", "1");
+  changed.disabled = true;
+  changed.generation = 4;
+  ASSERT_TRUE(store->SaveInstance(changed).ok());
+  ASSERT_TRUE(Set(*store, "1", "key", "v").ok());
+  const auto list = store->ListInstances();
+  ASSERT_EQ(list->size(), 2u);
+  EXPECT_EQ((*list)[0].name, "a");
+  const StoredInstance& b = (*list)[1];
+  EXPECT_EQ(b.uid, "1");
+  EXPECT_EQ(b.configuration, changed.configuration);
+  EXPECT_TRUE(b.disabled);
+  EXPECT_TRUE(b.on_engine);
+  EXPECT_EQ(b.generation, 4);
+  EXPECT_EQ(b.request_id, "request");
+  EXPECT_EQ(b.created, changed.created);
+  EXPECT_EQ(b.changed, changed.changed);
+  ASSERT_TRUE(store->DeleteInstance("1").ok());
+  EXPECT_TRUE(store->DeleteInstance("1").ok());
+  EXPECT_EQ(store->ListInstances()->size(), 1u);
+  EXPECT_TRUE(absl::IsNotFound(Get(*store, "1", "key").status()));
+}
+
+TEST_P(StateStoreTest, ManyThreadsAreEachToldOnceAndReadTheirOwnWrites) {
+  auto store = Open();
+  std::atomic<int> told{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      const std::string uid = std::to_string(t);
+      for (int i = 0; i < 25; ++i) {
+        for (int k = 0; k < 4; ++k) {
+          ASSERT_TRUE(store
+                          ->SetContext(uid, "key", std::to_string(i * 4 + k),
+                                       [&](absl::StatusOr<std::string> value) {
+                                         EXPECT_TRUE(value.ok());
+                                         ++told;
+                                       })
+                          .ok());
+        }
+        EXPECT_EQ(*Get(*store, uid, "key"), std::to_string(i * 4 + 3));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  store->Close();
+  EXPECT_EQ(told, 400);
+}
+
+class SqliteStateTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Store> Open(const std::string& vfs = "", webhook::Limits limits = {}) {
+    auto store = OpenSqliteStore({folder_.path(), vfs, limits, absl::Now});
+    EXPECT_TRUE(store.ok()) << store.status();
+    return *std::move(store);
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(SqliteStateTest, FullQueueIsUnavailableAndNothingIsTold) {
+  webhook::Limits limits;
+  limits.queued_context_calls = 2;
+  limits.queued_context_bytes = 10;
+  auto store = Open("", limits);
+  WaitingSink sink;
+  TestBatch batch({Plain()});
+  batch->sink = &sink;
+  sink.Hold();
+  ASSERT_TRUE(store->Create(batch.get()).ok());
+  sink.WaitUntilHeld();  // and the writer with it
+  Awaited first, second, never;
+  EXPECT_TRUE(absl::IsUnavailable(store->SetContext("u", "k", "12345678901", never.Done())));
+  ASSERT_TRUE(store->SetContext("u", "k", "one", first.Done()).ok());
+  ASSERT_TRUE(store->SetContext("u", "k", "two", second.Done()).ok());
+  EXPECT_TRUE(absl::IsUnavailable(store->GetContext("u", "k", never.Done())));
+  sink.Release();
+  // One row was written; both are told of it.
+  EXPECT_EQ(*first.Await(), "two");
+  EXPECT_EQ(*second.Await(), "two");
+  EXPECT_EQ(*Get(*store, "u", "k"), "two");
+}
+
+TEST_F(SqliteStateTest, FullDiskRefusesAndServiceResumes) {
+  FaultVfs disk("state-fault");
+  auto store = Open(disk.name());
+  ASSERT_TRUE(Set(*store, "u", "k", "before").ok());
+  ASSERT_TRUE(store->SaveInstance(Named("a", "1")).ok());
+  disk.FailWrites(SQLITE_FULL);
+  EXPECT_TRUE(absl::IsUnavailable(Set(*store, "u", "k", "lost")));
+  EXPECT_TRUE(absl::IsUnavailable(store->SaveInstance(Named("b", "2"))));
+  disk.Heal();
+  EXPECT_EQ(*Get(*store, "u", "k"), "before");
+  EXPECT_TRUE(store->SaveInstance(Named("b", "2")).ok());
+  EXPECT_EQ(store->ListInstances()->size(), 2u);
+}
+
+TEST_F(SqliteStateTest, WhatWasAcknowledgedSurvivesAPowerCut) {
+  FaultVfs disk("state-fault");
+  {
+    auto store = Open(disk.name());
+    ASSERT_TRUE(Set(*store, "u", "k", "kept").ok());
+    ASSERT_TRUE(store->SaveInstance(Named("a", "1")).ok());
+    disk.CutPower();
+  }
+  disk.RestoreDisk(0);
+  auto store = Open();
+  EXPECT_EQ(*Get(*store, "u", "k"), "kept");
+  ASSERT_EQ(store->ListInstances()->size(), 1u);
+  EXPECT_EQ((*store->ListInstances())[0].name, "a");
+}
+
+TEST_F(SqliteStateTest, OneThatIsRefusedDoesNotFailTheOthersOfItsTransaction) {
+  auto store = Open();
+  ASSERT_TRUE(store->SaveInstance(Named("a", "1")).ok());
+  WaitingSink sink;
+  TestBatch batch({Plain()});
+  batch->sink = &sink;
+  sink.Hold();
+  ASSERT_TRUE(store->Create(batch.get()).ok());
+  sink.WaitUntilHeld();
+  Awaited set;
+  ASSERT_TRUE(store->SetContext("u", "k", "v", set.Done()).ok());
+  absl::Status refused;
+  std::thread other([&] { refused = store->SaveInstance(Named("a", "2")); });
+  sink.Release();
+  other.join();
+  EXPECT_TRUE(absl::IsAlreadyExists(refused));
+  EXPECT_EQ(*set.Await(), "v");
+}
+
+// As version 1 made it, with an incident and a key in it.
+TEST_F(SqliteStateTest, FileOfTheFirstSchemaIsTakenOverWithAllItHolds) {
+  const std::string path = folder_.path() + "/incidents.db";
+  {
+    auto store = Open();
+    TestBatch batch({{.name = "old", .key = "k"}}, "delivery");
+    ASSERT_TRUE(batch.CreateIn(*store).ok());
+  }
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database,
+                         "DROP TABLE context; DROP TABLE configured_instances; "
+                         "PRAGMA user_version = 1",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  for (int opening = 0; opening < 2; ++opening) {
+    auto store = Open();
+    EXPECT_EQ(store->Get(1)->name, "old");
+    TestBatch again({Plain()}, "delivery");
+    ASSERT_TRUE(again.CreateIn(*store).ok());
+    EXPECT_THAT(again.ids(), ElementsAre(1));
+    EXPECT_TRUE(store->ListInstances()->empty());
+    EXPECT_TRUE(Set(*store, "u", "k", "v").ok());
+  }
+}
+
+}  // namespace
+}  // namespace host_stub
