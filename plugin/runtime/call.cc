@@ -67,6 +67,8 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
       .incident_type = context_.configuration->incident_type,
       .trigger_time = context_.plugin->host().Now(),
       .secret_header = context_.configuration->credentials.secret_header(),
+      .mirror_members = context_.configuration->mirroring.members(),
+      .duplication_key = &context_.configuration->duplication_key,
   };
   auto& parsers = context_.plugin->parsers();
   const auto lease = parsers.Take([&] { return std::make_unique<core::IncidentParser>(limits); });
@@ -95,7 +97,7 @@ void Call::FillBatch() {
                           .occurred = ToView(incident.occurred),
                           .details = add(incident.details),
                           .warnings = add(incident.warnings),
-                          .delivery_key = {}});
+                          .delivery_key = ToView(incident.delivery_key)});
   }
 }
 

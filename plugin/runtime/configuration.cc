@@ -12,9 +12,10 @@
 namespace webhook::runtime {
 namespace {
 
-constexpr absl::string_view kParameterNames[] = {"longRunningPort", "username", "password",
-                                                 "certificate",     "key",      "incidentType",
-                                                 "store_samples"};
+constexpr absl::string_view kParameterNames[] = {
+    "longRunningPort", "username",      "password",        "certificate",      "key",
+    "incidentType",    "store_samples", "duplication_key", "mirror_direction", "mirror_tags",
+    "mirror_instance"};
 
 // The parameters as they were given, in the order of kParameterNames.
 struct Given {
@@ -25,11 +26,16 @@ struct Given {
   absl::string_view key;
   absl::string_view incident_type;
   absl::string_view store_samples;
+  absl::string_view duplication_key;
+  absl::string_view mirror_direction;
+  absl::string_view mirror_tags;
+  absl::string_view mirror_instance;
 
   absl::string_view* Find(absl::string_view name) {
-    absl::string_view* const members[] = {&long_running_port, &username, &password,
-                                          &certificate,       &key,      &incident_type,
-                                          &store_samples};
+    absl::string_view* const members[] = {
+        &long_running_port, &username,      &password,        &certificate,      &key,
+        &incident_type,     &store_samples, &duplication_key, &mirror_direction, &mirror_tags,
+        &mirror_instance};
     for (size_t i = 0; i < std::size(kParameterNames); ++i) {
       if (kParameterNames[i] == name) return members[i];
     }
@@ -138,6 +144,11 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!store_samples.ok()) return store_samples.status();
   auto credentials = core::Credentials::Create(given->username, given->password);
   if (!credentials.ok()) return credentials.status();
+  auto duplication_key = core::DuplicationKey::Create(given->duplication_key);
+  if (!duplication_key.ok()) return duplication_key.status();
+  auto mirroring = core::Mirroring::Create(given->mirror_direction, given->mirror_tags,
+                                           given->mirror_instance, name);
+  if (!mirroring.ok()) return mirroring.status();
   auto ticket = NewTicket();
   if (!ticket.ok()) return ticket.status();
 
@@ -148,6 +159,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .listen_port = *port,
                               .store_samples = *store_samples,
                               .credentials = *std::move(credentials),
+                              .duplication_key = *std::move(duplication_key),
+                              .mirroring = *std::move(mirroring),
                               .webhook_url = {},
                               .listen_url = {},
                               .warnings = {},

@@ -11,6 +11,8 @@
 #include "absl/strings/string_view.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/credentials.h"
+#include "plugin/core/duplication_key.h"
+#include "plugin/core/mirroring.h"
 #include "plugin/core/platform.h"
 
 namespace webhook::runtime {
@@ -27,6 +29,8 @@ struct Configuration {
   uint16_t listen_port = 0;   // 0: none
   bool store_samples = false;
   core::Credentials credentials;
+  core::DuplicationKey duplication_key;
+  core::Mirroring mirroring;
   std::string webhook_url;  // of the platform; empty where its URL is not known
   std::string listen_url;   // of the listen port; empty where there is none
   std::vector<std::string> warnings;
