@@ -1,5 +1,6 @@
 #include "plugin/runtime/call.h"
 
+#include <algorithm>
 #include <exception>
 
 #include "absl/strings/numbers.h"
@@ -145,7 +146,27 @@ void Call::AnswerCreated(const lri_create_result& result) {
                 .warnings = parsed.warnings});
   }
   writer.Finish();
+  if (context_.samples != nullptr) CopySamples(result);
   Finish(Answer(200, kApplicationJson, answer_).abi());
+}
+
+// The last incidents that are no duplicates, oldest first. Copied now, for the request's bytes are
+// the host's again once it has the answer.
+void Call::CopySamples(const lri_create_result& result) noexcept {
+  const Limits& limits = context_.plugin->limits();
+  try {
+    for (size_t i = result.count; i-- > 0;) {
+      if (samples_.size() == static_cast<size_t>(limits.samples)) break;
+      if (At(result, i).duplicate != 0) continue;
+      const core::ParsedIncident& incident = parsed_.incidents()[i];
+      samples_.push_back(core::MakeSample(incident.name, incident.type, incident.occurred,
+                                          incident.details,
+                                          static_cast<size_t>(limits.sample_bytes)));
+    }
+  } catch (const std::exception&) {
+    // Memory ran out. The incidents are on disk, and the sender must learn of it.
+  }
+  std::reverse(samples_.begin(), samples_.end());
 }
 
 void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
@@ -182,6 +203,10 @@ void Call::Finish(const lri_answer& answer) noexcept {
   Plugin* const plugin = context_.plugin;
   Gate* const gate = context_.gate;
   plugin->host().Complete(handle_, answer);
+  if (!samples_.empty()) {
+    context_.samples->Record(samples_);
+    samples_.clear();
+  }
   decoded_ = {};
   parsed_.Clear();
   if (answer_.capacity() > kKeptBytes) answer_ = {};

@@ -7,17 +7,22 @@
 #include "absl/strings/str_cat.h"
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/head_check.h"
+#include "plugin/runtime/sample_commands.h"
 
 namespace webhook::runtime {
 
 Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance)
-    : plugin_(plugin), configuration_(std::move(configuration)), host_instance_(host_instance) {}
+    : plugin_(plugin),
+      configuration_(std::move(configuration)),
+      host_instance_(host_instance),
+      samples_(plugin.host(), host_instance, plugin.limits(), plugin.timers()) {}
 
 absl::Status Instance::Start() {
   if (!gate_.Open()) {
     return absl::FailedPreconditionError(
         absl::StrCat("instance ", configuration_.name, " serves already"));
   }
+  samples_.Start(configuration_.store_samples);
   for (const std::string& warning : configuration_.warnings) {
     plugin_.host().Log(host_instance_, LRI_WARNING, warning);
   }
@@ -27,7 +32,11 @@ absl::Status Instance::Start() {
 
 absl::Status Instance::Stop(absl::Time deadline) {
   gate_.Close();
-  if (gate_.WaitUntilEmpty(deadline)) return absl::OkStatus();
+  if (gate_.WaitUntilEmpty(deadline)) {
+    if (samples_.Stop(deadline)) return absl::OkStatus();
+    return absl::DeadlineExceededError(
+        absl::StrCat("instance ", configuration_.name, " waits for the host to keep its samples"));
+  }
   return absl::DeadlineExceededError(absl::StrCat("instance ", configuration_.name, " still has ",
                                                   gate_.entered(), " calls in flight"));
 }
@@ -55,7 +64,8 @@ int32_t Instance::Execute(const lri_request& request) {
     gate_.Leave();
     return LRI_UNAVAILABLE;
   }
-  Call::Run(lease, {&plugin_, &configuration_, host_instance_, &gate_}, request);
+  Samples* const samples = configuration_.store_samples ? &samples_ : nullptr;
+  Call::Run(lease, {&plugin_, &configuration_, host_instance_, &gate_, samples}, request);
   return LRI_OK;
 }
 
@@ -75,7 +85,8 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
   sink(sink_context, &description);
 }
 
-int32_t Instance::Command(absl::string_view name, lri_command_done done, void* done_context) {
+int32_t Instance::Command(absl::string_view name, absl::string_view arguments,
+                          lri_command_done done, void* done_context) {
   if (name == "test") {
     if (!gate_.is_open()) {
       done(done_context, LRI_FAILED_PRECONDITION, ToView("the instance does not serve"));
@@ -84,10 +95,8 @@ int32_t Instance::Command(absl::string_view name, lri_command_done done, void* d
     }
     return LRI_OK;
   }
-  for (absl::string_view later : {"samples", "fields", "map", "try"}) {
-    if (name == later) return LRI_UNIMPLEMENTED;
-  }
-  return LRI_NOT_FOUND;
+  if (IsSampleCommand(name)) return samples_.Command(name, arguments, done, done_context);
+  return name == "try" ? LRI_UNIMPLEMENTED : LRI_NOT_FOUND;
 }
 
 }  // namespace webhook::runtime

@@ -11,6 +11,7 @@
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/gate.h"
 #include "plugin/runtime/plugin.h"
+#include "plugin/runtime/samples.h"
 
 namespace webhook::runtime {
 
@@ -29,13 +30,15 @@ class Instance {
                     lri_head_verdict& verdict);
   int32_t Execute(const lri_request& request);
   void Describe(lri_description_sink sink, void* sink_context) const;
-  int32_t Command(absl::string_view name, lri_command_done done, void* done_context);
+  int32_t Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
+                  void* done_context);
 
  private:
   Plugin& plugin_;
   const Configuration configuration_;
   lri_host_instance* const host_instance_;
   Gate gate_;
+  Samples samples_;
 };
 
 }  // namespace webhook::runtime
