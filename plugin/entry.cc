@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -59,14 +60,14 @@ absl::Time FromMonotonic(int64_t mono_ns) {
 
 void Info(lri_plugin_info_sink sink, void* sink_context) {
   Guard(nullptr, [&] {
-    lri_view parameters[16];
-    size_t count = 0;
-    for (absl::string_view name : runtime::ParameterNames()) parameters[count++] = ToView(name);
-    const lri_plugin_info info{.struct_size = sizeof(lri_plugin_info),
-                               .reserved = 0,
-                               .name = ToView(runtime::kSourceBrand),
-                               .version = ToView(runtime::kVersion),
-                               .parameters = {parameters, count, sizeof(lri_view)}};
+    std::vector<lri_view> parameters;
+    for (absl::string_view name : runtime::ParameterNames()) parameters.push_back(ToView(name));
+    const lri_plugin_info info{
+        .struct_size = sizeof(lri_plugin_info),
+        .reserved = 0,
+        .name = ToView(runtime::kSourceBrand),
+        .version = ToView(runtime::kVersion),
+        .parameters = {parameters.data(), parameters.size(), sizeof(lri_view)}};
     sink(sink_context, &info);
     return LRI_OK;
   });
