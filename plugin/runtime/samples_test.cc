@@ -93,6 +93,9 @@ class ContextHost {
   void WaitForSets(int count) {
     Wait([=, this] { return sets_ >= count; });
   }
+  void WaitForValue() {
+    Wait([this] { return value_.has_value(); });
+  }
   int gets() {
     std::lock_guard lock(mutex_);
     return gets_;
@@ -127,6 +130,7 @@ class ContextHost {
       std::unique_lock lock(mutex_);
       const int32_t code = behaviour_.set_done;
       if (code == LRI_OK) value_ = value;
+      changed_.notify_all();
       lock.unlock();
       done(done_context, code, {});
     });
@@ -177,17 +181,27 @@ class SamplesTest : public ::testing::Test {
     samples.Record(made);
   }
 
+  // A command's answer, which may come on another thread.
   struct Result {
+    std::mutex mutex;
+    std::condition_variable changed;
     int calls = 0;
     int32_t code = -1;
     std::string text;
+
+    void Wait() {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [this] { return calls > 0; });
+    }
   };
 
   static void Ask(Samples& samples, Result& result, absl::string_view command = "samples",
                   absl::string_view arguments = "") {
     const auto done = [](void* context, int32_t code, lri_view text) {
       Result& result = *static_cast<Result*>(context);
+      std::lock_guard lock(result.mutex);
       ++result.calls;
+      result.changed.notify_all();
       result.code = code;
       result.text = std::string(FromView(text));
     };
@@ -206,6 +220,7 @@ class SamplesTest : public ::testing::Test {
   static std::vector<std::string> Names(Samples& samples) {
     Result result;
     Ask(samples, result);
+    result.Wait();
     EXPECT_EQ(result.calls, 1);
     EXPECT_EQ(result.code, LRI_OK);
     return NamesOf(result.text);
@@ -308,8 +323,7 @@ TEST_F(SamplesTest, FailedWriteIsTriedAgain) {
   EXPECT_THAT(host_.log(), ElementsAre(HasSubstr("cannot be kept")));
   EXPECT_EQ(host_.value(), "");
   host_.Become({});
-  const int sets = host_.sets();
-  host_.WaitForSets(sets + 1);
+  host_.WaitForValue();
   EXPECT_TRUE(samples->Stop(Soon()));
   EXPECT_THAT(NamesOf(host_.value()), ElementsAre("a"));
 }
