@@ -15,7 +15,7 @@ Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instanc
     : plugin_(plugin),
       configuration_(std::move(configuration)),
       host_instance_(host_instance),
-      samples_(plugin.host(), host_instance, plugin.limits(), plugin.timers()) {}
+      samples_(plugin.host(), host_instance, plugin.limits(), plugin.tasks()) {}
 
 absl::Status Instance::Start() {
   if (!gate_.Open()) {

@@ -10,7 +10,7 @@
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
-#include "plugin/runtime/timer_thread.h"
+#include "plugin/runtime/task_thread.h"
 
 namespace webhook::runtime {
 
@@ -32,7 +32,7 @@ class Plugin {
   const Limits& limits() const { return limits_; }
   FreeList<Call>& calls() { return calls_; }
   FreeList<core::IncidentParser>& parsers() { return parsers_; }
-  TimerThread& timers() { return timers_; }
+  TaskThread& tasks() { return tasks_; }
 
  private:
   const Host host_;
@@ -40,7 +40,7 @@ class Plugin {
   FreeList<Call> calls_;
   // A parser is used within one function only, so there are no more than threads.
   FreeList<core::IncidentParser> parsers_;
-  TimerThread timers_;
+  TaskThread tasks_;
 };
 
 }  // namespace webhook::runtime

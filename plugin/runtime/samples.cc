@@ -21,17 +21,17 @@ bool IsRead(int32_t code) { return code == LRI_OK || code == LRI_NOT_FOUND; }
 }  // namespace
 
 Samples::Samples(const Host& host, lri_host_instance* host_instance, const Limits& limits,
-                 TimerThread& timers, SampleDelays delays)
+                 TaskThread& tasks, SampleDelays delays)
     : host_(host),
       host_instance_(host_instance),
       limits_(limits),
-      timers_(timers),
+      tasks_(tasks),
       delays_(delays),
       samples_(static_cast<size_t>(limits.samples)),
       rest_(delays.write),
       retry_(delays.retry) {}
 
-Samples::~Samples() { timers_.Cancel(*this); }
+Samples::~Samples() { tasks_.Cancel(*this); }
 
 void Samples::Start(bool enabled) {
   Lock lock(mutex_);
@@ -47,7 +47,7 @@ bool Samples::Stop(absl::Time deadline) {
     Lock lock(mutex_);
     started_ = false;  // nothing is scheduled from now on
   }
-  timers_.Cancel(*this);
+  tasks_.Cancel(*this);
   Lock lock(mutex_);
   scheduled_ = false;
   if (!WaitForHost(lock, deadline)) return false;
@@ -92,8 +92,8 @@ void Samples::Record(std::vector<core::SharedSample>& newest_last) noexcept {
 }
 
 void Samples::ScheduleWork(absl::Duration delay) {
-  // Where the timer cannot, the next sample or the stop brings another chance.
-  if (started_ && !scheduled_) scheduled_ = timers_.Schedule(*this, delay);
+  // Where the thread cannot, the next sample or the stop brings another chance.
+  if (started_ && !scheduled_) scheduled_ = tasks_.Schedule(*this, delay);
 }
 
 absl::Duration Samples::NextRetry() {

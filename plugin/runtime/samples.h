@@ -1,7 +1,7 @@
 // The samples of an instance at work: kept in memory, and in the host's context across restarts.
 //
-// Requests only hand copies over. A timer's thread writes them to the context, many at once and
-// one write at a time, so that no answer waits for it or fails with it. A host without context
+// Requests only hand copies over. Another thread writes them to the context, many at once and one
+// write at a time, so that no answer waits for it or fails with it. A host without context
 // functions keeps samples as long as the process.
 #ifndef PLUGIN_RUNTIME_SAMPLES_H_
 #define PLUGIN_RUNTIME_SAMPLES_H_
@@ -19,7 +19,7 @@
 #include "plugin/core/samples.h"
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/host.h"
-#include "plugin/runtime/timer_thread.h"
+#include "plugin/runtime/task_thread.h"
 
 namespace webhook::runtime {
 
@@ -31,11 +31,11 @@ struct SampleDelays {
 };
 
 // Thread-safe. Start and Stop: as the instance's. Destroyed only while stopped.
-class Samples : private TimerThread::Task {
+class Samples : private TaskThread::Task {
  public:
   // All but the delays outlive this.
   Samples(const Host& host, lri_host_instance* host_instance, const Limits& limits,
-          TimerThread& timers, SampleDelays delays = {});
+          TaskThread& tasks, SampleDelays delays = {});
   ~Samples();
   Samples(const Samples&) = delete;
   Samples& operator=(const Samples&) = delete;
@@ -94,7 +94,7 @@ class Samples : private TimerThread::Task {
   const Host& host_;
   lri_host_instance* const host_instance_;
   const Limits& limits_;
-  TimerThread& timers_;
+  TaskThread& tasks_;
   const SampleDelays delays_;
   std::atomic<bool> warned_{false};  // of the failure that lasts
 

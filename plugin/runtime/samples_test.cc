@@ -169,7 +169,7 @@ class SamplesTest : public ::testing::Test {
   static constexpr SampleDelays kMuchLater{absl::Hours(1), absl::Hours(1), absl::Hours(1)};
 
   std::unique_ptr<Samples> Make(SampleDelays delays = kMuchLater) {
-    return std::make_unique<Samples>(abi_host_, nullptr, limits_, timers_, delays);
+    return std::make_unique<Samples>(abi_host_, nullptr, limits_, tasks_, delays);
   }
 
   static void Record(Samples& samples, std::initializer_list<absl::string_view> names) {
@@ -231,7 +231,7 @@ class SamplesTest : public ::testing::Test {
   ContextHost host_;
   Host abi_host_{host_.table()};
   Limits limits_;
-  TimerThread timers_;
+  TaskThread tasks_;
 };
 
 TEST_F(SamplesTest, WhatIsDisabledNeverAsksTheHost) {

@@ -1,6 +1,6 @@
 // Work that is done later, on a thread of its own.
-#ifndef PLUGIN_RUNTIME_TIMER_THREAD_H_
-#define PLUGIN_RUNTIME_TIMER_THREAD_H_
+#ifndef PLUGIN_RUNTIME_TASK_THREAD_H_
+#define PLUGIN_RUNTIME_TASK_THREAD_H_
 
 #include <chrono>
 #include <condition_variable>
@@ -14,7 +14,7 @@ namespace webhook::runtime {
 
 // Thread-safe. The thread begins with the first task that is scheduled, and takes no signals.
 // Tasks must not wait: they share the thread.
-class TimerThread {
+class TaskThread {
  public:
   class Task {
    public:
@@ -24,11 +24,11 @@ class TimerThread {
     ~Task() = default;
   };
 
-  TimerThread() = default;
-  TimerThread(const TimerThread&) = delete;
-  TimerThread& operator=(const TimerThread&) = delete;
+  TaskThread() = default;
+  TaskThread(const TaskThread&) = delete;
+  TaskThread& operator=(const TaskThread&) = delete;
   // Joins. Tasks that are still scheduled do not run.
-  ~TimerThread();
+  ~TaskThread();
 
   // Runs the task once, `delay` from now, or when it was scheduled for before if that is earlier.
   // False where the system has no memory or no thread for it.
@@ -53,4 +53,4 @@ class TimerThread {
 
 }  // namespace webhook::runtime
 
-#endif  // PLUGIN_RUNTIME_TIMER_THREAD_H_
+#endif  // PLUGIN_RUNTIME_TASK_THREAD_H_

@@ -1,4 +1,4 @@
-#include "plugin/runtime/timer_thread.h"
+#include "plugin/runtime/task_thread.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -27,7 +27,7 @@ std::thread StartWithoutSignals(auto function) {
 
 }  // namespace
 
-TimerThread::~TimerThread() {
+TaskThread::~TaskThread() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -36,7 +36,7 @@ TimerThread::~TimerThread() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool TimerThread::Schedule(Task& task, absl::Duration delay) noexcept {
+bool TaskThread::Schedule(Task& task, absl::Duration delay) noexcept {
   try {
     std::lock_guard lock(mutex_);
     if (!thread_.joinable()) thread_ = StartWithoutSignals([this] { Loop(); });
@@ -50,14 +50,14 @@ bool TimerThread::Schedule(Task& task, absl::Duration delay) noexcept {
   }
 }
 
-void TimerThread::Cancel(Task& task) {
+void TaskThread::Cancel(Task& task) {
   std::unique_lock lock(mutex_);
   due_.erase(&task);
   finished_.wait(lock, [&] { return running_ != &task; });
   due_.erase(&task);  // it may have scheduled itself again
 }
 
-void TimerThread::Loop() {
+void TaskThread::Loop() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     const auto next = std::min_element(

@@ -1,4 +1,4 @@
-#include "plugin/runtime/timer_thread.h"
+#include "plugin/runtime/task_thread.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 namespace webhook::runtime {
 namespace {
 
-class CountingTask : public TimerThread::Task {
+class CountingTask : public TaskThread::Task {
  public:
   explicit CountingTask(std::function<void()> also = [] {}) : also_(std::move(also)) {}
 
@@ -37,27 +37,27 @@ class CountingTask : public TimerThread::Task {
   int runs_ = 0;
 };
 
-TEST(TimerThreadTest, CancelledTaskDoesNotRun) {
-  TimerThread timers;
+TEST(TaskThreadTest, CancelledTaskDoesNotRun) {
+  TaskThread tasks;
   CountingTask cancelled, other;
-  ASSERT_TRUE(timers.Schedule(cancelled, absl::Milliseconds(5)));
-  timers.Cancel(cancelled);
-  ASSERT_TRUE(timers.Schedule(other, absl::Milliseconds(10)));
+  ASSERT_TRUE(tasks.Schedule(cancelled, absl::Milliseconds(5)));
+  tasks.Cancel(cancelled);
+  ASSERT_TRUE(tasks.Schedule(other, absl::Milliseconds(10)));
   other.WaitForRuns(1);
   EXPECT_EQ(cancelled.runs(), 0);
 }
 
-TEST(TimerThreadTest, TaskOfTheFutureDoesNotHoldTheEndUp) {
+TEST(TaskThreadTest, TaskOfTheFutureDoesNotHoldTheEndUp) {
   CountingTask task;
   {
-    TimerThread timers;
-    ASSERT_TRUE(timers.Schedule(task, absl::Hours(1)));
+    TaskThread tasks;
+    ASSERT_TRUE(tasks.Schedule(task, absl::Hours(1)));
   }
   EXPECT_EQ(task.runs(), 0);
 }
 
-TEST(TimerThreadTest, CancelWaitsForATaskThatRuns) {
-  TimerThread timers;
+TEST(TaskThreadTest, CancelWaitsForATaskThatRuns) {
+  TaskThread tasks;
   std::mutex mutex;
   std::condition_variable changed;
   bool running = false;
@@ -73,26 +73,26 @@ TEST(TimerThreadTest, CancelWaitsForATaskThatRuns) {
     std::lock_guard lock(mutex);
     finished = true;
   });
-  timers.Schedule(task, absl::ZeroDuration());
+  tasks.Schedule(task, absl::ZeroDuration());
   {
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return running; });
   }
-  timers.Cancel(task);
+  tasks.Cancel(task);
   std::lock_guard lock(mutex);
   EXPECT_TRUE(finished);
 }
 
-TEST(TimerThreadTest, TaskRunsOnceForEachSchedule) {
-  TimerThread timers;
+TEST(TaskThreadTest, TaskRunsOnceForEachSchedule) {
+  TaskThread tasks;
   CountingTask task, other;
-  timers.Schedule(task, absl::Hours(1));
-  timers.Schedule(task, absl::ZeroDuration());  // the earlier time counts
+  tasks.Schedule(task, absl::Hours(1));
+  tasks.Schedule(task, absl::ZeroDuration());  // the earlier time counts
   task.WaitForRuns(1);
-  timers.Schedule(other, absl::ZeroDuration());
+  tasks.Schedule(other, absl::ZeroDuration());
   other.WaitForRuns(1);
   EXPECT_EQ(task.runs(), 1);
-  timers.Schedule(task, absl::ZeroDuration());
+  tasks.Schedule(task, absl::ZeroDuration());
   task.WaitForRuns(2);
 }
 
