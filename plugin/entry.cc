@@ -151,10 +151,11 @@ int32_t Describe(lri_instance* instance, lri_description_sink sink, void* sink_c
   });
 }
 
-int32_t Command(lri_instance* instance, lri_view name, lri_view, lri_command_done done,
+int32_t Command(lri_instance* instance, lri_view name, lri_view arguments, lri_command_done done,
                 void* done_context) {
-  return Guard(nullptr,
-               [&] { return FromHandle(instance)->Command(FromView(name), done, done_context); });
+  return Guard(nullptr, [&] {
+    return FromHandle(instance)->Command(FromView(name), FromView(arguments), done, done_context);
+  });
 }
 
 constexpr lri_plugin_table kTable{

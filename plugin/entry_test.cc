@@ -402,9 +402,8 @@ TEST_F(EntryTest, StopWaitsForACallInFlightAndRefusesNewOnes) {
 TEST_F(EntryTest, WhatIsNotThereYetSaysSo) {
   Start({});
   const auto done = [](void*, int32_t, lri_view) { FAIL() << "done without OK"; };
-  for (const std::string name : {"samples", "fields", "map", "try"}) {
-    EXPECT_EQ(table_->command(instance_, View(name), {}, done, nullptr), LRI_UNIMPLEMENTED);
-  }
+  const std::string later = "try";
+  EXPECT_EQ(table_->command(instance_, View(later), {}, done, nullptr), LRI_UNIMPLEMENTED);
   const std::string unknown = "dance";
   EXPECT_EQ(table_->command(instance_, View(unknown), {}, done, nullptr), LRI_NOT_FOUND);
 }

@@ -285,8 +285,9 @@ typedef struct lri_instance_options {
   lri_view product;                 /* XSOAR_6 XSOAR_8_CLOUD XSOAR_8_ON_PREM XSIAM_2 XSIAM_3 */
   lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
   /* The documented parameters: longRunningPort username password certificate key incidentType
-   * store_samples. Booleans are "true" and "false". Where the configuration names a file
-   * (password_file), the host passes its contents under the documented name. */
+   * store_samples duplication_key mirror_direction mirror_tags mirror_instance. Booleans are
+   * "true" and "false". Where the configuration names a file (password_file), the host passes its
+   * contents under the documented name. */
   lri_pairs parameters;
 } lri_instance_options;
 

@@ -2,24 +2,37 @@
 
 #include <algorithm>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "plugin/core/json_chars.h"
 
 namespace webhook::core {
 namespace {
 
-constexpr absl::string_view kBodyHeaders = "body_headers";
+constexpr absl::string_view kBody = "body_";
 
-// N of `body_headers_N` as we write it, 1 of `body_headers`, 0 of anything else.
-uint32_t NumberOf(absl::string_view key) {
-  if (!absl::StartsWith(key, kBodyHeaders)) return 0;
-  key.remove_prefix(kBodyHeaders.size());
-  if (key.empty()) return 1;
+absl::string_view NameOf(KnownKey known) {
+  switch (known) {
+    case KnownKey::kHeaders:
+      return "headers";
+    case KnownKey::kMirrorDirection:
+      return "mirror_direction";
+    case KnownKey::kMirrorTags:
+      return "mirror_tags";
+    case KnownKey::kMirrorInstance:
+      return "mirror_instance";
+    default:
+      return {};
+  }
+}
+
+// N of `_N` as we write it, 1 of nothing, 0 of anything else.
+uint32_t NumberOf(absl::string_view suffix) {
+  if (suffix.empty()) return 1;
   uint32_t number = 0;
-  if (key[0] != '_' || !absl::SimpleAtoi(key.substr(1), &number) || number < 2) return 0;
-  return absl::StrCat(number) == key.substr(1) ? number : 0;
+  if (suffix[0] != '_' || !absl::SimpleAtoi(suffix.substr(1), &number) || number < 2) return 0;
+  return absl::StrCat(number) == suffix.substr(1) ? number : 0;
 }
 
 // A key without its escapes, where it is short enough to be one that we know.
@@ -36,8 +49,8 @@ class EscapedKey {
   absl::string_view text() const { return text_; }
 
  private:
-  // Of `body_headers_` and ten digits, each written as \u0000.
-  static constexpr size_t kMostBytes = 23 * 6;
+  // Of `body_mirror_direction_` and ten digits, each written as \u0000.
+  static constexpr size_t kMostBytes = 32 * 6;
 
   char buffer_[kMostBytes];
   absl::string_view text_;
@@ -54,40 +67,50 @@ KnownKey WhichEscapedKey(const JsonValue& key) { return WhichPlainKey(EscapedKey
 void DetailsObject::Clear() {
   text_ = {};
   empty_ = true;
-  headers_keys_.clear();
+  own_keys_.clear();
   taken_.clear();
 }
 
-void DetailsObject::NoteHeadersKey(KnownKey known, const JsonValue& key) {
-  if (known == KnownKey::kHeaders) {
-    headers_keys_.push_back(key.text);
+void DetailsObject::NoteWrittenKey(KnownKey known, const JsonValue& key) {
+  if (known != KnownKey::kBodyKey) {
+    own_keys_.push_back({known, key.text});
     return;
   }
   const EscapedKey plain(key);
-  if (const uint32_t number = NumberOf(plain.text()); number != 0) taken_.push_back(number);
-}
-
-absl::string_view DetailsObject::FreeKey(Arena& arena) {
-  std::sort(taken_.begin(), taken_.end());
-  uint32_t free = 1;
-  for (const uint32_t number : taken_) {
-    if (number == free) ++free;
+  for (const KnownKey written : {KnownKey::kHeaders, KnownKey::kMirrorDirection,
+                                 KnownKey::kMirrorTags, KnownKey::kMirrorInstance}) {
+    absl::string_view rest = plain.text();
+    if (!absl::ConsumePrefix(&rest, kBody) || !absl::ConsumePrefix(&rest, NameOf(written)))
+      continue;
+    if (const uint32_t number = NumberOf(rest); number != 0) taken_.push_back({written, number});
   }
-  if (free == 1) return "\"body_headers\"";
-  return arena.Copy(absl::StrCat("\"", kBodyHeaders, "_", free, "\""));
 }
 
-void DetailsObject::AppendSlices(absl::string_view tail, Arena& arena,
+absl::string_view DetailsObject::FreeKey(KnownKey known, Arena& arena) {
+  std::sort(taken_.begin(), taken_.end(),
+            [](const TakenKey& a, const TakenKey& b) { return a.number < b.number; });
+  uint32_t free = 1;
+  for (const TakenKey& taken : taken_) {
+    if (taken.known == known && taken.number == free) ++free;
+  }
+  if (free == 1) return arena.Copy(absl::StrCat("\"", kBody, NameOf(known), "\""));
+  return arena.Copy(absl::StrCat("\"", kBody, NameOf(known), "_", free, "\""));
+}
+
+void DetailsObject::AppendSlices(absl::string_view tail, bool mirrored, Arena& arena,
                                  std::vector<absl::string_view>& slices) {
   const char* begin = text_.data();
   const char* const closing_brace = begin + text_.size() - 1;
-  if (!headers_keys_.empty()) {
-    const absl::string_view free_key = FreeKey(arena);
-    for (const absl::string_view key : headers_keys_) {
-      slices.push_back(Between(begin, key.data()));
-      slices.push_back(free_key);
-      begin = key.data() + key.size();
-    }
+  // Once for each name: a sender may repeat a key a million times.
+  absl::string_view free_keys[kWrittenKeys];
+  for (const OwnKey& own : own_keys_) {
+    if (own.known != KnownKey::kHeaders && !mirrored) continue;
+    absl::string_view& free_key =
+        free_keys[static_cast<size_t>(own.known) - static_cast<size_t>(KnownKey::kHeaders)];
+    if (free_key.empty()) free_key = FreeKey(own.known, arena);
+    slices.push_back(Between(begin, own.text.data()));
+    slices.push_back(free_key);
+    begin = own.text.data() + own.text.size();
   }
   slices.push_back(Between(begin, closing_brace));
   slices.push_back(empty_ ? tail.substr(1) : tail);  // no comma after `{`

@@ -13,7 +13,8 @@
 
 namespace webhook::core {
 
-// The keys that mean something to us.
+// The keys that mean something to us. From kHeaders on they are of members that we may write
+// ourselves, and last stands what a sender's own such member may be renamed to.
 enum class KnownKey : uint8_t {
   kOther,
   kName,
@@ -22,8 +23,14 @@ enum class KnownKey : uint8_t {
   kRawJson,
   kOlderRawJson,  // raw_json
   kHeaders,
-  kBodyHeaders,  // anything that begins with body_headers
+  kMirrorDirection,
+  kMirrorTags,
+  kMirrorInstance,
+  kBodyKey,  // anything that begins with body_
 };
+
+// The members that we may write.
+inline constexpr size_t kWrittenKeys = 4;
 
 inline KnownKey WhichPlainKey(absl::string_view key) {
   const auto is = [&](const char* text, size_t size) {
@@ -41,7 +48,14 @@ inline KnownKey WhichPlainKey(absl::string_view key) {
              : is("raw_json", 8) ? KnownKey::kOlderRawJson
                                  : KnownKey::kOther;
     default:
-      return key.size() >= 12 && is("body_headers", 12) ? KnownKey::kBodyHeaders : KnownKey::kOther;
+      if (key.size() < 11 || key[0] > 'm' || (!is("mirror_", 7) && !is("body_", 5))) {
+        return KnownKey::kOther;
+      }
+      if (key[0] == 'b') return KnownKey::kBodyKey;
+      return key == "mirror_direction"  ? KnownKey::kMirrorDirection
+             : key == "mirror_tags"     ? KnownKey::kMirrorTags
+             : key == "mirror_instance" ? KnownKey::kMirrorInstance
+                                        : KnownKey::kOther;
   }
 }
 
@@ -59,25 +73,37 @@ class DetailsObject {
   // Told of each key of the object, with its place in the text.
   void NoteKey(KnownKey known, const JsonValue& key) {
     empty_ = false;
-    if (known >= KnownKey::kHeaders) NoteHeadersKey(known, key);
+    if (known >= KnownKey::kHeaders) NoteWrittenKey(known, key);
   }
 
   void SetText(absl::string_view text) { text_ = text; }
   bool empty() const { return empty_; }
 
-  // Appends slices that are this object and, as its last member, `headers`. `tail` is the text
-  // `,"headers":{...}}`. A member of its own with that key stays, under a key that is free:
-  // body_headers, body_headers_2 and so on; every other byte is as it was.
-  void AppendSlices(absl::string_view tail, Arena& arena, std::vector<absl::string_view>& slices);
+  // Appends slices that are this object and, as its last members, those of `tail`: the text
+  // `,"headers":{...}}`, with mirror_ members as well where `mirrored`. A member of its own with
+  // such a key stays, under a key that is free: body_headers, body_headers_2 and so on; every other
+  // byte is as it was.
+  void AppendSlices(absl::string_view tail, bool mirrored, Arena& arena,
+                    std::vector<absl::string_view>& slices);
 
  private:
-  void NoteHeadersKey(KnownKey known, const JsonValue& key);
-  absl::string_view FreeKey(Arena& arena);
+  struct OwnKey {
+    KnownKey known;
+    absl::string_view text;  // with its quotes
+  };
+  // A key body_<name>_<number>; number is 1 of body_<name>.
+  struct TakenKey {
+    KnownKey known;
+    uint32_t number;
+  };
+
+  void NoteWrittenKey(KnownKey known, const JsonValue& key);
+  absl::string_view FreeKey(KnownKey known, Arena& arena);
 
   absl::string_view text_;
   bool empty_ = true;
-  std::vector<absl::string_view> headers_keys_;  // with their quotes
-  std::vector<uint32_t> taken_;                  // N of body_headers_N; 1 of body_headers
+  std::vector<OwnKey> own_keys_;
+  std::vector<TakenKey> taken_;
 };
 
 }  // namespace webhook::core

@@ -1,6 +1,6 @@
 #include "plugin/core/incident_builder.h"
 
-#include <cstring>
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -47,12 +47,16 @@ IncidentBuilder::IncidentBuilder(const Limits& limits, const Defaults& defaults,
     : limits_(limits), defaults_(defaults), out_(out) {
   out_.Reset();
   incident_type_ = out_.arena_.Copy(defaults.incident_type);
-  constexpr absl::string_view kKey = ",\"headers\":";
-  char* const tail = out_.arena_.Allocate(kKey.size() + headers.size() + 1);
-  std::memcpy(tail, kKey.data(), kKey.size());
-  std::memcpy(tail + kKey.size(), headers.data(), headers.size());
-  tail[kKey.size() + headers.size()] = '}';
-  tail_ = absl::string_view(tail, kKey.size() + headers.size() + 1);
+  tail_ = Joined({",\"headers\":", headers, defaults.mirror_members, "}"});
+}
+
+absl::string_view IncidentBuilder::Joined(std::initializer_list<absl::string_view> texts) {
+  size_t size = 0;
+  for (const absl::string_view text : texts) size += text.size();
+  char* const joined = out_.arena_.Allocate(size);
+  char* end = joined;
+  for (const absl::string_view text : texts) end = std::copy(text.begin(), text.end(), end);
+  return {joined, size};
 }
 
 void IncidentBuilder::Add(const JsonValue& name, const JsonValue& type, const JsonValue& occurred,
@@ -62,7 +66,7 @@ void IncidentBuilder::Add(const JsonValue& name, const JsonValue& type, const Js
   incident.name = Text(name, "name", kDefaultIncidentName);
   incident.type = Text(type, "type", incident_type_);
   incident.occurred = Occurred(occurred);
-  details.AppendSlices(tail_, out_.arena_, out_.slices_);
+  details.AppendSlices(tail_, !defaults_.mirror_members.empty(), out_.arena_, out_.slices_);
 }
 
 // The vectors have stopped growing, so spans of them stay valid.
@@ -79,6 +83,12 @@ void IncidentBuilder::Finish() {
     for (const absl::string_view slice : incident.details) incident.details_bytes += slice.size();
     slices_end = ranges.first_slice;
     warnings_end = ranges.first_warning;
+  }
+}
+
+void IncidentBuilder::AddDeliveryKeys(const DuplicationKey& key, DeliveryKeyFinder& finder) {
+  for (ParsedIncident& incident : out_.incidents_) {
+    incident.delivery_key = out_.arena_.Copy(finder.Find(key, incident.details));
   }
 }
 

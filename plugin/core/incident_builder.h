@@ -2,8 +2,11 @@
 #ifndef PLUGIN_CORE_INCIDENT_BUILDER_H_
 #define PLUGIN_CORE_INCIDENT_BUILDER_H_
 
+#include <initializer_list>
+
 #include "absl/strings/string_view.h"
 #include "plugin/core/details_object.h"
+#include "plugin/core/duplication_key.h"
 #include "plugin/core/incidents.h"
 #include "plugin/core/json_reader.h"
 #include "plugin/limits/limits.h"
@@ -22,6 +25,8 @@ class IncidentBuilder {
   void Add(const JsonValue& name, const JsonValue& type, const JsonValue& occurred,
            DetailsObject& details);
   void Finish();
+  // After Finish, where incidents are told apart by a key.
+  void AddDeliveryKeys(const DuplicationKey& key, DeliveryKeyFinder& finder);
 
   size_t count() const { return out_.ranges_.size(); }
 
@@ -32,6 +37,7 @@ class IncidentBuilder {
   }
 
  private:
+  absl::string_view Joined(std::initializer_list<absl::string_view> texts);
   absl::string_view Unescape(absl::string_view inside);
   absl::string_view Text(const JsonValue& value, const char* what, absl::string_view otherwise);
   absl::string_view Occurred(const JsonValue& value);
@@ -43,7 +49,7 @@ class IncidentBuilder {
   ParsedRequest& out_;
   absl::string_view incident_type_;
   absl::string_view trigger_time_;  // once it is needed
-  absl::string_view tail_;          // `,"headers":{...}}`
+  absl::string_view tail_;          // `,"headers":{...}}`, with mirror_ members where they are set
 };
 
 }  // namespace webhook::core

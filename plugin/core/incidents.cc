@@ -1,13 +1,15 @@
 #include "plugin/core/incidents.h"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/core/details_object.h"
+#include "plugin/core/duplication_key.h"
 #include "plugin/core/incident_builder.h"
-#include "plugin/core/json_chars.h"
 #include "plugin/core/json_reader.h"
 #include "plugin/core/stored_headers.h"
 #include "plugin/core/texts.h"
@@ -30,21 +32,6 @@ absl::Status NotJson(const JsonFault& fault) {
 absl::Status NotJson(size_t incident, absl::string_view what) {
   if (incident == kSingle) return NotJson(what);
   return NotJson(absl::StrCat("incident ", incident, ": ", what));
-}
-
-// As callers of the Python integration know it: what is falsy there counts as absent.
-bool IsAbsent(const JsonValue& value) {
-  switch (value.kind) {
-    case JsonKind::kNull:
-    case JsonKind::kFalse:
-      return true;
-    case JsonKind::kTrue:
-      return false;
-    case JsonKind::kNumber:
-      return JsonNumberIsZero(value.text);
-    default:
-      return value.empty;
-  }
 }
 
 // The member `rawJson` or `raw_json`: of a repeated one, the last.
@@ -76,11 +63,13 @@ class IncidentParser::Impl {
   bool ReadRaw(RawMember& raw);
   absl::Status CheckCount(size_t count) const;
   absl::StatusOr<DetailsObject*> UseRaw(RawMember& raw, size_t incident, IncidentBuilder& builder);
+  DeliveryKeyFinder& KeyFinder();
   static bool ReadDetails(JsonReader& reader, DetailsObject& object);
 
   const Limits limits_;
   JsonReader body_;
-  JsonReader string_;  // of a rawJson that is a string
+  JsonReader string_;                            // of a rawJson that is a string
+  std::optional<DeliveryKeyFinder> key_finder_;  // once it is needed
   StoredHeaders stored_headers_;
   std::string headers_;
 
@@ -102,11 +91,14 @@ absl::Status IncidentParser::Impl::Parse(absl::string_view body,
   const absl::Status status = ParseText(body, builder);
   if (status.ok()) {
     builder.Finish();
+    const DuplicationKey* const key = defaults.duplication_key;
+    if (key != nullptr && !key->empty()) builder.AddDeliveryKeys(*key, KeyFinder());
   } else {
     out.Clear();
   }
   body_.ReleaseLarge();
   string_.ReleaseLarge();
+  if (key_finder_.has_value()) key_finder_->ReleaseLarge();
   return status;
 }
 
@@ -237,7 +229,7 @@ bool IncidentParser::Impl::ReadDetails(JsonReader& reader, DetailsObject& object
 // The object that the member stands for; nullptr where it counts as absent.
 absl::StatusOr<DetailsObject*> IncidentParser::Impl::UseRaw(RawMember& raw, size_t incident,
                                                             IncidentBuilder& builder) {
-  if (IsAbsent(raw.value)) return nullptr;
+  if (CountsAsAbsent(raw.value)) return nullptr;
   if (raw.value.kind == JsonKind::kObject) return &raw.object;
   if (raw.value.kind != JsonKind::kString) {
     return NotJson(incident, absl::StrCat(raw.key, " must be an object"));
@@ -249,6 +241,15 @@ absl::StatusOr<DetailsObject*> IncidentParser::Impl::UseRaw(RawMember& raw, size
                                 string_.fault().byte, ": ", string_.fault().what, ")"));
   }
   return raw.object.empty() ? nullptr : &raw.object;
+}
+
+DeliveryKeyFinder& IncidentParser::Impl::KeyFinder() {
+  if (!key_finder_.has_value()) {
+    // The headers that we add are nested two deep, whatever the limit for the body is.
+    key_finder_.emplace(static_cast<int>(std::max<int64_t>(limits_.json_depth, 2)),
+                        static_cast<size_t>(limits_.delivery_key_bytes));
+  }
+  return *key_finder_;
 }
 
 void ParsedRequest::Reset() {

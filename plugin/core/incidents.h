@@ -17,11 +17,15 @@
 
 namespace webhook::core {
 
+class DuplicationKey;
+
 // What an incident gets where the body says nothing.
 struct Defaults {
-  absl::string_view incident_type;  // the parameter incidentType
-  absl::Time trigger_time;          // `occurred`; written with milliseconds at most
-  absl::string_view secret_header;  // Credentials::secret_header(): never stored
+  absl::string_view incident_type;                  // the parameter incidentType
+  absl::Time trigger_time;                          // `occurred`; written with milliseconds at most
+  absl::string_view secret_header;                  // Credentials::secret_header(): never stored
+  absl::string_view mirror_members = {};            // Mirroring::members(): joins the details
+  const DuplicationKey* duplication_key = nullptr;  // what incidents are told apart by; may be null
 };
 
 // Every text is valid UTF-8. The views live as long as the body that was parsed, and until the
@@ -35,6 +39,7 @@ struct ParsedIncident {
   size_t details_bytes = 0;
   // What the sender should know though the incident was made; one sentence each.
   std::span<const absl::string_view> warnings;
+  absl::string_view delivery_key;  // as the duplication key finds it; empty: none
 };
 
 // Owned by whoever handles the request; reuse it, then nothing is allocated once it is warm.
@@ -70,7 +75,8 @@ class ParsedRequest {
 // Holds the buffers that parsing needs: one for each thread, reused. Not thread-safe.
 class IncidentParser {
  public:
-  // json_depth, incidents_of_a_request, stored_header_bytes and name_bytes are used.
+  // json_depth, incidents_of_a_request, stored_header_bytes, name_bytes and delivery_key_bytes are
+  // used.
   explicit IncidentParser(const Limits& limits);
   ~IncidentParser();
   IncidentParser(IncidentParser&&) noexcept;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "plugin/core/duplication_key.h"
 #include "plugin/core/json_cases.h"
 #include "plugin/core/padded_text.h"
 
@@ -32,7 +33,7 @@ class IncidentsTest : public ::testing::Test {
   absl::Status Parse(const std::string& body) {
     const PaddedText& text = bodies_.emplace_back(body);
     const Defaults defaults{"Unclassified", absl::FromUnixMillis(1'714'557'600'250),
-                            "x-secret-token"};
+                            "x-secret-token", mirror_members_, &duplication_key_};
     return IncidentParser(limits_).Parse(text.view(), headers_, defaults, out_);
   }
 
@@ -68,6 +69,8 @@ class IncidentsTest : public ::testing::Test {
 
   Limits limits_;
   std::vector<HeaderView> headers_;
+  std::string mirror_members_;
+  DuplicationKey duplication_key_;
   ParsedRequest out_;
   std::list<PaddedText> bodies_;
 };
@@ -303,6 +306,62 @@ TEST_F(IncidentsTest, ParserAndRequestAreReusedWithoutATrace) {
   EXPECT_EQ(DetailsOf(out_.incidents()[0]), R"({"name":"n","headers":{}})");
   const ParsedRequest moved = std::move(out_);
   EXPECT_EQ(DetailsOf(moved.incidents()[0]), R"({"name":"n","headers":{}})");
+}
+
+TEST_F(IncidentsTest, MirrorMembersOfTheBodyStayUntouchedWithoutMirroring) {
+  EXPECT_EQ(Details(R"({"mirror_direction":"Out","body_mirror_tags":1})"),
+            R"({"mirror_direction":"Out","body_mirror_tags":1,"headers":{}})");
+}
+
+TEST_F(IncidentsTest, SenderCannotChooseWhatIsMirrored) {
+  mirror_members_ = R"(,"mirror_direction":"In","mirror_instance":"webhook")";
+  EXPECT_EQ(
+      Details(R"({"mirror_direction":"Both","mirror\u005ftags":["x"],"mirror_instance":1,)"
+              R"("body_mirror_instance":2,"headers":3,"mirror_direction":4})"),
+      R"({"body_mirror_direction":"Both","body_mirror_tags":["x"],"body_mirror_instance_2":1,)"
+      R"("body_mirror_instance":2,"body_headers":3,"body_mirror_direction":4,)"
+      R"("headers":{},"mirror_direction":"In","mirror_instance":"webhook"})");
+}
+
+TEST_F(IncidentsTest, MirrorMembersJoinEveryIncidentsDetails) {
+  mirror_members_ = R"(,"mirror_direction":"In")";
+  EXPECT_EQ(Details("{}"), R"({"headers":{},"mirror_direction":"In"})");
+  EXPECT_EQ(Details(R"({"rawJson":"{\"a\":1}"})"),
+            R"({"a":1,"headers":{},"mirror_direction":"In"})");
+  ASSERT_TRUE(Parse(R"([{"a":1},{"raw_json":{"b":2}}])").ok());
+  EXPECT_EQ(DetailsOf(out_.incidents()[1]), R"({"b":2,"headers":{},"mirror_direction":"In"})");
+}
+
+TEST_F(IncidentsTest, WithoutADuplicationKeyThereAreNoDeliveryKeys) {
+  EXPECT_EQ(Only(R"({"id":1})").delivery_key, "");
+}
+
+TEST_F(IncidentsTest, DeliveryKeysAreFoundInTheFinalDetails) {
+  duplication_key_ = *DuplicationKey::Create("headers.x-request-id,event.id");
+  ASSERT_TRUE(
+      Parse(R"([{"event":{"id":"a"}},{"event":{"id":"x"},"rawJson":{"event":{"id":"b"}}},{}])")
+          .ok());
+  EXPECT_EQ(out_.incidents()[0].delivery_key, "event.id:a");
+  EXPECT_EQ(out_.incidents()[1].delivery_key, "event.id:b");
+  EXPECT_EQ(out_.incidents()[2].delivery_key, "");
+  headers_ = {{"X-Request-ID", "7"}};
+  EXPECT_EQ(Only(R"({"event":{"id":"a"}})").delivery_key, "headers.x-request-id:7");
+  // What a sender calls headers is not the headers.
+  headers_.clear();
+  EXPECT_EQ(Only(R"({"headers":{"x-request-id":"7"}})").delivery_key, "");
+}
+
+TEST_F(IncidentsTest, LongDeliveryKeyStaysUnderItsLimit) {
+  limits_.delivery_key_bytes = 64;
+  duplication_key_ = *DuplicationKey::Create("id");
+  EXPECT_EQ(Only("{\"id\":\"" + Repeat("a", 61) + "\"}").delivery_key, "id:" + Repeat("a", 61));
+  EXPECT_THAT(Only("{\"id\":\"" + Repeat("a", 62) + "\"}").delivery_key, SizeIs(64));
+}
+
+TEST_F(IncidentsTest, DeepDetailsHaveADeliveryKeyAsWell) {
+  limits_.json_depth = 2;
+  duplication_key_ = *DuplicationKey::Create("id");
+  EXPECT_EQ(Only(R"({"id":1,"a":{}})").delivery_key, "id:1");
 }
 
 }  // namespace

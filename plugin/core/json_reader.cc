@@ -33,6 +33,20 @@ JsonKind KindOfScalar(char first) {
 
 }  // namespace
 
+bool CountsAsAbsent(const JsonValue& value) {
+  switch (value.kind) {
+    case JsonKind::kNull:
+    case JsonKind::kFalse:
+      return true;
+    case JsonKind::kTrue:
+      return false;
+    case JsonKind::kNumber:
+      return JsonNumberIsZero(value.text);
+    default:
+      return value.empty;
+  }
+}
+
 // simdjson's first stage and its output: the offset of every bracket, colon, comma, opening quote,
 // and first character of anything else outside of strings. On-Demand stands on the same stage; its
 // second half is not used, since it skips without looking and refuses numbers that we must keep.
@@ -71,9 +85,14 @@ bool JsonReader::Open(absl::string_view text) {
   const simdjson::error_code error = stage.stage1(reinterpret_cast<const uint8_t*>(text_),
                                                   text_bytes_, simdjson::stage1_mode::regular);
   if (error != simdjson::SUCCESS) return FailIndex(error, text);
-  next_ = stage.structural_indexes.get();
-  end_ = next_ + stage.n_structural_indexes;
+  Rewind();
   return true;
+}
+
+void JsonReader::Rewind() {
+  next_ = index_->stage->structural_indexes.get();
+  end_ = next_ + index_->stage->n_structural_indexes;
+  depth_ = 0;
 }
 
 void JsonReader::ReleaseLarge() {

@@ -35,6 +35,10 @@ struct JsonValue {
   absl::string_view inside() const { return text.substr(1, text.size() - 2); }
 };
 
+// What is falsy in Python, as callers of the Python integration know it: null, false, zero in any
+// spelling, and a string, array or object with nothing inside.
+bool CountsAsAbsent(const JsonValue& value);
+
 enum class JsonNext { kItem, kEnd, kFault };
 
 // Keeps its buffers from text to text. Not thread-safe. Every function that returns false or
@@ -54,6 +58,9 @@ class JsonReader {
   // Starts a text, which must live on, with its padding, while it is read. One leading byte order
   // mark is skipped (RFC 8259 section 8.1 permits it).
   bool Open(absl::string_view text);
+
+  // Back to the start of the text that Open found no fault in.
+  void Rewind();
 
   // The first character of the value that comes next; NUL at the end of the text.
   char Peek() const { return next_ == end_ ? '\0' : text_[*next_]; }

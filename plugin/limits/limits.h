@@ -51,6 +51,13 @@ struct Limits {
   int64_t stored_header_bytes = 64 * 1024 * 1024;  // request headers times incidents; 413
   int64_t name_bytes = 4 * 1024;                   // longer names are cut at a character
 
+  // Samples of an instance, and the commands that read them.
+  int64_t samples = 20;
+  int64_t sample_bytes = 256 * 1024;               // longer ones are cut and marked
+  int64_t sample_fields = 5'000;                   // paths in a list of fields; then it ends
+  int64_t mapper_targets = 500;                    // more are refused
+  int64_t command_result_bytes = 8 * 1024 * 1024;  // refused when passed
+
   // The store.
   int64_t queued_batches = 16'384;           // waiting for the writer; 503
   int64_t queued_bytes = 256 * 1024 * 1024;  // the same in bytes; 503

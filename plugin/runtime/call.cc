@@ -1,5 +1,6 @@
 #include "plugin/runtime/call.h"
 
+#include <algorithm>
 #include <exception>
 
 #include "absl/strings/numbers.h"
@@ -68,6 +69,8 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
       .incident_type = context_.configuration->incident_type,
       .trigger_time = context_.plugin->host().Now(),
       .secret_header = context_.configuration->credentials.secret_header(),
+      .mirror_members = context_.configuration->mirroring.members(),
+      .duplication_key = &context_.configuration->duplication_key,
   };
   auto& parsers = context_.plugin->parsers();
   const auto lease = parsers.Take([&] { return std::make_unique<core::IncidentParser>(limits); });
@@ -96,7 +99,7 @@ void Call::FillBatch() {
                           .occurred = ToView(incident.occurred),
                           .details = add(incident.details),
                           .warnings = add(incident.warnings),
-                          .delivery_key = {}});
+                          .delivery_key = ToView(incident.delivery_key)});
   }
 }
 
@@ -144,7 +147,27 @@ void Call::AnswerCreated(const lri_create_result& result) {
                 .warnings = parsed.warnings});
   }
   writer.Finish();
+  if (context_.samples != nullptr) CopySamples(result);
   Finish(Answer(200, kApplicationJson, answer_).abi());
+}
+
+// The last incidents that are no duplicates, oldest first. Copied now, for the request's bytes are
+// the host's again once it has the answer.
+void Call::CopySamples(const lri_create_result& result) noexcept {
+  const Limits& limits = context_.plugin->limits();
+  try {
+    for (size_t i = result.count; i-- > 0;) {
+      if (samples_.size() == static_cast<size_t>(limits.samples)) break;
+      if (At(result, i).duplicate != 0) continue;
+      const core::ParsedIncident& incident = parsed_.incidents()[i];
+      samples_.push_back(core::MakeSample(incident.name, incident.type, incident.occurred,
+                                          incident.details,
+                                          static_cast<size_t>(limits.sample_bytes)));
+    }
+  } catch (const std::exception&) {
+    // Memory ran out. The incidents are on disk, and the sender must learn of it.
+  }
+  std::reverse(samples_.begin(), samples_.end());
 }
 
 void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
@@ -181,6 +204,10 @@ void Call::Finish(const lri_answer& answer) noexcept {
   Plugin* const plugin = context_.plugin;
   Gate* const gate = context_.gate;
   context_.complete(plugin->host(), handle_, answer);
+  if (!samples_.empty()) {
+    context_.samples->Record(samples_);
+    samples_.clear();
+  }
   decoded_ = {};
   parsed_.Clear();
   if (answer_.capacity() > kKeptBytes) answer_ = {};

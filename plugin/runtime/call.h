@@ -15,6 +15,7 @@
 #include "plugin/runtime/head_check.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/plugin.h"
+#include "plugin/runtime/samples.h"
 
 namespace webhook::runtime {
 
@@ -28,6 +29,7 @@ struct CallContext {
   lri_host_instance* host_instance;
   Gate* gate;  // was entered for this call; left when the call is over
   CompleteFunction complete;
+  Samples* samples;  // nullptr: none are kept
 };
 
 // Reused, so that a warm call allocates nothing. One thread at a time works on it: first the one
@@ -50,6 +52,7 @@ class Call {
   void FillBatch();
   static void Done(void* call, const lri_create_result* result) noexcept;
   void AnswerCreated(const lri_create_result& result);
+  void CopySamples(const lri_create_result& result) noexcept;
   void AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
                         absl::string_view message);
   void Refuse(HeadRefusal refusal);
@@ -68,6 +71,7 @@ class Call {
   std::vector<lri_incident> incidents_;
   lri_incident_batch batch_{};
   std::string answer_;
+  std::vector<core::SharedSample> samples_;  // to be handed over after the answer
 };
 
 }  // namespace webhook::runtime

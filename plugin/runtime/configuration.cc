@@ -16,8 +16,9 @@ namespace webhook::runtime {
 namespace {
 
 constexpr absl::string_view kParameterNames[] = {
-    "longRunningPort", "username",      "password",     "certificate", "key",
-    "incidentType",    "store_samples", "bind_address", "client_ca",   "passwords"};
+    "longRunningPort", "username",         "password",     "certificate",    "key",
+    "incidentType",    "store_samples",    "bind_address", "client_ca",      "passwords",
+    "duplication_key", "mirror_direction", "mirror_tags",  "mirror_instance"};
 
 // How long before its end a certificate is warned of.
 constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
@@ -34,11 +35,16 @@ struct Given {
   absl::string_view bind_address;
   absl::string_view client_ca;
   absl::string_view passwords;
+  absl::string_view duplication_key;
+  absl::string_view mirror_direction;
+  absl::string_view mirror_tags;
+  absl::string_view mirror_instance;
 
   absl::string_view* Find(absl::string_view name) {
     absl::string_view* const members[] = {
-        &long_running_port, &username,      &password,     &certificate, &key,
-        &incident_type,     &store_samples, &bind_address, &client_ca,   &passwords};
+        &long_running_port, &username,         &password,     &certificate,    &key,
+        &incident_type,     &store_samples,    &bind_address, &client_ca,      &passwords,
+        &duplication_key,   &mirror_direction, &mirror_tags,  &mirror_instance};
     for (size_t i = 0; i < std::size(kParameterNames); ++i) {
       if (kParameterNames[i] == name) return members[i];
     }
@@ -237,6 +243,11 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
   if (!credentials.ok()) return credentials.status();
+  auto duplication_key = core::DuplicationKey::Create(given->duplication_key);
+  if (!duplication_key.ok()) return duplication_key.status();
+  auto mirroring = core::Mirroring::Create(given->mirror_direction, given->mirror_tags,
+                                           given->mirror_instance, name);
+  if (!mirroring.ok()) return mirroring.status();
   auto ticket = NewTicket();
   if (!ticket.ok()) return ticket.status();
 
@@ -249,6 +260,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .tls = *std::move(tls),
                               .store_samples = *store_samples,
                               .credentials = *std::move(credentials),
+                              .duplication_key = *std::move(duplication_key),
+                              .mirroring = *std::move(mirroring),
                               .webhook_url = {},
                               .listen_url = {},
                               .warnings = {},

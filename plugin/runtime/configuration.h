@@ -13,6 +13,8 @@
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/credentials.h"
+#include "plugin/core/duplication_key.h"
+#include "plugin/core/mirroring.h"
 #include "plugin/core/platform.h"
 #include "plugin/http/tls_context.h"
 #include "plugin/limits/limits.h"
@@ -37,6 +39,8 @@ struct Configuration {
   std::shared_ptr<const http::TlsContext> tls;  // of the listen port; null: plain HTTP
   bool store_samples = false;
   core::Credentials credentials;
+  core::DuplicationKey duplication_key;
+  core::Mirroring mirroring;
   std::string webhook_url;            // of the platform; empty where its URL is not known
   std::string listen_url;             // of the listen port; empty where there is none
   std::vector<std::string> warnings;  // that do not depend on the time

@@ -151,6 +151,15 @@ TEST(ConfigurationTest, NameWithSpecialCharactersIsRefusedWithTheRule) {
   EXPECT_TRUE(Read({}, "XSOAR_6", std::string(64, 'a')).ok());
 }
 
+TEST(ConfigurationTest, MalformedDuplicationKeyIsRefusedByName) {
+  EXPECT_THAT(Refusal(Read({{"duplication_key", "event..id"}})), HasSubstr("duplication_key"));
+  EXPECT_THAT(Refusal(Read({{"duplication_key", "items[].id"}})), HasSubstr("duplication_key"));
+}
+
+TEST(ConfigurationTest, UnknownMirrorDirectionIsRefusedByName) {
+  EXPECT_THAT(Refusal(Read({{"mirror_direction", "Both"}})), HasSubstr("mirror_direction"));
+}
+
 TEST(ConfigurationTest, NoErrorShowsASecret) {
   for (const auto& configuration :
        {Read({{"password", "hunter2"}}),
@@ -223,11 +232,18 @@ TEST(ConfigurationTest, DocumentedParametersAreRead) {
                              {"username", "user"},
                              {"password", "pass"},
                              {"incidentType", "Phishing"},
-                             {"store_samples", "true"}});
+                             {"store_samples", "true"},
+                             {"duplication_key", "event.id, headers.x-request-id"},
+                             {"mirror_direction", "Incoming"},
+                             {"mirror_tags", "a,b"},
+                             {"mirror_instance", "other"}});
   ASSERT_TRUE(configuration.ok()) << configuration.status();
   EXPECT_EQ(configuration->listen_port, 8000);
   EXPECT_EQ(configuration->incident_type, "Phishing");
   EXPECT_TRUE(configuration->store_samples);
+  EXPECT_EQ(configuration->duplication_key.paths().size(), 2u);
+  EXPECT_EQ(configuration->mirroring.members(),
+            R"(,"mirror_direction":"In","mirror_tags":["a","b"],"mirror_instance":"other")");
   EXPECT_EQ(configuration->webhook_url, "https://my.xsoar.live/instance/execute/webhook");
   EXPECT_EQ(configuration->listen_url, "https://my.xsoar.live:8000/");
 }

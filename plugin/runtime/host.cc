@@ -13,6 +13,19 @@ absl::Status Host::Check(const lri_host* table) {
   return absl::OkStatus();
 }
 
+int32_t Host::ContextGet(lri_host_instance* instance, absl::string_view key, lri_context_done done,
+                         void* done_context) const {
+  if (!LRI_HAS(table_, context_get) || table_->context_get == nullptr) return LRI_UNIMPLEMENTED;
+  return table_->context_get(table_->context, instance, ToView(key), done, done_context);
+}
+
+int32_t Host::ContextSet(lri_host_instance* instance, absl::string_view key,
+                         absl::string_view value, lri_context_done done, void* done_context) const {
+  if (!LRI_HAS(table_, context_set) || table_->context_set == nullptr) return LRI_UNIMPLEMENTED;
+  return table_->context_set(table_->context, instance, ToView(key), ToView(value), done,
+                             done_context);
+}
+
 void Host::SetHealth(lri_host_instance* instance, lri_health health,
                      absl::string_view message) const {
   if (LRI_HAS(table_, set_health) && table_->set_health != nullptr) {

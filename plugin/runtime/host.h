@@ -35,6 +35,11 @@ class Host {
   void Complete(lri_call* call, const lri_answer& answer) const {
     table_->complete(table_->context, call, &answer);
   }
+  // UNIMPLEMENTED where the host has no context; then done is not called.
+  int32_t ContextGet(lri_host_instance* instance, absl::string_view key, lri_context_done done,
+                     void* done_context) const;
+  int32_t ContextSet(lri_host_instance* instance, absl::string_view key, absl::string_view value,
+                     lri_context_done done, void* done_context) const;
   void SetHealth(lri_host_instance* instance, lri_health health, absl::string_view message) const;
   void Log(lri_host_instance* instance, lri_severity severity, absl::string_view message) const;
   absl::Time Now() const;

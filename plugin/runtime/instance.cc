@@ -11,6 +11,7 @@
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/head_check.h"
 #include "plugin/runtime/host_probe.h"
+#include "plugin/runtime/sample_commands.h"
 
 namespace webhook::runtime {
 namespace {
@@ -60,7 +61,8 @@ Instance::Instance(Plugin& plugin, Configuration configuration, PortClaim claim,
       health_(plugin.host(), host_instance),
       listen_handler_(*this, plugin.limits()),
       generations_(std::make_shared<const Configuration>(std::move(configuration))),
-      claim_(std::move(claim)) {
+      claim_(std::move(claim)),
+      samples_(plugin.host(), host_instance, plugin.limits(), plugin.tasks()) {
   commands_.Open();
 }
 
@@ -81,6 +83,7 @@ absl::Status Instance::Start() {
     if (!bound.ok()) return bound.status();
     listener_ = *std::move(bound);
   }
+  samples_.Start(configuration->store_samples);
   serving_ = true;
   generations_.Open();
   host_may_send_ = true;
@@ -107,10 +110,15 @@ absl::Status Instance::Stop(absl::Time deadline) {
   commands_.Close();
   // Without the lock: a thread that describes the instance may be one that its calls wait for.
   const bool empty = generations_.WaitUntilEmpty(deadline) && commands_.WaitUntilEmpty(deadline);
+  const bool kept = empty && samples_.Stop(deadline);
   commands_.Open();
   const std::lock_guard lock(mutex_);
   stopping_ = false;
-  if (empty) return absl::OkStatus();
+  if (kept) return absl::OkStatus();
+  if (empty) {
+    return absl::DeadlineExceededError(absl::StrCat("instance ", generations_.current()->name,
+                                                    " waits for the host to keep its samples"));
+  }
   return absl::DeadlineExceededError(absl::StrCat("instance ", generations_.current()->name,
                                                   " still has ", generations_.entered(),
                                                   " calls in flight"));
@@ -155,6 +163,7 @@ void Instance::Commit(InstanceUpdate& update) {
   if (update.port_changes) claim_ = std::move(update.claim);
   if (!serving_) return;
   const Configuration& next = *update.configuration;
+  samples_.SetEnabled(next.store_samples);
   if (!SamePlace(*before, next)) {
     MoveListener(next, std::move(update.listener));
   } else if (listener_ != nullptr) {
@@ -250,10 +259,11 @@ int32_t Instance::Take(const lri_request& request, CompleteFunction complete) {
     generation->gate.Leave();
     return LRI_UNAVAILABLE;
   }
-  Call::Run(
-      lease,
-      {&plugin_, generation->configuration.get(), host_instance_, &generation->gate, complete},
-      request);
+  Samples* const samples = generation->configuration->store_samples ? &samples_ : nullptr;
+  Call::Run(lease,
+            {&plugin_, generation->configuration.get(), host_instance_, &generation->gate, complete,
+             samples},
+            request);
   return LRI_OK;
 }
 
@@ -280,12 +290,11 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
   sink(sink_context, &description);
 }
 
-int32_t Instance::Command(absl::string_view name, lri_command_done done, void* done_context) {
+int32_t Instance::Command(absl::string_view name, absl::string_view arguments,
+                          lri_command_done done, void* done_context) {
   if (name == "test") return Test(done, done_context);
-  for (absl::string_view later : {"samples", "fields", "map", "try"}) {
-    if (name == later) return LRI_UNIMPLEMENTED;
-  }
-  return LRI_NOT_FOUND;
+  if (IsSampleCommand(name)) return samples_.Command(name, arguments, done, done_context);
+  return name == "try" ? LRI_UNIMPLEMENTED : LRI_NOT_FOUND;
 }
 
 int32_t Instance::Test(lri_command_done done, void* done_context) {

@@ -22,6 +22,7 @@
 #include "plugin/runtime/listener.h"
 #include "plugin/runtime/plugin.h"
 #include "plugin/runtime/ports.h"
+#include "plugin/runtime/samples.h"
 
 namespace webhook::runtime {
 
@@ -57,7 +58,8 @@ class Instance final : private RequestTaker {
                     lri_head_verdict& verdict);
   int32_t Execute(const lri_request& request);
   void Describe(lri_description_sink sink, void* sink_context) const;
-  int32_t Command(absl::string_view name, lri_command_done done, void* done_context);
+  int32_t Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
+                  void* done_context);
 
  private:
   Instance(Plugin& plugin, Configuration configuration, PortClaim claim,
@@ -93,6 +95,7 @@ class Instance final : private RequestTaker {
   bool stopping_ = false;
   std::unique_ptr<Listener> listener_;              // null: none is configured, or not serving
   std::vector<std::unique_ptr<Listener>> retired_;  // being drained since an update
+  Samples samples_;
 };
 
 }  // namespace webhook::runtime

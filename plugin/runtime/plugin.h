@@ -14,6 +14,7 @@
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/ports.h"
+#include "plugin/runtime/task_thread.h"
 #include "plugin/runtime/timers.h"
 
 namespace webhook::runtime {
@@ -42,6 +43,7 @@ class Plugin {
   // Started when they are wanted first, so that instances without a listen port cost no threads.
   absl::StatusOr<http::IoThreads*> io_threads();
   absl::StatusOr<Timers*> timers();
+  TaskThread& tasks() { return tasks_; }
 
  private:
   const Host host_;
@@ -54,6 +56,7 @@ class Plugin {
   std::mutex starting_;  // guards the pointers below
   std::unique_ptr<http::IoThreads> io_threads_;
   std::unique_ptr<TimerThread> timers_;
+  TaskThread tasks_;
 };
 
 }  // namespace webhook::runtime

@@ -1,0 +1,84 @@
+#include "plugin/core/duplication_key.h"
+
+#include <openssl/sha.h>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+
+namespace webhook::core {
+namespace {
+
+constexpr size_t kKeptBytes = 256 * 1024;
+
+std::string Sha256Hex(absl::string_view text) {
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  return absl::BytesToHexString({reinterpret_cast<const char*>(digest), sizeof digest});
+}
+
+absl::Status Refusal(absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "duplication_key must be a comma list of paths such as headers.x-request-id: ", why));
+}
+
+}  // namespace
+
+absl::StatusOr<DuplicationKey> DuplicationKey::Create(absl::string_view parameter) {
+  DuplicationKey key;
+  if (absl::StripAsciiWhitespace(parameter).empty()) return key;
+  absl::StatusOr<std::vector<JsonPath>> paths = JsonPath::ParseList(parameter);
+  if (!paths.ok()) return Refusal(paths.status().message());
+  for (JsonPath& path : *paths) {
+    if (!path.names_one_value()) return Refusal("[] names many values, and a key needs one");
+    path.LowerCaseHeaderName();
+  }
+  key.paths_ = *std::move(paths);
+  return key;
+}
+
+DeliveryKeyFinder::DeliveryKeyFinder(int max_depth, size_t most_bytes)
+    : reader_(max_depth), most_bytes_(most_bytes) {}
+
+absl::string_view DeliveryKeyFinder::Find(const DuplicationKey& key,
+                                          std::span<const absl::string_view> details) {
+  text_.clear();
+  for (const absl::string_view slice : details) text_.append(slice.data(), slice.size());
+  const size_t size = text_.size();
+  text_.append(JsonReader::kPadding, ' ');
+  if (!reader_.Open({text_.data(), size})) return {};
+  for (const JsonPath& path : key.paths()) {
+    values_.clear();
+    reader_.Rewind();
+    // They were validated when they were parsed, so there is no fault.
+    if (!path.Collect(reader_, values_)) return {};
+    if (values_.empty() || CountsAsAbsent(values_.front())) continue;
+    SetKey(path.text(), values_.front());
+    return key_;
+  }
+  return {};
+}
+
+void DeliveryKeyFinder::SetKey(absl::string_view path, const JsonValue& value) {
+  key_.assign(path.data(), path.size());
+  key_.push_back(':');
+  if (value.kind != JsonKind::kString) {
+    absl::StrAppend(&key_, value.text);
+  } else {
+    const size_t before = key_.size();
+    absl::StrAppend(&key_, value.inside());
+    if (value.escaped) {
+      key_.resize(before + JsonUnescape(value.inside(), key_.data() + before));
+    }
+  }
+  if (key_.size() > most_bytes_) key_ = Sha256Hex(key_);
+}
+
+void DeliveryKeyFinder::ReleaseLarge() {
+  reader_.ReleaseLarge();
+  if (text_.capacity() > kKeptBytes) std::string().swap(text_);
+  if (key_.capacity() > kKeptBytes) std::string().swap(key_);
+}
+
+}  // namespace webhook::core

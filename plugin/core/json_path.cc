@@ -1,0 +1,213 @@
+#include "plugin/core/json_path.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "plugin/core/json_text.h"
+
+namespace webhook::core {
+namespace {
+
+// Of a path that a person writes; they bound the depth of Collect's recursion.
+constexpr size_t kMostSteps = 64;
+constexpr size_t kMostBytes = 1024;
+constexpr size_t kMostPaths = 32;
+
+bool MustStandInBrackets(absl::string_view name) {
+  return name.empty() || name.find_first_of(".,[]\"\\") != absl::string_view::npos ||
+         absl::ascii_isspace(name.front()) || absl::ascii_isspace(name.back());
+}
+
+bool IsName(const JsonValue& key, absl::string_view name) {
+  return key.escaped ? TextOfString(key) == name : key.inside() == name;
+}
+
+}  // namespace
+
+std::string TextOfString(const JsonValue& string) {
+  std::string text(string.inside());
+  if (string.escaped) text.resize(JsonUnescape(string.inside(), text.data()));
+  return text;
+}
+
+void AppendPathName(std::string* path, absl::string_view name) {
+  if (MustStandInBrackets(name)) {
+    path->push_back('[');
+    AppendJsonString(path, name);
+    path->push_back(']');
+    return;
+  }
+  if (!path->empty()) path->push_back('.');
+  absl::StrAppend(path, name);
+}
+
+// Reads paths from the front of a text, up to a comma or the end.
+class JsonPathParser {
+ public:
+  explicit JsonPathParser(absl::string_view text) : text_(text) {}
+
+  bool at_end() const { return at_ == text_.size(); }
+  bool SkipComma() { return !at_end() && text_[at_] == ',' && ++at_; }
+
+  absl::StatusOr<JsonPath> Next() {
+    SkipBlanks();
+    const size_t begin = at_;
+    JsonPath path;
+    for (bool more = true; more;) {
+      if (absl::Status status = Step(path); !status.ok()) return status;
+      more = !at_end() && (text_[at_] == '[' || text_[at_] == '.');
+      if (more && text_[at_] == '.') ++at_;
+    }
+    path.text_ = std::string(absl::StripAsciiWhitespace(text_.substr(begin, at_ - begin)));
+    SkipBlanks();
+    if (!at_end() && text_[at_] != ',') return Fault("expected a dot, a bracket or a comma");
+    if (path.steps_.size() > kMostSteps || path.text_.size() > kMostBytes) {
+      return Fault("the path is too long");
+    }
+    return path;
+  }
+
+ private:
+  using Kind = JsonPath::StepKind;
+
+  absl::Status Fault(absl::string_view what) const {
+    return absl::InvalidArgumentError(absl::StrCat("character ", at_ + 1, ": ", what));
+  }
+
+  void SkipBlanks() {
+    while (!at_end() && absl::ascii_isspace(text_[at_])) ++at_;
+  }
+
+  absl::Status Step(JsonPath& path) {
+    if (!at_end() && text_[at_] == '[') return Bracket(path);
+    const size_t end = std::min(text_.find_first_of(".,[]\"\\", at_), text_.size());
+    absl::string_view name = text_.substr(at_, end - at_);
+    // Blanks before a comma or the end belong to the list, not to the name.
+    if (end == text_.size() || text_[end] == ',') name = absl::StripTrailingAsciiWhitespace(name);
+    if (name.empty()) return Fault("expected a name");
+    path.steps_.push_back({Kind::kName, std::string(name)});
+    at_ = end;
+    return absl::OkStatus();
+  }
+
+  absl::Status Bracket(JsonPath& path) {
+    ++at_;
+    if (!at_end() && text_[at_] == '"') return QuotedName(path);
+    const size_t end = text_.find(']', at_);
+    if (end == absl::string_view::npos) return Fault("expected a closing bracket");
+    const absl::string_view inside = text_.substr(at_, end - at_);
+    uint32_t index = 0;
+    const bool digits = std::all_of(inside.begin(), inside.end(), IsDigit);
+    if (!inside.empty() && !(digits && absl::SimpleAtoi(inside, &index))) {
+      return Fault("in brackets stands nothing, a whole number or a name in quotes");
+    }
+    path.steps_.push_back({inside.empty() ? Kind::kEach : Kind::kIndex, {}, index});
+    at_ = end + 1;
+    return absl::OkStatus();
+  }
+
+  absl::Status QuotedName(JsonPath& path) {
+    size_t end = at_ + 1;
+    while (end < text_.size() && text_[end] != '"') end += text_[end] == '\\' ? 2 : 1;
+    if (end + 1 >= text_.size() || text_[end + 1] != ']') {
+      return Fault("expected a name in quotes and a closing bracket");
+    }
+    std::string padded(text_.substr(at_, end + 1 - at_));
+    const size_t size = padded.size();
+    padded.append(JsonReader::kPadding, ' ');
+    JsonReader reader(1);
+    JsonValue value;
+    if (!reader.Open({padded.data(), size}) || !reader.ReadValue(value)) {
+      return Fault("the name in quotes is no JSON string");
+    }
+    path.steps_.push_back({Kind::kName, TextOfString(value)});
+    at_ = end + 2;
+    return absl::OkStatus();
+  }
+
+  const absl::string_view text_;
+  size_t at_ = 0;
+};
+
+absl::StatusOr<JsonPath> JsonPath::Parse(absl::string_view text) {
+  JsonPathParser parser(text);
+  absl::StatusOr<JsonPath> path = parser.Next();
+  if (path.ok() && !parser.at_end()) {
+    return absl::InvalidArgumentError("one path is expected, and not several");
+  }
+  return path;
+}
+
+absl::StatusOr<std::vector<JsonPath>> JsonPath::ParseList(absl::string_view text) {
+  std::vector<JsonPath> paths;
+  JsonPathParser parser(text);
+  do {
+    absl::StatusOr<JsonPath> path = parser.Next();
+    if (!path.ok()) return path.status();
+    paths.push_back(*std::move(path));
+  } while (parser.SkipComma());
+  if (paths.size() > kMostPaths) {
+    return absl::InvalidArgumentError(absl::StrCat("at most ", kMostPaths, " paths are taken"));
+  }
+  return paths;
+}
+
+bool JsonPath::names_one_value() const {
+  return std::none_of(steps_.begin(), steps_.end(),
+                      [](const Step& step) { return step.kind == StepKind::kEach; });
+}
+
+void JsonPath::LowerCaseHeaderName() {
+  if (steps_.size() < 2 || steps_[0].name != "headers") return;
+  absl::AsciiStrToLower(&steps_[1].name);
+}
+
+bool JsonPath::Collect(JsonReader& reader, std::vector<JsonValue>& values) const {
+  return CollectFrom(0, reader, values);
+}
+
+bool JsonPath::CollectFrom(size_t step, JsonReader& reader, std::vector<JsonValue>& values) const {
+  if (step < steps_.size()) {
+    const char wanted = steps_[step].kind == StepKind::kName ? '{' : '[';
+    if (reader.Peek() == wanted) {
+      return wanted == '{' ? CollectMember(step, reader, values)
+                           : CollectItems(step, reader, values);
+    }
+  }
+  JsonValue value;
+  if (!reader.ReadValue(value)) return false;
+  if (step == steps_.size()) values.push_back(value);
+  return true;
+}
+
+bool JsonPath::CollectMember(size_t step, JsonReader& reader,
+                             std::vector<JsonValue>& values) const {
+  const size_t before = values.size();
+  JsonValue key;
+  JsonValue other;
+  JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
+  for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
+    if (!IsName(key, steps_[step].name)) {
+      if (!reader.ReadValue(other)) return false;
+      continue;
+    }
+    values.resize(before);  // what an earlier member of that key gave
+    if (!CollectFrom(step + 1, reader, values)) return false;
+  }
+  return next == JsonNext::kEnd;
+}
+
+bool JsonPath::CollectItems(size_t step, JsonReader& reader, std::vector<JsonValue>& values) const {
+  JsonValue other;
+  JsonNext next = reader.EnterArray() ? reader.NextItem() : JsonNext::kFault;
+  for (uint32_t i = 0; next == JsonNext::kItem; next = reader.NextItem(), ++i) {
+    const bool wanted = steps_[step].kind == StepKind::kEach || steps_[step].index == i;
+    if (!(wanted ? CollectFrom(step + 1, reader, values) : reader.ReadValue(other))) return false;
+  }
+  return next == JsonNext::kEnd;
+}
+
+}  // namespace webhook::core

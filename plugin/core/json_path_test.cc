@@ -1,0 +1,133 @@
+#include "plugin/core/json_path.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "plugin/core/json_text.h"
+#include "plugin/core/padded_text.h"
+
+namespace webhook::core {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::string Refusal(absl::string_view path) {
+  const auto parsed = JsonPath::Parse(path);
+  return parsed.ok() ? "accepted" : std::string(parsed.status().message());
+}
+
+std::vector<std::string> Values(absl::string_view path, absl::string_view json) {
+  const auto parsed = JsonPath::Parse(path);
+  EXPECT_TRUE(parsed.ok()) << path << " " << parsed.status();
+  const PaddedText text(json);
+  JsonReader reader(128);
+  std::vector<JsonValue> values;
+  std::vector<std::string> texts;
+  if (!parsed.ok()) return texts;
+  EXPECT_TRUE(reader.Open(text.view()) && parsed->Collect(reader, values) && reader.Finish())
+      << path << " " << json;
+  for (const JsonValue& value : values) texts.emplace_back(value.text);
+  return texts;
+}
+
+TEST(JsonPathTest, MalformedPathIsRefusedWithThePlace) {
+  EXPECT_THAT(Refusal(""), HasSubstr("character 1: expected a name"));
+  EXPECT_THAT(Refusal("a..b"), HasSubstr("character 3: expected a name"));
+  EXPECT_THAT(Refusal("a."), HasSubstr("character 3: expected a name"));
+  EXPECT_THAT(Refusal("a]b"), HasSubstr("character 2: expected a dot"));
+  EXPECT_THAT(Refusal("a[0]b"), HasSubstr("character 5: expected a dot"));
+  EXPECT_THAT(Refusal("a[0"), HasSubstr("closing bracket"));
+  for (const char* path : {"a[x]", "a[-1]", "a[4294967296]", "a[ ]", "a[1.5]"}) {
+    EXPECT_THAT(Refusal(path), HasSubstr("a whole number")) << path;
+  }
+  for (const char* path : {"[\"a", "[\"a\"", "[\"a\"x]", "[\"\\u12\"]", "[\"a\\", "[\"", "["}) {
+    EXPECT_NE(Refusal(path), "accepted") << path;
+  }
+  EXPECT_THAT(Refusal("a,b"), HasSubstr("one path"));
+}
+
+TEST(JsonPathTest, EndlessPathIsRefused) {
+  EXPECT_THAT(Refusal(std::string(1025, 'a')), HasSubstr("too long"));
+  std::string deep = "a";
+  for (int i = 0; i < 64; ++i) deep += "[]";
+  EXPECT_THAT(Refusal(deep), HasSubstr("too long"));
+  std::string many = "a";
+  for (int i = 0; i < 32; ++i) many += ",a";
+  EXPECT_THAT(std::string(JsonPath::ParseList(many).status().message()), HasSubstr("at most 32"));
+}
+
+TEST(JsonPathTest, ListIsSplitAtItsCommasOnly) {
+  const auto paths = JsonPath::ParseList(" a.b ,\t[\"x,y\"].z , headers.x-request-id ");
+  ASSERT_TRUE(paths.ok()) << paths.status();
+  std::vector<std::string> texts;
+  for (const JsonPath& path : *paths) texts.emplace_back(path.text());
+  EXPECT_THAT(texts, ElementsAre("a.b", "[\"x,y\"].z", "headers.x-request-id"));
+  EXPECT_FALSE(JsonPath::ParseList("a,,b").ok());
+  EXPECT_FALSE(JsonPath::ParseList("a,").ok());
+}
+
+TEST(JsonPathTest, MissingValueAndAnotherKindOfContainerGiveNothing) {
+  EXPECT_THAT(Values("a.b", R"({"b":1})"), IsEmpty());
+  EXPECT_THAT(Values("a.b", R"({"a":[{"b":1}]})"), IsEmpty());
+  EXPECT_THAT(Values("a[0]", R"({"a":{"0":1}})"), IsEmpty());
+  EXPECT_THAT(Values("a[2]", R"({"a":[1,2]})"), IsEmpty());
+  EXPECT_THAT(Values("a.b", R"({"a":"b"})"), IsEmpty());
+  EXPECT_THAT(Values("a[]", R"({"a":[]})"), IsEmpty());
+}
+
+TEST(JsonPathTest, ValuesKeepTheirBytes) {
+  EXPECT_THAT(Values("a.b", R"({"x":[{}],"a":{"c":null,"b":1.50e3},"y":"z"})"),
+              ElementsAre("1.50e3"));
+  EXPECT_THAT(Values("a[1].b", R"({"a":[{"b":1},{"b":"t\u0077o"},{"b":3}]})"),
+              ElementsAre("\"t\\u0077o\""));
+  EXPECT_THAT(Values("a", R"({"a":{ "b" : [ ] }})"), ElementsAre("{ \"b\" : [ ] }"));
+}
+
+TEST(JsonPathTest, EachElementIsCollectedInOrder) {
+  EXPECT_THAT(Values("a[].b[]", R"({"a":[{"b":[1,2]},{"b":[]},{"c":9},5,{"b":[3]}]})"),
+              ElementsAre("1", "2", "3"));
+}
+
+TEST(JsonPathTest, OfARepeatedKeyTheLastCounts) {
+  EXPECT_THAT(Values("a.b", R"({"a":{"b":1},"a":{"b":2}})"), ElementsAre("2"));
+  EXPECT_THAT(Values("a.b", R"({"a":{"b":1},"a":{"c":2}})"), IsEmpty());
+  EXPECT_THAT(Values("a[].b", R"({"a":[{"b":1}],"a":[{"b":2,"b":3},{"b":4}]})"),
+              ElementsAre("3", "4"));
+}
+
+TEST(JsonPathTest, AnyKeyCanBeNamed) {
+  EXPECT_THAT(Values(R"(["a.b"].c)", R"({"a":{"b":1},"a.b":{"c":2}})"), ElementsAre("2"));
+  EXPECT_THAT(Values(R"(a["\u0022"])", R"({"a":{"\"":1}})"), ElementsAre("1"));
+  EXPECT_THAT(Values("name", R"({"n\u0061me":1})"), ElementsAre("1"));
+  EXPECT_THAT(Values("a b.\xc3\xa9", "{\"a b\":{\"\xc3\xa9\":1}}"), ElementsAre("1"));
+  EXPECT_THAT(Values(R"([""])", R"({"":1})"), ElementsAre("1"));
+}
+
+TEST(JsonPathTest, AppendedNamesArePathsAgain) {
+  for (const char* name : {"a", "", "a.b", " a", "a,b", "\"", "a[]", "a\\b", "x-y"}) {
+    std::string path = "top";
+    AppendPathName(&path, name);
+    std::string json = "{\"top\":{";
+    AppendJsonString(&json, name);
+    EXPECT_THAT(Values(path, json + ":7}}"), ElementsAre("7")) << path;
+  }
+}
+
+TEST(JsonPathTest, HeaderNamesMeanTheirLowerCase) {
+  auto path = JsonPath::Parse("headers.X-Request-Id");
+  ASSERT_TRUE(path.ok());
+  path->LowerCaseHeaderName();
+  const PaddedText text(R"({"headers":{"x-request-id":"1"}})");
+  JsonReader reader(8);
+  std::vector<JsonValue> values;
+  ASSERT_TRUE(reader.Open(text.view()) && path->Collect(reader, values));
+  EXPECT_EQ(values.size(), 1u);
+}
+
+}  // namespace
+}  // namespace webhook::core

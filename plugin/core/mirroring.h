@@ -1,0 +1,37 @@
+// The parameters mirror_direction, mirror_tags and mirror_instance: what the platform's mirroring
+// reads from an incident's details.
+#ifndef PLUGIN_CORE_MIRRORING_H_
+#define PLUGIN_CORE_MIRRORING_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace webhook::core {
+
+// Immutable once created.
+class Mirroring {
+ public:
+  // Nothing is mirrored.
+  Mirroring() = default;
+
+  // `direction` is None, Incoming, Outgoing or "Incoming And Outgoing"; `tags` a comma list. With
+  // a direction but without `instance`, the incidents' own instance is named. Empty texts are not
+  // set. INVALID_ARGUMENT begins with the parameter's name.
+  static absl::StatusOr<Mirroring> Create(absl::string_view direction, absl::string_view tags,
+                                          absl::string_view instance,
+                                          absl::string_view own_instance);
+
+  // The members that are written into every incident's details, each after a comma:
+  //   ,"mirror_direction":"Both","mirror_tags":["a","b"],"mirror_instance":"webhook"
+  // Only those that are set; empty where none is.
+  absl::string_view members() const { return members_; }
+
+ private:
+  std::string members_;
+};
+
+}  // namespace webhook::core
+
+#endif  // PLUGIN_CORE_MIRRORING_H_

@@ -1,0 +1,262 @@
+#include "plugin/runtime/samples.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "plugin/runtime/sample_commands.h"
+
+namespace webhook::runtime {
+namespace {
+
+constexpr char kKey[] = "samples";
+constexpr size_t kMostValueBytes = 8 * 1024 * 1024;  // what the ABI lets a context's value be
+constexpr size_t kBytesOfOneRest = 1024 * 1024;
+constexpr size_t kMostWaiting = 64;
+
+bool IsRead(int32_t code) { return code == LRI_OK || code == LRI_NOT_FOUND; }
+
+}  // namespace
+
+Samples::Samples(const Host& host, lri_host_instance* host_instance, const Limits& limits,
+                 TaskThread& tasks, SampleDelays delays)
+    : host_(host),
+      host_instance_(host_instance),
+      limits_(limits),
+      tasks_(tasks),
+      delays_(delays),
+      samples_(static_cast<size_t>(limits.samples)),
+      rest_(delays.write),
+      retry_(delays.retry) {}
+
+Samples::~Samples() { tasks_.Cancel(*this); }
+
+void Samples::Start(bool enabled) {
+  Lock lock(mutex_);
+  started_ = true;
+  enabled_ = enabled;
+  last_write_tried_ = false;
+  if (unsaved_) ScheduleWork(rest_);
+  if (enabled_) Read(std::move(lock));
+}
+
+bool Samples::Stop(absl::Time deadline) {
+  {
+    Lock lock(mutex_);
+    started_ = false;  // nothing is scheduled from now on
+  }
+  tasks_.Cancel(*this);
+  Lock lock(mutex_);
+  scheduled_ = false;
+  if (!WaitForHost(lock, deadline)) return false;
+  if (std::exchange(last_write_tried_, true)) return true;
+  Write(std::move(lock));
+  lock = Lock(mutex_);
+  return WaitForHost(lock, deadline);
+}
+
+bool Samples::WaitForHost(Lock& lock, absl::Time deadline) {
+  const absl::Duration left =
+      std::clamp(deadline - absl::Now(), absl::ZeroDuration(), absl::Hours(24));
+  return host_is_done_.wait_for(lock, absl::ToChronoNanoseconds(left),
+                                [this] { return at_host_ == 0; });
+}
+
+void Samples::SetEnabled(bool enabled) {
+  Lock lock(mutex_);
+  enabled_ = enabled;
+  ForgetIfDisabled();
+  if (enabled_ && started_) Read(std::move(lock));
+}
+
+// What must still be written is forgotten after that.
+void Samples::ForgetIfDisabled() {
+  if (enabled_ || (kept_ != Kept::kNever && (unsaved_ || writing_))) return;
+  samples_.Clear();
+  unsaved_ = false;
+  if (kept_ == Kept::kRead) kept_ = Kept::kUnread;
+}
+
+void Samples::Record(std::vector<core::SharedSample>& newest_last) noexcept {
+  try {
+    Lock lock(mutex_);
+    if (!enabled_ || newest_last.empty()) return;
+    for (core::SharedSample& sample : newest_last) samples_.Add(std::move(sample));
+    unsaved_ = true;
+    if (kept_ == Kept::kRead && !writing_) ScheduleWork(rest_);
+  } catch (const std::exception&) {
+    // A sample less. The incident is on disk, and its answer was given.
+  }
+}
+
+void Samples::ScheduleWork(absl::Duration delay) {
+  // Where the thread cannot, the next sample or the stop brings another chance.
+  if (started_ && !scheduled_) scheduled_ = tasks_.Schedule(*this, delay);
+}
+
+absl::Duration Samples::NextRetry() {
+  return std::exchange(retry_, std::min(2 * retry_, delays_.most_retry));
+}
+
+void Samples::RunTask() noexcept {
+  Lock lock(mutex_);
+  scheduled_ = false;
+  if (kept_ == Kept::kUnread) {
+    if (enabled_) Read(std::move(lock));
+  } else {
+    Write(std::move(lock));
+  }
+}
+
+// ---- the host's context ------------------------------------------------------------------------
+
+void Samples::Read(Lock lock) noexcept {
+  if (kept_ != Kept::kUnread) return;
+  kept_ = Kept::kReading;
+  ++at_host_;
+  lock.unlock();
+  const int32_t code = host_.ContextGet(
+      host_instance_, kKey,
+      [](void* samples, int32_t code, lri_view value) {
+        static_cast<Samples*>(samples)->HaveRead(code, FromView(value));
+      },
+      this);
+  if (code != LRI_OK) HaveRead(code, {});
+}
+
+void Samples::HaveRead(int32_t code, absl::string_view value) noexcept {
+  std::vector<core::SharedSample> read;
+  if (code == LRI_OK && !ReadValue(value, read)) code = LRI_RESOURCE_EXHAUSTED;
+  if (IsRead(code)) {
+    warned_ = false;
+  } else if (code != LRI_UNIMPLEMENTED) {
+    Warn("samples cannot be read", code);
+  }
+  std::vector<Waiting> waiting;
+  {
+    Lock lock(mutex_);
+    // What came meanwhile is newer.
+    for (core::SharedSample& sample : read) samples_.AddOldest(std::move(sample));
+    kept_ = IsRead(code) ? Kept::kRead : code == LRI_UNIMPLEMENTED ? Kept::kNever : Kept::kUnread;
+    if (kept_ == Kept::kRead) {
+      retry_ = delays_.retry;
+      if (unsaved_) ScheduleWork(rest_);
+    }
+    ForgetIfDisabled();
+    if (kept_ == Kept::kUnread && enabled_) ScheduleWork(NextRetry());
+    waiting.swap(waiting_);
+  }
+  for (const Waiting& command : waiting) Answer(command);
+  Leave(Lock(mutex_));
+}
+
+bool Samples::ReadValue(absl::string_view value, std::vector<core::SharedSample>& samples) {
+  if (value.empty()) return true;
+  try {
+    auto read = core::ReadSamples(value);
+    if (read.ok()) {
+      samples = *std::move(read);
+    } else {
+      host_.Log(host_instance_, LRI_WARNING,
+                absl::StrCat("the kept samples are lost: ", read.status().message()));
+    }
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+void Samples::Write(Lock lock) noexcept {
+  if (kept_ != Kept::kRead || !unsaved_ || writing_) return;
+  writing_ = true;
+  unsaved_ = false;
+  ++at_host_;
+  int32_t code = LRI_RESOURCE_EXHAUSTED;
+  try {
+    const std::vector<core::SharedSample> samples = samples_.newest_first();
+    lock.unlock();
+    const std::string value = core::WriteSamples(samples, kMostValueBytes);
+    lock.lock();
+    rest_ = delays_.write * (1 + value.size() / kBytesOfOneRest);
+    lock.unlock();
+    code = host_.ContextSet(
+        host_instance_, kKey, value,
+        [](void* samples, int32_t code, lri_view) {
+          static_cast<Samples*>(samples)->HaveWritten(code);
+        },
+        this);
+  } catch (const std::exception&) {
+    if (lock.owns_lock()) lock.unlock();
+  }
+  if (code != LRI_OK) HaveWritten(code);
+}
+
+void Samples::HaveWritten(int32_t code) noexcept {
+  if (code == LRI_OK) {
+    warned_ = false;
+  } else if (code != LRI_UNIMPLEMENTED) {
+    Warn("samples cannot be kept", code);
+  }
+  Lock lock(mutex_);
+  writing_ = false;
+  if (code == LRI_OK) {
+    retry_ = delays_.retry;
+    if (unsaved_) ScheduleWork(rest_);
+  } else if (code == LRI_UNIMPLEMENTED) {
+    kept_ = Kept::kNever;
+  } else {
+    unsaved_ = true;
+    ScheduleWork(NextRetry());
+  }
+  ForgetIfDisabled();
+  Leave(std::move(lock));
+}
+
+// The last that is done with `this` for a read or a write: a waiting Stop returns after it.
+void Samples::Leave(Lock) noexcept {
+  --at_host_;
+  host_is_done_.notify_all();
+}
+
+// Once for a failure, however long it lasts.
+void Samples::Warn(absl::string_view what, int32_t code) {
+  if (warned_.exchange(true)) return;
+  host_.Log(host_instance_, LRI_WARNING,
+            absl::StrCat(what, " in the host's context (code ", code, "); trying again"));
+}
+
+// ---- commands ----------------------------------------------------------------------------------
+
+int32_t Samples::Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
+                         void* done_context) {
+  Waiting command{std::string(name), std::string(arguments), done, done_context};
+  {
+    Lock lock(mutex_);
+    if (enabled_ && kept_ == Kept::kReading) {
+      if (waiting_.size() == kMostWaiting) return LRI_UNAVAILABLE;
+      waiting_.push_back(std::move(command));
+      return LRI_OK;
+    }
+  }
+  Answer(command);
+  return LRI_OK;
+}
+
+void Samples::Answer(const Waiting& command) {
+  absl::StatusOr<std::string> result = absl::ResourceExhaustedError("the plugin ran out of memory");
+  try {
+    std::vector<core::SharedSample> samples;
+    {
+      Lock lock(mutex_);
+      if (enabled_) samples = samples_.newest_first();
+    }
+    result = RunSampleCommand(command.name, command.arguments, samples, limits_);
+  } catch (const std::exception&) {
+  }
+  const absl::string_view text = result.ok() ? *result : result.status().message();
+  command.done(command.done_context, static_cast<int32_t>(result.status().code()), ToView(text));
+}
+
+}  // namespace webhook::runtime

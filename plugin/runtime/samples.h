@@ -1,0 +1,119 @@
+// The samples of an instance at work: kept in memory, and in the host's context across restarts.
+//
+// Requests only hand copies over. Another thread writes them to the context, many at once and one
+// write at a time, so that no answer waits for it or fails with it. A host without context
+// functions keeps samples as long as the process.
+#ifndef PLUGIN_RUNTIME_SAMPLES_H_
+#define PLUGIN_RUNTIME_SAMPLES_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "plugin/abi/long_running_integration.h"
+#include "plugin/core/samples.h"
+#include "plugin/limits/limits.h"
+#include "plugin/runtime/host.h"
+#include "plugin/runtime/task_thread.h"
+
+namespace webhook::runtime {
+
+// How long the context has rest.
+struct SampleDelays {
+  absl::Duration write = absl::Milliseconds(200);  // after a sample; longer for long values
+  absl::Duration retry = absl::Seconds(1);         // after a failure; doubles with each
+  absl::Duration most_retry = absl::Minutes(1);
+};
+
+// Thread-safe. Start and Stop: as the instance's. Destroyed only while stopped.
+class Samples : private TaskThread::Task {
+ public:
+  // All but the delays outlive this.
+  Samples(const Host& host, lri_host_instance* host_instance, const Limits& limits,
+          TaskThread& tasks, SampleDelays delays = {});
+  ~Samples();
+  Samples(const Samples&) = delete;
+  Samples& operator=(const Samples&) = delete;
+
+  // Begins to read what is kept, where `enabled`. Does not wait.
+  void Start(bool enabled);
+
+  // Writes what is not yet kept, once, and waits until the host is done with it. False where that
+  // is not so by `deadline`; then call it again. After the last Record.
+  bool Stop(absl::Time deadline);
+
+  // While it serves. Off: there are no samples, and none is taken; what is kept stays for the next
+  // time that it is on.
+  void SetEnabled(bool enabled);
+
+  // Takes samples, the newest last. Never throws, never waits for the host.
+  void Record(std::vector<core::SharedSample>& newest_last) noexcept;
+
+  // A sample command. Returns LRI_OK, and done is called once: now, or when what is kept was read.
+  // LRI_UNAVAILABLE: too many wait for that.
+  int32_t Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
+                  void* done_context);
+
+ private:
+  // What the context's value and ours have to do with each other.
+  enum class Kept {
+    kUnread,
+    kReading,
+    kRead,   // ours is the newer one
+    kNever,  // the host keeps nothing
+  };
+  struct Waiting {
+    std::string name;
+    std::string arguments;
+    lri_command_done done;
+    void* done_context;
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
+  void RunTask() noexcept override;
+  // These three return without the lock.
+  void Read(Lock lock) noexcept;
+  void Write(Lock lock) noexcept;
+  void Leave(Lock lock) noexcept;
+  void HaveRead(int32_t code, absl::string_view value) noexcept;
+  void HaveWritten(int32_t code) noexcept;
+  bool ReadValue(absl::string_view value, std::vector<core::SharedSample>& samples);
+  void Warn(absl::string_view what, int32_t code);
+  void Answer(const Waiting& command);
+  // With the lock.
+  void ScheduleWork(absl::Duration delay);
+  absl::Duration NextRetry();
+  void ForgetIfDisabled();
+  bool WaitForHost(Lock& lock, absl::Time deadline);
+
+  const Host& host_;
+  lri_host_instance* const host_instance_;
+  const Limits& limits_;
+  TaskThread& tasks_;
+  const SampleDelays delays_;
+  std::atomic<bool> warned_{false};  // of the failure that lasts
+
+  std::mutex mutex_;
+  std::condition_variable host_is_done_;
+  core::SampleSet samples_;
+  Kept kept_ = Kept::kUnread;
+  bool enabled_ = false;
+  bool started_ = false;
+  bool unsaved_ = false;
+  bool writing_ = false;
+  bool scheduled_ = false;
+  bool last_write_tried_ = false;
+  int at_host_ = 0;  // reads and writes that the host has
+  absl::Duration rest_;
+  absl::Duration retry_;
+  std::vector<Waiting> waiting_;
+};
+
+}  // namespace webhook::runtime
+
+#endif  // PLUGIN_RUNTIME_SAMPLES_H_
