@@ -18,11 +18,9 @@ void ForwardedCall::SetNumber(uint64_t number) {
   request_.head.request_id = absl::string_view(request_id_, size);
 }
 
-http::HeadVerdict ForwardedCall::CheckHead(const std::shared_ptr<const Routes>& routes,
-                                           const Routes::Match& match, Exchange& exchange) {
-  routes_ = routes;
+http::HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange& exchange) {
   exchange_ = &exchange;
-  instance_ = match.instance;
+  instance_ = *match.instance;
   handle_ = {};
   answered_ = false;
   FillHead(match);
@@ -73,12 +71,9 @@ void ForwardedCall::Execute() {
 }
 
 bool ForwardedCall::FindSuccessor() {
-  const std::shared_ptr<const Routes>& now = front_.RoutesOf(thread_);
-  if (now == routes_) return false;
-  const Routes::Match match = now->Find(request_.head.path);
-  if (match.outcome != Routes::Outcome::kFound || match.instance == instance_) return false;
-  routes_ = now;
-  instance_ = match.instance;
+  const Routes::Match match = front_.RoutesOf(thread_).Find(request_.head.path);
+  if (match.outcome != Routes::Outcome::kFound || *match.instance == instance_) return false;
+  instance_ = *match.instance;
   return true;
 }
 

@@ -24,15 +24,14 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   void SetNumber(uint64_t number);
 
   // Answered: the exchange was answered, and the call is over.
-  webhook::http::HeadVerdict CheckHead(const std::shared_ptr<const Routes>& routes,
-                                       const Routes::Match& match,
+  webhook::http::HeadVerdict CheckHead(const Routes::Match& match,
                                        webhook::http::Exchange& exchange);
 
   // Once the body is whole. Gives itself back to the front when the plugin has let go.
   void Execute();
 
-  // Forgets the routes and with them the instance.
-  void LetGo() { routes_.reset(); }
+  // Forgets the instance.
+  void LetGo() { instance_.reset(); }
 
   // Nobody waits any more.
   void Abandon();
@@ -51,8 +50,7 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   Front& front_;
   const int thread_;
   webhook::http::Exchange* exchange_ = nullptr;
-  std::shared_ptr<const Routes> routes_;  // keep the instance
-  HostedInstance* instance_ = nullptr;
+  std::shared_ptr<HostedInstance> instance_;  // kept for as long as the call may use it
   Request request_;
   CallHandle handle_;
   bool answered_ = false;  // Respond was called: the exchange is gone

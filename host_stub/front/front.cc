@@ -34,8 +34,7 @@ Front::Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads&
 Front::~Front() = default;
 
 http::HeadVerdict Front::OnHead(Exchange& exchange) {
-  const std::shared_ptr<const Routes>& routes = RoutesOf(exchange.thread());
-  const Routes::Match match = routes->Find(exchange.head().path);
+  const Routes::Match match = RoutesOf(exchange.thread()).Find(exchange.head().path);
   switch (match.outcome) {
     case Routes::Outcome::kNotFound:
       RespondText(exchange, 404, "No instance is served under this path.");
@@ -49,7 +48,7 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
       break;
   }
   ForwardedCall* const call = Take(exchange.thread());
-  const http::HeadVerdict verdict = call->CheckHead(routes, match, exchange);
+  const http::HeadVerdict verdict = call->CheckHead(match, exchange);
   if (verdict.answered()) {
     GiveBack(call);
   } else {
@@ -72,9 +71,7 @@ void Front::RefreshThreads() {
   }
 }
 
-const std::shared_ptr<const Routes>& Front::RoutesOf(int thread) {
-  return per_thread_[thread].routes.Get(*routes_);
-}
+const Routes& Front::RoutesOf(int thread) { return *per_thread_[thread].routes.Get(*routes_); }
 
 ForwardedCall* Front::Take(int thread) {
   Thread& own = per_thread_[thread];

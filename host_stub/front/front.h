@@ -44,7 +44,7 @@ class Front : public webhook::http::Handler {
   };
 
   // The routes that hold now; for that thread.
-  const std::shared_ptr<const Routes>& RoutesOf(int thread);
+  const Routes& RoutesOf(int thread);
   ForwardedCall* Take(int thread);
   void GiveBack(ForwardedCall* call);
 

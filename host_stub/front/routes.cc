@@ -31,7 +31,7 @@ Routes::Match Routes::Find(absl::string_view path) const {
     const auto found = routes_.find(name);
     if (found == routes_.end() || found->second.path_prefix != prefix) continue;
     const Route& route = found->second;
-    return {route.open ? Outcome::kFound : Outcome::kNotExternal, route.instance.get(), name,
+    return {route.open ? Outcome::kFound : Outcome::kNotExternal, &route.instance, name,
             rest.substr(name.size())};
   }
   return {};

@@ -25,9 +25,10 @@ class Routes {
 
   struct Match {
     Outcome outcome = Outcome::kNotFound;
-    HostedInstance* instance = nullptr;  // kept by this object
-    absl::string_view name;              // a view into the path
-    absl::string_view remainder;         // what follows the name: empty, or begins with '/'
+    // Kept by this object; who uses it for longer takes a copy. Null where kNotFound.
+    const std::shared_ptr<HostedInstance>* instance = nullptr;
+    absl::string_view name;       // a view into the path
+    absl::string_view remainder;  // what follows the name: empty, or begins with '/'
   };
 
   // Names are compared byte for byte: nothing in a valid name wants percent-encoding.

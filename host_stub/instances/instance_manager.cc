@@ -12,6 +12,8 @@ namespace {
 
 constexpr size_t kMostInstances = 10'000;
 constexpr absl::Duration kRequestIdLifetime = absl::Hours(1);
+// For those who were about to use an instance when it was replaced.
+constexpr absl::Duration kMostTimeToEnd = absl::Seconds(1);
 constexpr int kLongestRetryPause = 60;  // times the first
 
 // Prefixes the message: a person wants to know of which instance it speaks.
@@ -414,10 +416,14 @@ absl::Status InstanceManager::PrepareStep(const Change& change, Step& step) {
   if (!step.after.has_value()) return absl::OkStatus();
   const InstanceSpec spec = ToSpec(*step.after, change.platform);
   const Entry* entry = FindEntry(step.name);
-  const bool serves = entry != nullptr && entry->instance != nullptr && !entry->trouble.has_value();
-  if (serves && !step.after->disabled) {
+  if (entry != nullptr && entry->instance != nullptr) {
+    const InstanceSettings& before = entry->settings;
+    const bool same =
+        before.parameters == step.after->parameters && before.on_engine == step.after->on_engine;
+    if (step.after->disabled && same) return absl::OkStatus();
     auto update = entry->instance->PrepareUpdate(spec);
-    if (update.ok()) step.update = *std::move(update);
+    // One that will be disabled is only judged.
+    if (update.ok() && !step.after->disabled) step.update = *std::move(update);
     if (!absl::IsUnimplemented(update.status())) return update.status();
   }
   auto fresh = parts_.plugin->CreateInstance(spec);
@@ -449,6 +455,7 @@ void InstanceManager::StopFresh(Change& change) {
     step.update.reset();
     retired_.Retire(std::move(step.fresh), absl::Now(), *parts_.logger);
   }
+  retired_.AwaitEnd(absl::Now() + kMostTimeToEnd);
 }
 
 // Cannot fail. New instances take their places first, then the old ones are drained: nobody finds
@@ -466,6 +473,7 @@ void InstanceManager::Apply(Change& change) {
   for (std::shared_ptr<HostedInstance>& instance : old) {
     retired_.Retire(std::move(instance), deadline, *parts_.logger);
   }
+  retired_.AwaitEnd(absl::Now() + kMostTimeToEnd);
   for (Step& step : change.steps) {
     if (!step.starts_late) continue;
     Entry entry = *FindEntry(step.name);
@@ -489,6 +497,7 @@ std::shared_ptr<HostedInstance> InstanceManager::ApplyStep(Step& step) {
   if (step.update != nullptr) {
     step.update->Commit();
     step.update.reset();
+    step.starts_late = entry.trouble.has_value();
     return nullptr;
   }
   entry.trouble.reset();

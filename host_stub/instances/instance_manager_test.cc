@@ -119,22 +119,22 @@ class InstanceManagerTest : public testing::Test {
   // A request as the front forwards it: its status, 0 where no instance is found, 503 where one
   // refuses it.
   int Post(const std::string& name, const std::string& credentials = "") {
+    RouteTable::Reader reader;
     const std::string path = "/instance/execute/" + name;
     const std::string authorization = "Basic " + absl::Base64Escape(credentials);
     const lri_pair header = {ToView("Authorization"), ToView(authorization)};
-    HostedInstance* before = nullptr;
+    std::shared_ptr<HostedInstance> instance;
     while (true) {
-      const std::shared_ptr<const Routes> routes = routes_->current();
-      const Routes::Match match = routes->Find(path);
+      const Routes::Match match = reader.Get(*routes_)->Find(path);
       if (match.instance == nullptr) return 0;
-      if (match.instance == before) return 503;
-      before = match.instance;
+      if (*match.instance == instance) return 503;
+      instance = *match.instance;
       TestRequest request("{}");
       request.request().head.path = path;
       if (!credentials.empty()) request.request().head.headers = std::span(&header, 1);
       WaitingReceiver receiver;
       CallHandle handle;
-      const absl::Status status = match.instance->Execute(request.request(), &receiver, &handle);
+      const absl::Status status = instance->Execute(request.request(), &receiver, &handle);
       if (absl::IsUnavailable(status)) continue;
       EXPECT_TRUE(status.ok()) << status;
       receiver.AwaitRelease();
@@ -285,6 +285,24 @@ TEST_F(InstanceManagerTest, LifeOfAnInstance) {
   EXPECT_EQ(Post("hook", "user:new"), 0);
   ASSERT_TRUE(Create(New("hook")).ok());
   EXPECT_EQ(Post("hook"), 200);
+}
+
+// Which port is free is not known here; a thousand tries are made of the ephemeral ones.
+TEST_F(InstanceManagerTest, PortIsFreeAgainWhenItsInstanceIsDisabledOrDeleted) {
+  Start();
+  int port = 20'000;
+  while (port < 21'000 && !Create(New("a", {{"longRunningPort", std::to_string(port)}})).ok()) {
+    ++port;
+  }
+  ASSERT_THAT(Names(), ElementsAre("a"));
+  EXPECT_TRUE(absl::IsAlreadyExists(Create(New("b", {{"longRunningPort", std::to_string(port)}}))));
+  ASSERT_TRUE(SetDisabled("a", true).ok());
+  ASSERT_TRUE(SetDisabled("a", false).ok());
+  EXPECT_FALSE(manager_->Find("a")->trouble.has_value());
+  ASSERT_TRUE(Set("a", "incidentType", "Phishing").ok());
+  ASSERT_TRUE(manager_->Delete("a", "").ok());
+  const absl::Status again = Create(New("b", {{"longRunningPort", std::to_string(port)}}));
+  EXPECT_TRUE(again.ok()) << again;
 }
 
 TEST_F(InstanceManagerTest, RestartBringsTheStoresInstancesBack) {

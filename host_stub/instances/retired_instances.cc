@@ -20,6 +20,10 @@ void RetiredInstances::Retire(std::shared_ptr<HostedInstance> instance, absl::Ti
   retired_.push_back({std::move(instance), status.ok()});
 }
 
+void RetiredInstances::AwaitEnd(absl::Time deadline) {
+  while (Tidy() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(1));
+}
+
 bool RetiredInstances::Tidy() {
   std::vector<Retired> all;
   {

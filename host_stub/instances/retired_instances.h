@@ -19,6 +19,9 @@ class RetiredInstances {
   // Drains it; what does not end in time is tried again by Tidy.
   void Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline, Logger& logger);
 
+  // Tidies until nothing is left, or the deadline: a plugin may keep a port until the end.
+  void AwaitEnd(absl::Time deadline);
+
   // Stops and ends what can be. True: something is left.
   bool Tidy();
 

@@ -7,11 +7,12 @@ import os
 import pathlib
 import signal
 import stat
+import subprocess
 import threading
 import time
 import unittest
 
-from host_process import HostProcess, configuration
+from host_process import HOST_STUB, HostProcess, configuration
 
 
 def post(host, name="hook", credentials=None, path=None):
@@ -173,6 +174,25 @@ class InstancesTest(unittest.TestCase):
         self.config["instances"] = [{"name": "not a name", "configuration": {}}]
         self.reload("instances[0].name")
         self.assertEqual(post(self.host, "filed", "user:old"), 200)
+
+
+class HelpTest(unittest.TestCase):
+    def test_every_command_has_help_with_an_example(self):
+        for command in (
+            ["instances", "get"],
+            ["instances", "create"],
+            ["instances", "update"],
+            ["instances", "enable"],
+            ["instances", "disable"],
+            ["instances", "delete"],
+            ["url"],
+            ["samples"],
+            ["samples", "fields"],
+            ["map"],
+        ):
+            done = subprocess.run([HOST_STUB, *command, "--help"], capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 0, command)
+            self.assertIn(b"host_stub " + " ".join(command).encode(), done.stdout, command)
 
 
 class PlatformsTest(unittest.TestCase):
