@@ -18,6 +18,10 @@ void RunLoop(Loop& loop) {
   for (;;) {
     try {
       loop.context.run();
+      // The last sockets that were closed have their cancelled operations still in the queue, and
+      // it is these that free the connections.
+      loop.context.restart();
+      loop.context.poll();
       return;
     } catch (const std::exception&) {
       // An allocation failed inside an event's handler. Its connection is closed by its deadline;

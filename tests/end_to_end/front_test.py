@@ -18,13 +18,11 @@ NOT_JSON = "Request, and rawJson field if exists must be in JSON format"
 class FrontTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        config = configuration(
-            username="user", password="pass", incidentType="Phishing", longRunningPort="8000"
-        )
+        config = configuration(username="user", password="pass", incidentType="Phishing")
         config["instances"] += [
-            {"name": "closed", "configuration": {"longRunningPort": "8001"}},
-            {"name": "turned_off", "configuration": {"longRunningPort": "8002"}},
-            {"name": "open-1", "configuration": {"longRunningPort": 8003}},
+            {"name": "closed", "configuration": {}},
+            {"name": "turned_off", "configuration": {}},
+            {"name": "open-1", "configuration": {}},
         ]
         keys = config["serverConfiguration"]
         keys["instance.execute.external.turned_off"] = "false"
