@@ -114,7 +114,8 @@ absl::Status Host::Parts::StartEngine() {
 }
 
 absl::Status Host::Parts::StartInstances() {
-  front_ = std::make_unique<Front>(routes_, *threads_);
+  front_ =
+      std::make_unique<Front>(routes_, *threads_, options_.configuration.limits.answer_timeout_ms);
   auto publish = [this](std::shared_ptr<const Routes> routes) {
     routes_->Publish(std::move(routes));
     front_->RefreshThreads();

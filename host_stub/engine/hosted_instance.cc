@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/engine/abi_answer.h"
 #include "host_stub/engine/guarded.h"
 #include "host_stub/engine/instance_record.h"
@@ -19,8 +20,7 @@ constexpr absl::Duration kGrace = absl::Seconds(1);
 int64_t ToMonotonic(absl::Time deadline) {
   const absl::Duration left = deadline - absl::Now();
   if (left <= absl::ZeroDuration()) return 0;  // no waiting
-  return NowMonotonicNanoseconds() +
-         absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
+  return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
 }
 
 // The calls that did not return in time run on with it, so it owns what they use.
@@ -101,7 +101,9 @@ absl::Status HostedInstance::StopLocked(absl::Time deadline) {
     return status;
   }
   const PlainAnswer answer(503, "The webhook was stopped before it answered.\n");
-  core_.host.calls().AbandonAll(*record_, answer.answer());
+  Answer held = answer.answer();
+  held.request_is_held = true;
+  core_.host.calls().AbandonAll(*record_, held);
   return status;
 }
 

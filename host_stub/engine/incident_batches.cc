@@ -1,12 +1,12 @@
 #include "host_stub/engine/incident_batches.h"
 
 #include <charconv>
-#include <ctime>
 #include <span>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/engine/abi_arrays.h"
 
 namespace host_stub {
@@ -84,12 +84,6 @@ size_t WriteCreated(absl::Time created, char* begin) {
 }
 
 }  // namespace
-
-int64_t NowMonotonicNanoseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 std::string FormatCreated(absl::Time created) {
   char text[kCreatedBytes];
@@ -208,7 +202,7 @@ int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch
                  /*broken=*/false);
     return LRI_INVALID_ARGUMENT;
   }
-  if (batch->deadline_mono_ns != 0 && NowMonotonicNanoseconds() >= batch->deadline_mono_ns) {
+  if (batch->deadline_mono_ns != 0 && MonotonicNanoseconds() >= batch->deadline_mono_ns) {
     return LRI_DEADLINE_EXCEEDED;
   }
   const uint32_t index = pool_.Acquire();

@@ -16,9 +16,6 @@
 
 namespace host_stub {
 
-// CLOCK_MONOTONIC, as deadlines cross the ABI.
-int64_t NowMonotonicNanoseconds();
-
 // RFC 3339 in UTC with six digits of fraction, cut where they are zeros:
 // "2024-05-01T10:00:00Z", "2024-05-01T10:00:00.25Z".
 std::string FormatCreated(absl::Time created);

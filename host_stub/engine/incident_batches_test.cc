@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/engine/engine_test_util.h"
 #include "host_stub/engine/request.h"
 
@@ -152,7 +153,7 @@ TEST_F(IncidentBatchesTest, BatchPastItsDeadlineIsNotBegun) {
   BatchesUnderTest batches(test_.services, record_);
   Result result;
   Batch batch(1, result);
-  batch.abi().deadline_mono_ns = NowMonotonicNanoseconds() - 1;
+  batch.abi().deadline_mono_ns = MonotonicNanoseconds() - 1;
   EXPECT_EQ(batches.Create(record_, &batch.abi()), LRI_DEADLINE_EXCEEDED);
   EXPECT_TRUE(store->waiting.empty());
 }

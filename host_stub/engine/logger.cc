@@ -1,9 +1,12 @@
 #include "host_stub/engine/logger.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -59,11 +62,30 @@ class FileDescriptorLogger : public Logger {
       absl::StrAppend(&line, "[", EscapeForLog(instance, kMostInstanceBytes), "] ");
     }
     absl::StrAppend(&line, EscapeForLog(message, kMostMessageBytes), "\n");
-    // A log that cannot be written must not stop the service, nor is there where to tell it.
-    [[maybe_unused]] const ssize_t written = write(file_descriptor_, line.data(), line.size());
+    Write(line);
   }
 
  private:
+  // A log that nobody reads must not stop the service: a line that would have to wait is dropped,
+  // and counted for the next one that does not.
+  void Write(std::string& line) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    pollfd writable{file_descriptor_, POLLOUT, 0};
+    if (poll(&writable, 1, 0) != 1) {
+      ++dropped_;
+      return;
+    }
+    if (dropped_ != 0) {
+      line.insert(line.size() - 1, absl::StrCat(" (", dropped_, " lines before it were dropped)"));
+      dropped_ = 0;
+    }
+    // A pipe that polls writable takes PIPE_BUF bytes at once (pipe(7)).
+    if (line.size() > PIPE_BUF) line.replace(PIPE_BUF - 4, std::string::npos, "...\n");
+    [[maybe_unused]] const ssize_t written = write(file_descriptor_, line.data(), line.size());
+  }
+
+  std::mutex mutex_;
+  int64_t dropped_ = 0;
   const int file_descriptor_;
   const Severity least_;
 };

@@ -24,6 +24,7 @@ class Logger {
 // Writes lines such as
 //   2024-05-01T10:00:00.123Z WARNING [webhook] no credentials are set
 // to a file descriptor that stays the caller's (2 is standard error), each with one write(2).
+// Never waits: a line that nobody reads is dropped, and the next one tells how many were.
 // Lines below `least` are left out.
 std::unique_ptr<Logger> NewFileDescriptorLogger(int file_descriptor, Severity least);
 

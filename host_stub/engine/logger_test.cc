@@ -7,6 +7,7 @@
 namespace host_stub {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::MatchesRegex;
 
 TEST(EscapeForLogTest, ControlCharactersAreEscaped) {
@@ -40,6 +41,22 @@ TEST(EscapeForLogTest, OrdinaryTextStays) {
 TEST(EscapeForLogTest, LongTextIsCutAtACharacter) {
   EXPECT_EQ(EscapeForLog("aaaa\xC3\xBC\xC3\xBC\xC3\xBC", 8), "aaaa...");
   EXPECT_EQ(EscapeForLog("aaaaa", 5), "aaaaa");
+}
+
+TEST(FileDescriptorLoggerTest, LogThatNobodyReadsDropsLinesAndTellsSoLater) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const auto logger = NewFileDescriptorLogger(ends[1], Severity::kInfo);
+  const std::string message(1000, 'x');
+  for (int i = 0; i < 200; ++i) logger->Log(Severity::kInfo, "", message);  // a pipe holds 64 KiB
+  std::string read_back(1 << 20, '\0');
+  ASSERT_GT(read(ends[0], read_back.data(), read_back.size()), 0);
+  logger->Log(Severity::kInfo, "", "the next one");
+  const ssize_t size = read(ends[0], read_back.data(), read_back.size());
+  ASSERT_GT(size, 0);
+  EXPECT_THAT(read_back.substr(0, size), ContainsRegex("the next one .[0-9]+ lines before it"));
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST(FileDescriptorLoggerTest, EachMessageIsOneLineAndLowSeveritiesAreLeftOut) {

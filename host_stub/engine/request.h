@@ -65,6 +65,9 @@ struct Answer {
   int status = 0;
   PairList headers;  // Content-Type among them
   absl::string_view body;
+  // True: the host answers for a plugin that has not let go of the request. Its memory must stay
+  // until OnRequestReleased, which comes later or, from a faulty plugin, never.
+  bool request_is_held = false;
 };
 
 // Names one call from Execute to its answer. A stale one is recognised, never mistaken for another.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "host_stub/clock/monotonic_clock.h"
 
 namespace host_stub {
 
@@ -58,6 +59,7 @@ void ForwardedCall::FillHead(const Routes::Match& match) {
 
 void ForwardedCall::Execute() {
   request_.body = exchange_->body();
+  request_.head.deadline_mono_ns = MonotonicNanoseconds() + front_.answer_timeout_ms_ * 1'000'000;
   absl::Status status = instance_->Execute(request_, this, &handle_);
   // It was replaced while the body was on its way: nothing was begun, so its successor may.
   while (absl::IsUnavailable(status) && FindSuccessor()) {
@@ -81,12 +83,15 @@ void ForwardedCall::Abandon() { instance_->Abandon(handle_); }
 
 void ForwardedCall::OnHeadAnswer(const Answer& answer) { Respond(answer); }
 
-void ForwardedCall::OnAnswer(const Answer& answer) { Respond(answer); }
+void ForwardedCall::OnAnswer(const Answer& answer) {
+  // The exchange owns the request's memory, which the plugin still reads.
+  if (!answer.request_is_held) Respond(answer);
+}
 
 void ForwardedCall::OnRequestReleased() {
   if (!answered_) {
-    // It was abandoned: nobody reads this, but the exchange wants its one answer.
-    exchange_->Respond({.status = 504, .content_type = {}, .headers = {}, .body = {}});
+    // It was abandoned, and nobody reads this; or its instance was stopped before it answered.
+    RespondFailure(absl::UnavailableError(""));
   }
   front_.GiveBack(this);
 }

@@ -28,8 +28,12 @@ ForwardedCall* CallOf(Exchange& exchange) {
 
 }  // namespace
 
-Front::Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads& threads)
-    : routes_(std::move(routes)), threads_(threads), per_thread_(threads.size()) {}
+Front::Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads& threads,
+             int64_t answer_timeout_ms)
+    : routes_(std::move(routes)),
+      threads_(threads),
+      answer_timeout_ms_(answer_timeout_ms),
+      per_thread_(threads.size()) {}
 
 Front::~Front() = default;
 

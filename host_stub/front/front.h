@@ -21,7 +21,9 @@ class Front : public webhook::http::Handler {
  public:
   // `threads` are those of the server that calls the front; they outlive it. The table may change
   // at any time: a request is judged by the routes that hold when its head is read.
-  Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads& threads);
+  // `answer_timeout_ms`: what is not begun by then is not begun at all, for its sender got a 504.
+  Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads& threads,
+        int64_t answer_timeout_ms);
   ~Front() override;
 
   webhook::http::HeadVerdict OnHead(webhook::http::Exchange& exchange) override;
@@ -50,6 +52,7 @@ class Front : public webhook::http::Handler {
 
   const std::shared_ptr<const RouteTable> routes_;
   webhook::http::IoThreads& threads_;
+  const int64_t answer_timeout_ms_;
   std::vector<Thread> per_thread_;
 };
 

@@ -1,6 +1,5 @@
 #include "host_stub/store/batch_writer.h"
 
-#include <ctime>
 #include <string>
 #include <utility>
 
@@ -116,12 +115,6 @@ void SetFailure(Submission& batch, CreationOutcome outcome, const absl::Status& 
 
 bool IsPastDeadline(const Submission& batch, int64_t now_mono_ns) {
   return batch.deadline_mono_ns != 0 && now_mono_ns > batch.deadline_mono_ns;
-}
-
-int64_t MonotonicNanoseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
 }  // namespace host_stub

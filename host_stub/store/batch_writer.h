@@ -41,7 +41,6 @@ void SetFailure(Submission& batch, CreationOutcome outcome, const absl::Status& 
 
 // Whether the batch must not be begun any more.
 bool IsPastDeadline(const Submission& batch, int64_t now_mono_ns);
-int64_t MonotonicNanoseconds();
 
 }  // namespace host_stub
 

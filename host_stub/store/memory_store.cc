@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/store/batch_writer.h"
 #include "host_stub/store/duplicate_index.h"
 #include "host_stub/store/memory_state.h"

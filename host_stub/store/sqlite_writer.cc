@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/store/batch_writer.h"
 
 namespace host_stub {

@@ -41,6 +41,7 @@ constexpr Setting kSettings[] = {
     {"requests_of_a_connection", &Limits::requests_of_a_connection, 1, 1'000'000'000},
     {"pipelined_bytes", &Limits::pipelined_bytes, 4'096, 16 * kMiB},
     {"calls_in_flight", &Limits::calls_in_flight, 1, 1'000'000},
+    {"expanded_bytes_in_flight", &Limits::expanded_bytes_in_flight, 1, 64 * kGiB},
     {"json_depth", &Limits::json_depth, 2, 512},
     {"incidents_of_a_request", &Limits::incidents_of_a_request, 1, 1'000'000},
     {"stored_header_bytes", &Limits::stored_header_bytes, 1'024, kGiB},

@@ -45,6 +45,9 @@ struct Limits {
   // Requests between execute and complete, of one plugin.
   int64_t calls_in_flight = 16'384;  // 503
 
+  // Bodies that were expanded, of all requests together, until they are answered.
+  int64_t expanded_bytes_in_flight = 128 * 1024 * 1024;  // 503
+
   // Payloads.
   int64_t json_depth = 128;                        // nested arrays and objects; 400
   int64_t incidents_of_a_request = 10'000;         // 413

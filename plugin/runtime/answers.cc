@@ -26,6 +26,8 @@ int32_t StatusOfBodyError(const absl::Status& error) {
       return 413;
     case absl::StatusCode::kUnimplemented:
       return 415;
+    case absl::StatusCode::kUnavailable:
+      return 503;
     default:
       return 500;
   }

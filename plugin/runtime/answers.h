@@ -33,7 +33,7 @@ class Answer {
 inline constexpr char kTextPlain[] = "text/plain; charset=utf-8";
 inline constexpr char kApplicationJson[] = "application/json";
 
-// 400, 413 or 415: what core says about a body (its status codes tell which).
+// 400, 413, 415 or 503: what core says about a body (its status codes tell which).
 int32_t StatusOfBodyError(const absl::Status& error);
 
 }  // namespace webhook::runtime

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/core/answer.h"
@@ -51,7 +53,9 @@ void Call::Process(const lri_request& request) {
   }
   if (absl::Status status = Parse(FromView(request.body), headers); !status.ok()) {
     const std::string text(status.message());
-    return Finish(Answer(StatusOfBodyError(status), kTextPlain, text).abi());
+    Answer answer(StatusOfBodyError(status), kTextPlain, text);
+    if (absl::IsUnavailable(status)) answer.Add("Retry-After", "1");
+    return Finish(answer.abi());
   }
   if (parsed_.incidents().empty()) return Finish(Answer(200, kApplicationJson, "[]").abi());
   CreateIncidents(request.head->deadline_mono_ns);
@@ -62,6 +66,11 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
   if (core::IsEncoded(headers)) {
     auto decoded = core::DecodeBody(body, headers, limits);
     if (!decoded.ok()) return decoded.status();
+    const auto size = static_cast<int64_t>(decoded->text().size());
+    if (!context_.plugin->ReserveExpanded(size)) {
+      return absl::UnavailableError("Too many expanded bodies are in flight. Try again later.");
+    }
+    expanded_bytes_ = size;
     decoded_ = *std::move(decoded);
     body = decoded_.text();
   }
@@ -74,9 +83,8 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
   };
   auto& parsers = context_.plugin->parsers();
   const auto lease = parsers.Take([&] { return std::make_unique<core::IncidentParser>(limits); });
-  absl::Status status = lease.object->Parse(body, headers, defaults, parsed_);
-  parsers.GiveBack(lease);
-  return status;
+  const absl::Cleanup give_back = [&] { parsers.GiveBack(lease); };
+  return lease.object->Parse(body, headers, defaults, parsed_);
 }
 
 void Call::FillBatch() {
@@ -209,6 +217,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
     samples_.clear();
   }
   decoded_ = {};
+  plugin->ReleaseExpanded(std::exchange(expanded_bytes_, 0));
   parsed_.Clear();
   if (answer_.capacity() > kKeptBytes) answer_ = {};
   if (views_.capacity() * sizeof(lri_view) > kKeptBytes) views_ = {};

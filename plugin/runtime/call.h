@@ -66,6 +66,7 @@ class Call {
   bool handed_over_ = false;  // Finish was called, or the host has the batch
 
   core::DecodedBody decoded_;
+  int64_t expanded_bytes_ = 0;  // of decoded_, counted in the plugin
   core::ParsedRequest parsed_;
   std::vector<lri_view> views_;
   std::vector<lri_incident> incidents_;

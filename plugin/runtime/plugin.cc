@@ -42,6 +42,12 @@ Plugin::Plugin(const Host& host, const Limits& limits, uint32_t io_threads)
 
 Plugin::~Plugin() = default;
 
+bool Plugin::ReserveExpanded(int64_t bytes) {
+  if (expanded_bytes_.fetch_add(bytes) + bytes <= limits_.expanded_bytes_in_flight) return true;
+  ReleaseExpanded(bytes);
+  return false;
+}
+
 absl::StatusOr<http::IoThreads*> Plugin::io_threads() {
   const std::lock_guard lock(starting_);
   if (io_threads_ == nullptr) {

@@ -2,6 +2,7 @@
 #ifndef PLUGIN_RUNTIME_PLUGIN_H_
 #define PLUGIN_RUNTIME_PLUGIN_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -40,6 +41,10 @@ class Plugin {
   FreeList<core::IncidentParser>& parsers() { return parsers_; }
   Ports& ports() { return ports_; }
 
+  // Counts a body that was expanded; false where all together would pass their limit.
+  bool ReserveExpanded(int64_t bytes);
+  void ReleaseExpanded(int64_t bytes) { expanded_bytes_.fetch_sub(bytes); }
+
   // Started when they are wanted first, so that instances without a listen port cost no threads.
   absl::StatusOr<http::IoThreads*> io_threads();
   absl::StatusOr<Timers*> timers();
@@ -52,6 +57,7 @@ class Plugin {
   // A parser is used within one function only, so there are no more than threads.
   FreeList<core::IncidentParser> parsers_;
   Ports ports_;
+  std::atomic<int64_t> expanded_bytes_{0};
   const int io_thread_count_;
   std::mutex starting_;  // guards the pointers below
   std::unique_ptr<http::IoThreads> io_threads_;
