@@ -33,7 +33,8 @@ struct Decoded {
 };
 
 Decoded Decode(absl::string_view input, size_t piece) {
-  ChunkedDecoder decoder(Limits(), kMostBytes);
+  const Limits limits;
+  ChunkedDecoder decoder(limits, kMostBytes);
   Decoded decoded;
   while (!input.empty() && decoded.result == ChunkedDecoder::Result::kMore) {
     absl::string_view left = input.substr(0, piece);
