@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
+
 namespace webhook::http {
 namespace {
 
-// How long a kept-alive connection keeps its buffers. Busy ones never give them back.
+// How long a kept-alive connection keeps its buffers. Busy ones give back only large ones.
 constexpr int64_t kParkAfterMs = 1000;
 
 // While draining there is no time for peers that do not close.
@@ -56,6 +58,8 @@ void Connection::Drive() {
   if (driving_) return;
   Hold hold(*this);
   driving_ = true;
+  // By all means: after an exception the deadlines must still be able to drive.
+  const absl::Cleanup over = [this] { driving_ = false; };
   while (state_ != State::kClosed) {
     while (Step()) {
     }
@@ -64,7 +68,6 @@ void Connection::Drive() {
     if (std::exchange(paused_, false)) continue;
     if (target_ != Target::kNone || !WantsRead() || !Read()) break;
   }
-  driving_ = false;
 }
 
 // Does one thing with the bytes at hand. False: more bytes, or an event, must come first.
@@ -171,7 +174,9 @@ void Connection::OnDeadline() {
     case State::kAnswer:
       return AnswerTimedOut();
     case State::kFlush:
-      return;  // the write's own deadline holds
+      // A write has a deadline of its own. None: an exception kept it from being begun.
+      if (write_deadline_ms_ == 0) Close();
+      return;
     case State::kIdle:
       if (writing_) return;
       return Close();

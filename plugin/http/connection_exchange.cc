@@ -1,6 +1,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "plugin/http/connection.h"
 
 namespace webhook::http {
@@ -33,8 +34,10 @@ void Connection::Dispatch(absl::string_view body) {
 
 void Connection::Respond(const Response& response) {
   if (socket_.get_executor().running_in_this_thread()) return RespondHere(response);
-  answered_.store(true, std::memory_order_relaxed);
+  // Formatted first: if there is no memory for that, the exchange still counts as unanswered and
+  // ends with 504.
   handed_over_status_line_ = FormatUndecided(response, for_head_, work_->handed_over);
+  answered_.store(true, std::memory_order_relaxed);
   boost::asio::post(socket_.get_executor(),
                     SlotHandler<&Connection::OnHandedOver, Connection>{this, &hand_over_slot_});
 }
@@ -54,10 +57,10 @@ bool Connection::WillClose() const {
 void Connection::RespondHere(const Response& response) {
   if (phase_ != Phase::kInHead && phase_ != Phase::kHeld) return;  // nothing is owed
   Hold hold(*this);
-  answered_.store(true, std::memory_order_relaxed);
   if (lost_ || state_ == State::kClosed) return EndExchange();
   const bool close = WillClose();
   AppendResponse(response, for_head_, close, shard_->date(), work_->out);
+  answered_.store(true, std::memory_order_relaxed);
   AfterAnswer(close);
   if (driving_) return;  // Drive goes on when the handler has returned
   // Given later, inside some work of the handler's: write at once, but do not call the handler.
@@ -73,7 +76,7 @@ void Connection::OnHandedOver() {
   Hold hold(*this);
   std::string& answer = work_->handed_over;
   if (lost_ || state_ == State::kClosed) {
-    answer.clear();
+    Workspace::Empty(answer);
     return EndExchange();
   }
   const bool close = WillClose();
@@ -82,9 +85,16 @@ void Connection::OnHandedOver() {
     work_->out.swap(answer);
     out_sent_ = begin;
   } else {
+    // Nobody will answer again, so without memory the connection must end here.
+    absl::Cleanup give_up = [this] {
+      lost_ = true;
+      Close();
+      EndExchange();
+    };
     work_->out.append(answer, begin);
+    std::move(give_up).Cancel();
   }
-  answer.clear();
+  Workspace::Empty(answer);
   AfterAnswer(close);
   Drive();
 }
@@ -110,6 +120,9 @@ void Connection::EndExchange() {
   body_ = absl::string_view();
   chunked_.reset();
   body_in_place_ = false;
+  // What is no longer counted is no longer held: a busy connection is never parked. A read that is
+  // still pending may write into the body, though.
+  if (work_ != nullptr && target_ != Target::kBody) work_->ShrinkBody();
   if (reserved_bytes_ > 0) shard_->state().ReleaseBytes(std::exchange(reserved_bytes_, 0));
   if (begin_ == end_ && target_ == Target::kNone) begin_ = end_ = 0;
 }
@@ -128,14 +141,14 @@ void Connection::Abandon() {
 void Connection::AnswerTimedOut() {
   // An answer on its way from another thread is in time.
   if (lost_ || answered_.load(std::memory_order_relaxed)) return;
-  lost_ = true;
-  closing_ = true;
-  state_ = State::kFlush;
   Response response;
   response.status = 504;
   response.content_type = "text/plain";
   response.body = "no answer in time\n";
   AppendResponse(response, for_head_, true, shard_->date(), work_->out);
+  lost_ = true;
+  closing_ = true;
+  state_ = State::kFlush;
   shard_->state().handler().OnAbandoned(*this);
   Drive();
 }

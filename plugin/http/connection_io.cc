@@ -186,7 +186,7 @@ bool Connection::Flush() {
   }
   out_sent_ = 0;
   write_deadline_ms_ = 0;
-  out.clear();
+  Workspace::Empty(out);
   return true;
 }
 

@@ -15,12 +15,16 @@ namespace webhook::http {
 namespace {
 
 void RunLoop(Loop& loop) {
+  bool stopped = false;
   for (;;) {
     try {
-      loop.context.run();
+      if (!stopped) {
+        loop.context.run();
+        stopped = true;
+        loop.context.restart();
+      }
       // The last sockets that were closed have their cancelled operations still in the queue, and
-      // it is these that free the connections.
-      loop.context.restart();
+      // it is these that free the connections. Never run() again: nothing would stop it.
       loop.context.poll();
       return;
     } catch (const std::exception&) {

@@ -1,8 +1,11 @@
 // Slow, greedy and vanishing peers, and the ways to stop.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -252,6 +255,35 @@ TEST(LimitTest, TooManyBytesInFlightAreAnswered503UntilSomeAreDone) {
   EXPECT_EQ(first.ReadAnswer()->status, 200);
   third.Send(Post("/", std::string(1000, 'x')));
   EXPECT_EQ(third.ReadAnswer()->status, 200);
+}
+
+// Of the whole process, mapped.
+size_t MappedBytes() {
+  size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+TEST(LimitTest, BusyConnectionsGiveTheMemoryOfLargeBodiesBack) {
+  constexpr size_t kBytes = 8 * 1024 * 1024;
+  TestServer test(1);
+  test.handler.on_request = [](Exchange& exchange) { Reply(exchange, 200, ""); };
+  const uint16_t port = test.Listen();
+  const std::string small = Post("/", "x");
+  const std::string large = Post("/", std::string(kBytes, 'x'));
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 12; ++i) clients.push_back(std::make_unique<TestClient>(port));
+  const auto send_all = [&clients](const std::string& request) {
+    for (const auto& client : clients) {
+      ASSERT_TRUE(client->Send(request));
+      ASSERT_EQ(client->ReadAnswer()->status, 200);
+    }
+  };
+  send_all(small);
+  const size_t before = MappedBytes();
+  send_all(large);
+  send_all(small);
+  EXPECT_LT(MappedBytes(), before + 4 * kBytes);
 }
 
 TEST(DrainTest, RequestInFlightIsAnsweredWithCloseAndIdleConnectionsAreClosed) {

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 
@@ -171,18 +173,22 @@ absl::string_view DateText::At(std::time_t now) {
 
 void AppendResponse(const Response& response, bool for_head, bool close, absl::string_view date,
                     std::string& out) {
+  absl::Cleanup undo = [&out, size = out.size()] { out.resize(size); };
   AppendStatusLine(StatusOf(response), out);
   if (close) Append(kClose, out);
   AppendDateLine(date, out);
   AppendRest(response, for_head, out);
+  std::move(undo).Cancel();
 }
 
 size_t FormatUndecided(const Response& response, bool for_head, std::string& out) {
+  absl::Cleanup undo = [&out] { out.clear(); };
   AppendStatusLine(StatusOf(response), out);
   const size_t status_line_bytes = out.size();
   Append(kClose, out);
   out.append(kDateLineBytes, ' ');
   AppendRest(response, for_head, out);
+  std::move(undo).Cancel();
   return status_line_bytes;
 }
 

@@ -24,12 +24,14 @@ class DateText {
 };
 
 // Appends the whole answer to `out`. `for_head`: the request's method was HEAD, so the body is
-// left out and only its length told. `close` adds `Connection: close`.
+// left out and only its length told. `close` adds `Connection: close`. Without memory it throws
+// and `out` is as it was.
 void AppendResponse(const Response& response, bool for_head, bool close, absl::string_view date,
                     std::string& out);
 
 // The same on a thread that knows neither date nor whether the connection stays: leaves room for
-// both right behind the status line, in an `out` that is empty. Returns the status line's length.
+// both right behind the status line, in an `out` that is empty (and is so again if it throws).
+// Returns the status line's length.
 size_t FormatUndecided(const Response& response, bool for_head, std::string& out);
 
 // Fills that room in on the connection's thread. Returns where the answer begins in `out`.

@@ -3,12 +3,15 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <exception>
 #include <future>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/http/io_threads_internal.h"
+#include "plugin/http/operation_slot.h"
 #include "plugin/http/shard.h"
 
 namespace webhook::http {
@@ -111,7 +114,10 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
 
  private:
   // All below run on the home thread.
+  struct AcceptAgain;
   void Accept();
+  void AcceptLater();
+  void Admit(Socket socket, size_t target);
   void OnAccepted(const Error& error, Socket socket, size_t target);
   void DrainAtHome(absl::Duration deadline, absl::AnyInvocable<void(bool)> done);
   void ShortenDeadline(absl::Duration deadline);
@@ -122,6 +128,7 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   IoThreads::Loops& loops_;
   Loop& home_;
   Acceptor acceptor_;
+  OperationSlot pause_slot_;
   Timer timer_;  // pauses accepting, later the drain's deadline
   std::vector<std::shared_ptr<Shard>> shards_;
   tcp::endpoint peer_;
@@ -135,12 +142,33 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   std::vector<absl::AnyInvocable<void(bool)>> done_;
 };
 
+// Waits in memory of the core's own, so that it can be relied on when there is no other.
+struct Server::Core::AcceptAgain {
+  using allocator_type = SlotAllocator<char>;
+
+  std::shared_ptr<Core> self;
+
+  allocator_type get_allocator() const noexcept { return allocator_type(self->pause_slot_); }
+  void operator()(const Error&) const {
+    if (!self->draining_) self->Accept();
+  }
+};
+
+void Server::Core::AcceptLater() {
+  timer_.expires_after(kPauseAfterFailure);
+  timer_.async_wait(AcceptAgain{shared_from_this()});
+}
+
 void Server::Core::Accept() {
-  const size_t target = next_++ % shards_.size();
-  acceptor_.async_accept(loops_.loops[target]->context, peer_,
-                         [self = shared_from_this(), target](const Error& error, Socket socket) {
-                           self->OnAccepted(error, std::move(socket), target);
-                         });
+  try {
+    const size_t target = next_++ % shards_.size();
+    acceptor_.async_accept(loops_.loops[target]->context, peer_,
+                           [self = shared_from_this(), target](const Error& error, Socket socket) {
+                             self->OnAccepted(error, std::move(socket), target);
+                           });
+  } catch (const std::exception&) {
+    AcceptLater();
+  }
 }
 
 void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) {
@@ -153,27 +181,26 @@ void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) 
     if (report) report(absl::UnavailableError(error.message()));
     return;
   }
-  if (error) {
-    timer_.expires_after(kPauseAfterFailure);
-    timer_.async_wait([self = shared_from_this()](const Error&) {
-      if (!self->draining_) self->Accept();
-    });
-    return;
-  }
-  std::string peer = PeerText(peer_);
-  if (state_->Admit(peer)) {
-    std::shared_ptr<Shard> shard = shards_[target];
-    if (&shard->loop() == &home_) {
-      shard->Adopt(std::move(socket), std::move(peer));
-    } else {
-      Loop& loop = shard->loop();
-      boost::asio::post(loop.context, [shard = std::move(shard), socket = std::move(socket),
-                                       peer = std::move(peer)]() mutable {
-        shard->Adopt(std::move(socket), std::move(peer));
-      });
-    }
+  if (error) return AcceptLater();
+  try {
+    Admit(std::move(socket), target);
+  } catch (const std::exception&) {
+    // No memory for this one; those after it must still be accepted.
+    return AcceptLater();
   }
   Accept();
+}
+
+void Server::Core::Admit(Socket socket, size_t target) {
+  const std::string peer = PeerText(peer_);
+  if (!state_->Admit(peer)) return;
+  const std::shared_ptr<Shard>& shard = shards_[target];
+  if (&shard->loop() == &home_) return shard->Adopt(std::move(socket), peer);
+  absl::Cleanup release = [this, &peer] { state_->Release(peer); };
+  boost::asio::post(shard->loop().context, [shard, socket = std::move(socket), peer]() mutable {
+    shard->Adopt(std::move(socket), std::move(peer));
+  });
+  std::move(release).Cancel();
 }
 
 void Server::Core::DrainAtHome(absl::Duration deadline, absl::AnyInvocable<void(bool)> done) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "plugin/http/connection.h"
 
 namespace webhook::http {
@@ -93,12 +94,11 @@ Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
 Shard::~Shard() = default;
 
 void Shard::Adopt(Socket socket, std::string peer) {
-  if (draining_) {
-    state_->Release(peer);
-    return;
-  }
+  absl::Cleanup release = [this, &peer] { state_->Release(peer); };
+  if (draining_) return;
   Connection* connection =
-      new Connection(shared_from_this(), std::move(socket), std::move(peer), state_->tls());
+      new Connection(shared_from_this(), std::move(socket), peer, state_->tls());
+  std::move(release).Cancel();
   connection->next_ = first_;
   if (first_ != nullptr) first_->previous_ = connection;
   first_ = connection;
@@ -111,9 +111,11 @@ template <typename Action>
 void Shard::ForEach(Action action) {
   // An action may close any connection (through a handler that answers another exchange); memory
   // and links stay until the walk is over.
-  walking_ = true;
-  for (Connection* one = first_; one != nullptr; one = one->next_) action(*one);
-  walking_ = false;
+  {
+    walking_ = true;
+    const absl::Cleanup walked = [this] { walking_ = false; };
+    for (Connection* one = first_; one != nullptr; one = one->next_) action(*one);
+  }
   std::vector<Connection*> doomed;
   doomed.swap(doomed_);
   for (Connection* one : doomed) Delete(*one);
@@ -121,18 +123,19 @@ void Shard::ForEach(Action action) {
 
 void Shard::ScheduleSweep() {
   if (sweep_scheduled_) return;
-  sweep_scheduled_ = true;
   timer_.expires_after(std::chrono::milliseconds(sweep_ms_));
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
     self->sweep_scheduled_ = false;
     self->Sweep();
   });
+  sweep_scheduled_ = true;
 }
 
 void Shard::Sweep() {
+  // First, as an exception below must not end all deadlines.
+  if (open_ > 0) ScheduleSweep();
   const int64_t now_ms = CoarseNowMs();
   ForEach([now_ms](Connection& connection) { connection.OnSweep(now_ms); });
-  if (open_ > 0) ScheduleSweep();
 }
 
 void Shard::Drain(std::function<void()> emptied) {

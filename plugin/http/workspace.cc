@@ -37,13 +37,20 @@ void ByteBlock::Free() {
 
 void Workspace::Shrink() {
   if (in.capacity() > kReadBytes) in.Free();
-  if (body.capacity() > kKeptBodyBytes) body.Free();
-  if (out.capacity() > kKeptOutputBytes) std::string().swap(out);
-  if (handed_over.capacity() > kKeptOutputBytes) std::string().swap(handed_over);
+  ShrinkBody();
+  Empty(out);
+  Empty(handed_over);
   if (fields.capacity() > kKeptFields) std::vector<HeaderField>().swap(fields);
-  out.clear();
-  handed_over.clear();
   fields.clear();
+}
+
+void Workspace::ShrinkBody() {
+  if (body.capacity() > kKeptBodyBytes) body.Free();
+}
+
+void Workspace::Empty(std::string& output) {
+  output.clear();
+  if (output.capacity() > kKeptOutputBytes) std::string().swap(output);
 }
 
 std::unique_ptr<Workspace> WorkspacePool::Take() {

@@ -51,6 +51,12 @@ struct Workspace {
 
   // Gives back what a large request made it take.
   void Shrink();
+
+  // The same for `body` alone, when nobody reads it any more.
+  void ShrinkBody();
+
+  // Empties an output buffer, and gives its memory back if a large answer made it grow.
+  static void Empty(std::string& output);
 };
 
 // Not synchronized: one for each thread.
