@@ -129,6 +129,7 @@ void Reload(const std::string& file, Host& host, Logger& logger) {
 int Serve(const ServeOptions& options) {
   Harden();
   SilenceGrpcLog();
+  KeepGrpcUntilExit();
   StopSignals signals;  // before any thread, so that all inherit its mask
   absl::StatusOr<HostOptions> host_options = MakeHostOptions(options);
   if (!host_options.ok()) {
