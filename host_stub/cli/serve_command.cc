@@ -129,8 +129,8 @@ void Reload(const std::string& file, Host& host, Logger& logger) {
 int Serve(const ServeOptions& options) {
   Harden();
   SilenceGrpcLog();
-  KeepGrpcUntilExit();
   StopSignals signals;  // before any thread, so that all inherit its mask
+  KeepGrpcUntilExit();
   absl::StatusOr<HostOptions> host_options = MakeHostOptions(options);
   if (!host_options.ok()) {
     PrintError(std::string(host_options.status().message()));

@@ -45,15 +45,17 @@ void Worker::Stop(absl::Time deadline) {
   const bool is_own = std::any_of(threads.begin(), threads.end(), [](const std::thread& thread) {
     return thread.get_id() == std::this_thread::get_id();
   });
-  bool ended = false;
   {
     absl::MutexLock lock(&queue_->mutex);
     queue_->ending = true;
     dropped.swap(queue_->waiting);
-    if (!is_own) {
-      ended = queue_->mutex.AwaitWithDeadline(absl::Condition(queue_.get(), &Queue::HasEnded),
-                                              deadline);
-    }
+  }
+  dropped.clear();
+  bool ended = false;
+  if (!is_own) {
+    absl::MutexLock lock(&queue_->mutex);
+    ended =
+        queue_->mutex.AwaitWithDeadline(absl::Condition(queue_.get(), &Queue::HasEnded), deadline);
   }
   for (std::thread& thread : threads) ended ? thread.join() : thread.detach();
 }

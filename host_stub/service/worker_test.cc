@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <thread>
 
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
@@ -50,26 +51,15 @@ TEST(WorkerTest, WorkThatDoesNotReturnIsLeftBehindAtTheDeadline) {
 
 TEST(WorkerTest, WorkMayBeTheLastOwnerOfItsWorker) {
   auto worker = std::make_shared<Worker>(2, 10);
+  auto released = std::make_shared<absl::Notification>();
   auto over = std::make_shared<absl::Notification>();
-  absl::Notification released;
-  // Destroyed in the order opposite to that of the captures: the worker ends before the notice.
-  struct Work {
-    std::shared_ptr<absl::Notification> over;
-    std::shared_ptr<Worker> worker;
-    absl::Notification* released;
-    ~Work() {
-      worker.reset();
-      if (over != nullptr) over->Notify();
-    }
-  };
-  auto work = std::make_shared<Work>(Work{over, worker, &released});
-  ASSERT_TRUE(worker->Post([work]() mutable {
-    work->released->WaitForNotification();
-    work.reset();
+  ASSERT_TRUE(worker->Post([worker, released, over]() mutable {
+    released->WaitForNotification();
+    worker.reset();
+    over->Notify();
   }));
-  work.reset();
   worker.reset();
-  released.Notify();
+  released->Notify();
   over->WaitForNotification();
 }
 
