@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <thread>
 #include <utility>
 
@@ -30,6 +31,8 @@ namespace http = webhook::http;
 
 // More than this does not help a host: the store has one writer.
 constexpr unsigned kMostIoThreads = 8;
+
+constexpr absl::Duration kLeastStopTime = absl::Seconds(1);
 
 // Prefixes the message: a person wants to know which part could not start.
 absl::Status In(absl::string_view what, const absl::Status& status) {
@@ -166,12 +169,23 @@ absl::Status Host::Parts::Drain(absl::Duration time) {
   if (std::exchange(drained_, true)) return absl::OkStatus();
   const absl::Time deadline = absl::Now() + time;
   absl::Status result;
-  if (server_ != nullptr && !server_->Drain(deadline - absl::Now())) {
-    result.Update(absl::DeadlineExceededError("HTTP requests were cut off at the deadline"));
+  // Both at once, under one deadline: neither takes the other's time, and neither takes what is new
+  // while the other still answers.
+  if (grpc_ != nullptr) grpc_->BeginDrain();
+  std::future<bool> http_drained;
+  if (server_ != nullptr) {
+    std::promise<bool> drained;
+    http_drained = drained.get_future();
+    server_->Drain(
+        time, [drained = std::move(drained)](bool clean) mutable { drained.set_value(clean); });
   }
   if (grpc_ != nullptr) result.Update(grpc_->Drain(deadline));
+  if (http_drained.valid() && !http_drained.get()) {
+    result.Update(absl::DeadlineExceededError("HTTP requests were cut off at the deadline"));
+  }
   if (manager_ != nullptr) manager_->Stop();
-  result.Update(registry_->StopAll(deadline));
+  // Instances get a little time even where their callers took it all.
+  result.Update(registry_->StopAll(std::max(deadline, absl::Now() + kLeastStopTime)));
   if (store_ != nullptr) store_->Close();
   server_.reset();
   // Runs what was posted last: it still speaks to the front.

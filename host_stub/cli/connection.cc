@@ -1,5 +1,6 @@
 #include "host_stub/cli/connection.h"
 
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <stdlib.h>
@@ -101,6 +102,8 @@ void SilenceGrpcLog() {
   if (::getenv("GRPC_VERBOSITY") != nullptr) return;
   ::gpr_set_log_function([](gpr_log_func_args*) {});
 }
+
+void KeepGrpcUntilExit() { ::grpc_init(); }
 
 absl::StatusOr<Connection> Connection::Open(const ClientOptions& options) {
   SilenceGrpcLog();

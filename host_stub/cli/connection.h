@@ -44,6 +44,11 @@ std::string DefaultDataDir();
 // gRPC writes to standard error of its own accord: only where GRPC_VERBOSITY asks for it.
 void SilenceGrpcLog();
 
+// Holds gRPC's library for the life of the process. Without it the end of the last server lets the
+// library shut down, which waits for its poller: up to ten seconds after everything has drained.
+// The process ends right after, so nothing is lost by not shutting down.
+void KeepGrpcUntilExit();
+
 class Connection {
  public:
   // Connects. The error is one line that tells what to start or to change.

@@ -130,6 +130,7 @@ int Serve(const ServeOptions& options) {
   Harden();
   SilenceGrpcLog();
   StopSignals signals;  // before any thread, so that all inherit its mask
+  KeepGrpcUntilExit();
   absl::StatusOr<HostOptions> host_options = MakeHostOptions(options);
   if (!host_options.ok()) {
     PrintError(std::string(host_options.status().message()));

@@ -70,7 +70,11 @@ void CallTable::Release(CallHandle call, Slot& slot) {
 
 bool CallTable::Withdraw(CallHandle call) {
   Slot* slot = Move(call, kInFlight, kEnding);
-  if (slot == nullptr) slot = Move(call, kAbandoned, kEnding);
+  if (slot == nullptr) {
+    // AbandonAll is answering it just now, and releases it; the plugin will not.
+    if (Move(call, kExpiring, kReleased) != nullptr) return false;
+    slot = Move(call, kAbandoned, kEnding);
+  }
   if (slot == nullptr) return false;
   // As if it had never begun.
   slot->record.load(std::memory_order_relaxed)->calls_begun.fetch_sub(1, std::memory_order_relaxed);

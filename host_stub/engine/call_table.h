@@ -26,7 +26,8 @@ class CallTable {
   const lri_request* Begin(const Request& request, InstanceRecord& record,
                            AnswerReceiver* receiver);
 
-  // The plugin refused the call. False: it was answered all the same, so the refusal is void.
+  // The plugin refused the call. False: it was answered all the same, or AbandonAll is answering it
+  // just now, so the refusal is void and the receiver is released there.
   bool Withdraw(CallHandle call);
 
   // The plugin's answer. False: no such call waits for one (answered before, or never begun).
@@ -50,7 +51,7 @@ class CallTable {
     kEnding,     // its receiver is being called, for the last time
     kAbandoned,  // nobody waits for the answer; the plugin still reads the request
     kExpiring,   // AbandonAll is calling the receiver
-    kReleased,   // the plugin answered meanwhile
+    kReleased,   // the plugin answered or refused meanwhile
   };
 
   struct Slot {

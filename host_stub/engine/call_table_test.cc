@@ -112,6 +112,33 @@ TEST_F(CallTableTest, AbandonAllAnswersTheCallsOfThatInstanceOnly) {
   EXPECT_EQ(receiver_.releases, 1);
 }
 
+// Refuses the call, as the plugin, at the very moment at which AbandonAll answers it.
+class RefusingReceiver : public CountingReceiver {
+ public:
+  explicit RefusingReceiver(CallTable& calls) : calls_(calls) {}
+  void OnAnswer(const Answer& answer) override {
+    CountingReceiver::OnAnswer(answer);
+    withdrawn = calls_.Withdraw(call);
+  }
+
+  CallHandle call;
+  bool withdrawn = true;
+
+ private:
+  CallTable& calls_;
+};
+
+TEST_F(CallTableTest, CallThatIsRefusedWhileAbandonAllAnswersItIsReleasedOnce) {
+  RefusingReceiver receiver(calls_);
+  receiver.call = CallTable::FromAbi(calls_.Begin(Request(), record_, &receiver)->call);
+  const PlainAnswer answer(503, "stopped");
+  calls_.AbandonAll(record_, answer.answer());
+  EXPECT_FALSE(receiver.withdrawn);
+  EXPECT_EQ(receiver.answers, 1);
+  EXPECT_EQ(receiver.releases, 1);
+  EXPECT_EQ(record_.counts().calls_in_flight, 0);
+}
+
 TEST_F(CallTableTest, UnusableAnswerBecomes500) {
   ok_.status = 7;
   EXPECT_TRUE(calls_.Complete(Begin(), &ok_));

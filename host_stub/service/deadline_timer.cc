@@ -6,18 +6,23 @@ namespace host_stub {
 
 DeadlineTimer::DeadlineTimer() : thread_([this] { Run(); }) {}
 
-DeadlineTimer::~DeadlineTimer() {
+DeadlineTimer::~DeadlineTimer() { Stop(); }
+
+void DeadlineTimer::Stop() {
+  absl::btree_map<Token, std::shared_ptr<Expiring>> dropped;  // ends outside of the lock
   {
     absl::MutexLock lock(&mutex_);
     ending_ = true;
+    dropped.swap(waiting_);
     changed_.Signal();
   }
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 DeadlineTimer::Token DeadlineTimer::Add(absl::Time deadline, std::shared_ptr<Expiring> expiring) {
   absl::MutexLock lock(&mutex_);
   const Token token(deadline, next_number_++);
+  if (ending_) return token;
   waiting_.emplace(token, std::move(expiring));
   // The thread sleeps until the earliest deadline; only an earlier one is news to it.
   if (waiting_.begin()->first == token) changed_.Signal();

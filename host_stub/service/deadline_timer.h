@@ -30,13 +30,17 @@ class DeadlineTimer {
 
   DeadlineTimer();
 
-  // Joins. What has not expired does not expire any more.
+  // As Stop. Not on the timer's own thread unless it was stopped before: what expires may be the
+  // last that refers to who owns the timer.
   ~DeadlineTimer();
 
   DeadlineTimer(const DeadlineTimer&) = delete;
   DeadlineTimer& operator=(const DeadlineTimer&) = delete;
 
-  // Keeps `expiring` until it has expired or was removed.
+  // Lets go of what has not expired, and joins. Again: does nothing. Not from within Expire.
+  void Stop();
+
+  // Keeps `expiring` until it has expired or was removed. After Stop it does nothing.
   Token Add(absl::Time deadline, std::shared_ptr<Expiring> expiring);
 
   // It may be expiring just now.

@@ -142,6 +142,10 @@ bool ExecuteCall::Close() { return (state_.fetch_or(kClosed) & kClosed) == 0; }
 
 void ExecuteCall::Finish(const absl::Status& status, ExecuteResponse response) {
   environment_->timer.Remove(timer_token_);
+  Tell(status, std::move(response));
+}
+
+void ExecuteCall::Tell(const absl::Status& status, ExecuteResponse response) {
   response.set_request_id(request_.request_id());
   // Moved out, so that what it captured ends with it.
   ExecuteDone done = std::move(done_);
@@ -179,12 +183,12 @@ void ExecuteCall::Expire() {
   if ((before & kClosed) != 0) return;
   if ((before & kHandedOver) != 0) instance_->Abandon(handle_);
   if (!deadline_is_ours_) {
-    return Finish(absl::DeadlineExceededError(
-                      "no answer in time; it is not known whether incidents were created"),
-                  {});
+    return Tell(absl::DeadlineExceededError(
+                    "no answer in time; it is not known whether incidents were created"),
+                {});
   }
-  Finish(absl::OkStatus(),
-         TextAnswer(504, "No answer in time; it is not known whether incidents were created."));
+  Tell(absl::OkStatus(),
+       TextAnswer(504, "No answer in time; it is not known whether incidents were created."));
 }
 
 }  // namespace host_stub

@@ -56,6 +56,8 @@ class ExecuteCall : public AnswerReceiver,
   // True for the one who may tell the outcome.
   bool Close();
   void Finish(const absl::Status& status, long_running_integration::v1::ExecuteResponse response);
+  // Without the timer: Expire may run before HandOver has kept the token.
+  void Tell(const absl::Status& status, long_running_integration::v1::ExecuteResponse response);
 
   const std::shared_ptr<CallEnvironment> environment_;
   long_running_integration::v1::ExecuteRequest request_;

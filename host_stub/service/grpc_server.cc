@@ -6,6 +6,7 @@
 #include <grpcpp/impl/service_type.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -25,7 +26,28 @@ constexpr char kIncidents[] = "long_running_integration.v1.IncidentService";
 
 // What a message holds beside the body.
 constexpr int64_t kMessageMargin = 1 << 20;
-constexpr int kStreamsOfAConnection = 1'024;
+// On the public address. An unfinished message of each is held in memory.
+constexpr int kStreamsOfAConnection = 64;
+// On the control socket, which is the owner's alone.
+constexpr int kStreamsOfTheOwner = 1'024;
+
+// A peer that is gone without a word is noticed within a minute; one that asks nothing for five
+// minutes is closed, and connects again when it has something to ask.
+constexpr int kKeepaliveMs = 40'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
+constexpr int kConnectionIdleMs = 300'000;
+
+// What gRPC may hold beside the messages of bytes_in_flight.
+constexpr int64_t kQuotaMargin = 64 << 20;
+// How long work may go on after the drain's deadline, where it has to do with a faulty plugin.
+constexpr absl::Duration kWorkerGrace = absl::Seconds(1);
+
+// gRPC buffers what has arrived of messages that are not complete, and so not yet counted in
+// bytes_in_flight. Past this quota it resets streams, and takes no new connections.
+size_t QuotaBytes(const webhook::Limits& limits) {
+  return static_cast<size_t>(2 * std::max(limits.bytes_in_flight, limits.body_bytes) +
+                             kQuotaMargin);
+}
 
 // One listener with its services.
 struct Listener {
@@ -39,13 +61,18 @@ struct Listener {
     services.push_back(std::move(service));
   }
 
-  // Whether it listens.
-  bool Start(const std::string& address, const webhook::Limits& limits,
+  // Whether it listens. Each has a quota of its own: the owner gets through whatever the public
+  // does.
+  bool Start(const std::string& address, const webhook::Limits& limits, int streams,
              const std::shared_ptr<grpc::ServerCredentials>& credentials) {
     grpc::ServerBuilder builder;
     // Else a second host on the same port would take half of the calls, silently.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsOfAConnection);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, streams);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kConnectionIdleMs);
+    builder.SetResourceQuota(grpc::ResourceQuota().Resize(QuotaBytes(limits)));
     builder.SetMaxReceiveMessageSize(static_cast<int>(limits.body_bytes + kMessageMargin));
     builder.SetMaxSendMessageSize(-1);
     builder.AddListeningPort(address, credentials, &port);
@@ -107,6 +134,7 @@ struct GrpcServer::Servers {
   Listener control_listener;
   std::string address;
   std::string control_path;
+  bool draining = false;
   bool drained = false;
 };
 
@@ -136,7 +164,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   Listener& front = servers->public_listener;
   front.Add(kIntegration, NewIntegrationService(servers->environment));
   if (options.tls && !options.tls->client_ca.empty()) AddManagement(front, servers->environment);
-  if (!front.Start(options.address, options.limits, *credentials)) {
+  if (!front.Start(options.address, options.limits, kStreamsOfAConnection, *credentials)) {
     const std::string reason = WhyNotBound(*address);
     return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address,
                                                reason.empty() ? "" : ": ", reason,
@@ -145,7 +173,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   Listener& control = servers->control_listener;
   control.Add(kIntegration, NewIntegrationService(servers->environment));
   AddManagement(control, servers->environment);
-  if (!control.Start(UnixTarget(options.control_path), options.limits,
+  if (!control.Start(UnixTarget(options.control_path), options.limits, kStreamsOfTheOwner,
                      grpc::InsecureServerCredentials())) {
     front.server->Shutdown();
     return absl::UnavailableError(absl::StrCat("cannot listen on unix:", options.control_path));
@@ -162,18 +190,28 @@ GrpcServer::~GrpcServer() { Drain(absl::Now()).IgnoreError(); }
 const std::string& GrpcServer::address() const { return servers_->address; }
 const std::string& GrpcServer::control_path() const { return servers_->control_path; }
 
-absl::Status GrpcServer::Drain(absl::Time deadline) {
-  if (std::exchange(servers_->drained, true)) return absl::OkStatus();
+void GrpcServer::BeginDrain() {
+  if (std::exchange(servers_->draining, true)) return;
   servers_->public_listener.SetServing(false);
   servers_->control_listener.SetServing(false);
   servers_->environment->draining = true;
   servers_->environment->lasting.DrainAll();
+}
+
+absl::Status GrpcServer::Drain(absl::Time deadline) {
+  if (std::exchange(servers_->drained, true)) return absl::OkStatus();
+  BeginDrain();
   const auto until = absl::ToChronoTime(deadline);
   servers_->public_listener.server->Shutdown(until);
   servers_->control_listener.server->Shutdown(until);
   ::unlink(servers_->control_path.c_str());
   // gRPC does not tell whether it had to cancel.
-  if (absl::Now() < deadline) return absl::OkStatus();
+  const bool in_time = absl::Now() < deadline;
+  // All calls have ended, so nobody waits for what their threads would still do. Here, and not
+  // where the environment ends: that may be on one of these threads, which cannot join itself.
+  servers_->environment->worker.Stop(std::max(deadline, absl::Now() + kWorkerGrace));
+  servers_->environment->timer.Stop();
+  if (in_time) return absl::OkStatus();
   return absl::DeadlineExceededError("gRPC calls were cut off at the deadline");
 }
 

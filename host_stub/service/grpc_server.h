@@ -68,7 +68,10 @@ class GrpcServer {
   const std::string& control_path() const;
 
   // Health tells NOT_SERVING, new calls are UNAVAILABLE, streams end when what is in flight is
-  // answered. Returns when all calls have ended; at the deadline it cancels them, which is
+  // answered. Does not wait. A second call does nothing.
+  void BeginDrain();
+
+  // BeginDrain, then waits until all calls have ended; at the deadline it cancels them, which is
   // DEADLINE_EXCEEDED. A second call does nothing. The instances must serve until it has returned.
   absl::Status Drain(absl::Time deadline);
 

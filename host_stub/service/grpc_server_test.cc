@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -350,6 +351,64 @@ TEST_F(GrpcServerTest, DrainCutsOffAtItsDeadline) {
   v1::ExecuteResponse response;
   EXPECT_FALSE(Execute(Request(), &response).ok());
   drainer.join();
+}
+
+TEST_F(GrpcServerTest, ReadsOfCallersThatAreGoneAreNotMadeAndTheServerMayEndMeanwhile) {
+  server_.store().HoldReads(true);
+  const auto stub = v1::IncidentService::NewStub(Control());
+  v1::GetIncidentRequest request;
+  request.set_id("1");
+  // Two for the worker's threads; the others wait for a thread, longer than their callers do.
+  std::vector<std::thread> callers;
+  const auto get = [&](int milliseconds) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::milliseconds(milliseconds));
+    v1::Incident incident;
+    EXPECT_FALSE(stub->GetIncident(&context, request, &incident).ok());
+  };
+  callers.emplace_back(get, 60'000);
+  callers.emplace_back(get, 60'000);
+  server_.store().AwaitReads(2);
+  for (int i = 0; i < 4; ++i) get(20);
+  std::thread stopper([&] { server_.StopServer(); });
+  for (std::thread& caller : callers) caller.join();
+  server_.store().HoldReads(false);
+  stopper.join();
+  EXPECT_EQ(server_.store().reads(), 2);
+}
+
+TEST_F(GrpcServerTest, AReadThatDoesNotReturnDoesNotHoldUpTheEnd) {
+  server_.store().HoldReads(true);
+  const auto stub = v1::IncidentService::NewStub(Control());
+  v1::GetIncidentRequest request;
+  request.set_id("1");
+  grpc::ClientContext context;
+  std::thread caller([&] {
+    v1::Incident incident;
+    EXPECT_FALSE(stub->GetIncident(&context, request, &incident).ok());
+  });
+  server_.store().AwaitReads(1);
+  server_.StopServer();
+  caller.join();
+  server_.store().HoldReads(false);
+}
+
+TEST_F(GrpcServerTest, BeginDrainRefusesWhatIsNewWithoutWaitingForWhatIsInFlight) {
+  server_.store().Hold();
+  std::thread caller([&] {
+    v1::ExecuteResponse response;
+    EXPECT_TRUE(Execute(Request(), &response).ok());
+    EXPECT_EQ(response.status(), 200);
+  });
+  server_.store().AwaitHeld(1);
+  server_.server().BeginDrain();
+  EXPECT_EQ(Health(Public(), ""), 2);
+  v1::ExecuteResponse response;
+  EXPECT_EQ(Execute(Request(), &response).error_code(), StatusCode::UNAVAILABLE);
+  server_.store().ReleaseAll();
+  caller.join();
+  EXPECT_TRUE(server_.server().Drain(absl::Now() + absl::Seconds(60)).ok());
 }
 
 TEST_F(GrpcServerTest, FollowLeavesOutNothingAndEndsWithTheDrain) {

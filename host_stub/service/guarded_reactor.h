@@ -56,6 +56,12 @@ class GuardedReactor : public grpc::ServerUnaryReactor,
     Complete([&status] { return status; });
   }
 
+  // Whether the call has ended: what would only serve to answer it need not be done. Any thread.
+  bool finished() {
+    absl::MutexLock lock(&mutex_);
+    return finished_;
+  }
+
   // What to do when the caller is gone. Before the method returns the reactor.
   void WhenCancelled(std::function<void()> cancelled) { cancelled_ = std::move(cancelled); }
 

@@ -54,8 +54,9 @@ class IncidentService : public v1::IncidentService::CallbackService {
       reactor->Complete(id.status());
       return reactor.get();
     }
-    OnWorker(reactor, [this, reactor, response, id = *id] {
-      absl::StatusOr<StoredIncident> incident = environment_->store->Get(id);
+    OnWorker(reactor, [store = environment_->store, reactor, response, id = *id] {
+      if (reactor->finished()) return;
+      absl::StatusOr<StoredIncident> incident = store->Get(id);
       reactor->Complete([&] {
         if (incident.ok()) FillIncident(*incident, true, *response);
         return incident.status();
@@ -74,8 +75,9 @@ class IncidentService : public v1::IncidentService::CallbackService {
       return reactor.get();
     }
     const bool full = request->view() == v1::INCIDENT_VIEW_FULL;
-    OnWorker(reactor, [this, reactor, response, full, query = *query] {
-      absl::StatusOr<IncidentPage> page = environment_->store->List(query);
+    OnWorker(reactor, [store = environment_->store, reactor, response, full, query = *query] {
+      if (reactor->finished()) return;
+      absl::StatusOr<IncidentPage> page = store->List(query);
       reactor->Complete([&] {
         if (!page.ok()) return page.status();
         for (StoredIncident& incident : page->incidents) {
@@ -105,7 +107,8 @@ class IncidentService : public v1::IncidentService::CallbackService {
   }
 
  private:
-  // The store may wait for its disk, so a thread of our own asks it.
+  // The store may wait for its disk, so a thread of our own asks it. A call that is cancelled ends
+  // at once, and this service may then end before `work` runs: so `work` must not refer to it.
   void OnWorker(const std::shared_ptr<GuardedReactor>& reactor, std::function<void()> work) {
     if (environment_->worker.Post(std::move(work))) return;
     reactor->Complete(absl::UnavailableError("too much is in flight; try again later"));

@@ -56,6 +56,33 @@ int HoldingStore::most_held() const {
   return most_held_;
 }
 
+void HoldingStore::HoldReads(bool hold) {
+  absl::MutexLock lock(&mutex_);
+  holding_reads_ = hold;
+}
+
+void HoldingStore::AwaitReads(int count) {
+  absl::MutexLock lock(&mutex_);
+  const auto reached = [this, count]()
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return reads_ >= count; };
+  mutex_.Await(absl::Condition(&reached));
+}
+
+int HoldingStore::reads() const {
+  absl::MutexLock lock(&mutex_);
+  return reads_;
+}
+
+absl::StatusOr<StoredIncident> HoldingStore::Get(int64_t id) {
+  {
+    absl::MutexLock lock(&mutex_);
+    ++reads_;
+    const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !holding_reads_; };
+    mutex_.Await(absl::Condition(&free));
+  }
+  return store_->Get(id);
+}
+
 absl::Status HoldingStore::Create(Submission* submission) {
   {
     absl::MutexLock lock(&mutex_);

@@ -29,8 +29,13 @@ class HoldingStore : public IncidentStore {
   int held() const;
   int most_held() const;
 
+  // Reads by id wait, each on its thread; how many began is counted.
+  void HoldReads(bool hold);
+  void AwaitReads(int count);
+  int reads() const;
+
   absl::Status Create(Submission* submission) override;
-  absl::StatusOr<StoredIncident> Get(int64_t id) override { return store_->Get(id); }
+  absl::StatusOr<StoredIncident> Get(int64_t id) override;
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     return store_->List(query);
   }
@@ -47,6 +52,8 @@ class HoldingStore : public IncidentStore {
   bool holding_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Submission*> held_ ABSL_GUARDED_BY(mutex_);
   int most_held_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool holding_reads_ ABSL_GUARDED_BY(mutex_) = false;
+  int reads_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // Two instances, "first" and "second", served on both listeners.

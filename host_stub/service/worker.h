@@ -3,13 +3,12 @@
 #define HOST_STUB_SERVICE_WORKER_H_
 
 #include <cstddef>
-#include <deque>
 #include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 namespace host_stub {
 
@@ -17,23 +16,28 @@ class Worker {
  public:
   Worker(int threads, size_t most_waiting);
 
-  // Runs what waits, then joins.
+  // As Stop, without a deadline. May run on one of its own threads: work may hold the last
+  // reference to who owns the worker.
   ~Worker();
 
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Runs `work` later. False: too much waits already, and it will not run. Any thread, and never
-  // blocks; also from within work.
+  // Runs `work` later. False: too much waits already or Stop was called, and it will not run. Any
+  // thread, and never blocks; also from within work. `work` owns all that it uses.
   bool Post(std::function<void()> work);
 
+  // Drops what waits and joins. Work that has not returned at the deadline, of a plugin for
+  // example, is left behind on its thread. Again: does nothing. One thread at a time.
+  void Stop(absl::Time deadline);
+
  private:
-  void Run();
+  // Shared with threads that are left behind.
+  struct Queue;
+  static void Run(const std::shared_ptr<Queue>& queue);
 
   const size_t most_waiting_;
-  absl::Mutex mutex_;
-  std::deque<std::function<void()>> waiting_ ABSL_GUARDED_BY(mutex_);
-  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  const std::shared_ptr<Queue> queue_;
   std::vector<std::thread> threads_;
 };
 

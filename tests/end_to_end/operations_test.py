@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 import unittest
 
 from host_process import HOST_STUB, HostProcess, configuration
@@ -100,6 +101,51 @@ class StopTest(unittest.TestCase):
             with socket.create_connection(address, timeout=30) as idle:
                 self.assertEqual(host.stop(), 0)
                 self.assertEqual(idle.recv(1), b"")
+
+
+    def test_stop_takes_no_longer_than_what_is_in_flight(self):
+        with HostProcess(configuration()) as host:
+            for target in (host.grpc, host.control):
+                host.run("execute", "webhook", "-d", "{}")
+                subprocess.run(
+                    [HOST_STUB, "execute", "webhook", "-d", "{}", "--connect", target],
+                    check=True,
+                    capture_output=True,
+                    timeout=60,
+                )
+            begin = time.monotonic()
+            self.assertEqual(host.stop(), 0)
+            self.assertLess(time.monotonic() - begin, 5)
+
+    def test_grpc_takes_nothing_new_while_http_is_still_being_answered(self):
+        with HostProcess(configuration()) as host:
+            address = host.http.split(":")
+            with socket.create_connection(address, timeout=30) as slow:
+                slow.sendall(
+                    b"POST /instance/execute/webhook HTTP/1.1\r\nHost: a\r\n"
+                    b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+                )
+                self.assertIn(b"100", slow.recv(4096))
+                slow.sendall(b"{")
+                host.process.send_signal(signal.SIGTERM)
+                while not self.is_refused(address):
+                    pass
+                new = host.run("execute", "webhook", "-d", "{}")
+                self.assertNotEqual(new.returncode, 0)
+                self.assertIsNone(host.process.poll())
+                slow.sendall(b"}")
+                self.assertIn(b"200 OK", slow.recv(4096))
+            self.assertEqual(host.wait(), 0, host.stderr())
+
+    @staticmethod
+    def is_refused(address):
+        try:
+            socket.create_connection(address, timeout=30).close()
+        except ConnectionRefusedError:
+            return True
+        except ConnectionResetError:  # in the queue of the listener that has just closed
+            pass
+        return False
 
 
 class CommandsTest(unittest.TestCase):
