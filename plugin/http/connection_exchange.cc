@@ -144,7 +144,7 @@ void Connection::AnswerTimedOut() {
   Response response;
   response.status = 504;
   response.content_type = "text/plain";
-  response.body = "no answer in time\n";
+  response.body = "no answer in time; whether the request took effect is not known\n";
   AppendResponse(response, for_head_, true, shard_->date(), work_->out);
   lost_ = true;
   closing_ = true;
