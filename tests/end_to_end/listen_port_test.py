@@ -1,0 +1,125 @@
+"""An instance with a listen port of its own: HTTPS, samples, mapping, duplicates."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from host_process import HostProcess, configuration
+
+SECONDS_UNTIL_SAMPLED = 30
+
+
+def free_port():
+    """A port that nobody had a moment ago: the documents want a number, so 0 will not do."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class ListenPortTest(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = temporary.name
+        subprocess.run(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+            " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+            " -keyout key.pem -out certificate.pem".split(),
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+        )
+        self.port = free_port()
+        self.parameters = {
+            "longRunningPort": str(self.port),
+            "bind_address": "127.0.0.1",
+            "username": "user",
+            "password": "pass",
+            "certificate_file": os.path.join(self.folder, "certificate.pem"),
+            "key_file": os.path.join(self.folder, "key.pem"),
+            "store_samples": True,
+            "duplication_key": "event.id",
+        }
+
+    def serve(self, **changes):
+        host = HostProcess(configuration(**self.parameters | changes))
+        self.addCleanup(host.__exit__)
+        return host
+
+    def post(self, body, path="/", password="pass"):
+        done = subprocess.run(
+            ["curl", "-sS", "--cacert", os.path.join(self.folder, "certificate.pem")]
+            + ["-w", "\n%{http_code}", "-u", f"user:{password}", "-d", json.dumps(body)]
+            + [f"https://127.0.0.1:{self.port}{path}"],
+            capture_output=True,
+            timeout=60,
+        )
+        text, status = done.stdout.decode().rsplit("\n", 1)
+        return int(status), text
+
+    def refusal(self, **changes):
+        host = self.serve(**changes)
+        host.spawn()
+        self.assertNotEqual(host.wait(), 0)
+        return host.stderr().strip().splitlines()[-1]
+
+    def test_key_without_its_certificate_is_refused_by_name(self):
+        self.parameters.pop("certificate_file")
+        self.assertIn("certificate", self.refusal())
+
+    def test_port_in_use_is_refused_with_its_number(self):
+        with socket.create_server(("127.0.0.1", self.port)):
+            self.assertIn(str(self.port), self.refusal())
+
+    def test_https_port_serves_the_root_alone_and_asks_for_credentials(self):
+        self.serve().start()
+        self.assertEqual(self.post({"a": 1}, password="wrong"), (401, "Authorization failed."))
+        self.assertEqual(self.post({"a": 1}, path="/other")[0], 404)
+        status, text = self.post({"a": 1})
+        self.assertEqual(status, 200, text)
+
+    def test_pressing_test_twice_never_trips_over_our_own_port(self):
+        host = self.serve()
+        host.start()
+        for _ in range(2):
+            self.assertEqual(host.run("test", "webhook").stdout.strip(), b"ok")
+
+    def test_second_delivery_is_answered_with_the_first_incident_also_after_a_restart(self):
+        host = self.serve()
+        host.start()
+        [first] = json.loads(self.post({"event": {"id": 7}, "name": "first"})[1])
+        host.stop()
+        host.start()
+        [second] = json.loads(self.post({"event": {"id": 7}, "name": "second"})[1])
+        self.assertEqual(second, first | {"duplicate": True})
+        self.assertEqual(len(host.run_json("incidents", "list")), 1)
+
+    def test_samples_are_kept_over_a_restart_and_can_be_mapped(self):
+        host = self.serve()
+        host.start()
+        for number in range(25):
+            self.post({"event": {"id": number}, "user": {"name": "ann"}})
+        host.stop()
+        host.start()
+        # What is kept is read in the background.
+        deadline = time.monotonic() + SECONDS_UNTIL_SAMPLED
+        while len(samples := host.run_json("samples", "webhook")) < 20:
+            self.assertLess(time.monotonic(), deadline)
+        numbers = [json.loads(sample["rawJSON"])["event"]["id"] for sample in samples]
+        self.assertEqual(numbers, list(range(24, 4, -1)))
+        fields = {f["path"]: f for f in host.run_json("samples", "fields", "webhook")}
+        self.assertEqual(fields["user.name"]["types"], ["string"])
+        mapper = os.path.join(self.folder, "mapper.json")
+        pathlib.Path(mapper).write_text(
+            '{"Owner": "user.name", "Team": {"path": "team", "default": "unknown"}}'
+        )
+        mapped = host.run_json("map", "webhook", "--mapper", mapper)
+        self.assertEqual(mapped, [{"Owner": "ann", "Team": "unknown"}] * 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
