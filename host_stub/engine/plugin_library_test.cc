@@ -36,7 +36,11 @@ class PluginLibraryTest : public testing::Test {
   }
 
   // The tests' own folder may be anywhere; /tmp is where others may write.
-  const std::string folder_ = absl::StrCat("/tmp/plugin_library_test.", getpid());
+  static std::string MakeFolder() {
+    char name[] = "/tmp/plugin_library_test.XXXXXX";
+    return mkdtemp(name);
+  }
+  const std::string folder_ = MakeFolder();
   const std::string file_ = folder_ + "/plugin.so";
   ~PluginLibraryTest() override { std::filesystem::remove_all(folder_); }
 };
@@ -70,8 +74,7 @@ TEST_F(PluginLibraryTest, FolderThatOthersCanWriteIsRefusedWithTheCommandThatHel
 }
 
 TEST_F(PluginLibraryTest, LinkIsJudgedByTheFileThatItLeadsTo) {
-  const std::string link = absl::StrCat("/tmp/plugin_library_test.link.", getpid());
-  std::filesystem::remove(link);
+  const std::string link = folder_ + ".link";
   std::filesystem::create_symlink(file_, link);
   auto library = PluginLibrary::Load(link);
   ASSERT_TRUE(library.ok()) << library.status();

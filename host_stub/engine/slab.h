@@ -31,15 +31,8 @@ class Slab {
   // The index of an object that is now the caller's, or kNone where kMostObjects are in use.
   // Allocates, under a lock, only while more objects are in use than ever before.
   uint32_t Acquire() {
-    uint64_t head = free_.load(std::memory_order_acquire);
-    while (IndexOf(head) != kNone) {
-      const uint32_t index = IndexOf(head);
-      const uint32_t next = node(index).next_free.load(std::memory_order_relaxed);
-      if (free_.compare_exchange_weak(head, Successor(head, next), std::memory_order_acquire)) {
-        return index;
-      }
-    }
-    return Grow();
+    const uint32_t index = Pop();
+    return index != kNone ? index : Grow();
   }
 
   void Release(uint32_t index) {
@@ -73,8 +66,23 @@ class Slab {
     return chunks_[index / kChunkObjects].load(std::memory_order_acquire)[index % kChunkObjects];
   }
 
+  // kNone where none is free.
+  uint32_t Pop() {
+    uint64_t head = free_.load(std::memory_order_acquire);
+    while (IndexOf(head) != kNone) {
+      const uint32_t index = IndexOf(head);
+      const uint32_t next = node(index).next_free.load(std::memory_order_relaxed);
+      if (free_.compare_exchange_weak(head, Successor(head, next), std::memory_order_acquire)) {
+        return index;
+      }
+    }
+    return kNone;
+  }
+
   uint32_t Grow() {
     absl::MutexLock lock(&growing_);
+    // Whoever had the lock before may have grown it for all who waited.
+    if (const uint32_t index = Pop(); index != kNone) return index;
     const uint32_t first = size_.load(std::memory_order_relaxed);
     if (first == kMostObjects) return kNone;
     chunks_[first / kChunkObjects].store(new Node[kChunkObjects], std::memory_order_release);

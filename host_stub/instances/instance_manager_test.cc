@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <memory>
@@ -41,6 +44,18 @@ InstanceSettings New(const std::string& name, std::map<std::string, std::string>
   settings.name = name;
   settings.parameters = std::move(parameters);
   return settings;
+}
+
+// A port that nobody had a moment ago, on any address.
+std::string FreePort() {
+  const int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  socklen_t size = sizeof address;
+  EXPECT_EQ(bind(socket_fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(getsockname(socket_fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  close(socket_fd);
+  return std::to_string(ntohs(address.sin_port));
 }
 
 class InstanceManagerTest : public testing::Test {
@@ -168,13 +183,14 @@ TEST_F(InstanceManagerTest, WhatIsWrongIsRefusedWithTheFieldAndNothingIsKept) {
 }
 
 TEST_F(InstanceManagerTest, TakenNameAndTakenPortAreRefused) {
-  Start(File({{"first", {{"longRunningPort", "17001"}}}}));
+  const std::string port = FreePort();
+  Start(File({{"first", {{"longRunningPort", port}}}}));
   EXPECT_TRUE(absl::IsAlreadyExists(Create(New("first"))));
-  const absl::Status status = Create(New("second", {{"longRunningPort", "17001"}}));
+  const absl::Status status = Create(New("second", {{"longRunningPort", port}}));
   EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
-  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("17001"), HasSubstr("\"first\"")));
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(port), HasSubstr("\"first\"")));
   ASSERT_TRUE(Create(New("second")).ok());
-  EXPECT_TRUE(absl::IsAlreadyExists(Set("second", "longRunningPort", "17001")));
+  EXPECT_TRUE(absl::IsAlreadyExists(Set("second", "longRunningPort", port)));
   EXPECT_THAT(Names(), ElementsAre("first", "second"));
 }
 

@@ -99,6 +99,14 @@ class StopTest(unittest.TestCase):
         with HostProcess(configuration()) as host:
             address = host.http.split(":")
             with socket.create_connection(address, timeout=30) as idle:
+                # One answer, so that the connection is surely accepted and not just queued.
+                idle.sendall(b"GET /instance/execute/webhook HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = idle.makefile("rb")
+                length = 0
+                while (line := answer.readline().strip()) != b"":
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                answer.read(length)
                 self.assertEqual(host.stop(), 0)
                 self.assertEqual(idle.recv(1), b"")
 
