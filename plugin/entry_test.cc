@@ -375,6 +375,31 @@ TEST_F(EntryTest, OutcomesOtherThanCreatedAreNever200) {
   }
 }
 
+TEST_F(EntryTest, ExpandedBodiesPastTheirLimitAre503UntilOthersAreAnswered) {
+  const std::string gzip(
+      "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56"
+      "\x4a\x54\xb2\x32\xac\x05\x00\xaf\xac\x1b\x56\x07"
+      "\x00\x00\x00",
+      27);
+  const std::string name = "expanded_bytes_in_flight", value = "10";
+  const lri_pair pair{View(name), View(value)};
+  lri_plugin_options options{sizeof(lri_plugin_options), 0, {&pair, 1, sizeof pair}};
+  table_->plugin_destroy(plugin_);
+  ASSERT_EQ(table_->plugin_create(host_.table(), &options, &plugin_, nullptr), LRI_OK);
+  Start({});
+  const Sent sent{.headers = {{"Content-Encoding", "gzip"}}, .body = gzip};  // 7 bytes expanded
+  host_.hold = true;
+  ASSERT_EQ(Execute(sent), LRI_OK);
+  const auto first = host_.TakeHeld();
+  host_.hold = false;
+  const Answer refused = Ask(sent);
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.Header("Retry-After"), "1");
+  first();
+  EXPECT_EQ(host_.answers.back().status, 200);
+  EXPECT_EQ(Ask(sent).status, 200);
+}
+
 TEST_F(EntryTest, SlowCreationDoesNotDelayOtherRequests) {
   Start({});
   host_.hold = true;
