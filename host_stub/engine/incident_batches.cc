@@ -1,5 +1,6 @@
 #include "host_stub/engine/incident_batches.h"
 
+#include <algorithm>
 #include <charconv>
 #include <span>
 #include <utility>
@@ -59,10 +60,9 @@ char* WriteDigits(char* out, int64_t value, int digits) {
 constexpr size_t kIdBytes = 20;
 constexpr size_t kCreatedBytes = 32;
 
-size_t WriteCreated(absl::Time created, char* begin) {
-  const absl::CivilSecond second = absl::ToCivilSecond(created, absl::UTCTimeZone());
-  const int64_t microseconds =
-      absl::ToInt64Microseconds(created - absl::FromCivil(second, absl::UTCTimeZone()));
+// "2024-05-01T10:00:00"; the length is always the same.
+size_t WriteSecond(absl::Time time, char* begin) {
+  const absl::CivilSecond second = absl::ToCivilSecond(time, absl::UTCTimeZone());
   char* out = WriteDigits(begin, second.year(), 4);
   *out++ = '-';
   out = WriteDigits(out, second.month(), 2);
@@ -74,20 +74,40 @@ size_t WriteCreated(absl::Time created, char* begin) {
   out = WriteDigits(out, second.minute(), 2);
   *out++ = ':';
   out = WriteDigits(out, second.second(), 2);
-  if (microseconds != 0) {
-    *out++ = '.';
-    out = WriteDigits(out, microseconds, 6);
-    while (out[-1] == '0') --out;
-  }
-  *out++ = 'Z';
   return static_cast<size_t>(out - begin);
 }
+
+// Formats times as FormatCreated does; remembers the last second, for most batches share it.
+class CreatedTimes {
+ public:
+  size_t Write(absl::Time created, char* begin) {
+    const int64_t microseconds = absl::ToUnixMicros(created);
+    const int64_t fraction = (microseconds % 1'000'000 + 1'000'000) % 1'000'000;
+    if (const int64_t second = microseconds - fraction; second != second_) {
+      second_ = second;
+      size_ = WriteSecond(absl::FromUnixMicros(second), text_);
+    }
+    char* out = std::copy_n(text_, size_, begin);
+    if (fraction != 0) {
+      *out++ = '.';
+      out = WriteDigits(out, fraction, 6);
+      while (out[-1] == '0') --out;
+    }
+    *out++ = 'Z';
+    return static_cast<size_t>(out - begin);
+  }
+
+ private:
+  int64_t second_ = INT64_MAX;  // in microseconds
+  char text_[kCreatedBytes];
+  size_t size_ = 0;
+};
 
 }  // namespace
 
 std::string FormatCreated(absl::Time created) {
   char text[kCreatedBytes];
-  return std::string(text, WriteCreated(created, text));
+  return std::string(text, CreatedTimes().Write(created, text));
 }
 
 // A batch between the plugin's call and its `done`. Its vectors keep their room for the next.
@@ -103,6 +123,7 @@ struct IncidentBatches::Pending {
   // The result, as text.
   std::vector<lri_created_incident> created;
   std::vector<char> text;
+  CreatedTimes times;
 
   void FormatCreatedIncidents();
 
@@ -237,7 +258,7 @@ void IncidentBatches::Pending::FormatCreatedIncidents() {
     if (result.id != 0) out = std::to_chars(id, id + kIdBytes, result.id).ptr;
     incident.id = {id, static_cast<size_t>(out - id)};
     char* const time = out;
-    out += WriteCreated(result.created, time);
+    out += times.Write(result.created, time);
     incident.created = {time, static_cast<size_t>(out - time)};
     if (result.duplicate()) {
       incident.duplicate = 1;

@@ -1,6 +1,7 @@
 #include "host_stub/front/forwarded_call.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 
 #include "absl/strings/ascii.h"
@@ -13,10 +14,14 @@ namespace http = webhook::http;
 using http::Exchange;
 using http::HeaderField;
 
+ForwardedCall::ForwardedCall(Front& front, int thread)
+    : front_(front),
+      thread_(thread),
+      number_(request_id_ + std::snprintf(request_id_, sizeof request_id_, "http-%d-", thread)) {}
+
 void ForwardedCall::SetNumber(uint64_t number) {
-  const int size = std::snprintf(request_id_, sizeof request_id_, "http-%d-%llu", thread_,
-                                 static_cast<unsigned long long>(number));
-  request_.head.request_id = absl::string_view(request_id_, size);
+  const char* const end = std::to_chars(number_, request_id_ + sizeof request_id_, number).ptr;
+  request_.head.request_id = absl::string_view(request_id_, static_cast<size_t>(end - request_id_));
 }
 
 http::HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange& exchange) {

@@ -16,7 +16,7 @@ namespace host_stub {
 // Belongs to its connection's thread; only the answer may come on another one. Reused.
 class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
  public:
-  ForwardedCall(Front& front, int thread) : front_(front), thread_(thread) {}
+  ForwardedCall(Front& front, int thread);
 
   int thread() const { return thread_; }
 
@@ -57,6 +57,7 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   std::vector<lri_pair> headers_;
   std::vector<webhook::http::HeaderField> answer_headers_;
   char request_id_[40];
+  char* const number_;  // where in it the number begins
 };
 
 }  // namespace host_stub

@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <deque>
 #include <mutex>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/store/batch_writer.h"
 #include "host_stub/store/duplicate_index.h"
 #include "host_stub/store/memory_state.h"
 #include "host_stub/store/subscriber_list.h"
+#include "host_stub/store/text_log.h"
 
 namespace host_stub {
 namespace {
@@ -26,22 +29,51 @@ struct Instance {
 struct Row {
   int64_t instance = 0;
   absl::Time created;
-  std::string name;
-  std::string type;
-  std::string occurred;
-  std::string details;
-  std::vector<std::string> warnings;
+  absl::string_view name;  // all of these are one text of the log
+  absl::string_view type;
+  absl::string_view occurred;
+  absl::string_view details;
+  absl::string_view warnings;  // each ends with a line break
 
-  int64_t bytes() const {
-    return static_cast<int64_t>(sizeof(Row) + name.size() + type.size() + occurred.size() +
-                                details.size());
+  size_t text_bytes() const {
+    return name.size() + type.size() + occurred.size() + details.size() + warnings.size();
   }
+  int64_t bytes() const { return static_cast<int64_t>(sizeof(Row) + text_bytes()); }
 };
 
-std::string OneLine(absl::string_view text) {
-  std::string line(text);
-  std::replace(line.begin(), line.end(), '\n', ' ');
-  return line;
+// Copies texts one behind the other.
+class Copier {
+ public:
+  explicit Copier(char* at) : at_(at) {}
+
+  absl::string_view Copy(absl::string_view text) {
+    char* const begin = at_;
+    at_ = std::copy(text.begin(), text.end(), at_);
+    return {begin, text.size()};
+  }
+  absl::string_view CopyAll(std::span<const absl::string_view> texts) {
+    char* const begin = at_;
+    for (const absl::string_view text : texts) Copy(text);
+    return {begin, static_cast<size_t>(at_ - begin)};
+  }
+  absl::string_view CopyLines(std::span<const absl::string_view> texts) {
+    char* const begin = at_;
+    for (const absl::string_view text : texts) {
+      at_ = std::replace_copy(text.begin(), text.end(), at_, '\n', ' ');
+      *at_++ = '\n';
+    }
+    return {begin, static_cast<size_t>(at_ - begin)};
+  }
+
+ private:
+  char* at_;
+};
+
+size_t TextBytes(const NewIncident& incident) {
+  size_t bytes = incident.name.size() + incident.type.size() + incident.occurred.size();
+  for (const absl::string_view slice : incident.details) bytes += slice.size();
+  for (const absl::string_view line : incident.warnings) bytes += line.size() + 1;
+  return bytes;
 }
 
 // Rows in order of their ids, the first of which is first_id.
@@ -58,25 +90,23 @@ class MemoryTables : public IncidentTables {
     }
     if (may_add) {
       Instance& instance = instances_[found->second - 1];
-      instance.name = std::string(batch.instance_name);
-      instance.brand = std::string(batch.source_brand);
+      if (instance.name != batch.instance_name) instance.name = std::string(batch.instance_name);
+      if (instance.brand != batch.source_brand) instance.brand = std::string(batch.source_brand);
     }
     return found->second;
   }
 
   absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
                                       const NewIncident& incident) override {
-    Row row{instance,
-            created,
-            std::string(incident.name),
-            std::string(incident.type),
-            std::string(incident.occurred),
-            {},
-            {}};
-    for (const absl::string_view slice : incident.details) absl::StrAppend(&row.details, slice);
-    for (const absl::string_view line : incident.warnings) row.warnings.push_back(OneLine(line));
+    Copier copier(texts_.Append(TextBytes(incident)));
+    Row row{.instance = instance, .created = created};
+    row.name = copier.Copy(incident.name);
+    row.type = copier.Copy(incident.type);
+    row.occurred = copier.Copy(incident.occurred);
+    row.details = copier.CopyAll(incident.details);
+    row.warnings = copier.CopyLines(incident.warnings);
     bytes_ += row.bytes();
-    rows_.push_back(std::move(row));
+    rows_.push_back(row);
     return last_id();
   }
 
@@ -85,7 +115,8 @@ class MemoryTables : public IncidentTables {
   absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override {
     if (const Row* row = Find(id); row != nullptr) {
       duplicate.created = row->created;
-      *duplicate.first = {row->name, row->type, row->occurred};
+      *duplicate.first = {std::string(row->name), std::string(row->type),
+                          std::string(row->occurred)};
     }
     return absl::OkStatus();
   }
@@ -95,6 +126,7 @@ class MemoryTables : public IncidentTables {
            (static_cast<int64_t>(rows_.size()) > kept_incidents || bytes_ > kept_bytes)) {
       bytes_ -= rows_.front().bytes();
       rows_.pop_front();
+      texts_.DropOldest();
       ++first_id_;
     }
   }
@@ -112,11 +144,20 @@ class MemoryTables : public IncidentTables {
 
   StoredIncident Read(int64_t id, const Row& row) const {
     const Instance& instance = instances_[static_cast<size_t>(row.instance - 1)];
-    return {id,       instance.uid, instance.name, instance.brand, row.name,
-            row.type, row.occurred, row.created,   row.details,    row.warnings};
+    return {id,
+            instance.uid,
+            instance.name,
+            instance.brand,
+            std::string(row.name),
+            std::string(row.type),
+            std::string(row.occurred),
+            row.created,
+            std::string(row.details),
+            absl::StrSplit(row.warnings, '\n', absl::SkipEmpty())};
   }
 
  private:
+  TextLog texts_;
   std::deque<Row> rows_;
   int64_t first_id_ = 1;
   int64_t bytes_ = 0;

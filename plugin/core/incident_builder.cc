@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "plugin/core/json_chars.h"
-#include "plugin/core/occurred.h"
 #include "plugin/core/texts.h"
 
 namespace webhook::core {
@@ -43,8 +42,9 @@ std::string Quoted(absl::string_view text) {
 }  // namespace
 
 IncidentBuilder::IncidentBuilder(const Limits& limits, const Defaults& defaults,
-                                 absl::string_view headers, ParsedRequest& out)
-    : limits_(limits), defaults_(defaults), out_(out) {
+                                 absl::string_view headers, TriggerTimes& trigger_times,
+                                 ParsedRequest& out)
+    : limits_(limits), defaults_(defaults), trigger_times_(trigger_times), out_(out) {
   out_.Reset();
   incident_type_ = out_.arena_.Copy(defaults.incident_type);
   tail_ = Joined({",\"headers\":", headers, defaults.mirror_members, "}"});
@@ -123,7 +123,7 @@ absl::string_view IncidentBuilder::Occurred(const JsonValue& value) {
 
 absl::string_view IncidentBuilder::TriggerTime() {
   if (trigger_time_.empty()) {
-    trigger_time_ = out_.arena_.Copy(FormatTrigger(defaults_.trigger_time).text());
+    trigger_time_ = out_.arena_.Copy(trigger_times_.Format(defaults_.trigger_time).text());
   }
   return trigger_time_;
 }

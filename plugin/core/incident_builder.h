@@ -9,6 +9,7 @@
 #include "plugin/core/duplication_key.h"
 #include "plugin/core/incidents.h"
 #include "plugin/core/json_reader.h"
+#include "plugin/core/occurred.h"
 #include "plugin/limits/limits.h"
 
 namespace webhook::core {
@@ -19,7 +20,7 @@ class IncidentBuilder {
  public:
   // `headers` is the text of the stored headers, an object.
   IncidentBuilder(const Limits& limits, const Defaults& defaults, absl::string_view headers,
-                  ParsedRequest& out);
+                  TriggerTimes& trigger_times, ParsedRequest& out);
 
   // The values are those of the last member of that key; any but a string counts as absent.
   void Add(const JsonValue& name, const JsonValue& type, const JsonValue& occurred,
@@ -46,6 +47,7 @@ class IncidentBuilder {
 
   const Limits& limits_;
   const Defaults& defaults_;
+  TriggerTimes& trigger_times_;
   ParsedRequest& out_;
   absl::string_view incident_type_;
   absl::string_view trigger_time_;  // once it is needed

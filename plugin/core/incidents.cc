@@ -71,6 +71,7 @@ class IncidentParser::Impl {
   JsonReader string_;                            // of a rawJson that is a string
   std::optional<DeliveryKeyFinder> key_finder_;  // once it is needed
   StoredHeaders stored_headers_;
+  TriggerTimes trigger_times_;
   std::string headers_;
 
   // Of the incident being read.
@@ -87,7 +88,7 @@ absl::Status IncidentParser::Impl::Parse(absl::string_view body,
                                          const Defaults& defaults, ParsedRequest& out) {
   headers_.clear();
   stored_headers_.Append(headers, defaults.secret_header, &headers_);
-  IncidentBuilder builder(limits_, defaults, headers_, out);
+  IncidentBuilder builder(limits_, defaults, headers_, trigger_times_, out);
   const absl::Status status = ParseText(body, builder);
   if (status.ok()) {
     builder.Finish();

@@ -1,5 +1,6 @@
 #include "plugin/core/json_text.h"
 
+#include "plugin/core/eight_octets.h"
 #include "plugin/core/json_chars.h"
 
 namespace webhook::core {
@@ -38,23 +39,43 @@ void AppendEscape(std::string* out, char c) {
   }
 }
 
+bool NoneIsEscaped(const char* octets) {
+  const EightOctets eight(octets);
+  return !eight.AnyControl() && !eight.AnyIs('"') && !eight.AnyIs('\\');
+}
+
 bool IsAscii(absl::string_view bytes) {
-  char all = 0;
-  for (const char c : bytes) all = static_cast<char>(all | c);
-  return static_cast<unsigned char>(all) < 0x80;
+  size_t i = 0;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    if (EightOctets(bytes.data() + i).AnyNotAscii()) return false;
+  }
+  for (; i < bytes.size(); ++i) {
+    if (static_cast<unsigned char>(bytes[i]) >= 0x80) return false;
+  }
+  return true;
+}
+
+// The first position from `at` on whose octet must be escaped, or the text's size.
+size_t FindEscaped(absl::string_view text, size_t at) {
+  while (at + 8 <= text.size() && NoneIsEscaped(text.data() + at)) at += 8;
+  // The last ones once more with those before them, rather than one by one.
+  if (at + 8 > text.size() && text.size() >= 8 && NoneIsEscaped(text.data() + text.size() - 8)) {
+    return text.size();
+  }
+  while (at < text.size() && !MustBeEscaped(text[at])) ++at;
+  return at;
 }
 
 }  // namespace
 
 void AppendJsonEscaped(std::string* out, absl::string_view text) {
-  size_t plain = 0;  // where what is not yet appended begins
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (!MustBeEscaped(text[i])) continue;
-    out->append(text.data() + plain, i - plain);
-    AppendEscape(out, text[i]);
-    plain = i + 1;
+  for (size_t at = 0;;) {
+    const size_t escaped = FindEscaped(text, at);
+    out->append(text.data() + at, escaped - at);
+    if (escaped == text.size()) return;
+    AppendEscape(out, text[escaped]);
+    at = escaped + 1;
   }
-  out->append(text.data() + plain, text.size() - plain);
 }
 
 void AppendJsonString(std::string* out, absl::string_view text) {

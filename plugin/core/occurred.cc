@@ -98,6 +98,15 @@ void OccurredText::AppendNumber(int64_t number, int digits) {
   size_ += static_cast<size_t>(digits);
 }
 
+void OccurredText::AppendFraction(int nanosecond) {
+  if (nanosecond != 0) {
+    Append('.');
+    AppendNumber(nanosecond, 9);
+    while (bytes_[size_ - 1] == '0') --size_;
+  }
+  Append('Z');
+}
+
 OccurredText OccurredText::Of(absl::CivilSecond second, int nanosecond) {
   OccurredText text;
   text.AppendNumber(second.year(), 4);
@@ -111,12 +120,7 @@ OccurredText OccurredText::Of(absl::CivilSecond second, int nanosecond) {
   text.AppendNumber(second.minute(), 2);
   text.Append(':');
   text.AppendNumber(second.second(), 2);
-  if (nanosecond != 0) {
-    text.Append('.');
-    text.AppendNumber(nanosecond, 9);
-    while (text.bytes_[text.size_ - 1] == '0') --text.size_;
-  }
-  text.Append('Z');
+  text.AppendFraction(nanosecond);
   return text;
 }
 
@@ -153,6 +157,23 @@ OccurredText FormatTrigger(absl::Time time) {
   const absl::TimeZone::CivilInfo info = utc.At(time);
   const int64_t milliseconds = absl::ToInt64Milliseconds(info.subsecond);
   return OccurredText::Of(info.cs, static_cast<int>(milliseconds) * 1'000'000);
+}
+
+OccurredText TriggerTimes::Format(absl::Time time) {
+  const absl::Duration since = time - second_;
+  if (since < absl::ZeroDuration() || since >= absl::Seconds(1)) {
+    // Of a time out of the range it is not known whether it is in the remembered second.
+    if (time < absl::FromUnixSeconds(kFirstSecond) || time > absl::FromUnixSeconds(kLastSecond)) {
+      return FormatTrigger(time);
+    }
+    second_ = absl::FromUnixSeconds(absl::ToUnixSeconds(time));
+    text_ = FormatTrigger(second_);
+    --text_.size_;
+    return Format(time);
+  }
+  OccurredText text = text_;
+  text.AppendFraction(static_cast<int>(absl::ToInt64Milliseconds(since)) * 1'000'000);
+  return text;
 }
 
 }  // namespace webhook::core

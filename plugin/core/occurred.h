@@ -21,9 +21,11 @@ class OccurredText {
  private:
   friend std::optional<OccurredText> NormalizeOccurred(absl::string_view);
   friend OccurredText FormatTrigger(absl::Time);
+  friend class TriggerTimes;
   static OccurredText Of(absl::CivilSecond second, int nanosecond);
   void Append(char c) { bytes_[size_++] = c; }
   void AppendNumber(int64_t number, int digits);
+  void AppendFraction(int nanosecond);
 
   char bytes_[32];
   size_t size_ = 0;
@@ -39,6 +41,17 @@ std::optional<OccurredText> NormalizeOccurred(absl::string_view text);
 // The time of a trigger, cut to milliseconds; outside of the years 0001 to 9999, the nearest
 // second within.
 OccurredText FormatTrigger(absl::Time time);
+
+// FormatTrigger for a stream of requests: remembers the last second, which most share. Not
+// thread-safe.
+class TriggerTimes {
+ public:
+  OccurredText Format(absl::Time time);
+
+ private:
+  absl::Time second_ = absl::InfiniteFuture();
+  OccurredText text_;  // of second_, without `Z`
+};
 
 }  // namespace webhook::core
 

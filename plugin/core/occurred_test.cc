@@ -92,5 +92,20 @@ TEST(OccurredTest, TriggerIsCutToMillisecondsAndStaysInRange) {
   EXPECT_EQ(FormatTrigger(absl::InfiniteFuture()).text(), "9999-12-31T23:59:59Z");
 }
 
+TEST(OccurredTest, TriggersOfAStreamAreFormattedAsOneByOne) {
+  TriggerTimes times;
+  const absl::Time begin = absl::FromUnixSeconds(1'714'557'600);
+  for (const absl::Duration since :
+       {absl::ZeroDuration(), absl::Microseconds(999), absl::Milliseconds(1),
+        absl::Milliseconds(250), absl::Seconds(1) - absl::Nanoseconds(1), absl::Seconds(1),
+        absl::Milliseconds(500), -absl::Nanoseconds(1), absl::Hours(-30'000'000),
+        absl::Hours(100'000'000), absl::Milliseconds(20)}) {
+    EXPECT_EQ(times.Format(begin + since).text(), FormatTrigger(begin + since).text()) << since;
+  }
+  EXPECT_EQ(times.Format(absl::InfinitePast()).text(), "0001-01-01T00:00:00Z");
+  EXPECT_EQ(times.Format(absl::InfiniteFuture()).text(), "9999-12-31T23:59:59Z");
+  EXPECT_EQ(times.Format(absl::FromUnixSeconds(-62'135'596'801)).text(), "0001-01-01T00:00:00Z");
+}
+
 }  // namespace
 }  // namespace webhook::core
