@@ -99,13 +99,24 @@ absl::Status PrepareFiles(const DataFolder& folder) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions options) {
-  absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(options.data_dir);
+  absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(
+      options.data_dir,
+      options.disk_calls != nullptr ? options.disk_calls : std::make_shared<DiskCalls>());
   if (!folder.ok()) return folder.status();
   if (absl::Status status = PrepareFiles(**folder); !status.ok()) return status;
   auto subscribers = std::make_shared<SubscriberList>();
-  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer = SqliteWriter::Start(
-      {(*folder)->FileIn(kDatabase), options.vfs, options.limits, options.now, subscribers});
+  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer =
+      SqliteWriter::Start({(*folder)->FileIn(kDatabase),
+                           options.vfs,
+                           options.limits,
+                           options.now,
+                           subscribers,
+                           options.first_reopen_pause,
+                           {options.log_pages_between_copies, options.copies_on_a_thread}});
   if (!writer.ok()) return writer.status();
+  // Once more, for the log that SQLite has made: it overlooks a failure of its own sync of the
+  // folder.
+  if (absl::Status status = (*folder)->Sync(); !status.ok()) return status;
   return std::make_unique<SqliteStore>(std::move(*folder), std::move(subscribers),
                                        std::move(*writer), options.vfs);
 }
