@@ -58,6 +58,11 @@ void ApplySectorByChance(int64_t offset, std::string_view data, std::mt19937& ra
   if (chance < 3) return;
   if (chance < 6) return Put(bytes, offset, data);
   const size_t kept = random() % data.size();
+  // Bytes that are there already are the same however far the write came.
+  if (std::string_view(bytes).substr(std::min(bytes.size(), static_cast<size_t>(offset)),
+                                     data.size()) == data) {
+    return;
+  }
   if (kept > 0) Put(bytes, offset, data.substr(0, kept));
   if (chance == 6) return;
   std::string garbage(data.size() - kept, '\0');
@@ -148,6 +153,11 @@ int64_t FaultDisk::failed_writes() const {
 int64_t FaultDisk::failed_syncs() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return failed_syncs_;
+}
+
+int64_t FaultDisk::failed_log_syncs() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return failed_log_syncs_;
 }
 
 int64_t FaultDisk::faults() const {
@@ -335,6 +345,7 @@ int FaultDisk::Sync(Handle& handle) {
   File& file = *handle.file;
   if (const int code = Hit(sync_fault_); code != SQLITE_OK) {
     ++failed_syncs_;
+    failed_log_syncs_ += handle.path.ends_with("-wal");
     for (const Change& change : file.pending) ApplyByChance(change, random_, file.synced);
     file.pending.clear();
     handle.errors_seen = ++file.errors;

@@ -8,8 +8,9 @@
 //     by chance, sector by sector, and is never written again. Every handle that is open on the
 //     file then learns of the failure at its next sync, once (Linux since 4.13).
 //   - At a power cut what is pending is lost, kept or torn by chance, each sector for itself. A
-//     torn sector has the beginning of its bytes, or garbage; bytes that the write did not name
-//     stay as they were (what SQLite calls powersafe overwrite, and relies on).
+//     torn sector has the beginning of its bytes, then the old ones or garbage; bytes that the
+//     write did not name, or did not change, stay as they were (SQLite's assumption, too: sectors
+//     are written from one end to the other, and powersafe overwrite).
 // Chance is a generator with a seed, so a run of one thread can be had again.
 #ifndef HOST_STUB_STORE_FAULT_DISK_H_
 #define HOST_STUB_STORE_FAULT_DISK_H_
@@ -53,6 +54,7 @@ class FaultDisk {
   int64_t writes() const;
   int64_t failed_writes() const;
   int64_t failed_syncs() const;
+  int64_t failed_log_syncs() const;  // those of a write-ahead log
   int64_t faults() const;  // of every kind
   int64_t opens() const;   // tried
   void AwaitOpensPast(int64_t opens) const;
@@ -120,6 +122,7 @@ class FaultDisk {
   int64_t writes_ = 0;
   int64_t failed_writes_ = 0;
   int64_t failed_syncs_ = 0;
+  int64_t failed_log_syncs_ = 0;
   int64_t faults_ = 0;
   int64_t opens_ = 0;
   uint64_t trace_ = 14695981039346656037u;  // FNV-1a

@@ -222,7 +222,11 @@ void SqliteWriter::CompleteGroup() {
 
 // What is not urgent, between two commits.
 void SqliteWriter::KeepHouse() {
-  if (checkpointer_->ShouldFinish(session_->log_pages())) session_->Checkpoint().IgnoreError();
+  if (checkpointer_->ShouldFinish(session_->log_pages())) {
+    const absl::Status copied = session_->Checkpoint();
+    // The log keeps everything. But a sync that failed here is one of the connection that commits.
+    if ((SqliteCodeOf(copied) & 0xff) == SQLITE_IOERR) return LoseSession(copied);
+  }
   const size_t forgotten = session_->forgotten_keys();
   if (forgotten < kForgottenKeysWhenIdle) return;
   if (forgotten < kForgottenKeysAlways && !queue_.empty()) return;
