@@ -377,7 +377,7 @@ int FaultDisk::MakeFolder(const std::string& path, const std::function<int()>& r
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Exists(path)) return real();
   if (PowerIsOff()) return SQLITE_IOERR_WRITE;
-  Note("folder", path, 0, 0);
+  Note("folder", "", 0, 0);
   const int code = real();
   if (code == SQLITE_OK) new_names_.insert(Canonical(path));
   return code;
@@ -386,7 +386,7 @@ int FaultDisk::MakeFolder(const std::string& path, const std::function<int()>& r
 int FaultDisk::SyncFolder(const std::string& path) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (PowerIsOff()) return SQLITE_IOERR_DIR_FSYNC;
-  Note("sync folder", path, 0, 0);
+  Note("sync folder", "", 0, 0);
   if (const int code = Hit(sync_fault_); code != SQLITE_OK) {
     ++failed_syncs_;
     return code;
