@@ -55,8 +55,8 @@ class FaultDisk {
   int64_t failed_writes() const;
   int64_t failed_syncs() const;
   int64_t failed_log_syncs() const;  // those of a write-ahead log
-  int64_t faults() const;  // of every kind
-  int64_t opens() const;   // tried
+  int64_t faults() const;            // of every kind
+  int64_t opens() const;             // tried
   void AwaitOpensPast(int64_t opens) const;
   // Of everything that was done, in its order; equal for equal runs.
   uint64_t trace() const;

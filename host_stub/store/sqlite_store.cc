@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
 #include "host_stub/store/data_folder.h"
+#include "host_stub/store/database_file.h"
 #include "host_stub/store/sqlite_reader.h"
 #include "host_stub/store/sqlite_writer.h"
 #include "host_stub/store/subscriber_list.h"
@@ -91,6 +92,9 @@ class SqliteStore : public Store {
 };
 
 absl::Status PrepareFiles(const DataFolder& folder) {
+  if (absl::Status status = CheckDatabaseFile(folder.FileIn(kDatabase)); !status.ok()) {
+    return status;
+  }
   if (absl::Status status = folder.PrepareFile(kDatabase); !status.ok()) return status;
   if (absl::Status status = folder.RewriteFile(kLog); !status.ok()) return status;
   return folder.Sync();
