@@ -88,7 +88,9 @@ class Host::Parts {
 };
 
 absl::Status Host::Parts::Start() {
-  if (absl::Status status = MakeDataDir(options_.data_dir); !status.ok()) return status;
+  if (options_.keep_in_memory) {  // else the store makes it, and makes its name durable
+    if (absl::Status status = MakeDataDir(options_.data_dir); !status.ok()) return status;
+  }
   if (absl::Status status = StartEngine(); !status.ok()) return status;
   if (absl::Status status = StartInstances(); !status.ok()) return status;
   WipeSecrets(options_.configuration);

@@ -62,7 +62,10 @@ class FakeHost {
     table_.complete = [](void* context, lri_call*, const lri_answer* answer) {
       static_cast<FakeHost*>(context)->answers.push_back(Copy(*answer));
     };
-    table_.now = [](void*) { return int64_t{1'714'557'600'000'000'000}; };  // 2024-05-01 10:00
+    table_.now = [](void* context) { return static_cast<FakeHost*>(context)->now_ns; };
+    table_.log = [](void* context, lri_host_instance*, int32_t, lri_view line) {
+      static_cast<FakeHost*>(context)->log.push_back(Text(line));
+    };
   }
 
   const lri_host* table() const { return &table_; }
@@ -76,6 +79,8 @@ class FakeHost {
   int32_t create_code = LRI_OK;   // what create_incidents returns
   int32_t outcome = LRI_CREATED;  // what done tells
   int32_t outcome_code = LRI_OK;
+  int64_t now_ns = 1'714'557'600'000'000'000;  // 2024-05-01 10:00
+  std::vector<std::string> log;
   bool hold = false;  // done waits for CompleteHeld
 
  private:
@@ -373,6 +378,19 @@ TEST_F(EntryTest, OutcomesOtherThanCreatedAreNever200) {
     host_.outcome_code = one.code;
     EXPECT_EQ(Ask({.body = "{}"}).status, one.status) << one.outcome << " " << one.code;
   }
+}
+
+TEST_F(EntryTest, BatchesThatFailAreLoggedOnceASecondWithTheNumberOfTheOthers) {
+  Start({});
+  host_.log.clear();
+  host_.outcome = LRI_NOT_CREATED;
+  host_.outcome_code = LRI_UNAVAILABLE;
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(Ask({.body = "{}"}).status, 503);
+  EXPECT_EQ(host_.log.size(), 1u);
+  host_.now_ns += 1'000'000'000;
+  Ask({.body = "{}"});
+  ASSERT_EQ(host_.log.size(), 2u);
+  EXPECT_THAT(host_.log[1], HasSubstr("99 more"));
 }
 
 TEST_F(EntryTest, ExpandedBodiesPastTheirLimitAre503UntilOthersAreAnswered) {

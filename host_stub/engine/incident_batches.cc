@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/engine/abi_arrays.h"
 
@@ -238,8 +239,11 @@ int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch
     record.batches_begun.fetch_sub(1, std::memory_order_relaxed);
     pool_.Release(index);
     if (status.code() != absl::StatusCode::kUnavailable) {
-      record.logger.Log(Severity::kWarning, record.name,
-                        absl::StrCat("incidents were not taken: ", status.message()));
+      if (const auto left_out = warnings_.Admit(absl::Now()); left_out.has_value()) {
+        record.logger.Log(Severity::kWarning, record.name,
+                          absl::StrCat("incidents were not taken: ", status.message(),
+                                       webhook::LeftOut(*left_out)));
+      }
     }
   }
   return ToCode(status);

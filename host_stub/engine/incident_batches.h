@@ -13,6 +13,7 @@
 #include "host_stub/engine/slab.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/limits/line_limiter.h"
 
 namespace host_stub {
 
@@ -43,6 +44,7 @@ class IncidentBatches {
   const HostServices services_;
   std::vector<std::unique_ptr<Sink>> sinks_;  // one for each thread
   Slab<Pending> pool_;
+  webhook::LineLimiter warnings_;
 };
 
 }  // namespace host_stub

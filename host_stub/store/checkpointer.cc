@@ -5,26 +5,31 @@
 namespace host_stub {
 namespace {
 
-constexpr int64_t kPagesBetween = 4096;  // of 4 KiB: 16 MiB of log
 constexpr int kBusyTimeoutMs = 1000;
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Checkpointer>> Checkpointer::Start(const std::string& path,
-                                                                  const std::string& vfs) {
+                                                                  const std::string& vfs,
+                                                                  const Options& options) {
   absl::StatusOr<std::unique_ptr<SqliteConnection>> connection =
       SqliteConnection::Open(path, vfs, SqliteAccess::kReadWrite, kBusyTimeoutMs);
   if (!connection.ok()) return connection.status();
   // The first read opens the log.
   const absl::StatusOr<int64_t> version = (*connection)->QueryInteger("PRAGMA user_version");
   if (!version.ok()) return version.status();
-  return std::unique_ptr<Checkpointer>(new Checkpointer(std::move(*connection)));
+  return std::unique_ptr<Checkpointer>(new Checkpointer(std::move(*connection), options));
 }
 
-Checkpointer::Checkpointer(std::unique_ptr<SqliteConnection> connection)
-    : connection_(std::move(connection)), next_pages_(kPagesBetween), thread_([this] { Run(); }) {}
+Checkpointer::Checkpointer(std::unique_ptr<SqliteConnection> connection, const Options& options)
+    : options_(options),
+      connection_(std::move(connection)),
+      next_pages_(options.log_pages_between) {
+  if (options_.own_thread) thread_ = std::thread([this] { Run(); });
+}
 
 Checkpointer::~Checkpointer() {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
@@ -34,9 +39,14 @@ Checkpointer::~Checkpointer() {
 }
 
 bool Checkpointer::ShouldFinish(int64_t log_pages) {
-  if (log_pages < next_pages_ - kPagesBetween) next_pages_ = kPagesBetween;  // begun anew
+  const int64_t between = options_.log_pages_between;
+  if (log_pages < next_pages_ - between) next_pages_ = between;  // begun anew
   if (log_pages >= next_pages_) {
-    next_pages_ = log_pages + kPagesBetween;
+    next_pages_ = log_pages + between;
+    if (!options_.own_thread) {
+      Copy();
+      return finish_.exchange(false, std::memory_order_relaxed);
+    }
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       begin_ = true;
@@ -54,12 +64,16 @@ void Checkpointer::Run() {
     if (stop_) return;
     begin_ = false;
     lock.unlock();
-    // Where it fails, the log keeps everything, and the next turn copies it again.
-    const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
-                                               SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-    if (code == SQLITE_OK) finish_.store(true, std::memory_order_relaxed);
+    Copy();
     lock.lock();
   }
+}
+
+// Where it fails, the log keeps everything, and the next turn copies it again.
+void Checkpointer::Copy() {
+  const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
+                                             SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (code == SQLITE_OK) finish_.store(true, std::memory_order_relaxed);
 }
 
 }  // namespace host_stub

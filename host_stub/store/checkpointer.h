@@ -22,19 +22,27 @@ namespace host_stub {
 
 class Checkpointer {
  public:
+  struct Options {
+    int64_t log_pages_between = 4096;  // of 4 KiB: 16 MiB of log
+    bool own_thread = true;            // else ShouldFinish copies
+  };
+
   // Its connection stays open: it keeps SQLite's index of the log alive while the writer's
   // connection is replaced, so that a transaction whose sync failed is not taken for committed.
   static absl::StatusOr<std::unique_ptr<Checkpointer>> Start(const std::string& path,
-                                                             const std::string& vfs);
+                                                             const std::string& vfs,
+                                                             const Options& options);
   ~Checkpointer();
 
   // The writer's thread, after a commit: the log has that many pages. True: copy the rest now.
   bool ShouldFinish(int64_t log_pages);
 
  private:
-  explicit Checkpointer(std::unique_ptr<SqliteConnection> connection);
+  Checkpointer(std::unique_ptr<SqliteConnection> connection, const Options& options);
   void Run();
+  void Copy();
 
+  const Options options_;
   const std::unique_ptr<SqliteConnection> connection_;
   int64_t next_pages_;  // the writer's: when to begin
   std::atomic<bool> finish_{false};

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -30,8 +31,8 @@ absl::Status Refusal(const std::string& path, absl::string_view why) {
 
 class File {
  public:
-  File(const std::string& path, int flags, mode_t mode = 0)
-      : descriptor_(open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  File(DiskCalls& calls, const std::string& path, int flags, mode_t mode = 0)
+      : descriptor_(calls.Open(path, flags, mode)) {}
   ~File() {
     if (descriptor_ >= 0) close(descriptor_);
   }
@@ -46,10 +47,10 @@ class File {
   int descriptor_;
 };
 
-absl::Status SyncFolder(const std::string& path) {
-  const File folder(path, O_RDONLY | O_DIRECTORY);
-  if (!folder.ok() || fsync(folder.get()) != 0) return SystemError("syncing", path);
-  return absl::OkStatus();
+// 0, or the error's number.
+int SyncFolder(DiskCalls& calls, const std::string& path) {
+  const File folder(calls, path, O_RDONLY | O_DIRECTORY);
+  return folder.ok() && calls.Sync(folder.get()) == 0 ? 0 : errno;
 }
 
 std::string ParentOf(std::string path) {
@@ -59,12 +60,28 @@ std::string ParentOf(std::string path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-absl::Status MakeFolder(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) != 0) {
-    return errno == EEXIST ? absl::OkStatus() : SystemError("making", path);
+// The folder and all above it may be new, and made by somebody who did not sync them: an event is
+// not on disk while the way to it is not.
+absl::Status SyncTheWayTo(DiskCalls& calls, std::string path, bool made) {
+  for (bool first = true;; first = false) {
+    const std::string parent = ParentOf(path);
+    const int error = SyncFolder(calls, parent);
+    // One that we may not read, or of a kind that knows no sync, has stood there before.
+    const bool counts = error == EIO || error == ENOSPC || error == EDQUOT || (made && first);
+    if (error != 0 && counts) {
+      errno = error;
+      return SystemError("syncing", parent);
+    }
+    if (parent == "/" || parent == ".") return absl::OkStatus();
+    path = parent;
   }
-  if (chmod(path.c_str(), 0700) != 0) return SystemError("making", path);
-  return SyncFolder(ParentOf(path));
+}
+
+absl::Status MakeFolder(DiskCalls& calls, const std::string& path) {
+  const bool made = calls.MakeFolder(path, 0700) == 0;
+  if (!made && errno != EEXIST) return SystemError("making", path);
+  if (made && chmod(path.c_str(), 0700) != 0) return SystemError("making", path);
+  return SyncTheWayTo(calls, path, made);
 }
 
 absl::Status CheckFolder(const std::string& path) {
@@ -78,68 +95,90 @@ absl::Status CheckFolder(const std::string& path) {
   return absl::OkStatus();
 }
 
-std::string HolderOf(int lock) {
-  char text[32];
-  const ssize_t size = pread(lock, text, sizeof(text), 0);
-  if (size <= 0) return "unknown";
-  return std::string(absl::StripAsciiWhitespace(absl::string_view(text, size)));
+// flock says only that somebody holds it. The record lock beside it tells who; what an earlier
+// process has written into the file does not.
+void TellWhoHolds(int lock) {
+  struct flock record {};
+  record.l_type = F_WRLCK;
+  record.l_whence = SEEK_SET;
+  fcntl(lock, F_SETLK, &record);
+  // For people; a full disk must not stop the store from being read.
+  const std::string holder = absl::StrCat(getpid(), "\n");
+  if (ftruncate(lock, 0) == 0) {
+    [[maybe_unused]] const ssize_t ignored = pwrite(lock, holder.data(), holder.size(), 0);
+  }
 }
 
-absl::StatusOr<int> Lock(const std::string& folder) {
+std::string HolderOf(int lock) {
+  struct flock record {};
+  record.l_type = F_WRLCK;
+  record.l_whence = SEEK_SET;
+  if (fcntl(lock, F_GETLK, &record) == 0 && record.l_type != F_UNLCK && record.l_pid > 0) {
+    return absl::StrCat("process ", record.l_pid);
+  }
+  // A process does not see its own record lock; and another may have got the lock only just now.
+  char text[32];
+  const ssize_t size = pread(lock, text, sizeof(text), 0);
+  const absl::string_view own = absl::StripAsciiWhitespace(
+      absl::string_view(text, static_cast<size_t>(std::max<ssize_t>(size, 0))));
+  return own == absl::StrCat(getpid()) ? absl::StrCat("process ", own) : "another process";
+}
+
+absl::StatusOr<int> Lock(DiskCalls& calls, const std::string& folder) {
   const std::string path = folder + "/lock";
-  File lock(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  File lock(calls, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
   if (!lock.ok()) return SystemError("opening", path);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return SystemError("locking", path);
-    return Refusal(folder, absl::StrCat("is in use by process ", HolderOf(lock.get())));
+    return Refusal(folder, absl::StrCat("is in use by ", HolderOf(lock.get())));
   }
-  const std::string holder = absl::StrCat(getpid(), "\n");
   if (fchmod(lock.get(), 0600) != 0) return SystemError("opening", path);
-  // The process id is for people; a full disk must not stop the store from being read.
-  if (ftruncate(lock.get(), 0) == 0) {
-    [[maybe_unused]] const ssize_t ignored = pwrite(lock.get(), holder.data(), holder.size(), 0);
-  }
+  TellWhoHolds(lock.get());
   return lock.Release();
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(std::string path) {
+absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(std::string path,
+                                                             std::shared_ptr<DiskCalls> calls) {
   if (path.empty()) return absl::InvalidArgumentError("incident store: no data folder is given");
-  if (absl::Status status = MakeFolder(path); !status.ok()) return status;
+  if (absl::Status status = MakeFolder(*calls, path); !status.ok()) return status;
   if (absl::Status status = CheckFolder(path); !status.ok()) return status;
-  const absl::StatusOr<int> lock = Lock(path);
+  const absl::StatusOr<int> lock = Lock(*calls, path);
   if (!lock.ok()) return lock.status();
-  return std::unique_ptr<DataFolder>(new DataFolder(std::move(path), *lock));
+  return std::unique_ptr<DataFolder>(new DataFolder(std::move(path), std::move(calls), *lock));
 }
 
 DataFolder::~DataFolder() { close(lock_); }
 
 absl::Status DataFolder::PrepareFile(const std::string& name) const {
   const std::string path = FileIn(name);
-  const File file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  const File file(*calls_, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
   if (!file.ok() || fchmod(file.get(), 0600) != 0) return SystemError("opening", path);
   return absl::OkStatus();
 }
 
 absl::Status DataFolder::RewriteFile(const std::string& name) const {
   const std::string path = FileIn(name);
-  const File file(path, O_RDWR | O_NOFOLLOW);
+  const File file(*calls_, path, O_RDWR | O_NOFOLLOW);
   if (!file.ok()) return errno == ENOENT ? absl::OkStatus() : SystemError("opening", path);
   std::vector<char> buffer(kRewriteBytes);
   for (off_t offset = 0;;) {
     const ssize_t size = pread(file.get(), buffer.data(), buffer.size(), offset);
     if (size < 0) return SystemError("reading", path);
     if (size == 0) break;
-    if (pwrite(file.get(), buffer.data(), static_cast<size_t>(size), offset) != size) {
+    if (calls_->Write(file.get(), buffer.data(), static_cast<size_t>(size), offset) != size) {
       return SystemError("writing", path);
     }
     offset += size;
   }
-  if (fsync(file.get()) != 0) return SystemError("syncing", path);
+  if (calls_->Sync(file.get()) != 0) return SystemError("syncing", path);
   return absl::OkStatus();
 }
 
-absl::Status DataFolder::Sync() const { return SyncFolder(path_); }
+absl::Status DataFolder::Sync() const {
+  errno = SyncFolder(*calls_, path_);
+  return errno == 0 ? absl::OkStatus() : SystemError("syncing", path_);
+}
 
 }  // namespace host_stub

@@ -4,9 +4,11 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "host_stub/store/disk_calls.h"
 
 namespace host_stub {
 
@@ -15,8 +17,10 @@ class DataFolder {
  public:
   // Makes the folder (0700) where it is missing; the umask does not matter. FAILED_PRECONDITION:
   // it is no folder, belongs to another user, may be written by others, or is locked (the text
-  // names the holder's process id). UNAVAILABLE: the system refused.
-  static absl::StatusOr<std::unique_ptr<DataFolder>> Open(std::string path);
+  // names the holder's process id, where the system knows it). UNAVAILABLE: the system refused.
+  // The folder's own name is made durable, also where somebody else has just made it.
+  static absl::StatusOr<std::unique_ptr<DataFolder>> Open(std::string path,
+                                                          std::shared_ptr<DiskCalls> calls);
   ~DataFolder();
   DataFolder(const DataFolder&) = delete;
   DataFolder& operator=(const DataFolder&) = delete;
@@ -36,9 +40,11 @@ class DataFolder {
   std::string FileIn(const std::string& name) const { return path_ + "/" + name; }
 
  private:
-  DataFolder(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}
+  DataFolder(std::string path, std::shared_ptr<DiskCalls> calls, int lock)
+      : path_(std::move(path)), calls_(std::move(calls)), lock_(lock) {}
 
   const std::string path_;
+  const std::shared_ptr<DiskCalls> calls_;
   const int lock_;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
 #include "host_stub/store/data_folder.h"
+#include "host_stub/store/database_file.h"
 #include "host_stub/store/sqlite_reader.h"
 #include "host_stub/store/sqlite_writer.h"
 #include "host_stub/store/subscriber_list.h"
@@ -91,6 +92,9 @@ class SqliteStore : public Store {
 };
 
 absl::Status PrepareFiles(const DataFolder& folder) {
+  if (absl::Status status = CheckDatabaseFile(folder.FileIn(kDatabase)); !status.ok()) {
+    return status;
+  }
   if (absl::Status status = folder.PrepareFile(kDatabase); !status.ok()) return status;
   if (absl::Status status = folder.RewriteFile(kLog); !status.ok()) return status;
   return folder.Sync();
@@ -99,13 +103,24 @@ absl::Status PrepareFiles(const DataFolder& folder) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions options) {
-  absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(options.data_dir);
+  absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(
+      options.data_dir,
+      options.disk_calls != nullptr ? options.disk_calls : std::make_shared<DiskCalls>());
   if (!folder.ok()) return folder.status();
   if (absl::Status status = PrepareFiles(**folder); !status.ok()) return status;
   auto subscribers = std::make_shared<SubscriberList>();
-  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer = SqliteWriter::Start(
-      {(*folder)->FileIn(kDatabase), options.vfs, options.limits, options.now, subscribers});
+  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer =
+      SqliteWriter::Start({(*folder)->FileIn(kDatabase),
+                           options.vfs,
+                           options.limits,
+                           options.now,
+                           subscribers,
+                           options.first_reopen_pause,
+                           {options.log_pages_between_copies, options.copies_on_a_thread}});
   if (!writer.ok()) return writer.status();
+  // Once more, for the log that SQLite has made: it overlooks a failure of its own sync of the
+  // folder.
+  if (absl::Status status = (*folder)->Sync(); !status.ok()) return status;
   return std::make_unique<SqliteStore>(std::move(*folder), std::move(subscribers),
                                        std::move(*writer), options.vfs);
 }

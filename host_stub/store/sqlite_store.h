@@ -13,12 +13,14 @@
 #ifndef HOST_STUB_STORE_SQLITE_STORE_H_
 #define HOST_STUB_STORE_SQLITE_STORE_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "host_stub/store/disk_calls.h"
 #include "host_stub/store/store.h"
 #include "plugin/limits/limits.h"
 
@@ -31,6 +33,13 @@ struct SqliteStoreOptions {
   std::string vfs = {};
   webhook::Limits limits = {};
   std::function<absl::Time()> now = absl::Now;
+  // What is done beside SQLite; null: the system's own.
+  std::shared_ptr<DiskCalls> disk_calls = nullptr;
+
+  // Tests make these small, and the store's work the same in every run.
+  int64_t log_pages_between_copies = 4096;  // of 4 KiB: 16 MiB of log
+  absl::Duration first_reopen_pause = absl::Milliseconds(50);
+  bool copies_on_a_thread = true;  // else the writer copies the log into the database
 };
 
 // Opens the store, or makes a new one, and waits until it can be written.

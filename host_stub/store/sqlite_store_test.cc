@@ -79,26 +79,6 @@ TEST_F(SqliteStoreTest, FolderWithoutParentIsRefused) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("/no/such"));
 }
 
-TEST_F(SqliteStoreTest, NewerSchemaIsRefused) {
-  ASSERT_TRUE(Open(folder_.path()).ok());
-  RunSql(folder_.path(), "PRAGMA user_version = 1000");
-  const absl::Status status = Open(folder_.path()).status();
-  EXPECT_TRUE(absl::IsFailedPrecondition(status));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("schema version 1000"));
-}
-
-TEST_F(SqliteStoreTest, FileThatIsNoDatabaseIsRefusedAndLeftAlone) {
-  const std::string path = folder_.path() + "/incidents.db";
-  const int file = open(path.c_str(), O_CREAT | O_WRONLY, 0600);
-  const std::string text(4096, 'x');
-  ASSERT_EQ(write(file, text.data(), text.size()), static_cast<ssize_t>(text.size()));
-  close(file);
-  EXPECT_FALSE(Open(folder_.path()).ok());
-  struct stat info {};
-  ASSERT_EQ(stat(path.c_str(), &info), 0);
-  EXPECT_EQ(info.st_size, 4096);
-}
-
 TEST_F(SqliteStoreTest, FilesAreTheOwnersAloneWhateverTheUmask) {
   const mode_t before = umask(0);
   const std::string made = folder_.path() + "/data";

@@ -12,7 +12,6 @@ namespace {
 
 using Kind = TransactionResult::Kind;
 
-constexpr std::chrono::milliseconds kFirstReopenPause(50);
 constexpr std::chrono::milliseconds kLongestReopenPause(5'000);
 constexpr int64_t kRetryAfterSeconds = 5;
 // Forgotten keys are deleted when nobody waits, or when there are too many of them.
@@ -27,7 +26,7 @@ absl::StatusOr<std::unique_ptr<SqliteWriter>> SqliteWriter::Start(Options option
       options.path, options.vfs, options.limits.remembered_delivery_keys, options.now());
   if (!session.ok()) return session.status();
   absl::StatusOr<std::unique_ptr<Checkpointer>> checkpointer =
-      Checkpointer::Start(options.path, options.vfs);
+      Checkpointer::Start(options.path, options.vfs, options.checkpointer);
   if (!checkpointer.ok()) return checkpointer.status();
   return std::unique_ptr<SqliteWriter>(
       new SqliteWriter(std::move(options), std::move(*session), std::move(*checkpointer)));
@@ -41,7 +40,7 @@ SqliteWriter::SqliteWriter(Options options, std::unique_ptr<SqliteSession> sessi
       last_id_(session->last_id()),
       session_(std::move(session)),
       checkpointer_(std::move(checkpointer)),
-      reopen_pause_(kFirstReopenPause) {
+      reopen_pause_(absl::ToChronoMilliseconds(options_.first_reopen_pause)) {
   options_.subscribers->StartAfter(last_id());
   thread_ = std::thread([this] { Run(); });
 }
@@ -192,7 +191,7 @@ void SqliteWriter::TryToReopen() {
     return;
   }
   session_ = std::move(*session);
-  reopen_pause_ = kFirstReopenPause;
+  reopen_pause_ = absl::ToChronoMilliseconds(options_.first_reopen_pause);
   last_id_.store(session_->last_id(), std::memory_order_release);
   SetHealth(absl::OkStatus());
   options_.subscribers->Notify(last_id());
@@ -223,7 +222,11 @@ void SqliteWriter::CompleteGroup() {
 
 // What is not urgent, between two commits.
 void SqliteWriter::KeepHouse() {
-  if (checkpointer_->ShouldFinish(session_->log_pages())) session_->Checkpoint().IgnoreError();
+  if (checkpointer_->ShouldFinish(session_->log_pages())) {
+    const absl::Status copied = session_->Checkpoint();
+    // The log keeps everything. But a sync that failed here is one of the connection that commits.
+    if ((SqliteCodeOf(copied) & 0xff) == SQLITE_IOERR) return LoseSession(copied);
+  }
   const size_t forgotten = session_->forgotten_keys();
   if (forgotten < kForgottenKeysWhenIdle) return;
   if (forgotten < kForgottenKeysAlways && !queue_.empty()) return;

@@ -34,6 +34,8 @@ class SqliteWriter {
     webhook::Limits limits;
     std::function<absl::Time()> now;
     std::shared_ptr<SubscriberList> subscribers;
+    absl::Duration first_reopen_pause = absl::Milliseconds(50);
+    Checkpointer::Options checkpointer = {};
   };
 
   static absl::StatusOr<std::unique_ptr<SqliteWriter>> Start(Options options);

@@ -267,32 +267,5 @@ TEST_F(SqliteStateTest, OneThatIsRefusedDoesNotFailTheOthersOfItsTransaction) {
   EXPECT_EQ(*set.Await(), "v");
 }
 
-// As version 1 made it, with an incident and a key in it.
-TEST_F(SqliteStateTest, FileOfTheFirstSchemaIsTakenOverWithAllItHolds) {
-  const std::string path = folder_.path() + "/incidents.db";
-  {
-    auto store = Open();
-    TestBatch batch({{.name = "old", .key = "k"}}, "delivery");
-    ASSERT_TRUE(batch.CreateIn(*store).ok());
-  }
-  sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(database,
-                         "DROP TABLE context; DROP TABLE configured_instances; "
-                         "PRAGMA user_version = 1",
-                         nullptr, nullptr, nullptr),
-            SQLITE_OK);
-  sqlite3_close(database);
-  for (int opening = 0; opening < 2; ++opening) {
-    auto store = Open();
-    EXPECT_EQ(store->Get(1)->name, "old");
-    TestBatch again({Plain()}, "delivery");
-    ASSERT_TRUE(again.CreateIn(*store).ok());
-    EXPECT_THAT(again.ids(), ElementsAre(1));
-    EXPECT_TRUE(store->ListInstances()->empty());
-    EXPECT_TRUE(Set(*store, "u", "k", "v").ok());
-  }
-}
-
 }  // namespace
 }  // namespace host_stub

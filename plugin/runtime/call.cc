@@ -181,8 +181,11 @@ void Call::CopySamples(const lri_create_result& result) noexcept {
 void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
                             absl::string_view message) {
   // The sender learns what to do; why is for the log.
-  context_.plugin->host().Log(context_.host_instance, LRI_WARNING,
-                              absl::StrCat("incidents were not created: ", message));
+  const Host& host = context_.plugin->host();
+  if (const auto left_out = context_.plugin->warnings().Admit(host.Now()); left_out.has_value()) {
+    host.Log(context_.host_instance, LRI_WARNING,
+             absl::StrCat("incidents were not created: ", message, LeftOut(*left_out)));
+  }
   if (outcome == LRI_CREATED || outcome == LRI_NOT_KNOWN) {
     return Finish(Answer(503, kTextPlain, "It is not known whether the incidents were created.")
                       .Add("Retry-After", "1")

@@ -1,0 +1,23 @@
+#include "host_stub/store/disk_calls.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace host_stub {
+
+int DiskCalls::Open(const std::string& path, int flags, mode_t mode) {
+  return open(path.c_str(), flags | O_CLOEXEC, mode);
+}
+
+int DiskCalls::MakeFolder(const std::string& path, mode_t mode) {
+  return mkdir(path.c_str(), mode);
+}
+
+ssize_t DiskCalls::Write(int descriptor, const void* data, size_t size, off_t offset) {
+  return pwrite(descriptor, data, size, offset);
+}
+
+int DiskCalls::Sync(int descriptor) { return fsync(descriptor); }
+
+}  // namespace host_stub

@@ -1,0 +1,206 @@
+"""A mixed load whose every byte follows from a seed, and what its senders were told."""
+
+import base64
+import collections
+import json
+import random
+import re
+import socket
+import threading
+import zlib
+
+AUTHORIZATION = "Basic " + base64.b64encode(b"user:pass").decode()
+KEYED = "keyed"  # the instance with a duplication_key
+TAG = re.compile(r'\{"tag":"((\d+)-([^-"]+)-(\d+)-(\d+)-(\d+))"')
+REMEMBERED_KEYS = 1000  # that are sent again; the host remembers 5,000
+MOST_INCIDENTS = 1000
+
+
+class Broken(AssertionError):
+    """A promise was broken."""
+
+
+def item_text(tag, key=None):
+    """The one payload of this tag: a number, an escape and a length that must keep their bytes."""
+    check = zlib.crc32(tag.encode())
+    filler = f"{check:08x}" * (1 + check % 40 if check % 50 else 2000)
+    keyed = f',"delivery":"{key}"' if key else ""
+    return f'{{"tag":"{tag}","n":1.50e+2,"text":"\\u00e9 é","filler":"{filler}"{keyed}}}'
+
+
+class Ledger:
+    """What the senders of all lives know. Thread-safe."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.acknowledged = {}  # tags by id
+        self.keys = {}  # of the keyed instance: ids by key, once acknowledged
+        self.recent_keys = collections.deque(maxlen=REMEMBERED_KEYS)
+        self.requests = {}  # of this life: (life, sender, count) -> [(tag, key)]
+        self.answered = set()  # those of them that got any answer
+        self.duplicates = 0
+        self.refused = 0
+        self.failures = []
+
+    def begin_life(self):
+        self.requests.clear()
+        self.answered.clear()
+
+    def recent_key(self, rng):
+        with self.lock:
+            return rng.choice(self.recent_keys) if self.recent_keys else None
+
+    def note_acknowledged(self, request, items, metadata):
+        """A 200 came for a request: its items in their order."""
+        if len(items) != len(metadata):
+            raise Broken(f"{request}: {len(items)} items, {len(metadata)} answers")
+        with self.lock:
+            self.answered.add(request)
+            last = 0
+            for (tag, key), one in zip(items, metadata):
+                number = int(one["id"])
+                if key in self.keys:
+                    if number != self.keys[key] or not one.get("duplicate"):
+                        raise Broken(f"key {key} was {self.keys[key]} and is {one}")
+                    self.duplicates += 1
+                elif one.get("duplicate"):
+                    # Twins of one life: the first one's answer is still on its way.
+                    self.keys[key] = number
+                else:
+                    if number in self.acknowledged:
+                        raise Broken(f"id {number} was given twice")
+                    if number <= last:
+                        raise Broken(f"id {number} came after {last} in one batch")
+                    last = number
+                    self.acknowledged[number] = (tag, key)
+                    if key:
+                        self.keys[key] = number
+                        self.recent_keys.append(key)
+
+
+class Sender(threading.Thread):
+    """Posts until its connection ends."""
+
+    def __init__(self, ledger, name, life, seed, instance):
+        super().__init__(daemon=True)
+        self.ledger, self.sender, self.life, self.instance = ledger, name, life, instance
+        self.rng = random.Random(f"{seed}-{life}-{name}")
+        self.last_id = 0
+        self.stop = threading.Event()
+
+    def run(self):
+        try:
+            self.connect()
+            for count in range(1_000_000):
+                if self.stop.is_set() or not self.one(count):
+                    return
+        except (OSError, EOFError):
+            return  # the host is gone
+        except Exception as error:  # pylint: disable=broad-except
+            self.ledger.failures.append(f"{self.sender}: {error!r}")
+
+    def items(self, count):
+        rng = self.rng
+        size = rng.choice((1, 1, 1, 1, 1, 2, 3, 5, 10, 50, 200, 0))
+        size = size or rng.randint(1, MOST_INCIDENTS)
+        items = []
+        for i in range(size):
+            tag = f"{self.life}-{self.sender}-{count}-{i}-{size}"
+            key = None
+            if self.instance == KEYED:
+                key = (self.ledger.recent_key(rng) if rng.random() < 0.3 else None) or "k" + tag
+            items.append((tag, key))
+        return items
+
+    def one(self, count):
+        items = self.items(count)
+        request = (self.life, self.sender, count)
+        with self.ledger.lock:
+            self.ledger.requests[request] = items
+        texts = [item_text(*item) for item in items]
+        body = texts[0] if len(texts) == 1 else "[" + ",".join(texts) + "]"
+        status, answer = self.post(body.encode())
+        if status != 200:
+            if status not in (503, 504):
+                raise Broken(f"{request}: {status} {answer[:200]!r}")
+            with self.ledger.lock:
+                self.ledger.answered.add(request)
+                self.ledger.refused += 1
+            return status == 503
+        metadata = json.loads(answer)
+        self.ledger.note_acknowledged(request, items, metadata)
+        fresh = [int(one["id"]) for one in metadata if not one.get("duplicate")]
+        if fresh and fresh[0] <= self.last_id:
+            raise Broken(f"id {fresh[0]} came after {self.last_id} on one connection")
+        self.last_id = fresh[-1] if fresh else self.last_id
+        return True
+
+
+def read_answer(file):
+    """Status, body and whether the connection goes on; EOFError where it ended before the answer
+    began, Broken where it ended within."""
+    line = file.readline()
+    if not line:
+        raise EOFError
+    length, closes = None, False
+    while (field := file.readline()) not in (b"\r\n", b""):
+        name, _, value = field.decode().partition(":")
+        if name.lower() == "content-length":
+            length = int(value)
+        closes = closes or (name.lower() == "connection" and value.strip().lower() == "close")
+    body = file.read(length) if length is not None else b""
+    if length is None or len(body) != length:
+        raise Broken(f"half an answer: {line!r} {body[:100]!r}")
+    return int(line.split()[1]), body, not closes
+
+
+class HttpSender(Sender):
+    def __init__(self, *arguments, address, path):
+        super().__init__(*arguments)
+        host, port = address.rsplit(":", 1)
+        self.address, self.host = (host, int(port)), address
+        self.path = path
+
+    def connect(self):
+        self.socket = socket.create_connection(self.address, timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.file = self.socket.makefile("rb")
+
+    def head(self, length):
+        return (
+            f"POST {self.path} HTTP/1.1\r\nHost: {self.host}\r\nAuthorization: {AUTHORIZATION}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        ).encode()
+
+    def post(self, body):
+        self.socket.sendall(self.head(len(body)) + body)
+        try:
+            status, answer, goes_on = read_answer(self.file)
+        except Broken as error:  # a kill may cut an answer
+            raise EOFError from error
+        if not goes_on:
+            self.file.close()
+            self.socket.close()
+            self.connect()
+        return status, answer
+
+
+class GrpcSender(Sender):
+    def __init__(self, *arguments, stub, messages):
+        super().__init__(*arguments)
+        self.stub, self.messages = stub, messages
+
+    def connect(self):
+        self.headers = [self.messages.Header(name="Authorization", value=AUTHORIZATION)]
+
+    def post(self, body):
+        import grpc
+
+        request = self.messages.ExecuteRequest(
+            instance=self.instance, headers=self.headers, body=body
+        )
+        try:
+            answer = self.stub.Execute(request, timeout=60)
+        except grpc.RpcError as error:
+            raise EOFError from error
+        return answer.status, answer.body
