@@ -63,7 +63,7 @@ class TemporaryFolder {
 
 TEST(ConfigurationRefusals, TextThatIsNoJsonIsRefusedWithLineAndColumn) {
   EXPECT_EQ(Refusal("{\n\"platform\": {\"product\": \"XSOAR_6\"},\n}"),
-            "host.json: not valid JSON: line 3, column 1: expected a name in double quotes");
+            "host.json: not valid JSON: line 3, column 1: this is not expected here");
   EXPECT_THAT(Refusal(""), HasSubstr("host.json: not valid JSON: line 1"));
   EXPECT_THAT(Refusal("{\"a\": \"\xff\"}"), HasSubstr("host.json: not valid JSON: "));
   EXPECT_THAT(Refusal(std::string(100'000, '[')), HasSubstr("not valid JSON"));

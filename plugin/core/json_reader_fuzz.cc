@@ -1,5 +1,6 @@
-// Any bytes as JSON: the reader and a second parser, which share no code, must agree. Where they
-// accept, the value is the bytes of the text between the blanks.
+// Any bytes as a JSON object or array: the reader and a second parser, which share no code, must
+// agree. Where they accept, the value is the bytes of the text between the blanks.
+#include <algorithm>
 #include <cstdint>
 
 #include "plugin/core/json_reader.h"
@@ -20,14 +21,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool accepted = reader.Open(text.view()) && reader.ReadValue(value) && reader.Finish();
 
   if (bytes.substr(0, 3) == "\xEF\xBB\xBF") bytes.remove_prefix(3);
-  const JsonVerdict verdict = webhook::fuzz::CheckJson(bytes, kDepth);
+  constexpr absl::string_view kBlanks = " \t\r\n";
+  const size_t begin = std::min(bytes.find_first_not_of(kBlanks), bytes.size());
+  const bool container = begin < bytes.size() && (bytes[begin] == '{' || bytes[begin] == '[');
+  const JsonVerdict verdict =
+      container ? webhook::fuzz::CheckJson(bytes, kDepth) : JsonVerdict::kInvalid;
   if (verdict != JsonVerdict::kNotKnown) Require(accepted == (verdict == JsonVerdict::kValid));
   if (!accepted) {
     Require(reader.fault().byte <= size && *reader.fault().what != '\0');
     return 0;
   }
-  constexpr absl::string_view kBlanks = " \t\r\n";
-  bytes.remove_prefix(bytes.find_first_not_of(kBlanks));
+  bytes.remove_prefix(begin);
   Require(value.text == bytes.substr(0, bytes.find_last_not_of(kBlanks) + 1));
   return 0;
 }

@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 namespace {
 
 // How many beginnings of one file are played.
-constexpr size_t kMostCuts = 200;
+constexpr size_t kMostCuts = 100;
 
 void Play(const std::string& seed, size_t size) {
   const std::unique_ptr<uint8_t[]> copy(new uint8_t[size]);

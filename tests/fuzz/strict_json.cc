@@ -1,9 +1,13 @@
 #include "tests/fuzz/strict_json.h"
 
 #include <boost/json/basic_parser_impl.hpp>
-#include <boost/json/src.hpp>
+#include <boost/json/error.hpp>
 #include <cstdint>
 #include <limits>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace webhook::fuzz {
 namespace {
@@ -48,6 +52,12 @@ JsonVerdict CheckJson(absl::string_view text, size_t most_depth) {
   if (error == boost::json::error::exponent_overflow) return JsonVerdict::kNotKnown;
   if (error == boost::json::error::too_deep) return JsonVerdict::kTooDeep;
   return !error && read == text.size() ? JsonVerdict::kValid : JsonVerdict::kInvalid;
+}
+
+bool IsMessage(absl::string_view text) {
+  // A JSON string may hold neither control characters nor bytes that are no UTF-8.
+  const std::string plain = absl::StrReplaceAll(text, {{"\\", "/"}, {"\"", "'"}});
+  return !text.empty() && MayBeJson(absl::StrCat("\"", plain, "\""));
 }
 
 }  // namespace webhook::fuzz

@@ -27,6 +27,10 @@ inline bool MayBeJson(absl::string_view text) {
   return verdict == JsonVerdict::kValid || verdict == JsonVerdict::kNotKnown;
 }
 
+// Whether it is what a message must be: one line of UTF-8 without control characters, and not
+// empty.
+bool IsMessage(absl::string_view text);
+
 }  // namespace webhook::fuzz
 
 #endif  // TESTS_FUZZ_STRICT_JSON_H_

@@ -31,5 +31,12 @@ TEST(CheckJson, ExponentThatCannotBeCountedIsNotJudged) {
   EXPECT_EQ(CheckJson("1e99999999999999999999", 2), JsonVerdict::kNotKnown);
 }
 
+TEST(IsMessage, RefusesWhatIsNoSingleLineOfUtf8) {
+  EXPECT_TRUE(IsMessage("passwords: entry 1: \"\xc3\xa9\\\" is wrong"));
+  for (const char* text : {"", "a\nb", "a\x1b", "\xff", "\xed\xa0\x80"}) {
+    EXPECT_FALSE(IsMessage(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace webhook::fuzz
