@@ -46,6 +46,10 @@ bool IsAscii(absl::string_view bytes) {
 
 }  // namespace
 
+bool IsUtf8(absl::string_view text) {
+  return IsAscii(text) || ValidUtf8Prefix(text) == text.size();
+}
+
 void AppendJsonEscaped(std::string* out, absl::string_view text) {
   size_t plain = 0;  // where what is not yet appended begins
   for (size_t i = 0; i < text.size(); ++i) {
@@ -64,7 +68,7 @@ void AppendJsonString(std::string* out, absl::string_view text) {
 }
 
 void AppendJsonEscapedBytes(std::string* out, absl::string_view bytes) {
-  if (IsAscii(bytes) || ValidUtf8Prefix(bytes) == bytes.size()) {
+  if (IsUtf8(bytes)) {
     AppendJsonEscaped(out, bytes);
     return;
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "plugin/core/json_text.h"
 #include "plugin/core/platform.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
@@ -29,12 +30,19 @@ bool IsTelling(absl::string_view name, absl::string_view value) {
   return (name == "password" || name == "passwords" || name == "key") && value.size() >= 16;
 }
 
+std::string Quoted(absl::string_view text) {
+  std::string json;
+  webhook::core::AppendJsonString(&json, text);
+  return json;
+}
+
 void CheckAccepted(const Configuration& configuration) {
   Require(configuration.ticket != 0 && configuration.platform != nullptr);
   Require(webhook::core::IsInstanceName(configuration.name));
   Require(!configuration.platform->credentials_required || configuration.credentials.required());
   Require(configuration.listen_port == 0 || configuration.platform->listen_port_shown);
   Require(configuration.tls == nullptr || configuration.platform->certificate_supported);
+  Require(configuration.incident_type.empty() || MayBeJson(Quoted(configuration.incident_type)));
   for (const std::string& warning : configuration.WarningsAt(kNow)) Require(IsMessage(warning));
   // They are copied into what a program reads.
   for (const std::string& url : {configuration.webhook_url, configuration.listen_url}) {

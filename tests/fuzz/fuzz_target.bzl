@@ -1,23 +1,23 @@
 """Fuzz targets: one function over any bytes, and the seeds that it starts from."""
 
-def fuzz_target(name, srcs, corpus, deps, data = []):
+def fuzz_target(name, srcs, deps):
     """A fuzz target in two programs.
 
     NAME_replay is a test: it plays the seeds, each whole and cut at many lengths, with the product's
     own compiler. NAME is the program that tools/fuzz runs; only clang can link it, hence "manual".
 
     Args:
-      name: of the target; ends in _fuzz.
+      name: WHAT_fuzz; the seeds are the files in testdata/fuzz_WHAT of this package.
       srcs: have LLVMFuzzerTestOneInput in one of them.
-      corpus: the folder of the seeds, within this package.
       deps: what srcs use.
-      data: what srcs read.
     """
+    if not name.endswith("_fuzz"):
+        fail("the name of a fuzz target ends in _fuzz")
+    corpus = "testdata/fuzz_" + name[:-len("_fuzz")]
     native.cc_library(
         name = name + "_function",
         testonly = True,
         srcs = srcs,
-        data = data,
         deps = deps,
         alwayslink = True,
     )

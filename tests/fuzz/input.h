@@ -5,15 +5,18 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 
 #include "absl/strings/string_view.h"
 
 namespace webhook::fuzz {
 
-// What must hold, whatever the input is.
-inline void Require(bool holds) {
-  if (!holds) std::abort();
+// What must hold, whatever the input is. Else says where, and aborts.
+inline void Require(bool holds, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if (holds) return;
+  std::fprintf(stderr, "%s:%d: this does not hold\n", file, line);
+  std::abort();
 }
 
 class Input {
