@@ -92,6 +92,20 @@ TEST(ConfigurationRefusals, AHostileKeyIsShownOnOneShortLine) {
   EXPECT_THAT(refusal, Not(HasSubstr("\x1b")));
 }
 
+TEST(ConfigurationRefusals, ALongKeyIsNotCutWithinACharacter) {
+  const std::string before(79, 'x');
+  EXPECT_THAT(Refusal(absl::StrCat("{\"", before, "\xc3\xa9\": 1}")),
+              HasSubstr(absl::StrCat("[\"", before, "\"]: unknown")));
+}
+
+TEST(ConfigurationRefusals, AHostilePathIsShownOnOneLine) {
+  EXPECT_THAT(Refusal(WithParameters(R"("username_file": "/no/such\nfile")")),
+              HasSubstr("/no/such\\nfile: No such file"));
+  EXPECT_THAT(Refusal(WithParameters(
+                  absl::StrCat(R"("username_file": "/)", std::string(5'000, 'x'), "\""))),
+              HasSubstr("must be the path of a file"));
+}
+
 TEST(ConfigurationRefusals, RepeatedKeysAreRefused) {
   EXPECT_EQ(Refusal(WithParameters(R"("username": "a", "username": "b")")),
             "host.json: instances[0].configuration.username: occurs twice");

@@ -1,5 +1,5 @@
-// Any bytes as a JSON object or array: the reader and a second parser, which share no code, must
-// agree. Where they accept, the value is the bytes of the text between the blanks.
+// Any bytes as a JSON object, array or string: the reader and a second parser, which share no code,
+// must agree. Where they accept, the value is the bytes of the text between the blanks.
 #include <algorithm>
 #include <cstdint>
 
@@ -23,9 +23,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (bytes.substr(0, 3) == "\xEF\xBB\xBF") bytes.remove_prefix(3);
   constexpr absl::string_view kBlanks = " \t\r\n";
   const size_t begin = std::min(bytes.find_first_not_of(kBlanks), bytes.size());
-  const bool container = begin < bytes.size() && (bytes[begin] == '{' || bytes[begin] == '[');
+  const char first = begin < bytes.size() ? bytes[begin] : '\0';
+  const bool possible = first == '{' || first == '[' || first == '"';
   const JsonVerdict verdict =
-      container ? webhook::fuzz::CheckJson(bytes, kDepth) : JsonVerdict::kInvalid;
+      possible ? webhook::fuzz::CheckJson(bytes, kDepth) : JsonVerdict::kInvalid;
   if (verdict != JsonVerdict::kNotKnown) Require(accepted == (verdict == JsonVerdict::kValid));
   if (!accepted) {
     Require(reader.fault().byte <= size && *reader.fault().what != '\0');
