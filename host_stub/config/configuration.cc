@@ -1,5 +1,6 @@
 #include "host_stub/config/configuration.h"
 
+#include <limits.h>
 #include <simdjson.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -217,17 +219,20 @@ absl::StatusOr<std::string> Builder::ParameterFile(const ParameterSpec& spec,
                                                    const PlacedValue& value) {
   absl::StatusOr<std::string> path = reader_.String(value);
   if (!path.ok()) return path;
-  if (path->empty() || absl::StrContains(*path, '\0')) {
+  if (path->empty() || path->size() > PATH_MAX || absl::StrContains(*path, '\0')) {
     return reader_.Fault(value.place, "must be the path of a file");
   }
   const std::string full_path =
       absl::StartsWith(*path, "/") ? *path : absl::StrCat(folder_, "/", *path);
   absl::StatusOr<SmallFile> file = ReadSmallFile(full_path, kParameterFileBytes);
-  if (!file.ok()) return reader_.Fault(value.place, file.status().message());
+  if (!file.ok()) {
+    return reader_.Fault(value.place, absl::Utf8SafeCHexEscape(file.status().message()));
+  }
   if (spec.private_file && file->open_to_others) {
     Wipe(file->contents);
-    return reader_.Fault(value.place, absl::StrCat(full_path, " is open to other users; run chmod ",
-                                                   "600 ", full_path));
+    const std::string shown = absl::Utf8SafeCHexEscape(full_path);
+    return reader_.Fault(value.place,
+                         absl::StrCat(shown, " is open to other users; run chmod 600 ", shown));
   }
   // One line end, which editors and `echo` append; more than one belongs to the value.
   if (absl::EndsWith(file->contents, "\n")) file->contents.pop_back();

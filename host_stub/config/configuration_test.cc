@@ -63,7 +63,7 @@ class TemporaryFolder {
 
 TEST(ConfigurationRefusals, TextThatIsNoJsonIsRefusedWithLineAndColumn) {
   EXPECT_EQ(Refusal("{\n\"platform\": {\"product\": \"XSOAR_6\"},\n}"),
-            "host.json: not valid JSON: line 3, column 1: expected a name in double quotes");
+            "host.json: not valid JSON: line 3, column 1: this is not expected here");
   EXPECT_THAT(Refusal(""), HasSubstr("host.json: not valid JSON: line 1"));
   EXPECT_THAT(Refusal("{\"a\": \"\xff\"}"), HasSubstr("host.json: not valid JSON: "));
   EXPECT_THAT(Refusal(std::string(100'000, '[')), HasSubstr("not valid JSON"));
@@ -90,6 +90,20 @@ TEST(ConfigurationRefusals, AHostileKeyIsShownOnOneShortLine) {
       Refusal(absl::StrCat(R"({"a\n\u001b[2J)", std::string(10'000, 'x'), R"(": 1})"));
   EXPECT_LT(refusal.size(), 300u);
   EXPECT_THAT(refusal, Not(HasSubstr("\x1b")));
+}
+
+TEST(ConfigurationRefusals, ALongKeyIsNotCutWithinACharacter) {
+  const std::string before(79, 'x');
+  EXPECT_THAT(Refusal(absl::StrCat("{\"", before, "\xc3\xa9\": 1}")),
+              HasSubstr(absl::StrCat("[\"", before, "\"]: unknown")));
+}
+
+TEST(ConfigurationRefusals, AHostilePathIsShownOnOneLine) {
+  EXPECT_THAT(Refusal(WithParameters(R"("username_file": "/no/such\nfile")")),
+              HasSubstr("/no/such\\nfile: No such file"));
+  EXPECT_THAT(Refusal(WithParameters(
+                  absl::StrCat(R"("username_file": "/)", std::string(5'000, 'x'), "\""))),
+              HasSubstr("must be the path of a file"));
 }
 
 TEST(ConfigurationRefusals, RepeatedKeysAreRefused) {

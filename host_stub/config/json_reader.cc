@@ -18,7 +18,10 @@ absl::string_view View(std::string_view text) { return {text.data(), text.size()
 
 // For a message: on one line, and not endless.
 std::string Shown(absl::string_view name) {
-  return absl::Utf8SafeCHexEscape(name.substr(0, kLongestShownName));
+  size_t end = std::min(name.size(), kLongestShownName);
+  // Not within a character: the message is UTF-8.
+  while (end < name.size() && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
+  return absl::Utf8SafeCHexEscape(name.substr(0, end));
 }
 
 std::string MemberPlace(absl::string_view object, absl::string_view name) {

@@ -1,22 +1,52 @@
-// Any bytes as a body, with headers made of the same bytes: whatever is accepted must give
-// details that are JSON objects again, and give the same incidents when parsed once more.
+// Any bytes as a body, with headers, a duplication key and mirroring made of the same bytes:
+// whatever is accepted must give details that are JSON, also for a parser that is not ours, and
+// give the same incidents when parsed once more.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "plugin/core/answer.h"
+#include "plugin/core/duplication_key.h"
 #include "plugin/core/incidents.h"
 #include "plugin/core/json_reader.h"
+#include "plugin/core/mirroring.h"
 #include "plugin/core/padded_text.h"
+#include "plugin/core/samples.h"
+#include "tests/fuzz/input.h"
+#include "tests/fuzz/strict_json.h"
 
 namespace {
 
+using webhook::core::DuplicationKey;
 using webhook::core::HeaderView;
 using webhook::core::IncidentParser;
 using webhook::core::JsonReader;
 using webhook::core::JsonValue;
+using webhook::core::Mirroring;
 using webhook::core::PaddedText;
 using webhook::core::ParsedIncident;
 using webhook::core::ParsedRequest;
+using webhook::fuzz::MayBeJson;
+using webhook::fuzz::Require;
+
+// What an instance is configured with. Bit 0 of the first byte chooses the key of the body's own
+// bytes, bit 1 mirroring.
+struct Configured {
+  explicit Configured(absl::string_view bytes) {
+    const int choice = bytes.empty() ? 0 : bytes[0];
+    auto key = DuplicationKey::Create(choice & 1 ? bytes.substr(0, 30)
+                                                 : "headers.x-id, a[].b, \"name\", name, id");
+    if (key.ok()) duplication_key = *std::move(key);
+    if ((choice & 2) == 0) return;
+    auto read = Mirroring::Create("Incoming And Outgoing", "a,\"b\"", "", "webhook");
+    Require(read.ok());
+    mirroring = *std::move(read);
+  }
+
+  DuplicationKey duplication_key;
+  Mirroring mirroring;
+};
 
 std::string Joined(const ParsedIncident& incident) {
   std::string details;
@@ -24,16 +54,39 @@ std::string Joined(const ParsedIncident& incident) {
   return details;
 }
 
-void Require(bool holds) {
-  if (!holds) std::abort();
-}
-
-void CheckDetails(const std::string& details, JsonReader& reader) {
+void CheckDetails(const std::string& details) {
+  JsonReader reader(129);  // one more for a rawJson that a string held
   const PaddedText text(details);
   JsonValue value;
   Require(reader.Open(text.view()) && reader.Peek() == '{' && reader.ReadValue(value) &&
           reader.Finish());
-  Require(!value.empty);
+  Require(!value.empty && MayBeJson(details));
+}
+
+void CheckSame(const ParsedIncident& one, const ParsedIncident& other) {
+  Require(one.name == other.name && one.type == other.type && one.occurred == other.occurred);
+  Require(one.delivery_key == other.delivery_key && Joined(one) == Joined(other));
+}
+
+// Everything made of incidents must be JSON as well.
+void CheckTexts(const ParsedRequest& request) {
+  std::string answer;
+  webhook::core::AnswerWriter writer(&answer, "Generic Webhook", "webhook");
+  std::vector<webhook::core::SharedSample> samples;
+  for (const ParsedIncident& incident : request.incidents()) {
+    writer.Add({.id = "1",
+                .name = incident.name,
+                .type = incident.type,
+                .occurred = incident.occurred,
+                .created = incident.occurred,
+                .duplicate = false,
+                .warnings = incident.warnings});
+    samples.push_back(webhook::core::MakeSample(incident.name, incident.type, incident.occurred,
+                                                incident.details, 50));
+  }
+  writer.Finish();
+  Require(MayBeJson(answer));
+  Require(MayBeJson(webhook::core::WriteSamples(samples, 1000)));
 }
 
 }  // namespace
@@ -42,25 +95,35 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
   const PaddedText body(bytes);
   const absl::string_view value = bytes.substr(0, 40);
-  const HeaderView headers[] = {{"Host", value}, {value.substr(0, 5), "x"}, {"HOST", value}};
-  IncidentParser parser{webhook::Limits()};
-  const webhook::core::Defaults defaults{"type", absl::UnixEpoch(), "x-token"};
+  const HeaderView headers[] = {
+      {"Host", value}, {value.substr(0, 5), "x"}, {"HOST", value}, {"X-Id", value}};
+  const Configured configured(bytes);
+  const webhook::Limits limits;
+  IncidentParser parser(limits);
+  const webhook::core::Defaults defaults{"type", absl::UnixEpoch(), "x-token",
+                                         configured.mirroring.members(),
+                                         &configured.duplication_key};
   ParsedRequest first;
   ParsedRequest second;
-  if (!parser.Parse(body.view(), headers, defaults, first).ok()) {
+  if (const absl::Status status = parser.Parse(body.view(), headers, defaults, first);
+      !status.ok()) {
     Require(first.incidents().empty());
+    // It is the answer's text.
+    Require(!status.message().empty() && status.message().find('\n') == absl::string_view::npos);
     return 0;
   }
+  Require(MayBeJson(bytes.substr(bytes.substr(0, 3) == "\xEF\xBB\xBF" ? 3 : 0)));
   Require(parser.Parse(body.view(), headers, defaults, second).ok());
   Require(first.incidents().size() == second.incidents().size());
-  JsonReader reader(129);  // one more for a rawJson that a string held
   for (size_t i = 0; i < first.incidents().size(); ++i) {
     const ParsedIncident& incident = first.incidents()[i];
     Require(!incident.name.empty() && incident.occurred.size() >= 20);
+    Require(incident.delivery_key.size() <= static_cast<size_t>(limits.delivery_key_bytes));
+    CheckSame(incident, second.incidents()[i]);
     const std::string details = Joined(incident);
     Require(details.size() == incident.details_bytes);
-    Require(details == Joined(second.incidents()[i]));
-    CheckDetails(details, reader);
+    CheckDetails(details);
   }
+  CheckTexts(first);
   return 0;
 }

@@ -41,6 +41,7 @@ bool CountsAsAbsent(const JsonValue& value);
 
 enum class JsonNext { kItem, kEnd, kFault };
 
+// A number, true, false or null by itself is no text here: it counts as a fault.
 // Keeps its buffers from text to text. Not thread-safe. Every function that returns false or
 // kFault has set fault(); then only Open may follow.
 class JsonReader {

@@ -68,6 +68,10 @@ size_t FindEscaped(absl::string_view text, size_t at) {
 
 }  // namespace
 
+bool IsUtf8(absl::string_view text) {
+  return IsAscii(text) || ValidUtf8Prefix(text) == text.size();
+}
+
 void AppendJsonEscaped(std::string* out, absl::string_view text) {
   for (size_t at = 0;;) {
     const size_t escaped = FindEscaped(text, at);
@@ -85,7 +89,7 @@ void AppendJsonString(std::string* out, absl::string_view text) {
 }
 
 void AppendJsonEscapedBytes(std::string* out, absl::string_view bytes) {
-  if (IsAscii(bytes) || ValidUtf8Prefix(bytes) == bytes.size()) {
+  if (IsUtf8(bytes)) {
     AppendJsonEscaped(out, bytes);
     return;
   }

@@ -8,6 +8,9 @@
 
 namespace webhook::core {
 
+// Whether it may stand in a JSON text (RFC 3629: no surrogates, no overlong forms).
+bool IsUtf8(absl::string_view text);
+
 // Appends `text`, which must be valid UTF-8, as a JSON string with its quotes. Only what must be
 // escaped is.
 void AppendJsonString(std::string* out, absl::string_view text);

@@ -5,7 +5,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
-#include "plugin/core/json_chars.h"
 #include "plugin/core/json_text.h"
 
 namespace webhook::core {
@@ -19,8 +18,6 @@ std::optional<absl::string_view> WrittenDirection(absl::string_view direction) {
   if (direction == "Incoming And Outgoing") return "Both";
   return std::nullopt;
 }
-
-bool IsUtf8(absl::string_view text) { return ValidUtf8Prefix(text) == text.size(); }
 
 std::string JsonTags(absl::string_view tags) {
   std::string list;

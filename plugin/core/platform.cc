@@ -3,11 +3,18 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace webhook::core {
 namespace {
+
+// For a message: on one line, and not endless.
+std::string Shown(absl::string_view text) {
+  constexpr size_t kShownBytes = 200;
+  return absl::CHexEscape(text.substr(0, kShownBytes));
+}
 
 constexpr char kXsoar6Path[] = "/instance/execute/";
 constexpr char kXsoarPath[] = "/xsoar/instance/execute/";
@@ -84,9 +91,10 @@ absl::StatusOr<ServerUrl> Split(absl::string_view text) {
   url.host = rest.substr(0, colon);
   if (colon != absl::string_view::npos) url.port = rest.substr(colon);
   if (url.scheme.empty() || !IsHost(url.host) || !IsPort(url.port)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "url: \"", text, "\" must be like https://my.xsoar.live or http://host:8443, without a ",
-        "user, path or query"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("url: \"", Shown(text),
+                     "\" must be like https://my.xsoar.live or http://host:8443, without a ",
+                     "user, path or query"));
   }
   return url;
 }
@@ -113,7 +121,7 @@ absl::StatusOr<const Platform*> FindPlatform(absl::string_view product_name, boo
       absl::StrAppend(&names, names.empty() ? "" : ", ", platform.product_name);
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("product: \"", product_name, "\" must be one of ", names));
+      absl::StrCat("product: \"", Shown(product_name), "\" must be one of ", names));
 }
 
 bool IsInstanceName(absl::string_view name) {
@@ -125,8 +133,8 @@ bool IsInstanceName(absl::string_view name) {
 absl::StatusOr<std::string> WebhookUrl(const Platform& platform, absl::string_view server_url,
                                        absl::string_view instance_name) {
   if (!IsInstanceName(instance_name)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("name: \"", instance_name, "\" must be 1 to 64 letters, digits, _ or -"));
+    return absl::InvalidArgumentError(absl::StrCat("name: \"", Shown(instance_name),
+                                                   "\" must be 1 to 64 letters, digits, _ or -"));
   }
   const absl::StatusOr<ServerUrl> url = Split(server_url);
   if (!url.ok()) return url.status();

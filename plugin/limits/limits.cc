@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -77,7 +78,9 @@ absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& l
     limits.*setting.member = number;
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat("unknown limit \"", name, "\""));
+  constexpr size_t kShownBytes = 80;
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown limit \"", absl::CHexEscape(name.substr(0, kShownBytes)), "\""));
 }
 
 std::vector<absl::string_view> LimitNames() {

@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "plugin/core/json_text.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/secrets.h"
 
@@ -58,8 +60,10 @@ absl::StatusOr<Given> Collect(const lri_pairs& parameters) {
     const lri_pair& pair = At(parameters, i);
     absl::string_view* const member = given.Find(FromView(pair.name));
     if (member == nullptr) {
+      constexpr size_t kShownBytes = 80;
       return absl::InvalidArgumentError(
-          absl::StrCat("unknown parameter \"", FromView(pair.name), "\""));
+          absl::StrCat("unknown parameter \"",
+                       absl::CHexEscape(FromView(pair.name).substr(0, kShownBytes)), "\""));
     }
     if (!member->empty()) {
       return absl::InvalidArgumentError(
@@ -248,6 +252,10 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   auto mirroring = core::Mirroring::Create(given->mirror_direction, given->mirror_tags,
                                            given->mirror_instance, name);
   if (!mirroring.ok()) return mirroring.status();
+  // It stands in incidents and answers, which are JSON.
+  if (!core::IsUtf8(given->incident_type)) {
+    return absl::InvalidArgumentError("incidentType must be valid UTF-8");
+  }
   auto ticket = NewTicket();
   if (!ticket.ok()) return ticket.status();
 

@@ -17,7 +17,9 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Lt;
 using ::testing::Not;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
 using Parameters = std::initializer_list<std::pair<absl::string_view, absl::string_view>>;
 
@@ -47,6 +49,17 @@ std::string Refusal(const absl::StatusOr<Configuration>& configuration) {
 
 TEST(ConfigurationTest, UnknownParameterIsRefusedByName) {
   EXPECT_THAT(Refusal(Read({{"pasword", "x"}})), HasSubstr("unknown parameter \"pasword\""));
+}
+
+TEST(ConfigurationTest, RefusalIsOneLineWhateverItQuotes) {
+  EXPECT_EQ(Refusal(Read({{"a\nb\xff", "x"}})), "unknown parameter \"a\\nb\\xff\"");
+  EXPECT_THAT(Refusal(Read({}, "X\n")), StartsWith("product: \"X\\n\" must be one of "));
+  EXPECT_THAT(Refusal(Read({{std::string(2'000, 'a'), "x"}})), SizeIs(Lt(200u)));
+}
+
+TEST(ConfigurationTest, IncidentTypeThatIsNoUtf8IsRefused) {
+  EXPECT_EQ(Refusal(Read({{"incidentType", "\xff"}})), "incidentType must be valid UTF-8");
+  EXPECT_EQ(Refusal(Read({{"incidentType", "\xc3\xa9"}})), "accepted");
 }
 
 TEST(ConfigurationTest, RepeatedParameterIsRefusedByName) {

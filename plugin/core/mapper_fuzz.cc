@@ -1,0 +1,117 @@
+// Any bytes as a path, as a mapper and as a sample: what comes out is JSON, each path that is
+// listed can be read again, and samples come back from what is written of them.
+//
+// The input: a path, NUL, the mapper's arguments, NUL, a sample's JSON.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "plugin/core/json_path.h"
+#include "plugin/core/json_reader.h"
+#include "plugin/core/json_text.h"
+#include "plugin/core/mapper.h"
+#include "plugin/core/padded_text.h"
+#include "plugin/core/sample_fields.h"
+#include "plugin/core/samples.h"
+#include "tests/fuzz/input.h"
+#include "tests/fuzz/strict_json.h"
+
+namespace {
+
+using webhook::core::JsonPath;
+using webhook::core::JsonReader;
+using webhook::core::JsonValue;
+using webhook::core::Mapper;
+using webhook::core::SharedSample;
+using webhook::fuzz::MayBeJson;
+using webhook::fuzz::Require;
+
+constexpr size_t kMostBytes = 1 << 20;
+constexpr int kDepth = 130;
+
+bool IsObject(absl::string_view json) {
+  JsonReader reader(kDepth);
+  const webhook::core::PaddedText text(json);
+  JsonValue value;
+  return reader.Open(text.view()) && reader.Peek() == '{' && reader.ReadValue(value) &&
+         reader.Finish();
+}
+
+// Every value that stands at the path lies in the text, and is JSON by itself.
+void CheckPath(absl::string_view path, absl::string_view json) {
+  const auto paths = JsonPath::ParseList(path);
+  if (!paths.ok()) return;
+  for (const JsonPath& one : *paths) {
+    Require(JsonPath::Parse(one.text()).ok());
+    JsonReader reader(kDepth);
+    const webhook::core::PaddedText text(json);
+    std::vector<JsonValue> values;
+    if (!reader.Open(text.view()) || !one.Collect(reader, values)) continue;
+    Require(values.size() <= 1 || !one.names_one_value());
+    for (const JsonValue& value : values) {
+      Require(value.text.data() >= text.view().data());
+      Require(value.text.data() + value.text.size() <= text.view().data() + text.view().size());
+    }
+  }
+}
+
+void CheckName(absl::string_view name) {
+  constexpr size_t kMostPathBytes = 1024;
+  std::string json = "{";
+  webhook::core::AppendJsonEscapedBytes(&json, name);
+  const std::string inside = json.substr(1);
+  Require(MayBeJson(absl::StrCat("\"", inside, "\"")));
+  const std::string quoted = absl::StrCat("\"", inside, "\"");
+  // A name put into a path is found under it.
+  const webhook::core::PaddedText text(absl::StrCat("{", quoted, ":7}"));
+  const std::string plain = webhook::core::TextOfString(
+      {webhook::core::JsonKind::kString, true, false, absl::string_view(quoted)});
+  std::string path;
+  webhook::core::AppendPathName(&path, plain);
+  if (path.size() > kMostPathBytes) return;
+  const auto parsed = JsonPath::Parse(path);
+  Require(parsed.ok());
+  JsonReader reader(kDepth);
+  std::vector<JsonValue> values;
+  Require(reader.Open(text.view()) && parsed->Collect(reader, values));
+  Require(values.size() == 1 && values[0].text == "7");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  webhook::fuzz::Input input(data, size);
+  const absl::string_view path = input.UpTo('\0');
+  const absl::string_view arguments = input.UpTo('\0');
+  const absl::string_view json = input.Rest();
+  CheckPath(path, json);
+  CheckName(path);
+
+  // What is no JSON object is never made a sample, but one that was cut.
+  std::vector<SharedSample> samples;
+  if (IsObject(json)) {
+    samples.push_back(
+        webhook::core::MakeSample("n", "t", "2024-05-01T10:00:00Z", {&json, 1}, size));
+    samples.push_back(
+        webhook::core::MakeSample("n", "t", "2024-05-01T10:00:00Z", {&json, 1}, size / 2));
+  }
+  Require(MayBeJson(webhook::core::ListFields(samples, 100)));
+  const std::string written = webhook::core::WriteSamples(samples, kMostBytes);
+  Require(MayBeJson(written));
+  const auto read = webhook::core::ReadSamples(written);
+  Require(read.ok() && read->size() == samples.size());
+  for (size_t i = 0; i < samples.size(); ++i) {
+    Require((*read)[i]->raw_json == samples[i]->raw_json);
+  }
+  (void)webhook::core::ReadSamples(json);  // the host may keep anything
+
+  const auto mapper = Mapper::Parse(arguments, 100);
+  if (!mapper.ok()) {
+    Require(!mapper.status().message().empty());
+    return 0;
+  }
+  const auto mapped = mapper->Map(samples, kMostBytes);
+  Require(!mapped.ok() || MayBeJson(*mapped));
+  return 0;
+}
