@@ -143,11 +143,11 @@ class EntryTest : public ::testing::Test {
   std::string Create(const Headers& parameters) {
     std::vector<lri_pair> pairs;
     for (const auto& [key, value] : parameters) pairs.push_back({View(key), View(value)});
-    const std::string name = "webhook", product = "XSOAR_6", url = "https://my.xsoar.live";
+    const std::string name = "webhook", url = "https://my.xsoar.live";
     lri_instance_options options{};
     options.struct_size = sizeof options;
     options.name = View(name);
-    options.product = View(product);
+    options.product = View(product_);
     options.platform_url = View(url);
     options.parameters = {pairs.data(), pairs.size(), sizeof(lri_pair)};
     lri_error error{sizeof(lri_error), {}};
@@ -196,6 +196,7 @@ class EntryTest : public ::testing::Test {
   FakeHost host_;
   lri_plugin* plugin_ = nullptr;
   lri_instance* instance_ = nullptr;
+  std::string product_ = "XSOAR_8_ON_PREM";  // asks for no parameter
   std::deque<std::string> bodies_;
 };
 
@@ -452,6 +453,7 @@ TEST_F(EntryTest, WhatIsNotThereYetSaysSo) {
 }
 
 TEST_F(EntryTest, DescriptionTellsTheFrontItsRules) {
+  product_ = "XSOAR_6";
   ASSERT_EQ(Create({{"longRunningPort", "8000"}}), "ok");
   bool described = false;
   const auto sink = [](void* context, const lri_description* description) {

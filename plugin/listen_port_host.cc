@@ -1,5 +1,6 @@
 #include "plugin/listen_port_host.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/bio.h>
 #include <openssl/pem.h>
@@ -10,14 +11,16 @@
 
 #include <cstdlib>
 
+#include "plugin/http/free_port.h"
+
 namespace webhook {
 namespace {
 
-sockaddr_in Loopback(uint16_t port) {
+sockaddr_in OurAddress(uint16_t port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  inet_pton(AF_INET, http::OwnAddress().c_str(), &address.sin_addr);
   return address;
 }
 
@@ -125,7 +128,7 @@ TlsClient::TlsClient(uint16_t port, const std::string& certificate, const std::s
   if (!certificate.empty()) UseCertificate(context_, certificate, key);
   const timeval timeout{.tv_sec = 10, .tv_usec = 0};
   setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-  const sockaddr_in address = Loopback(port);
+  const sockaddr_in address = OurAddress(port);
   if (connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
   tls_ = SSL_new(context_);
   SSL_set_fd(tls_, socket_);
@@ -162,21 +165,6 @@ std::string TlsClient::ServerName() const {
   X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name, sizeof name);
   X509_free(certificate);
   return name;
-}
-
-std::vector<uint16_t> FreePorts(size_t count) {
-  std::vector<int> sockets;
-  std::vector<uint16_t> ports;
-  while (ports.size() < count) {
-    sockets.push_back(socket(AF_INET, SOCK_STREAM, 0));
-    sockaddr_in address = Loopback(0);
-    socklen_t size = sizeof address;
-    bind(sockets.back(), reinterpret_cast<const sockaddr*>(&address), size);
-    getsockname(sockets.back(), reinterpret_cast<sockaddr*>(&address), &size);
-    ports.push_back(ntohs(address.sin_port));
-  }
-  for (const int one : sockets) close(one);
-  return ports;
 }
 
 int ListeningSocket(uint16_t port) {

@@ -60,7 +60,7 @@ class TestHost {
   std::pair<int32_t, std::string> health_{0, ""};
 };
 
-// Blocking; gives up after ten seconds.
+// To a port of http::OwnAddress(). Blocking; gives up after ten seconds.
 class TlsClient {
  public:
   // With an empty certificate, none is shown to the server.
@@ -82,9 +82,6 @@ class TlsClient {
   int socket_ = -1;
   bool connected_ = false;
 };
-
-// Ports of 127.0.0.1 that nobody listens on.
-std::vector<uint16_t> FreePorts(size_t count);
 
 // The socket of this process that listens on that port, or -1.
 int ListeningSocket(uint16_t port);

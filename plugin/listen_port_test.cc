@@ -12,7 +12,6 @@ namespace webhook {
 namespace {
 
 using http::Post;
-using http::TestClient;
 using runtime::MakeTestCertificate;
 using runtime::TestCertificate;
 using ::testing::Contains;
@@ -385,9 +384,19 @@ TEST_F(ListenPortTest, NewPortServesAndTheOldOneIsDrained) {
   EXPECT_EQ(Start(1).code, LRI_OK);
 }
 
-TEST_F(ListenPortTest, PortCanBeTakenAwayAndGivenBack) {
+TEST_F(ListenPortTest, MissingPortIsRefusedAndTheOldOneServesOn) {
   Serve();
+  lri_update* update = nullptr;
+  EXPECT_THAT(Prepare({{"longRunningPort", ""}, {"bind_address", ""}}, &update).message,
+              StartsWith("longRunningPort is required for XSOAR_6"));
+  EXPECT_EQ(Ask(Post("/", "{}", kGood)).status, 200);
+}
+
+TEST_F(ListenPortTest, PortGoesAndComesBackWithThePlatform) {
+  Serve();
+  product_ = "XSOAR_8_ON_PREM";
   Change({{"longRunningPort", ""}, {"bind_address", ""}});
+  product_ = "XSOAR_6";
   lri_update* update = nullptr;
   ASSERT_EQ(Prepare({{"longRunningPort", std::to_string(FreePorts(1)[0])}}, &update).code, LRI_OK);
   table_->update_abort(update);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "plugin/http/free_port.h"
 #include "plugin/http/test_client.h"
 #include "plugin/listen_port_host.h"
 #include "plugin/runtime/test_certificates.h"
@@ -21,6 +22,14 @@ namespace webhook {
 using Parameters = std::vector<std::pair<std::string, std::string>>;
 
 inline constexpr char kGood[] = "Authorization: Basic dXNlcjpwYXNz\r\n";
+
+using http::FreePorts;
+
+// To one of the ports of these tests.
+class TestClient : public http::TestClient {
+ public:
+  explicit TestClient(uint16_t port) : http::TestClient(port, http::OwnAddress()) {}
+};
 
 class ListenPortTest : public ::testing::Test {
  protected:
@@ -56,7 +65,7 @@ class ListenPortTest : public ::testing::Test {
     Parameters all = {{"username", "user"},
                       {"password", "pass"},
                       {"longRunningPort", std::to_string(port_)},
-                      {"bind_address", "127.0.0.1"}};
+                      {"bind_address", http::OwnAddress()}};
     for (const auto& [name, value] : more) {
       std::erase_if(all, [&name = name](const auto& one) { return one.first == name; });
       if (!value.empty()) all.emplace_back(name, value);
@@ -68,11 +77,10 @@ class ListenPortTest : public ::testing::Test {
   auto WithOptions(const Parameters& parameters, const std::string& name, Call call) {
     std::vector<lri_pair> pairs;
     for (const auto& [key, value] : parameters) pairs.push_back({View(key), View(value)});
-    const std::string product = "XSOAR_6";
     lri_instance_options options{};
     options.struct_size = sizeof options;
     options.name = View(name);
-    options.product = View(product);
+    options.product = View(product_);
     options.parameters = {pairs.data(), pairs.size(), sizeof(lri_pair)};
     return call(options);
   }
@@ -128,15 +136,16 @@ class ListenPortTest : public ::testing::Test {
   // One request on a connection of its own; status 0: no answer.
   http::Answer Ask(const std::string& bytes) { return AskAt(port_, bytes); }
   static http::Answer AskAt(uint16_t port, const std::string& bytes) {
-    http::TestClient client(port);
+    TestClient client(port);
     return AskOn(client, bytes);
   }
-  static http::Answer AskOn(http::TestClient& client, const std::string& bytes) {
+  static http::Answer AskOn(TestClient& client, const std::string& bytes) {
     client.Send(bytes);
     return client.ReadAnswer().value_or(http::Answer{});
   }
 
   const lri_plugin_table* const table_ = lri_plugin_entry_v1(LRI_ABI_MINOR);
+  std::string product_ = "XSOAR_6";
   const uint16_t port_ = FreePorts(1)[0];
   TestHost host_;
   lri_plugin* plugin_ = nullptr;

@@ -184,7 +184,7 @@ class InstanceTest : public ::testing::Test {
   std::string Create(const Pairs& parameters) {
     std::vector<lri_pair> pairs;
     for (const auto& [key, value] : parameters) pairs.push_back({View(key), View(value)});
-    const std::string name = "webhook", product = "XSOAR_6";
+    const std::string name = "webhook", product = "XSOAR_8_ON_PREM";
     lri_instance_options options{};
     options.struct_size = sizeof options;
     options.name = View(name);

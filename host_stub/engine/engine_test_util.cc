@@ -56,7 +56,7 @@ InstanceSpec TestSpec(absl::string_view name) {
   InstanceSpec spec;
   spec.uid = NewInstanceUid();
   spec.name = std::string(name);
-  spec.product = "XSOAR_6";
+  spec.product = "XSOAR_8_ON_PREM";
   spec.parameters = {{"username", "user"}, {"password", "pass"}};
   return spec;
 }

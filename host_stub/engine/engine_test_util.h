@@ -79,7 +79,7 @@ class TestRequest {
   Request request_;
 };
 
-// An instance of that name, with a new uid, on XSOAR_6.
+// An instance of that name, with a new uid, on a platform that asks for no parameter.
 InstanceSpec TestSpec(absl::string_view name);
 
 }  // namespace host_stub

@@ -3,11 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -19,6 +17,7 @@
 #include "host_stub/engine/engine_test_util.h"
 #include "host_stub/front/route_table.h"
 #include "host_stub/store/memory_store.h"
+#include "plugin/http/free_port.h"
 
 namespace host_stub {
 namespace {
@@ -27,35 +26,38 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using Parameters = std::map<std::string, std::string>;
 
+// On a platform that asks for no parameter.
 Configuration File(std::vector<InstanceConfiguration> instances) {
   Configuration configuration;
-  configuration.platform.product = "XSOAR_6";
+  configuration.platform.product = "XSOAR_8_ON_PREM";
   configuration.platform.url = "https://my.xsoar.live";
   configuration.instances = std::move(instances);
-  for (const InstanceConfiguration& one : configuration.instances) {
-    configuration.server_configuration["instance.execute.external." + one.name] = "true";
+  return configuration;
+}
+
+// On a platform where each instance has a listen port, and is reached from outside by its key.
+Configuration FileOfXsoar6(const std::map<std::string, Parameters>& instances) {
+  Configuration configuration = File({});
+  configuration.platform.product = "XSOAR_6";
+  for (const auto& [name, parameters] : instances) {
+    configuration.instances.push_back({name, {parameters.begin(), parameters.end()}});
+    configuration.server_configuration["instance.execute.external." + name] = "true";
   }
   return configuration;
 }
 
-InstanceSettings New(const std::string& name, std::map<std::string, std::string> parameters = {}) {
+InstanceSettings New(const std::string& name, Parameters parameters = {}) {
   InstanceSettings settings;
   settings.name = name;
   settings.parameters = std::move(parameters);
   return settings;
 }
 
-// A port that nobody had a moment ago, on any address.
-std::string FreePort() {
-  const int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  socklen_t size = sizeof address;
-  EXPECT_EQ(bind(socket_fd, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(getsockname(socket_fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  close(socket_fd);
-  return std::to_string(ntohs(address.sin_port));
+// A listen port with an address of this test alone.
+Parameters Listening(uint16_t port = webhook::http::FreePort()) {
+  return {{"longRunningPort", std::to_string(port)}, {"bind_address", webhook::http::OwnAddress()}};
 }
 
 class InstanceManagerTest : public testing::Test {
@@ -135,7 +137,7 @@ class InstanceManagerTest : public testing::Test {
   // refuses it.
   int Post(const std::string& name, const std::string& credentials = "") {
     RouteTable::Reader reader;
-    const std::string path = "/instance/execute/" + name;
+    const std::string path = "/xsoar/instance/execute/" + name;
     const std::string authorization = "Basic " + absl::Base64Escape(credentials);
     const lri_pair header = {ToView("Authorization"), ToView(authorization)};
     std::shared_ptr<HostedInstance> instance;
@@ -183,13 +185,14 @@ TEST_F(InstanceManagerTest, WhatIsWrongIsRefusedWithTheFieldAndNothingIsKept) {
 }
 
 TEST_F(InstanceManagerTest, TakenNameAndTakenPortAreRefused) {
-  const std::string port = FreePort();
-  Start(File({{"first", {{"longRunningPort", port}}}}));
+  const auto listening = Listening();
+  const std::string port = listening.at("longRunningPort");
+  Start(FileOfXsoar6({{"first", listening}}));
   EXPECT_TRUE(absl::IsAlreadyExists(Create(New("first"))));
-  const absl::Status status = Create(New("second", {{"longRunningPort", port}}));
+  const absl::Status status = Create(New("second", listening));
   EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(port), HasSubstr("\"first\"")));
-  ASSERT_TRUE(Create(New("second")).ok());
+  ASSERT_TRUE(Create(New("second", Listening())).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(Set("second", "longRunningPort", port)));
   EXPECT_THAT(Names(), ElementsAre("first", "second"));
 }
@@ -284,9 +287,6 @@ TEST_F(InstanceManagerTest, SameRequestIdGivesTheFirstResult) {
 TEST_F(InstanceManagerTest, LifeOfAnInstance) {
   Start();
   EXPECT_EQ(Post("hook"), 0);
-  Configuration open = File({});
-  open.server_configuration["instance.execute.external.hook"] = "true";
-  ASSERT_TRUE(manager_->Reload(open).ok());
   ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "old"}})).ok());
   EXPECT_EQ(Post("hook", "user:old"), 200);
   ASSERT_TRUE(Set("hook", "password", "new").ok());
@@ -303,21 +303,17 @@ TEST_F(InstanceManagerTest, LifeOfAnInstance) {
   EXPECT_EQ(Post("hook"), 200);
 }
 
-// Which port is free is not known here; a thousand tries are made of the ephemeral ones.
 TEST_F(InstanceManagerTest, PortIsFreeAgainWhenItsInstanceIsDisabledOrDeleted) {
-  Start();
-  int port = 20'000;
-  while (port < 21'000 && !Create(New("a", {{"longRunningPort", std::to_string(port)}})).ok()) {
-    ++port;
-  }
-  ASSERT_THAT(Names(), ElementsAre("a"));
-  EXPECT_TRUE(absl::IsAlreadyExists(Create(New("b", {{"longRunningPort", std::to_string(port)}}))));
+  Start(FileOfXsoar6({}));
+  const auto listening = Listening();
+  ASSERT_TRUE(Create(New("a", listening)).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(Create(New("b", listening))));
   ASSERT_TRUE(SetDisabled("a", true).ok());
   ASSERT_TRUE(SetDisabled("a", false).ok());
   EXPECT_FALSE(manager_->Find("a")->trouble.has_value());
   ASSERT_TRUE(Set("a", "incidentType", "Phishing").ok());
   ASSERT_TRUE(manager_->Delete("a", "").ok());
-  const absl::Status again = Create(New("b", {{"longRunningPort", std::to_string(port)}}));
+  const absl::Status again = Create(New("b", listening));
   EXPECT_TRUE(again.ok()) << again;
 }
 
@@ -398,14 +394,15 @@ TEST_F(InstanceManagerTest, ReloadAddsChangesAndRemovesAsOneChange) {
 }
 
 TEST_F(InstanceManagerTest, ReloadChangesTheServerConfigurationForAll) {
-  Start(File({{"filed", {}}}));
-  ASSERT_TRUE(Create(New("stored")).ok());
+  const auto filed = Listening();
+  Start(FileOfXsoar6({{"filed", filed}}));
+  ASSERT_TRUE(Create(New("stored", Listening())).ok());
   const auto outcome = [&](const std::string& name) {
     return routes_->current()->Find("/instance/execute/" + name).outcome;
   };
   EXPECT_EQ(outcome("filed"), Routes::Outcome::kFound);
   EXPECT_EQ(outcome("stored"), Routes::Outcome::kNotExternal);
-  Configuration next = File({{"filed", {}}});
+  Configuration next = FileOfXsoar6({{"filed", filed}});
   next.server_configuration = {{"instance.execute.external.stored", "true"}};
   ASSERT_TRUE(manager_->Reload(next).ok());
   EXPECT_EQ(outcome("filed"), Routes::Outcome::kNotExternal);
@@ -413,10 +410,7 @@ TEST_F(InstanceManagerTest, ReloadChangesTheServerConfigurationForAll) {
 }
 
 TEST_F(InstanceManagerTest, RequestsUnderWayNeverFailWhileSettingsChange) {
-  Start(File({{"hook", {}}}));
-  Configuration open = File({});
-  open.server_configuration["instance.execute.external.hook"] = "true";
-  ASSERT_TRUE(manager_->Reload(open).ok());
+  Start();
   ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "0"}})).ok());
   std::atomic<bool> stop{false};
   std::atomic<int> answered{0};

@@ -21,7 +21,7 @@ struct Platform {
   const char* path_prefix;      // what comes before the instance's name in a forwarded request
   bool external_key_needed;     // instance.execute.external.<name> must be true
   bool credentials_required;    // username and password must be set
-  bool listen_port_shown;       // the parameter longRunningPort is a part of the configuration
+  bool listen_port_shown;       // longRunningPort: shown, and then required
   bool certificate_supported;   // the parameters certificate and key
   bool result_shown;            // the automatically generated webhook URL
   bool external_host_prefixed;  // the webhook's host name is `ext-` and the tenant's

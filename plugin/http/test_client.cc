@@ -27,12 +27,12 @@ std::string Answer::Header(absl::string_view lower_name) const {
   return std::string();
 }
 
-TestClient::TestClient(uint16_t port) {
+TestClient::TestClient(uint16_t port, const std::string& host) {
   socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  inet_pton(AF_INET, host.c_str(), &address.sin_addr);
   if (connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     close(socket_);
     socket_ = -1;

@@ -24,8 +24,8 @@ struct Answer {
 
 class TestClient {
  public:
-  // Connects to 127.0.0.1; connected() tells the outcome.
-  explicit TestClient(uint16_t port);
+  // Connects to an IPv4 address; connected() tells the outcome.
+  explicit TestClient(uint16_t port, const std::string& address = "127.0.0.1");
   ~TestClient();
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;

@@ -121,6 +121,12 @@ absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& plat
                                                    platform.product_name,
                                                    " unless it runs on an engine"));
   }
+  // The documents require it wherever they show it.
+  if (platform.listen_port_shown && given.long_running_port.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("longRunningPort is required for ",
+                                                   platform.product_name,
+                                                   platform.on_engine ? " on an engine" : ""));
+  }
   if (!platform.certificate_supported && !(given.certificate.empty() && given.key.empty())) {
     return absl::InvalidArgumentError(
         absl::StrCat(given.certificate.empty() ? "key" : "certificate", " is not supported on ",

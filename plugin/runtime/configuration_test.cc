@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/test_certificates.h"
 
@@ -29,7 +30,9 @@ TestCertificate Certificate(absl::Duration valid_for = absl::Hours(24 * 365)) {
   return MakeTestCertificate("webhook", kNow - absl::Hours(24 * 30), kNow + valid_for);
 }
 
-absl::StatusOr<Configuration> Read(Parameters parameters, absl::string_view product = "XSOAR_6",
+// A platform that asks for nothing, unless another one is named.
+absl::StatusOr<Configuration> Read(Parameters parameters,
+                                   absl::string_view product = "XSOAR_8_ON_PREM",
                                    absl::string_view name = "webhook", bool on_engine = false) {
   std::vector<lri_pair> pairs;
   for (const auto& [key, value] : parameters) pairs.push_back({ToView(key), ToView(value)});
@@ -68,7 +71,8 @@ TEST(ConfigurationTest, RepeatedParameterIsRefusedByName) {
 
 TEST(ConfigurationTest, ImpossiblePortIsRefused) {
   for (const char* port : {"0", "65536", "-1", "80a", "8000.5"}) {
-    EXPECT_THAT(Refusal(Read({{"longRunningPort", port}})), HasSubstr("longRunningPort")) << port;
+    EXPECT_THAT(Refusal(Read({{"longRunningPort", port}}, "XSOAR_6")), HasSubstr("longRunningPort"))
+        << port;
   }
 }
 
@@ -99,14 +103,16 @@ TEST(ConfigurationTest, CertificateAndKeyThatCannotServeAreRefusedByParameter) {
   EXPECT_THAT(Refusal(Read({{"longRunningPort", "8000"},
                             {"certificate", one.certificate},
                             {"key", one.key},
-                            {"client_ca", "PEM"}})),
+                            {"client_ca", "PEM"}},
+                           "XSOAR_6")),
               StartsWith("client_ca: no PEM certificate"));
 }
 
 TEST(ConfigurationTest, ParametersThatMeanNothingAloneAreRefused) {
   const TestCertificate one = Certificate();
-  EXPECT_THAT(Refusal(Read({{"longRunningPort", "8000"}, {"client_ca", one.certificate}})),
-              HasSubstr("client_ca needs certificate and key"));
+  EXPECT_THAT(
+      Refusal(Read({{"longRunningPort", "8000"}, {"client_ca", one.certificate}}, "XSOAR_6")),
+      HasSubstr("client_ca needs certificate and key"));
   EXPECT_THAT(Refusal(Read({{"bind_address", "127.0.0.1"}})),
               HasSubstr("bind_address needs longRunningPort"));
 }
@@ -145,7 +151,20 @@ TEST(ConfigurationTest, MorePasswordsThanTheLimitAreRefused) {
 
 TEST(ConfigurationTest, MissingCredentialsAreRefusedWhereThePlatformRequiresThem) {
   EXPECT_THAT(Refusal(Read({}, "XSIAM_3")), HasSubstr("username is required"));
-  EXPECT_TRUE(Read({}, "XSIAM_3", "webhook", /*on_engine=*/true).ok());
+  EXPECT_TRUE(Read({{"longRunningPort", "8000"}}, "XSIAM_3", "webhook", /*on_engine=*/true).ok());
+}
+
+TEST(ConfigurationTest, MissingListenPortIsRefusedWhereThePlatformShowsIt) {
+  EXPECT_EQ(Refusal(Read({}, "XSOAR_6")), "longRunningPort is required for XSOAR_6");
+  for (const core::Platform& platform : core::Platforms()) {
+    const auto refusal = Refusal(Read({{"username", "u"}, {"password", "p"}}, platform.product_name,
+                                      "webhook", platform.on_engine));
+    EXPECT_EQ(refusal, !platform.listen_port_shown ? "accepted"
+                       : platform.on_engine ? absl::StrCat("longRunningPort is required for ",
+                                                           platform.product_name, " on an engine")
+                                            : absl::StrCat("longRunningPort is required for ",
+                                                           platform.product_name));
+  }
 }
 
 TEST(ConfigurationTest, ParameterThatThePlatformDoesNotShowIsRefusedByName) {
@@ -158,10 +177,10 @@ TEST(ConfigurationTest, ParameterThatThePlatformDoesNotShowIsRefusedByName) {
 
 TEST(ConfigurationTest, NameWithSpecialCharactersIsRefusedWithTheRule) {
   for (const char* name : {"", "a b", "a/b", "a.b", "\xc3\xa9"}) {
-    EXPECT_THAT(Refusal(Read({}, "XSOAR_6", name)), HasSubstr("letters, digits")) << name;
+    EXPECT_THAT(Refusal(Read({}, "XSOAR_8_ON_PREM", name)), HasSubstr("letters, digits")) << name;
   }
-  EXPECT_FALSE(Read({}, "XSOAR_6", std::string(65, 'a')).ok());
-  EXPECT_TRUE(Read({}, "XSOAR_6", std::string(64, 'a')).ok());
+  EXPECT_FALSE(Read({}, "XSOAR_8_ON_PREM", std::string(65, 'a')).ok());
+  EXPECT_TRUE(Read({}, "XSOAR_8_ON_PREM", std::string(64, 'a')).ok());
 }
 
 TEST(ConfigurationTest, MalformedDuplicationKeyIsRefusedByName) {
@@ -235,9 +254,10 @@ TEST(ConfigurationTest, PasswordsThatAllExpireAreWarnedOfFromThenOn) {
 }
 
 TEST(ConfigurationTest, ListenPortIsOpenToEveryAddressUnlessOneIsNamed) {
-  EXPECT_EQ(Read({{"longRunningPort", "8000"}})->bind_address, "0.0.0.0");
-  EXPECT_EQ(Read({{"longRunningPort", "8000"}, {"bind_address", "127.0.0.1"}})->bind_address,
-            "127.0.0.1");
+  EXPECT_EQ(Read({{"longRunningPort", "8000"}}, "XSOAR_6")->bind_address, "0.0.0.0");
+  EXPECT_EQ(
+      Read({{"longRunningPort", "8000"}, {"bind_address", "127.0.0.1"}}, "XSOAR_6")->bind_address,
+      "127.0.0.1");
 }
 
 TEST(ConfigurationTest, DocumentedParametersAreRead) {
@@ -249,7 +269,8 @@ TEST(ConfigurationTest, DocumentedParametersAreRead) {
                              {"duplication_key", "event.id, headers.x-request-id"},
                              {"mirror_direction", "Incoming"},
                              {"mirror_tags", "a,b"},
-                             {"mirror_instance", "other"}});
+                             {"mirror_instance", "other"}},
+                            "XSOAR_6");
   ASSERT_TRUE(configuration.ok()) << configuration.status();
   EXPECT_EQ(configuration->listen_port, 8000);
   EXPECT_EQ(configuration->incident_type, "Phishing");

@@ -1,5 +1,6 @@
 #include "plugin/runtime/listener.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -10,11 +11,13 @@
 #include <deque>
 #include <string>
 
+#include "plugin/http/free_port.h"
 #include "plugin/http/test_client.h"
 
 namespace webhook::runtime {
 namespace {
 
+using http::FreePort;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -60,13 +63,10 @@ class HelloHandler : public http::Handler {
   void OnRequest(http::Exchange& exchange) override { exchange.Respond({.body = "hello"}); }
 };
 
-sockaddr_in Loopback(uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
+class TestClient : public http::TestClient {
+ public:
+  explicit TestClient(uint16_t port) : http::TestClient(port, http::OwnAddress()) {}
+};
 
 // Something else that listens on a port.
 class OtherProgram {
@@ -74,7 +74,10 @@ class OtherProgram {
   explicit OtherProgram(uint16_t port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
     const int yes = 1;
     setsockopt(socket_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    const sockaddr_in address = Loopback(port);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    inet_pton(AF_INET, http::OwnAddress().c_str(), &address.sin_addr);
     if (bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
         listen(socket_, 1) != 0) {
       ADD_FAILURE() << "port " << port << " cannot be taken";
@@ -107,6 +110,7 @@ class ListenerTest : public ::testing::Test {
  protected:
   void Listen(uint16_t port = 0) {
     http::ServerOptions options;
+    options.address = http::OwnAddress();
     options.port = port;
     auto bound = Listener::Bind(options, {.threads = threads_.get(),
                                           .handler = &handler_,
@@ -131,16 +135,6 @@ class ListenerTest : public ::testing::Test {
     return answer.has_value() ? answer->status : 0;
   }
 
-  static uint16_t FreePort() {
-    const int probe = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address = Loopback(0);
-    socklen_t size = sizeof address;
-    bind(probe, reinterpret_cast<const sockaddr*>(&address), size);
-    getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size);
-    close(probe);
-    return ntohs(address.sin_port);
-  }
-
   HelloHandler handler_;
   FakeTimers timers_;
   std::unique_ptr<http::IoThreads> threads_ = *http::IoThreads::Start(2);
@@ -153,6 +147,7 @@ TEST_F(ListenerTest, PortInUseIsNamed) {
   const uint16_t port = FreePort();
   const OtherProgram other(port);
   http::ServerOptions options;
+  options.address = http::OwnAddress();
   options.port = port;
   const auto bound = Listener::Bind(options, {threads_.get(), &handler_, &timers_, {}});
   EXPECT_EQ(bound.status().code(), absl::StatusCode::kAlreadyExists);
@@ -163,13 +158,13 @@ TEST_F(ListenerTest, PortInUseIsNamed) {
 TEST_F(ListenerTest, ListenerThatDiesIsPutUpAgainAndKeepsItsConnections) {
   const uint16_t port = FreePort();
   Listen(port);
-  http::TestClient before(port);
+  TestClient before(port);
   EXPECT_EQ(Ask(before), 200);
   KillListener(port);
   EXPECT_EQ(timers_.RunNext(), absl::ZeroDuration());
   EXPECT_TRUE(LastReport().ok());
   EXPECT_TRUE(listener_->status().ok());
-  http::TestClient after(port);
+  TestClient after(port);
   EXPECT_EQ(Ask(after), 200);
 }
 
@@ -208,7 +203,7 @@ TEST_F(ListenerTest, DrainedListenerIsNotPutUpAgain) {
   EXPECT_TRUE(listener_->drained());
   timers_.RunNext();
   EXPECT_FALSE(LastReport().ok());
-  EXPECT_FALSE(http::TestClient(port).connected());
+  EXPECT_FALSE(TestClient(port).connected());
 }
 
 }  // namespace

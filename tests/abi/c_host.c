@@ -113,7 +113,7 @@ static int32_t Execute(const lri_plugin_table* plugin, lri_instance* instance, H
   memset(&head, 0, sizeof head);
   head.struct_size = sizeof head;
   head.method = View("POST");
-  head.path = View("/instance/execute/webhook");
+  head.path = View("/xsoar/instance/execute/webhook");
   head.headers.data = kHeaders;
   head.headers.count = sizeof kHeaders / sizeof kHeaders[0];
   head.headers.stride = sizeof kHeaders[0];
@@ -169,7 +169,7 @@ int main(int argc, char** argv) {
   options.struct_size = sizeof options;
   options.host_instance = (lri_host_instance*)&host;
   options.name = View("webhook");
-  options.product = View("XSOAR_6");
+  options.product = View("XSOAR_8_ON_PREM");
   options.parameters.data = parameters;
   options.parameters.count = 2;
   options.parameters.stride = sizeof parameters[0];

@@ -52,7 +52,7 @@ class ProtobufHostTest : public testing::Test {
     for (const v1::Header& header : received.headers()) {
       headers.push_back({ToView(header.name()), ToView(header.value())});
     }
-    request.request().head.path = "/instance/execute/webhook";
+    request.request().head.path = "/xsoar/instance/execute/webhook";
     request.request().head.headers = headers;
     WaitingReceiver receiver;
     CallHandle call;

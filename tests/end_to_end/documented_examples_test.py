@@ -5,7 +5,7 @@ import json
 import subprocess
 import unittest
 
-from host_process import HostProcess, configuration
+from host_process import HostProcess, configuration, listen_port
 
 USER, PASSWORD = "user", "pass: with a colon"
 NAMED = '{"name":"incident created via generic webhook","rawJson":{"some_field":"some_value"}}'
@@ -147,7 +147,9 @@ class DocumentedExamplesTest(unittest.TestCase):
             )
 
     def test_6x_example_with_a_token_and_a_forms_content_type(self):
-        config = configuration(username="_header:Authorization", password="token")
+        config = configuration(
+            "XSOAR_6", username="_header:Authorization", password="token", **listen_port()
+        )
         with HostProcess(config) as host:
             self.check(
                 host,
@@ -160,9 +162,13 @@ class DocumentedExamplesTest(unittest.TestCase):
             )
 
     def test_6x_example_to_the_letter(self):
-        with HostProcess(configuration(username="_header:Authorization", password="token")) as host:
+        config = configuration(
+            "XSOAR_6", username="_header:Authorization", password="token", **listen_port()
+        )
+        with HostProcess(config) as host:
+            url = host.url("/instance/execute/webhook")
             done = subprocess.run(
-                ["curl", "-sS", "-POST", host.url(), "-H", "Authorization: token", "-d", NAMED_6X],
+                ["curl", "-sS", "-POST", url, "-H", "Authorization: token", "-d", NAMED_6X],
                 capture_output=True,
                 timeout=30,
             )
@@ -174,7 +180,7 @@ class DocumentedExamplesTest(unittest.TestCase):
         ) as host:
             self.check(
                 host,
-                "/instance/execute/webhook",
+                "/xsoar/instance/execute/webhook",
                 "webhook",
                 ["-X", "POST", "-H", "Authorization: Bearer XXX"],
                 NAMED,

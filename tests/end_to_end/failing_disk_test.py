@@ -28,7 +28,7 @@ class FailingDiskTest(unittest.TestCase):
 
     def post(self):
         connection = http.client.HTTPConnection(self.host.http, timeout=30)
-        connection.request("POST", "/instance/execute/webhook", json.dumps({"filler": "x" * 5000}))
+        connection.request("POST", "/xsoar/instance/execute/webhook", json.dumps({"filler": "x" * 5000}))
         answer = connection.getresponse()
         body = answer.read()
         connection.close()

@@ -7,7 +7,7 @@ import json
 import socket
 import unittest
 
-from host_process import HostProcess, configuration
+from host_process import HostProcess, configuration, listen_port
 
 BASIC = "Basic " + base64.b64encode(b"user:pass").decode()
 GOOD = {"Authorization": BASIC, "Content-Type": "application/json"}
@@ -18,11 +18,13 @@ NOT_JSON = "Request, and rawJson field if exists must be in JSON format"
 class FrontTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        config = configuration(username="user", password="pass", incidentType="Phishing")
+        config = configuration(
+            "XSOAR_6", username="user", password="pass", incidentType="Phishing", **listen_port()
+        )
         config["instances"] += [
-            {"name": "closed", "configuration": {}},
-            {"name": "turned_off", "configuration": {}},
-            {"name": "open-1", "configuration": {}},
+            {"name": "closed", "configuration": listen_port()},
+            {"name": "turned_off", "configuration": listen_port()},
+            {"name": "open-1", "configuration": listen_port()},
         ]
         keys = config["serverConfiguration"]
         keys["instance.execute.external.turned_off"] = "false"

@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 
-from host_process import HOST_STUB, HostProcess, configuration
+from host_process import HOST_STUB, HostProcess, configuration, listen_port
 
 
 def post(host, name="hook", credentials=None, path=None):
@@ -20,7 +20,7 @@ def post(host, name="hook", credentials=None, path=None):
     headers = {}
     if credentials:
         headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
-    connection.request("POST", path or f"/instance/execute/{name}", b'{"a":1}', headers)
+    connection.request("POST", path or f"/xsoar/instance/execute/{name}", b'{"a":1}', headers)
     response = connection.getresponse()
     response.read()
     connection.close()
@@ -30,7 +30,6 @@ def post(host, name="hook", credentials=None, path=None):
 class InstancesTest(unittest.TestCase):
     def setUp(self):
         config = configuration(name="filed", username="user", password="old")
-        config["serverConfiguration"]["instance.execute.external.hook"] = "true"
         self.host = HostProcess(config)
         self.host.start()
         self.addCleanup(self.host.__exit__)
@@ -82,8 +81,8 @@ class InstancesTest(unittest.TestCase):
         self.assertIn("healthy", shown)
         self.assertNotIn("first", shown)
         url = self.host.run("url", "hook").stdout.decode()
-        self.assertIn("https://my.xsoar.live/instance/execute/hook", url)
-        self.assertIn("curl -X POST https://my.xsoar.live/instance/execute/hook", url)
+        self.assertIn("https://ext-my.xsoar.live/xsoar/instance/execute/hook", url)
+        self.assertIn("curl -X POST https://ext-my.xsoar.live/xsoar/instance/execute/hook", url)
         self.assertIn("-u 'user:<password>'", url)
         self.assertIn('-u "user:<password>"', url)
         self.assertEqual(self.host.run("test", "hook").stdout.strip(), b"ok")
@@ -133,7 +132,7 @@ class InstancesTest(unittest.TestCase):
         def send():
             connection = http.client.HTTPConnection(*self.host.http.split(":"), timeout=30)
             while not stop.is_set():
-                connection.request("POST", "/instance/execute/hook", b'{"a":1}')
+                connection.request("POST", "/xsoar/instance/execute/hook", b'{"a":1}')
                 response = connection.getresponse()
                 response.read()
                 statuses.append(response.status)
@@ -154,16 +153,26 @@ class InstancesTest(unittest.TestCase):
         self.done("create", "hook")
         self.config["instances"][0]["configuration"]["password"] = "new"
         self.config["instances"].append({"name": "more", "configuration": {}})
-        self.config["serverConfiguration"]["instance.execute.external.more"] = "true"
-        self.config["serverConfiguration"]["instance.execute.external.hook"] = "false"
         self.reload("took over")
         self.assertEqual(post(self.host, "filed", "user:old"), 401)
         self.assertEqual(post(self.host, "filed", "user:new"), 200)
         self.assertEqual(post(self.host, "more"), 200)
-        self.assertEqual(post(self.host, "hook"), 403)
+        self.assertEqual(post(self.host, "hook"), 200)
         del self.config["instances"][1]
         self.reload("took over")
         self.assertEqual(post(self.host, "more"), 404)
+
+    def test_sighup_takes_over_who_is_reached_from_outside(self):
+        config = configuration("XSOAR_6", "filed", **listen_port())
+        self.host.stop()
+        self.config = config
+        pathlib.Path(self.host.config_file).write_text(json.dumps(config))
+        self.host.start()
+        path = "/instance/execute/filed"
+        self.assertEqual(post(self.host, path=path), 200)
+        config["serverConfiguration"] = {"instance.execute.external.filed": "false"}
+        self.reload("took over")
+        self.assertEqual(post(self.host, path=path), 403)
 
     def test_file_that_is_wrong_changes_nothing(self):
         self.config["instances"][0]["configuration"] = {"username": "user", "password": "new"}

@@ -9,15 +9,9 @@ import tempfile
 import time
 import unittest
 
-from host_process import HostProcess, configuration
+from host_process import OWN_ADDRESS, HostProcess, configuration, listen_port
 
 SECONDS_UNTIL_SAMPLED = 30
-
-
-def free_port():
-    """A port that nobody had a moment ago: the documents want a number, so 0 will not do."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 class ListenPortTest(unittest.TestCase):
@@ -27,16 +21,14 @@ class ListenPortTest(unittest.TestCase):
         self.folder = temporary.name
         subprocess.run(
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-            " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+            f" -subj /CN=localhost -addext subjectAltName=IP:{OWN_ADDRESS}"
             " -keyout key.pem -out certificate.pem".split(),
             cwd=self.folder,
             check=True,
             capture_output=True,
         )
-        self.port = free_port()
         self.parameters = {
-            "longRunningPort": str(self.port),
-            "bind_address": "127.0.0.1",
+            **listen_port(),
             "username": "user",
             "password": "pass",
             "certificate_file": os.path.join(self.folder, "certificate.pem"),
@@ -44,9 +36,10 @@ class ListenPortTest(unittest.TestCase):
             "store_samples": True,
             "duplication_key": "event.id",
         }
+        self.port = int(self.parameters["longRunningPort"])
 
     def serve(self, **changes):
-        host = HostProcess(configuration(**self.parameters | changes))
+        host = HostProcess(configuration("XSOAR_6", **self.parameters | changes))
         self.addCleanup(host.__exit__)
         return host
 
@@ -54,7 +47,7 @@ class ListenPortTest(unittest.TestCase):
         done = subprocess.run(
             ["curl", "-sS", "--cacert", os.path.join(self.folder, "certificate.pem")]
             + ["-w", "\n%{http_code}", "-u", f"user:{password}", "-d", json.dumps(body)]
-            + [f"https://127.0.0.1:{self.port}{path}"],
+            + [f"https://{OWN_ADDRESS}:{self.port}{path}"],
             capture_output=True,
             timeout=60,
         )
@@ -72,7 +65,7 @@ class ListenPortTest(unittest.TestCase):
         self.assertIn("certificate", self.refusal())
 
     def test_port_in_use_is_refused_with_its_number(self):
-        with socket.create_server(("127.0.0.1", self.port)):
+        with socket.create_server((OWN_ADDRESS, self.port)):
             self.assertIn(str(self.port), self.refusal())
 
     def test_https_port_serves_the_root_alone_and_asks_for_credentials(self):

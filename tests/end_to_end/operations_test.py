@@ -32,6 +32,7 @@ class StartTest(unittest.TestCase):
             ({"store_samples": 5}, ("instances[0].configuration.store_samples",)),
             ({"password": "only"}, ("username",)),
             ({"longRunningPort": "70000"}, ("longRunningPort",)),
+            ({"product": "XSOAR_6"}, ("longRunningPort is required for XSOAR_6",)),
         ):
             line = self.refusal(configuration(**change))
             for part in expected:
@@ -44,7 +45,7 @@ class StartTest(unittest.TestCase):
         self.assertIn("2", line)
 
     def test_duplicate_names_and_ports_are_refused(self):
-        config = configuration(longRunningPort="8000")
+        config = configuration("XSOAR_6", longRunningPort="8000")
         config["instances"].append({"name": "second", "configuration": {"longRunningPort": 8000}})
         self.assertIn("8000", self.refusal(config))
         config["instances"][1] = {"name": "webhook", "configuration": {}}
@@ -100,7 +101,7 @@ class StopTest(unittest.TestCase):
             address = host.http.split(":")
             with socket.create_connection(address, timeout=30) as idle:
                 # One answer, so that the connection is surely accepted and not just queued.
-                idle.sendall(b"GET /instance/execute/webhook HTTP/1.1\r\nHost: x\r\n\r\n")
+                idle.sendall(b"GET /xsoar/instance/execute/webhook HTTP/1.1\r\nHost: x\r\n\r\n")
                 answer = idle.makefile("rb")
                 length = 0
                 while (line := answer.readline().strip()) != b"":
@@ -130,7 +131,7 @@ class StopTest(unittest.TestCase):
             address = host.http.split(":")
             with socket.create_connection(address, timeout=30) as slow:
                 slow.sendall(
-                    b"POST /instance/execute/webhook HTTP/1.1\r\nHost: a\r\n"
+                    b"POST /xsoar/instance/execute/webhook HTTP/1.1\r\nHost: a\r\n"
                     b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
                 )
                 self.assertIn(b"100", slow.recv(4096))

@@ -22,7 +22,7 @@ class RestartTest(unittest.TestCase):
             for count in range(1_000_000):
                 batch = [{"sender": sender, "count": count, "item": i} for i in range(1 + count % 5)]
                 try:
-                    connection.request("POST", "/instance/execute/webhook", json.dumps(batch))
+                    connection.request("POST", "/xsoar/instance/execute/webhook", json.dumps(batch))
                     answer = connection.getresponse()
                     body = answer.read()
                 except (OSError, http.client.HTTPException):

@@ -3,9 +3,11 @@
 import json
 import os
 import pathlib
+import random
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -14,9 +16,19 @@ PLUGIN = "plugin/webhook_plugin.so"
 SECONDS_TO_START = 30
 SECONDS_TO_STOP = 30
 
+# No other process binds or connects from it, so a port of it that is free stays free.
+OWN_ADDRESS = "127." + ".".join(str(random.SystemRandom().randint(1, 254)) for _ in range(3))
 
-def configuration(product="XSOAR_6", name="webhook", url="https://my.xsoar.live", **parameters):
-    """One instance with the documented parameters, reachable from outside."""
+
+def listen_port():
+    """The parameters of a listen port that nobody has: the documents want a number, not 0."""
+    with socket.create_server((OWN_ADDRESS, 0)) as server:
+        return {"longRunningPort": str(server.getsockname()[1]), "bind_address": OWN_ADDRESS}
+
+
+def configuration(product="XSOAR_8_ON_PREM", name="webhook", url="https://my.xsoar.live", **parameters):
+    """One instance with the documented parameters, reachable from outside. The platform is one that
+    asks for no parameter, unless another is named; XSOAR_6 and engines want listen_port()."""
     return {
         "platform": {"product": product, "url": url},
         "serverConfiguration": {f"instance.execute.external.{name}": "true"},
@@ -93,7 +105,7 @@ class HostProcess:
     def stderr(self):
         return pathlib.Path(self.own_folder, "stderr").read_text(errors="replace")
 
-    def url(self, path="/instance/execute/webhook"):
+    def url(self, path="/xsoar/instance/execute/webhook"):
         return f"http://{self.http}{path}"
 
     def run(self, *arguments, stdin=None):
