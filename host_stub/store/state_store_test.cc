@@ -329,7 +329,6 @@ TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheLogGoesWithTheReader) {
   EXPECT_THAT(BytesOf(folder_.path()), Not(HasSubstr("planted-")));
 }
 
-
 // As version 1 made it, with an incident and a key in it.
 TEST_F(SqliteStateTest, FileOfTheFirstSchemaIsTakenOverWithAllItHolds) {
   const std::string path = folder_.path() + "/incidents.db";
