@@ -468,6 +468,8 @@ class SecretsTest(unittest.TestCase):
                 made = instance.Instance(name="refused", parameters=parameters)
                 request = instance.CreateInstanceRequest(instance=made)
                 cls.refused.append(world.call("refused create", stub.CreateInstance, request))
+                if "2001-01-01" in parameters.get("passwords", ""):
+                    continue  # beside a password that is valid, this one is merely of no use
                 made.name = "kept-token"
                 request = instance.UpdateInstanceRequest(instance=made)
                 request.update_mask.paths.append("parameters")
@@ -570,9 +572,8 @@ class SecretsTest(unittest.TestCase):
 
     def test_no_answer_and_no_command_shows_one(self):
         self.assertGreater(len(self.world.record), 300)
-        for where, data in self.world.record:
-            with self.subTest(where):
-                self.assertEqual(self.world.planted.found_in(data), [], data)
+        found = [(where, self.world.planted.found_in(data)) for where, data in self.world.record]
+        self.assertEqual([(where, names) for where, names in found if names], [])
 
     def test_no_line_of_the_log_shows_one(self):
         text = self.world.stderr()
