@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -11,9 +12,11 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/secret_arguments.h"
 #include "host_stub/cli/text.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
@@ -51,28 +54,60 @@ void AddHeader(v1::ExecuteRequest& request, absl::string_view name, absl::string
   header->set_value(std::string(absl::StripAsciiWhitespace(value)));
 }
 
+absl::Status AddHeaderLine(v1::ExecuteRequest& request, absl::string_view line) {
+  const size_t colon = line.find(':');
+  if (colon == absl::string_view::npos) {
+    // Not shown: it may be a secret whose name was forgotten.
+    return absl::InvalidArgumentError("-H: is no header such as 'X-Token: value'");
+  }
+  AddHeader(request, line.substr(0, colon), line.substr(colon + 1));
+  return absl::OkStatus();
+}
+
+absl::Status AddHeaders(const std::vector<std::string>& headers, v1::ExecuteRequest& request) {
+  for (const std::string& header : headers) {
+    if (header.empty() || header[0] != '@') {
+      if (absl::Status status = AddHeaderLine(request, header); !status.ok()) return status;
+      continue;
+    }
+    const absl::StatusOr<std::string> lines = ReadArgument("-H", header.substr(1));
+    if (!lines.ok()) return lines.status();
+    for (const absl::string_view line : absl::StrSplit(*lines, '\n', absl::SkipWhitespace())) {
+      if (absl::Status status = AddHeaderLine(request, line); !status.ok()) return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddUser(const std::string& user, v1::ExecuteRequest& request) {
+  if (user.empty()) return absl::OkStatus();
+  std::string pair = user;
+  if (user[0] == '@') {
+    absl::StatusOr<std::string> read = ReadArgument("-u", user.substr(1));
+    if (!read.ok()) return read.status();
+    pair = *std::move(read);
+  }
+  AddHeader(request, "Authorization", absl::StrCat("Basic ", absl::Base64Escape(pair)));
+  return absl::OkStatus();
+}
+
+bool HasType(const v1::ExecuteRequest& request) {
+  return std::any_of(request.headers().begin(), request.headers().end(), [](const auto& header) {
+    return absl::EqualsIgnoreCase(header.name(), "Content-Type");
+  });
+}
+
 absl::StatusOr<v1::ExecuteRequest> MakeRequest(const ExecuteOptions& options) {
   v1::ExecuteRequest request;
   request.set_instance(options.instance);
   request.set_method(options.method);
   request.set_path_remainder(options.path);
   request.set_query(options.query);
-  bool has_type = false;
-  for (const std::string& header : options.headers) {
-    const size_t colon = header.find(':');
-    if (colon == std::string::npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("-H: \"", header, "\" is no header such as 'X-Token: value'"));
-    }
-    AddHeader(request, header.substr(0, colon), header.substr(colon + 1));
-    has_type = has_type || absl::EqualsIgnoreCase(header.substr(0, colon), "Content-Type");
-  }
-  if (!options.user.empty()) {
-    AddHeader(request, "Authorization", absl::StrCat("Basic ", absl::Base64Escape(options.user)));
-  }
+  if (absl::Status status = AddHeaders(options.headers, request); !status.ok()) return status;
+  if (absl::Status status = AddUser(options.user, request); !status.ok()) return status;
   absl::StatusOr<std::string> body = ReadBody(options.data);
   if (!body.ok()) return body.status();
-  if (!has_type && !body->empty()) AddHeader(request, "Content-Type", "application/json");
+  if (!HasType(request) && !body->empty()) AddHeader(request, "Content-Type", "application/json");
   request.set_body(*std::move(body));
   return request;
 }
@@ -133,8 +168,14 @@ void AddExecuteCommand(CLI::App& app, int& exit_code) {
   command->add_option("NAME", options->instance, "The instance")->required();
   command->add_option("-d,--data", options->data, "The body: text, @FILE, or - for standard input")
       ->type_name("BODY");
-  command->add_option("-u,--user", options->user, "Basic credentials")->type_name("USER:PASS");
-  command->add_option("-H,--header", options->headers, "A header; may be repeated")
+  command
+      ->add_option("-u,--user", options->user,
+                   "Basic credentials; @FILE or @- reads them from a file or standard input, where "
+                   "other users cannot read them from the command line")
+      ->type_name("USER:PASS");
+  command
+      ->add_option("-H,--header", options->headers,
+                   "A header; may be repeated. @FILE or @-: one on each line")
       ->type_name("'Name: value'")
       ->allow_extra_args(false);
   command->add_option("-X,--request", options->method, "The method")

@@ -4,9 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,6 +17,7 @@
 #include "absl/strings/strip.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/secret_arguments.h"
 #include "host_stub/cli/text.h"
 #include "long_running_integration/v1/instance.grpc.pb.h"
 
@@ -163,16 +162,18 @@ struct ChangeOptions {
 absl::Status AddParameter(const std::string& text, v1::Instance& instance) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
-    return absl::InvalidArgumentError(absl::StrCat("-p ", text, ": must be KEY=VALUE"));
+    // Not shown: it may be a secret whose name was forgotten.
+    return absl::InvalidArgumentError("-p must be KEY=VALUE, KEY=@FILE or KEY=@-");
   }
+  const std::string name = text.substr(0, equals);
   std::string value = text.substr(equals + 1);
   if (!value.empty() && value[0] == '@') {
-    std::ifstream file(value.substr(1), std::ios::binary);
-    if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", value.substr(1)));
-    value.assign(std::istreambuf_iterator<char>(file), {});
-    if (!value.empty() && value.back() == '\n') value.pop_back();
+    absl::StatusOr<std::string> read =
+        ReadArgument(absl::StrCat("-p ", name), absl::string_view(value).substr(1), name == "key");
+    if (!read.ok()) return read.status();
+    value = *std::move(read);
   }
-  (*instance.mutable_parameters())[text.substr(0, equals)] = value;
+  (*instance.mutable_parameters())[name] = std::move(value);
   return absl::OkStatus();
 }
 
@@ -321,7 +322,9 @@ std::shared_ptr<ChangeOptions> AddChange(CLI::App& group, const char* name, cons
 void AddParameterOptions(CLI::App& command, ChangeOptions& options) {
   command
       .add_option("-p,--parameter", options.parameters,
-                  "A documented parameter; KEY=@FILE reads the value from a file, KEY= unsets it")
+                  "A documented parameter; KEY= unsets it. KEY=@FILE reads the value from a file, "
+                  "KEY=@- from standard input: secrets belong there, for other users can read a "
+                  "command line while it runs")
       ->type_name("KEY=VALUE")
       ->take_all();
   command.add_option("--from-file", options.from_file, "Parameters as a JSON object")

@@ -1,7 +1,12 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/secret_arguments.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Receives webhooks and makes incidents of them.\n", "host_stub");
@@ -19,7 +24,14 @@ int main(int argc, char** argv) {
   host_stub::AddSamplesCommand(app, exit_code);
   host_stub::AddMapCommand(app, exit_code);
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> arguments = host_stub::TakeArguments(argc, argv);
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+    app.parse(std::move(arguments));
+  } catch (const CLI::ExtrasError&) {
+    // CLI11 would show them, and a password may be among them.
+    host_stub::PrintError(
+        "there are arguments that this command does not take; see host_stub --help");
+    return host_stub::kNotAsked;
   } catch (const CLI::ParseError& error) {
     // Help is an "error" of code 0.
     if (error.get_exit_code() == 0) return app.exit(error);

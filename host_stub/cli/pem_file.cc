@@ -1,5 +1,7 @@
 #include "host_stub/cli/pem_file.h"
 
+#include <string.h>
+
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,9 +13,9 @@ absl::StatusOr<std::string> ReadPem(const std::string& path, bool secret) {
   constexpr size_t kMostBytes = 1024 * 1024;
   absl::StatusOr<SmallFile> file = ReadSmallFile(path, kMostBytes);
   if (!file.ok()) return file.status();
-  if (secret && file->open_to_others) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("others can read the key file ", path, "; chmod 600 it"));
+  if (secret && !file->secret_fault.empty()) {
+    explicit_bzero(file->contents.data(), file->contents.size());
+    return absl::PermissionDeniedError(absl::StrCat("key file ", file->secret_fault));
   }
   return std::move(file->contents);
 }

@@ -1,6 +1,3 @@
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +11,7 @@
 #include "absl/time/time.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/hardening.h"
 #include "host_stub/cli/pem_file.h"
 #include "host_stub/cli/stop_signals.h"
 #include "host_stub/config/configuration.h"
@@ -48,16 +46,6 @@ std::string FindPlugin() {
     if (!error && std::filesystem::exists(file, error)) return file;
   }
   return "";
-}
-
-// Secrets are in memory from here on: no core file, no debugger, no file that others can read.
-void Harden() {
-  ::umask(077);
-  const rlimit none = {0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
-#ifndef __SANITIZE_ADDRESS__  // whose search for leaks is a debugger
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
 }
 
 absl::StatusOr<std::optional<GrpcTls>> ReadGrpcTls(const ServeOptions& options) {
@@ -127,7 +115,7 @@ void Reload(const std::string& file, Host& host, Logger& logger) {
 }
 
 int Serve(const ServeOptions& options) {
-  Harden();
+  HardenProcess();
   SilenceGrpcLog();
   StopSignals signals;  // before any thread, so that all inherit its mask
   KeepGrpcUntilExit();
@@ -188,7 +176,10 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
       ->add_option("--grpc-certificate", options->grpc_certificate,
                    "Serve --grpc over TLS with this certificate chain")
       ->type_name("FILE.pem");
-  command->add_option("--grpc-key", options->grpc_key, "Its private key")->type_name("FILE.pem");
+  command
+      ->add_option("--grpc-key", options->grpc_key,
+                   "Its private key; refused where other users can read it")
+      ->type_name("FILE.pem");
   command
       ->add_option("--grpc-client-ca", options->grpc_client_ca,
                    "Take only clients with a certificate of this CA, and serve them everything")

@@ -228,11 +228,9 @@ absl::StatusOr<std::string> Builder::ParameterFile(const ParameterSpec& spec,
   if (!file.ok()) {
     return reader_.Fault(value.place, absl::Utf8SafeCHexEscape(file.status().message()));
   }
-  if (spec.private_file && file->open_to_others) {
+  if (spec.private_file && !file->secret_fault.empty()) {
     Wipe(file->contents);
-    const std::string shown = absl::Utf8SafeCHexEscape(full_path);
-    return reader_.Fault(value.place,
-                         absl::StrCat(shown, " is open to other users; run chmod 600 ", shown));
+    return reader_.Fault(value.place, absl::Utf8SafeCHexEscape(file->secret_fault));
   }
   // One line end, which editors and `echo` append; more than one belongs to the value.
   if (absl::EndsWith(file->contents, "\n")) file->contents.pop_back();
@@ -285,9 +283,12 @@ absl::StatusOr<Configuration> LoadConfiguration(const std::string& path) {
                                                         : path.substr(0, slash);
   absl::StatusOr<Configuration> configuration = ParseConfiguration(file->contents, path, folder);
   Wipe(file->contents);
-  if (configuration.ok() && file->open_to_others && configuration->holds_secret) {
+  if (!configuration.ok()) return configuration;
+  if (configuration->holds_secret && !file->secret_fault.empty()) {
+    configuration->warnings.push_back(absl::StrCat("it holds a secret, but ", file->secret_fault));
+  } else if (file->others_can_write) {
     configuration->warnings.push_back(
-        absl::StrCat(path, " holds a secret and is open to other users; run chmod 600 ", path));
+        absl::StrCat(path, " can be changed by other users; run chmod go-w ", path));
   }
   return configuration;
 }

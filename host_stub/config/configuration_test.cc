@@ -14,6 +14,7 @@
 namespace host_stub {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -212,7 +213,9 @@ TEST(ConfigurationRefusals, SecretsThatOthersCanReadAreRefusedWithTheRemedy) {
   }
   folder.Write("secret", "pass", 0660);
   EXPECT_THAT(Refusal(WithParameters(R"("key_file": "secret")"), folder.path()),
-              HasSubstr("is open to other users"));
+              HasSubstr("is open to other users (mode 0660)"));
+  EXPECT_THAT(Refusal(WithParameters(R"("passwords_file": "secret")"), folder.path()),
+              HasSubstr("is open to other users (mode 0660)"));
 }
 
 TEST(ConfigurationRefusals, FilesThatCannotBeReadAreRefusedByName) {
@@ -307,8 +310,15 @@ TEST(Configuration, WarnsWhereOthersCanReadAPasswordInIt) {
   TemporaryFolder folder;
   const std::string text = WithParameters(R"("username": "u", "password": "p")");
   EXPECT_THAT(LoadConfiguration(folder.Write("open.json", text, 0644))->warnings,
-              ElementsAre(HasSubstr("holds a secret and is open to other users")));
+              ElementsAre(AllOf(HasSubstr("holds a secret"),
+                                HasSubstr("open to other users (mode 0644)"))));
   EXPECT_THAT(LoadConfiguration(folder.Write("closed.json", text, 0600))->warnings, IsEmpty());
+}
+
+TEST(Configuration, WarnsWhereOthersCanChangeIt) {
+  TemporaryFolder folder;
+  EXPECT_THAT(LoadConfiguration(folder.Write("open.json", WithParameters(""), 0666))->warnings,
+              ElementsAre(HasSubstr("can be changed by other users; run chmod go-w")));
 }
 
 TEST(Configuration, AMissingFileIsNotFound) {

@@ -4,13 +4,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "host_stub/engine/file_writers.h"
 
 namespace host_stub {
 namespace {
@@ -25,6 +28,20 @@ absl::Status CannotRead(const std::string& path, int error) {
 absl::Status TooLong(const std::string& path, size_t most_bytes) {
   return absl::InvalidArgumentError(
       absl::StrCat(path, " is longer than the ", most_bytes, " bytes that are allowed"));
+}
+
+std::string SecretFault(const std::string& path, const struct stat& status) {
+  const std::vector<uid_t> owners = TrustedOwners();
+  if (std::find(owners.begin(), owners.end(), status.st_uid) == owners.end()) {
+    return absl::StrCat(path, " belongs to user ", status.st_uid, ", who can read it; run chown ",
+                        ::geteuid(), " ", path);
+  }
+  // Where the process is root itself, that is the same.
+  const bool from_root = status.st_uid != ::geteuid() || status.st_uid == 0;
+  const mode_t allowed = S_IRWXU | (from_root ? S_IRGRP : 0);
+  if ((status.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO) & ~allowed) == 0) return "";
+  return absl::StrCat(path, " is open to other users (mode ", OctalMode(status.st_mode),
+                      "); run chmod 600 ", path);
 }
 
 }  // namespace
@@ -43,7 +60,8 @@ absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_byt
   if (static_cast<size_t>(status.st_size) > most_bytes) return TooLong(path, most_bytes);
 
   SmallFile result;
-  result.open_to_others = (status.st_mode & (S_IRWXO | S_IWGRP)) != 0;
+  result.others_can_write = (status.st_mode & (S_IWOTH | S_IWGRP)) != 0;
+  result.secret_fault = SecretFault(path, status);
   // One byte more than allowed tells a file that grows while it is read.
   result.contents.resize(most_bytes + 1);
   size_t size = 0;

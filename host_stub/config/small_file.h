@@ -11,7 +11,11 @@ namespace host_stub {
 
 struct SmallFile {
   std::string contents;
-  bool open_to_others = false;  // everybody may read it, or more than its owner may write to it
+  bool others_can_write = false;
+  // Why it is no place for a secret, and the command that helps: somebody else than root and this
+  // user can read or change it. Empty where nobody can. The group may read a file that belongs to
+  // root, who has then given it to that group, as container platforms do.
+  std::string secret_fault;
 };
 
 // The whole of a regular file. Errors name the path and the reason: NOT_FOUND, PERMISSION_DENIED,

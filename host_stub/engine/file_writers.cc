@@ -14,14 +14,6 @@
 namespace host_stub {
 namespace {
 
-std::string Octal(mode_t mode) {
-  std::string text = "0000";
-  for (size_t i = text.size(); i > 0; --i, mode /= 8) {
-    text[i - 1] = static_cast<char>('0' + mode % 8);
-  }
-  return text;
-}
-
 bool RootHasANumber() {
   std::ifstream map("/proc/self/uid_map");
   int64_t inside, outside, length;
@@ -49,10 +41,19 @@ absl::Status CheckOne(const std::string& path, const std::vector<uid_t>& owners)
   return absl::PermissionDeniedError(
       absl::StrCat("its ", kind, " ", path, " can be written by ",
                    (status.st_mode & S_IWOTH) != 0 ? "everybody" : "its group", " (mode ",
-                   Octal(status.st_mode & 07777), "); run: chmod go-w ", path));
+                   OctalMode(status.st_mode), "); run: chmod go-w ", path));
 }
 
 }  // namespace
+
+std::string OctalMode(mode_t mode) {
+  mode &= 07777;
+  std::string text = "0000";
+  for (size_t i = text.size(); i > 0; --i, mode /= 8) {
+    text[i - 1] = static_cast<char>('0' + mode % 8);
+  }
+  return text;
+}
 
 std::vector<uid_t> TrustedOwners() {
   std::vector<uid_t> owners = {0, geteuid()};

@@ -15,6 +15,9 @@ namespace host_stub {
 // show the kernel's overflow user id (user_namespaces(7)), which is then in root's place.
 std::vector<uid_t> TrustedOwners();
 
+// The rights of a mode, as people write them: 0644.
+std::string OctalMode(mode_t mode);
+
 // OK where the file and every folder above it belong to one of the owners and cannot be written by
 // group or others; a folder with the sticky bit, as /tmp, may be. `real_path` is absolute and free
 // of links. PERMISSION_DENIED: which of them is wrong, and the command that helps.

@@ -11,12 +11,17 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "host_stub/engine/logger.h"
 #include "host_stub/service/call_environment.h"
 
 namespace host_stub {
 
+// The message travels in a trailer, and clients take only short ones; it may name what a stranger
+// sent, so it is cut and escaped as a line of the log is.
 inline grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+  constexpr size_t kMostMessageBytes = 2048;
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      EscapeForLog(status.message(), kMostMessageBytes));
 }
 
 inline Caller CallerOf(const grpc::CallbackServerContext& context) {

@@ -7,12 +7,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "host_stub/engine/file_writers.h"
 
 namespace host_stub {
 namespace {
@@ -88,11 +90,20 @@ absl::Status CheckFolder(const std::string& path) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) return SystemError("reading", path);
   if (!S_ISDIR(info.st_mode)) return Refusal(path, "is not a folder");
-  if (info.st_uid != geteuid()) return Refusal(path, "belongs to another user");
-  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return Refusal(path, "other users may write to it; take that right away (chmod 700)");
+  if (info.st_uid != geteuid()) {
+    return Refusal(path, absl::StrCat("belongs to user ", info.st_uid, "; choose another one"));
   }
-  return absl::OkStatus();
+  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return Refusal(path, absl::StrCat("other users may write to it (mode ", OctalMode(info.st_mode),
+                                      "); run chmod 700 ", path));
+  }
+  // Whoever can write to a folder above it could put another one into its place.
+  char* const resolved = realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) return SystemError("reading", path);
+  const std::string real_path = resolved;
+  free(resolved);
+  const absl::Status status = CheckWriters(real_path, TrustedOwners());
+  return status.ok() ? status : Refusal(path, status.message());
 }
 
 // flock says only that somebody holds it. The record lock beside it tells who; what an earlier

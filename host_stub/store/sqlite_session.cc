@@ -145,10 +145,10 @@ absl::Status SqliteSession::Checkpoint() {
   return SqliteError(code, sqlite3_errstr(code), "copying the log into the database");
 }
 
-absl::Status SqliteSession::EmptyLog() {
+absl::StatusOr<bool> SqliteSession::EmptyLog() {
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
                                              SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
-  if (code == SQLITE_OK || code == SQLITE_BUSY) return absl::OkStatus();
+  if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return code == SQLITE_OK;
   return SqliteError(code, sqlite3_errstr(code), "emptying the log");
 }
 

@@ -57,8 +57,10 @@ class SqliteSession {
 
   // Copies what it can of the log into the database, waiting for nobody.
   absl::Status Checkpoint();
-  // Copies all of it and cuts the log to nothing, if no reader is in the way.
-  absl::Status EmptyLog();
+  // Copies all of it and cuts the log to nothing. False: a reader or another copier was in the way.
+  absl::StatusOr<bool> EmptyLog();
+  // Whether RunState left in the log what it removed from the database, since the last call.
+  bool TakeRemovedSecret() { return state_tables_->TakeRemovedSecret(); }
 
  private:
   explicit SqliteSession(int64_t remembered) : index_(remembered) {}

@@ -8,7 +8,7 @@ namespace host_stub {
 
 absl::StatusOr<std::unique_ptr<SqliteStateTables>> SqliteStateTables::Prepare(
     SqliteConnection& connection) {
-  auto tables = std::make_unique<SqliteStateTables>();
+  std::unique_ptr<SqliteStateTables> tables(new SqliteStateTables(connection));
   const std::pair<SqliteStatement*, absl::string_view> statements[] = {
       {&tables->read_context_, "SELECT value FROM context WHERE uid = ?1 AND key = ?2"},
       {&tables->write_context_,
@@ -96,12 +96,23 @@ absl::Status SqliteStateTables::WriteInstance(const StoredInstance& instance) {
   write_instance_.Bind(7, instance.request_id);
   write_instance_.Bind(8, absl::ToUnixMicros(instance.created));
   write_instance_.Bind(9, absl::ToUnixMicros(instance.changed));
-  return write_instance_.Run();
+  return RunOverwriting(write_instance_);
+}
+
+// What a configuration leaves behind in its pages is overwritten with zeros. Not for what senders
+// send: there it would double the writes.
+absl::Status SqliteStateTables::RunOverwriting(SqliteStatement& statement) {
+  absl::Status status = connection_.Execute("PRAGMA secure_delete = ON");
+  if (!status.ok()) return status;
+  removed_secret_ = true;
+  status = statement.Run();
+  status.Update(connection_.Execute("PRAGMA secure_delete = OFF"));
+  return status;
 }
 
 absl::Status SqliteStateTables::DeleteInstance(const std::string& uid) {
   delete_instance_.Bind(1, uid);
-  if (absl::Status status = delete_instance_.Run(); !status.ok()) return status;
+  if (absl::Status status = RunOverwriting(delete_instance_); !status.ok()) return status;
   delete_context_.Bind(1, uid);
   return delete_context_.Run();
 }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host_stub/store/sqlite_connection.h"
@@ -23,7 +24,16 @@ class SqliteStateTables : public StateTables {
   absl::Status WriteInstance(const StoredInstance& instance) override;
   absl::Status DeleteInstance(const std::string& uid) override;
 
+  // Whether an instance's configuration was replaced or deleted since the last call. Its place in
+  // the database is overwritten, but the write-ahead log still holds it.
+  bool TakeRemovedSecret() { return std::exchange(removed_secret_, false); }
+
  private:
+  explicit SqliteStateTables(SqliteConnection& connection) : connection_(connection) {}
+  absl::Status RunOverwriting(SqliteStatement& statement);
+
+  SqliteConnection& connection_;
+  bool removed_secret_ = false;
   SqliteStatement read_context_;
   SqliteStatement write_context_;
   SqliteStatement delete_context_;

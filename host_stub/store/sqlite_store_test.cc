@@ -23,6 +23,7 @@
 namespace host_stub {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -64,7 +65,26 @@ TEST_F(SqliteStoreTest, FolderThatOthersMayWriteIsRefused) {
   ASSERT_EQ(chmod(folder_.path().c_str(), 0770), 0);
   const absl::Status status = Open(folder_.path()).status();
   EXPECT_TRUE(absl::IsFailedPrecondition(status));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("other users may write"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr(absl::StrCat("other users may write to it (mode 0770); run chmod 700 ",
+                                     folder_.path())));
+}
+
+TEST_F(SqliteStoreTest, FolderWhosePlaceOthersMayTakeIsRefused) {
+  const std::string parent = folder_.path() + "/parent";
+  ASSERT_EQ(mkdir(parent.c_str(), 0700), 0);
+  ASSERT_EQ(chmod(parent.c_str(), 0777), 0);
+  const std::string link = folder_.path() + "/link";
+  ASSERT_EQ(symlink(parent.c_str(), link.c_str()), 0);
+  for (const std::string& folder : {parent + "/data", link + "/data"}) {
+    const absl::Status status = Open(folder).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << folder;
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("/parent can be written by everybody (mode 0777)"),
+                      HasSubstr("chmod go-w ")));
+  }
+  ASSERT_EQ(chmod(parent.c_str(), 01777), 0);  // as /tmp
+  EXPECT_TRUE(Open(link + "/data").ok());
 }
 
 TEST_F(SqliteStoreTest, FileInTheFoldersPlaceIsRefused) {

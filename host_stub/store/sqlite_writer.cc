@@ -1,5 +1,7 @@
 #include "host_stub/store/sqlite_writer.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -17,30 +19,39 @@ constexpr int64_t kRetryAfterSeconds = 5;
 // Forgotten keys are deleted when nobody waits, or when there are too many of them.
 constexpr size_t kForgottenKeysWhenIdle = 1'000;
 constexpr size_t kStateWorksOfATransaction = 64;
+constexpr std::chrono::milliseconds kPauseBetweenWipes(1'000);
 constexpr size_t kForgottenKeysAlways = 100'000;
+
+bool IsFilled(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 && status.st_size > 0;
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SqliteWriter>> SqliteWriter::Start(Options options) {
+  // A process that was killed may have left a secret there.
+  const bool left_a_log = IsFilled(options.path + "-wal");
   absl::StatusOr<std::unique_ptr<SqliteSession>> session = SqliteSession::Open(
       options.path, options.vfs, options.limits.remembered_delivery_keys, options.now());
   if (!session.ok()) return session.status();
   absl::StatusOr<std::unique_ptr<Checkpointer>> checkpointer =
       Checkpointer::Start(options.path, options.vfs, options.checkpointer);
   if (!checkpointer.ok()) return checkpointer.status();
-  return std::unique_ptr<SqliteWriter>(
-      new SqliteWriter(std::move(options), std::move(*session), std::move(*checkpointer)));
+  return std::unique_ptr<SqliteWriter>(new SqliteWriter(std::move(options), std::move(*session),
+                                                        std::move(*checkpointer), left_a_log));
 }
 
 SqliteWriter::SqliteWriter(Options options, std::unique_ptr<SqliteSession> session,
-                           std::unique_ptr<Checkpointer> checkpointer)
+                           std::unique_ptr<Checkpointer> checkpointer, bool left_a_log)
     : options_(std::move(options)),
       queue_(options_.limits),
       state_queue_(options_.limits),
       last_id_(session->last_id()),
       session_(std::move(session)),
       checkpointer_(std::move(checkpointer)),
-      reopen_pause_(absl::ToChronoMilliseconds(options_.first_reopen_pause)) {
+      reopen_pause_(absl::ToChronoMilliseconds(options_.first_reopen_pause)),
+      log_holds_secret_(left_a_log) {
   options_.subscribers->StartAfter(last_id());
   thread_ = std::thread([this] { Run(); });
 }
@@ -68,7 +79,7 @@ void SqliteWriter::Close() {
     state_queue_.Close();
     queue_.Close();
     thread_.join();
-    if (session_ != nullptr) session_->EmptyLog().IgnoreError();
+    if (session_ != nullptr) session_->EmptyLog().status().IgnoreError();
     session_.reset();
     checkpointer_.reset();
   });
@@ -76,13 +87,28 @@ void SqliteWriter::Close() {
 
 void SqliteWriter::Run() {
   while (true) {
-    const SubmissionQueue::Taken taken = queue_.TakeAll(
-        session_ == nullptr ? std::optional<Clock::time_point>(reopen_at_) : std::nullopt);
+    const SubmissionQueue::Taken taken = queue_.TakeAll(NextTurn());
     if (taken.closed && state_queue_.empty()) return;
     if (session_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
     WriteAll(taken.list);
     RunState();
+    if (log_holds_secret_ && Clock::now() >= wipe_at_) WipeLog();
   }
+}
+
+// When there is something to do though nobody asks; nothing: never.
+std::optional<SqliteWriter::Clock::time_point> SqliteWriter::NextTurn() const {
+  if (session_ == nullptr) return reopen_at_;
+  if (log_holds_secret_) return wipe_at_;
+  return std::nullopt;
+}
+
+// A reader may be in the way; then once more in a while, so that writing is not held up much.
+void SqliteWriter::WipeLog() {
+  if (session_ == nullptr) return;
+  const absl::StatusOr<bool> emptied = session_->EmptyLog();
+  log_holds_secret_ = !emptied.ok() || !*emptied;
+  wipe_at_ = Clock::now() + kPauseBetweenWipes;
 }
 
 // A bounded part of what waits: incidents come in between.
@@ -100,6 +126,11 @@ void SqliteWriter::RunStateGroup(std::span<StateWork> works) {
     return;
   }
   const TransactionResult result = session_->RunState(works);
+  // Also where it was undone: pages may have reached the log. Before the caller is told.
+  if (session_->TakeRemovedSecret()) {
+    log_holds_secret_ = true;
+    if (result.kind == Kind::kCommitted) WipeLog();
+  }
   if (result.kind == Kind::kBadBatch && works.size() > 1) {
     for (StateWork& work : works) RunStateGroup(std::span(&work, 1));
     return;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -54,7 +55,7 @@ class SqliteWriter {
   using Clock = std::chrono::steady_clock;
 
   SqliteWriter(Options options, std::unique_ptr<SqliteSession> session,
-               std::unique_ptr<Checkpointer> checkpointer);
+               std::unique_ptr<Checkpointer> checkpointer, bool left_a_log);
 
   // All below: the writer's thread.
   void Run();
@@ -66,6 +67,8 @@ class SqliteWriter {
   void LoseSession(const absl::Status& why);
   void TryToReopen();
   void KeepHouse();
+  void WipeLog();
+  std::optional<Clock::time_point> NextTurn() const;
   void CompleteGroup();
   void SetHealth(const absl::Status& health);
 
@@ -81,6 +84,10 @@ class SqliteWriter {
   std::unique_ptr<Checkpointer> checkpointer_;
   Clock::time_point reopen_at_;
   std::chrono::milliseconds reopen_pause_;
+
+  // The log holds a secret that was removed from the database.
+  bool log_holds_secret_;
+  Clock::time_point wipe_at_;
 
   // Reused from group to group.
   std::vector<Submission*> group_;    // all of it

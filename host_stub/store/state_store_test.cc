@@ -6,11 +6,16 @@
 #include <sqlite3.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "host_stub/store/fault_vfs.h"
 #include "host_stub/store/memory_store.h"
@@ -21,6 +26,8 @@ namespace host_stub {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 StoredInstance Named(const std::string& name, const std::string& uid) {
   StoredInstance instance;
@@ -265,6 +272,61 @@ TEST_F(SqliteStateTest, OneThatIsRefusedDoesNotFailTheOthersOfItsTransaction) {
   other.join();
   EXPECT_TRUE(absl::IsAlreadyExists(refused));
   EXPECT_EQ(*set.Await(), "v");
+}
+
+std::string BytesOf(const std::string& folder) {
+  std::string bytes;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    bytes.append(std::istreambuf_iterator<char>(file), {});
+  }
+  return bytes;
+}
+
+// Of one page's size and of several: both kinds of pages are to be overwritten.
+StoredInstance WithSecret(int number, int change) {
+  StoredInstance instance = Named(absl::StrCat("name", number), absl::StrCat("uid", number));
+  std::string secret;
+  for (int i = 0; i < (number % 3 == 0 ? 300 : 1); ++i) {
+    absl::StrAppend(&secret, "planted-", number, "-", change, "-", i, ";");
+  }
+  instance.configuration = absl::StrCat(R"({"parameters":{"password":")", secret, "\"}}");
+  return instance;
+}
+
+TEST_F(SqliteStateTest, SecretsThatWereReplacedOrDeletedAreInNoByteOfTheFolder) {
+  constexpr int kInstances = 60;
+  auto store = Open();
+  for (int i = 0; i < kInstances; ++i) ASSERT_TRUE(store->SaveInstance(WithSecret(i, 1)).ok());
+  EXPECT_THAT(BytesOf(folder_.path()), HasSubstr("planted-7-1-"));
+  for (int i = 0; i < kInstances; i += 2) ASSERT_TRUE(store->SaveInstance(WithSecret(i, 2)).ok());
+  for (int i = 1; i < kInstances; i += 4)
+    ASSERT_TRUE(store->DeleteInstance(WithSecret(i, 1).uid).ok());
+  const std::string bytes = BytesOf(folder_.path());
+  for (int i = 0; i < kInstances; ++i) {
+    const bool is_there = i % 2 == 1 && i % 4 != 1;
+    EXPECT_EQ(absl::StrContains(bytes, absl::StrCat("planted-", i, "-1-")), is_there) << i;
+  }
+  for (int i = 0; i < kInstances; ++i)
+    ASSERT_TRUE(store->DeleteInstance(WithSecret(i, 1).uid).ok());
+  EXPECT_THAT(BytesOf(folder_.path()), Not(HasSubstr("planted-")));
+}
+
+TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheLogGoesWithTheReader) {
+  auto store = Open();
+  ASSERT_TRUE(store->SaveInstance(WithSecret(1, 1)).ok());
+  sqlite3* reader = nullptr;
+  ASSERT_EQ(sqlite3_open((folder_.path() + "/incidents.db").c_str(), &reader), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM incidents", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  ASSERT_TRUE(store->DeleteInstance("uid1").ok());
+  sqlite3_close(reader);
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (absl::StrContains(BytesOf(folder_.path()), "planted-") && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  EXPECT_THAT(BytesOf(folder_.path()), Not(HasSubstr("planted-")));
 }
 
 }  // namespace

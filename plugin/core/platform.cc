@@ -91,10 +91,10 @@ absl::StatusOr<ServerUrl> Split(absl::string_view text) {
   url.host = rest.substr(0, colon);
   if (colon != absl::string_view::npos) url.port = rest.substr(colon);
   if (url.scheme.empty() || !IsHost(url.host) || !IsPort(url.port)) {
+    // Not shown: it may hold a user's password.
     return absl::InvalidArgumentError(
-        absl::StrCat("url: \"", Shown(text),
-                     "\" must be like https://my.xsoar.live or http://host:8443, without a ",
-                     "user, path or query"));
+        "url: it must be like https://my.xsoar.live or http://host:8443, without a user, path or "
+        "query");
   }
   return url;
 }

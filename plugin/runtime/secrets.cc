@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -46,16 +47,41 @@ absl::StatusOr<ExpiringPassword> ReadEntry(size_t number, object entry) {
   return ExpiringPassword({text.data(), text.size()}, expires);
 }
 
+// simdjson copies a text that has no padding, and what strings become; both are wiped here.
+class WipedParser {
+ public:
+  simdjson::simdjson_result<element> Parse(absl::string_view json) {
+    padded_.resize(json.size() + simdjson::SIMDJSON_PADDING);
+    std::copy(json.begin(), json.end(), padded_.begin());
+    return parser_.parse(padded_.data(), json.size(), /*realloc_if_needed=*/false);
+  }
+  ~WipedParser() {
+    OPENSSL_cleanse(padded_.data(), padded_.size());
+    // As much as the longest text of that length can become; simdjson allocates more.
+    if (parser_.doc.string_buf != nullptr) {
+      OPENSSL_cleanse(parser_.doc.string_buf.get(), 5 * parser_.doc.capacity() / 3);
+    }
+  }
+
+ private:
+  std::vector<char> padded_;
+  simdjson::dom::parser parser_;
+};
+
 }  // namespace
 
-ExpiringPassword::~ExpiringPassword() { OPENSSL_cleanse(text_.data(), text_.size()); }
+// Moved from, a short text's bytes are still here, though its size is 0.
+ExpiringPassword::~ExpiringPassword() {
+  text_.resize(text_.capacity());
+  OPENSSL_cleanse(text_.data(), text_.size());
+}
 
 absl::StatusOr<std::vector<ExpiringPassword>> ReadPasswords(absl::string_view json, size_t most) {
   std::vector<ExpiringPassword> passwords;
   if (json.empty()) return passwords;
-  simdjson::dom::parser parser;
+  WipedParser parser;
   simdjson::dom::array entries;
-  if (parser.parse(json.data(), json.size()).get(entries) != simdjson::SUCCESS) {
+  if (parser.Parse(json).get(entries) != simdjson::SUCCESS) {
     return absl::InvalidArgumentError(kShape);
   }
   for (element one : entries) {

@@ -1,36 +1,13 @@
 """A client in another language, made from the .proto files alone: Python's grpcio."""
 
-import importlib
 import json
-import subprocess
-import sys
 import tempfile
 import unittest
 
 import grpc
 
+from contract import generate
 from host_process import HostProcess, configuration
-
-PACKAGE = "long_running_integration/v1/"
-FILES = [PACKAGE + name for name in ("incident", "instance", "long_running_integration")]
-
-
-def generate(folder):
-    """Runs protoc as a user of the contract would; returns the modules by name."""
-    subprocess.run(
-        ["protoc", "-Iproto", f"--python_out={folder}", f"--grpc_out={folder}"]
-        + ["--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin"]
-        + [file + ".proto" for file in FILES],
-        check=True,
-    )
-    sys.path.insert(0, folder)
-    modules = {}
-    for file in FILES:
-        name = file.rsplit("/", 1)[1]
-        base = file.replace("/", ".")
-        modules[name] = importlib.import_module(base + "_pb2")
-        modules[name + "_grpc"] = importlib.import_module(base + "_pb2_grpc")
-    return modules
 
 
 class PythonClientTest(unittest.TestCase):

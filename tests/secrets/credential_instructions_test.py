@@ -1,0 +1,68 @@
+"""The check of credentials takes the same instructions, whatever part of a secret was right."""
+
+import collections
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+PROBE = "plugin/core/credential_probe"
+
+Call = collections.namedtuple("Call", "mode what length verdict instructions")
+
+
+def count(folder):
+    """Runs the probe under callgrind, which writes one file for each call of Check."""
+    printed = subprocess.run(
+        [
+            *("valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={folder}/out"),
+            "--toggle-collect=webhook::core::Credentials::Check*",
+            *("--dump-before=CallHasEnded", PROBE),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    ).stdout.decode()
+    calls = []
+    for number, line in enumerate(printed.splitlines(), 1):
+        name, length, verdict = line.split()
+        text = pathlib.Path(folder, f"out.{number}").read_text()
+        [summary] = [line for line in text.splitlines() if line.startswith("summary:")]
+        instructions = int(summary.split()[1])
+        calls.append(Call(*name.split("/"), int(length), verdict, instructions))
+    return calls[1:]  # the first warms up
+
+
+class CredentialInstructionsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        with tempfile.TemporaryDirectory() as folder:
+            cls.calls = count(folder)
+
+    def test_every_kind_of_credential_was_counted(self):
+        counted = collections.Counter(call.mode for call in self.calls)
+        self.assertEqual(set(counted), {"header", "basic", "list", "header-list", "lengths"})
+        accepted = {call.mode for call in self.calls if call.verdict == "accepted"}
+        self.assertEqual(accepted, set(counted))
+        for call in self.calls:
+            # Its digest alone takes thousands.
+            self.assertGreater(call.instructions, 1000, call)
+            if call.what.endswith("right") or call.what == "part-of-28":
+                continue
+            self.assertEqual(call.verdict, "refused", call)
+
+    def test_what_has_the_same_length_takes_the_same_instructions(self):
+        by_length = collections.defaultdict(set)
+        for call in self.calls:
+            by_length[call.mode, call.length].add(call.instructions)
+        # The right one is among them, and so are all places at which a wrong one differs.
+        for key, instructions in by_length.items():
+            self.assertEqual(len(instructions), 1, (key, instructions))
+
+    def test_length_of_the_secret_does_not_show(self):
+        counts = {call.instructions for call in self.calls if call.mode == "lengths"}
+        self.assertEqual(len(counts), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
