@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -60,6 +62,20 @@ void Harden() {
 #endif
 }
 
+// Each connection needs a descriptor; a shell's usual soft limit of 1,024 is for programs that use
+// select(2). Returns how many there may be.
+int64_t RaiseDescriptorLimit() {
+  rlimit descriptors = {};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return INT64_MAX;
+  descriptors.rlim_cur = descriptors.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &descriptors);
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  return static_cast<int64_t>(std::min<rlim_t>(descriptors.rlim_cur, INT64_MAX));
+}
+
+// Of the store, the plugin, gRPC and the threads.
+constexpr int64_t kOwnDescriptors = 128;
+
 absl::StatusOr<std::optional<GrpcTls>> ReadGrpcTls(const ServeOptions& options) {
   if (options.grpc_certificate.empty() && options.grpc_key.empty() &&
       options.grpc_client_ca.empty()) {
@@ -103,7 +119,8 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   absl::StatusOr<std::optional<GrpcTls>> tls = ReadGrpcTls(options);
   if (!tls.ok()) return tls.status();
   host.grpc_tls = *std::move(tls);
-  host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo);
+  host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo,
+                                        host.configuration.limits.log_lines_per_second);
   return host;
 }
 
@@ -137,7 +154,13 @@ int Serve(const ServeOptions& options) {
     return kNotAsked;
   }
   const std::shared_ptr<Logger> logger = host_options->logger;
-  const std::vector<std::string> warnings = host_options->configuration.warnings;
+  std::vector<std::string> warnings = host_options->configuration.warnings;
+  const int64_t connections = host_options->configuration.limits.connections;
+  if (const int64_t most = RaiseDescriptorLimit(); most < connections + kOwnDescriptors) {
+    warnings.push_back(absl::StrCat("limits: connections: ", connections,
+                                    " connections need more file descriptors than the ", most,
+                                    " that the system permits (ulimit -Hn)"));
+  }
   const absl::StatusOr<std::unique_ptr<Host>> host = Host::Start(*std::move(host_options));
   if (!host.ok()) {
     PrintError(std::string(host.status().message()));

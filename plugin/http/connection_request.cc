@@ -76,8 +76,8 @@ bool Connection::TakeHead() {
   ++requests_;
   const size_t head_bytes = begin_ + scan_.end();
   if (work_->in.capacity() - head_bytes < kRoomBehindHead &&
-      !work_->in.Reserve(head_bytes + 2 * kRoomBehindHead)) {
-    return Refuse({503, "no memory for the head"});
+      !GrowInput(head_bytes + 2 * kRoomBehindHead)) {
+    return true;
   }
   const absl::string_view head(work_->in.data() + begin_ + scan_.begin(),
                                scan_.end() - scan_.begin());
@@ -213,6 +213,19 @@ bool Connection::Reserve(size_t bytes) {
   }
   reserved_bytes_ += more;
   return true;
+}
+
+// The same for a head that is longer than usual.
+bool Connection::GrowInput(size_t capacity) {
+  const auto more = static_cast<int64_t>(capacity - work_->in.capacity());
+  if (!shard_->state().ReserveBytes(more)) {
+    Refuse({503, "too many requests are under way"});
+    return false;
+  }
+  reserved_input_bytes_ += more;
+  if (work_->in.Reserve(capacity)) return true;
+  Refuse({503, "no memory for the head"});
+  return false;
 }
 
 bool Connection::StepDiscard() {
