@@ -36,6 +36,7 @@ class HostProcess:
         self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0", *options]
         self.process = None
         self.restore_signals = True  # as in subprocess.Popen
+        self.environment = None  # likewise, as `env`
         self.http = self.grpc = self.control = None
 
     def __enter__(self):
@@ -56,6 +57,7 @@ class HostProcess:
             stderr=self.errors,
             stdin=subprocess.DEVNULL,
             restore_signals=self.restore_signals,
+            env=self.environment,
         )
 
     def start(self):
