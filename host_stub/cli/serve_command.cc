@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/idle_trim.h"
 #include "host_stub/cli/pem_file.h"
 #include "host_stub/cli/stop_signals.h"
 #include "host_stub/config/configuration.h"
@@ -171,7 +172,13 @@ int Serve(const ServeOptions& options) {
               (*host)->grpc_address().c_str(), (*host)->control_path().c_str());
   std::fflush(stdout);
 
-  while (signals.Await() == StopSignals::Wish::kReload) Reload(options.config, **host, *logger);
+  IdleTrim trim;
+  for (;;) {
+    const std::optional<StopSignals::Wish> wish = signals.AwaitFor(IdleTrim::kInterval);
+    if (wish == StopSignals::Wish::kStop) break;
+    if (wish == StopSignals::Wish::kReload) Reload(options.config, **host, *logger);
+    trim.Tick();
+  }
   logger->Log(Severity::kInfo, "", "stopping; a second signal stops at once");
   const absl::Status drained = (*host)->Drain(kDrainTime);
   if (!drained.ok()) logger->Log(Severity::kWarning, "", drained.message());

@@ -108,7 +108,7 @@ struct IncidentBatches::Pending {
 
   // A seldom large batch must not keep its room for good.
   void Trim() {
-    constexpr size_t kKeptIncidents = 256;
+    constexpr size_t kKeptIncidents = 64;
     submission.created.clear();
     if (submission.created.capacity() > kKeptIncidents) submission.created.shrink_to_fit();
     if (incidents.capacity() > kKeptIncidents) incidents = {};
@@ -215,6 +215,7 @@ int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch
   const absl::Status status = services_.store->Create(&pending.submission);
   if (!status.ok()) {
     record.batches_begun.fetch_sub(1, std::memory_order_relaxed);
+    pending.Trim();
     pool_.Release(index);
     if (status.code() != absl::StatusCode::kUnavailable) {
       record.logger.Log(Severity::kWarning, record.name,

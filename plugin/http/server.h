@@ -5,7 +5,9 @@
 //   414 request line too long                     417 unknown Expect  431 header section too long
 //   501 unknown transfer coding                   503 too many bytes in flight (Retry-After: 1)
 //   504 no answer in time                         505 not HTTP/1.0 or 1.1
-// Connections past Limits::connections or connections_from_one_address are closed unanswered.
+// Connections past Limits::connections or connections_from_one_address are closed unanswered; so
+// are those that would take the last file descriptors (of those that the process may have when the
+// server begins to listen).
 #ifndef PLUGIN_HTTP_SERVER_H_
 #define PLUGIN_HTTP_SERVER_H_
 

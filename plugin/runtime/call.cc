@@ -14,8 +14,8 @@
 namespace webhook::runtime {
 namespace {
 
-// What a call may keep for the next one.
-constexpr size_t kKeptBytes = 64 * 1024;
+// What a call may keep of each kind for the next one. There may be thousands after a burst.
+constexpr size_t kKeptBytes = 16 * 1024;
 
 const lri_created_incident& At(const lri_create_result& result, size_t index) {
   return *reinterpret_cast<const lri_created_incident*>(

@@ -100,6 +100,30 @@ class ConnectionLimitsTest(unittest.TestCase):
         self.assertEqual(other.answers[0].status, 200)
 
 
+class DescriptorsTest(unittest.TestCase):
+    def test_connections_leave_descriptors_to_the_owner_and_the_store(self):
+        config = configuration("XSOAR_8_ON_PREM", username="user", password="pass")
+        config["limits"] = {"connections_from_one_address": 1_000}
+        host = HostProcess(config)
+        host.prefix = ["prlimit", "--nofile=100:100"]
+        self.addCleanup(host.__exit__)
+        host.start()
+        self.assertIn("ulimit", host.stderr())
+        address = address_of(host.http)
+        peers = [Peer(address).send(ONE) for _ in range(300)]
+        self.assertTrue(pump(peers, 30, lambda: all(peer.answers or peer.closed for peer in peers)))
+        served = [peer for peer in peers if peer.answers]
+        self.assertGreater(len(served), 10)
+        self.assertLess(len(served), 88)
+        self.assertEqual(host.run("test", "webhook").stdout.strip(), b"ok")
+        self.assertEqual(len(host.run_json("incidents", "list")), len(served))
+        for peer in served:
+            peer.close()
+        while (answer := ask(address, ONE)) is None:
+            pass
+        self.assertEqual(answer.status, 200)
+
+
 class VanishingPeersTest(unittest.TestCase):
     """Thousands come and go in every state; then each place is free again."""
 

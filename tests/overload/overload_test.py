@@ -1,6 +1,7 @@
 """Ten times what the store can take: refused at once, and over as soon as it stops."""
 
 import os
+import time
 import unittest
 
 from host_process import HostProcess, configuration
@@ -79,6 +80,26 @@ class SlowStoreTest(unittest.TestCase):
         lines = self.host.stderr().count("\n")
         self.assertLess(lines, 200 * (SECONDS + 30) + 100)
         self.assertLess(lines, len(self.refused))
+
+
+class BurstTest(unittest.TestCase):
+    def test_memory_of_a_burst_is_bounded_and_given_back_when_it_is_over(self):
+        with HostProcess(config(queued_bytes=32 * MIB)) as host:
+            address = address_of(host.http)
+            self.assertEqual(ask(address, request(PATH, b"{}", Authorization=GOOD)).status, 200)
+            memory = Memory(host)
+            body = b"[" + b",".join([b'{"name":"one of many"}'] * 1_000) + b"]"
+            octets = request(PATH, body, Authorization=GOOD)
+            peers = [Peer(address).send(octets) for _ in range(500)]
+            self.assertTrue(pump(peers, 60, lambda: all(peer.answers for peer in peers)))
+            self.assertLessEqual({peer.answers[0].status for peer in peers}, {200, 503})
+            for peer in peers:
+                peer.close()
+            self.assertLess(memory.growth(), 384 * MIB)
+            end = time.monotonic() + 30
+            while memory.now() - memory.before > 48 * MIB:
+                self.assertLess(time.monotonic(), end, memory.now())
+                time.sleep(0.05)
 
 
 class BytesInFlightTest(unittest.TestCase):
