@@ -19,7 +19,9 @@ SHORTHANDS = {
     "<body>": 'Content-Length: 12\\r\\n\\r\\n{"name":"t"}',
 }
 ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "\\": b"\\"}
-TOKEN = re.compile(r"\\x(?P<hex>..)|\\(?P<escape>.)|<(?P<count>\d+)(?P<what>\*[^>]+| \w+)>|(?P<plain>.)")
+TOKEN = re.compile(
+    r"\\x(?P<hex>..)|\\(?P<escape>.)|<(?P<count>\d+)(?P<what>\*[^>]+| \w+)>|(?P<plain>.)"
+)
 
 
 def octets(text):

@@ -14,7 +14,8 @@ SYNC_MS = 40
 INCIDENTS_OF_A_COMMIT = 4
 # What the store can take, at the very most.
 CAPACITY = INCIDENTS_OF_A_COMMIT * 1000 / SYNC_MS
-SECONDS = 4
+# Set it to some minutes for a long run.
+SECONDS = float(os.environ.get("FLOOD_SECONDS", 4))
 
 
 def config(**limits):

@@ -1,4 +1,4 @@
-"""Floods of the listen port over TLS: handshakes that stall, never begin, or come by the hundred."""
+"""Floods of the listen port over TLS: handshakes that stall, fail, or come by the hundred."""
 
 import os
 import ssl

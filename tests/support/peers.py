@@ -236,7 +236,7 @@ def ask(address, octets, seconds=30, tls=None):
 
 
 class OpenLoop:
-    """Requests at a fixed rate, whether answers come or not, over as many connections as it takes."""
+    """Requests at a fixed rate, whether answers come or not, over many connections."""
 
     def __init__(self, address, octets, most_connections=400):
         self.address, self.octets = address, octets
