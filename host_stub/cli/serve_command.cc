@@ -1,6 +1,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -12,6 +14,7 @@
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
 #include "host_stub/cli/hardening.h"
+#include "host_stub/cli/idle_trim.h"
 #include "host_stub/cli/pem_file.h"
 #include "host_stub/cli/stop_signals.h"
 #include "host_stub/config/configuration.h"
@@ -47,6 +50,20 @@ std::string FindPlugin() {
   }
   return "";
 }
+
+// Each connection needs a descriptor; a shell's usual soft limit of 1,024 is for programs that use
+// select(2). Returns how many there may be.
+int64_t RaiseDescriptorLimit() {
+  rlimit descriptors = {};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return INT64_MAX;
+  descriptors.rlim_cur = descriptors.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &descriptors);
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  return static_cast<int64_t>(std::min<rlim_t>(descriptors.rlim_cur, INT64_MAX));
+}
+
+// Of the store, the plugin, gRPC and the threads.
+constexpr int64_t kOwnDescriptors = 128;
 
 absl::StatusOr<std::optional<GrpcTls>> ReadGrpcTls(const ServeOptions& options) {
   if (options.grpc_certificate.empty() && options.grpc_key.empty() &&
@@ -91,7 +108,8 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   absl::StatusOr<std::optional<GrpcTls>> tls = ReadGrpcTls(options);
   if (!tls.ok()) return tls.status();
   host.grpc_tls = *std::move(tls);
-  host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo);
+  host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo,
+                                        host.configuration.limits.log_lines_per_second);
   return host;
 }
 
@@ -125,7 +143,13 @@ int Serve(const ServeOptions& options) {
     return kNotAsked;
   }
   const std::shared_ptr<Logger> logger = host_options->logger;
-  const std::vector<std::string> warnings = host_options->configuration.warnings;
+  std::vector<std::string> warnings = host_options->configuration.warnings;
+  const int64_t connections = host_options->configuration.limits.connections;
+  if (const int64_t most = RaiseDescriptorLimit(); most < connections + kOwnDescriptors) {
+    warnings.push_back(absl::StrCat("limits: connections: ", connections,
+                                    " connections need more file descriptors than the ", most,
+                                    " that the system permits (ulimit -Hn)"));
+  }
   const absl::StatusOr<std::unique_ptr<Host>> host = Host::Start(*std::move(host_options));
   if (!host.ok()) {
     PrintError(std::string(host.status().message()));
@@ -136,7 +160,13 @@ int Serve(const ServeOptions& options) {
               (*host)->grpc_address().c_str(), (*host)->control_path().c_str());
   std::fflush(stdout);
 
-  while (signals.Await() == StopSignals::Wish::kReload) Reload(options.config, **host, *logger);
+  IdleTrim trim;
+  for (;;) {
+    const std::optional<StopSignals::Wish> wish = signals.AwaitFor(IdleTrim::kInterval);
+    if (wish == StopSignals::Wish::kStop) break;
+    if (wish == StopSignals::Wish::kReload) Reload(options.config, **host, *logger);
+    trim.Tick();
+  }
   logger->Log(Severity::kInfo, "", "stopping; a second signal stops at once");
   const absl::Status drained = (*host)->Drain(kDrainTime);
   if (!drained.ok()) logger->Log(Severity::kWarning, "", drained.message());

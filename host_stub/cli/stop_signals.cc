@@ -31,10 +31,10 @@ StopSignals::~StopSignals() {
   watcher_.join();
 }
 
-StopSignals::Wish StopSignals::Await() {
+std::optional<StopSignals::Wish> StopSignals::AwaitFor(absl::Duration most) {
   absl::MutexLock lock(&mutex_);
   const auto wished = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_ || reload_; };
-  mutex_.Await(absl::Condition(&wished));
+  if (!mutex_.AwaitWithTimeout(absl::Condition(&wished), most)) return std::nullopt;
   if (stop_) return Wish::kStop;
   reload_ = false;
   return Wish::kReload;

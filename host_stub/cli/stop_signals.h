@@ -2,10 +2,12 @@
 #ifndef HOST_STUB_CLI_STOP_SIGNALS_H_
 #define HOST_STUB_CLI_STOP_SIGNALS_H_
 
+#include <optional>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 namespace host_stub {
 
@@ -21,9 +23,10 @@ class StopSignals {
 
   enum class Wish { kStop, kReload };
 
-  // Waits for a signal; several SIGHUP may count as one. After the first that wants the process to
-  // stop, a second one ends it at once, whether or not anybody waits.
-  Wish Await();
+  // Waits for a signal, but not for longer than that; nothing where none came. Several SIGHUP may
+  // count as one. After the first that wants the process to stop, a second one ends it at once,
+  // whether or not anybody waits.
+  std::optional<Wish> AwaitFor(absl::Duration most);
 
  private:
   void Watch();

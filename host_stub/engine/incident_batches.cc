@@ -128,15 +128,23 @@ struct IncidentBatches::Pending {
 
   void FormatCreatedIncidents();
 
-  // A seldom large batch must not keep its room for good.
+  // A seldom large batch must not keep its room for good: after a burst there may be thousands. The
+  // first few may, so that large batches one after another allocate nothing.
   void Trim() {
-    constexpr size_t kKeptIncidents = 256;
+    const size_t kept = index < 16 ? 1024 : 64;
     submission.created.clear();
-    if (submission.created.capacity() > kKeptIncidents) submission.created.shrink_to_fit();
-    if (incidents.capacity() > kKeptIncidents) incidents = {};
-    if (views.capacity() > 8 * kKeptIncidents) views = {};
-    if (created.capacity() > kKeptIncidents) created = {};
-    if (text.capacity() > kKeptIncidents * (kIdBytes + kCreatedBytes)) text = {};
+    ReleaseAbove(kept, submission.created);
+    ReleaseAbove(kept, incidents);
+    ReleaseAbove(8 * kept, views);
+    ReleaseAbove(kept, created);
+    ReleaseAbove(kept * (kIdBytes + kCreatedBytes), text);
+  }
+
+ private:
+  // Not `= {}`, which assigns an empty list and keeps the room.
+  template <typename T>
+  static void ReleaseAbove(size_t kept, std::vector<T>& vector) {
+    if (vector.capacity() > kept) std::vector<T>().swap(vector);
   }
 };
 
@@ -237,6 +245,7 @@ int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch
   const absl::Status status = services_.store->Create(&pending.submission);
   if (!status.ok()) {
     record.batches_begun.fetch_sub(1, std::memory_order_relaxed);
+    pending.Trim();
     pool_.Release(index);
     if (status.code() != absl::StatusCode::kUnavailable) {
       if (const auto left_out = warnings_.Admit(absl::Now()); left_out.has_value()) {

@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <mutex>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -50,13 +52,15 @@ bool Deceives(uint32_t c) {
 
 class FileDescriptorLogger : public Logger {
  public:
-  FileDescriptorLogger(int file_descriptor, Severity least)
-      : file_descriptor_(file_descriptor), least_(least) {}
+  FileDescriptorLogger(int file_descriptor, Severity least, int64_t lines_per_second)
+      : file_descriptor_(file_descriptor), least_(least), lines_per_second_(lines_per_second) {}
 
   void Log(Severity severity, absl::string_view instance, absl::string_view message) override {
     if (severity < least_) return;
+    const absl::Time now = absl::Now();
+    if (!MayWrite(severity, absl::ToUnixSeconds(now))) return;
     constexpr const char* kNames[] = {"DEBUG", "INFO", "WARNING", "ERROR"};
-    std::string line = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ ", absl::Now(), absl::UTCTimeZone());
+    std::string line = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ ", now, absl::UTCTimeZone());
     absl::StrAppend(&line, kNames[static_cast<int>(severity)], " ");
     if (!instance.empty()) {
       absl::StrAppend(&line, "[", EscapeForLog(instance, kMostInstanceBytes), "] ");
@@ -66,6 +70,14 @@ class FileDescriptorLogger : public Logger {
   }
 
  private:
+  bool MayWrite(Severity severity, int64_t second) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (std::exchange(second_, second) != second) written_ = {};
+    if (++written_[static_cast<size_t>(severity)] <= lines_per_second_) return true;
+    ++dropped_;
+    return false;
+  }
+
   // A log that nobody reads must not stop the service: a line that would have to wait is dropped,
   // and counted for the next one that does not.
   void Write(std::string& line) {
@@ -86,14 +98,18 @@ class FileDescriptorLogger : public Logger {
 
   std::mutex mutex_;
   int64_t dropped_ = 0;
+  int64_t second_ = 0;                   // of which the lines are counted
+  std::array<int64_t, 4> written_ = {};  // by severity
   const int file_descriptor_;
   const Severity least_;
+  const int64_t lines_per_second_;
 };
 
 }  // namespace
 
-std::unique_ptr<Logger> NewFileDescriptorLogger(int file_descriptor, Severity least) {
-  return std::make_unique<FileDescriptorLogger>(file_descriptor, least);
+std::unique_ptr<Logger> NewFileDescriptorLogger(int file_descriptor, Severity least,
+                                                int64_t lines_per_second) {
+  return std::make_unique<FileDescriptorLogger>(file_descriptor, least, lines_per_second);
 }
 
 std::string EscapeForLog(absl::string_view text, size_t most_bytes) {

@@ -3,6 +3,7 @@
 #define HOST_STUB_ENGINE_LOGGER_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -24,9 +25,11 @@ class Logger {
 // Writes lines such as
 //   2024-05-01T10:00:00.123Z WARNING [webhook] no credentials are set
 // to a file descriptor that stays the caller's (2 is standard error), each with one write(2).
-// Never waits: a line that nobody reads is dropped, and the next one tells how many were.
+// Never waits: a line that nobody reads is dropped, and the next one tells how many were. So are
+// lines of a severity past `lines_per_second`, as senders who are refused could fill a disk.
 // Lines below `least` are left out.
-std::unique_ptr<Logger> NewFileDescriptorLogger(int file_descriptor, Severity least);
+std::unique_ptr<Logger> NewFileDescriptorLogger(int file_descriptor, Severity least,
+                                                int64_t lines_per_second);
 
 // The text on one line that cannot deceive who reads it: control characters, DEL, C1, line and
 // paragraph separators, and Unicode's marks of writing direction become \xNN or \u{NNNN}; bytes

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <string>
+
 namespace host_stub {
 namespace {
 
@@ -46,7 +49,7 @@ TEST(EscapeForLogTest, LongTextIsCutAtACharacter) {
 TEST(FileDescriptorLoggerTest, LogThatNobodyReadsDropsLinesAndTellsSoLater) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
-  const auto logger = NewFileDescriptorLogger(ends[1], Severity::kInfo);
+  const auto logger = NewFileDescriptorLogger(ends[1], Severity::kInfo, 1'000);
   const std::string message(1000, 'x');
   for (int i = 0; i < 200; ++i) logger->Log(Severity::kInfo, "", message);  // a pipe holds 64 KiB
   std::string read_back(1 << 20, '\0');
@@ -59,10 +62,27 @@ TEST(FileDescriptorLoggerTest, LogThatNobodyReadsDropsLinesAndTellsSoLater) {
   close(ends[1]);
 }
 
+TEST(FileDescriptorLoggerTest, FloodOfOneSeverityIsCutAndTheOthersGetThrough) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const auto logger = NewFileDescriptorLogger(ends[1], Severity::kInfo, 3);
+  for (int i = 0; i < 1000; ++i) logger->Log(Severity::kWarning, "", "flood");
+  logger->Log(Severity::kError, "", "the disk is full");
+  std::string text(64 * 1024, '\0');
+  const ssize_t size = read(ends[0], text.data(), text.size());
+  ASSERT_GT(size, 0);
+  text.resize(size);
+  // The clock may have begun another second or two meanwhile.
+  EXPECT_LE(std::count(text.begin(), text.end(), '\n'), 3 * 3 + 1);
+  EXPECT_THAT(text, ContainsRegex("the disk is full .[0-9]+ lines before it were dropped"));
+  close(ends[0]);
+  close(ends[1]);
+}
+
 TEST(FileDescriptorLoggerTest, EachMessageIsOneLineAndLowSeveritiesAreLeftOut) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
-  auto logger = NewFileDescriptorLogger(ends[1], Severity::kInfo);
+  auto logger = NewFileDescriptorLogger(ends[1], Severity::kInfo, 1'000);
   logger->Log(Severity::kDebug, "", "unseen");
   logger->Log(Severity::kWarning, "hook", "one\ntwo");
   char text[256];

@@ -11,6 +11,9 @@ namespace host_stub {
 namespace {
 
 constexpr size_t kMostInstances = 10'000;
+// Instances that were replaced and still have requests; then changes must wait. A plugin that never
+// answers would let them pile up.
+constexpr size_t kMostRetired = 64;
 constexpr absl::Duration kRequestIdLifetime = absl::Hours(1);
 // For those who were about to use an instance when it was replaced.
 constexpr absl::Duration kMostTimeToEnd = absl::Seconds(1);
@@ -370,6 +373,10 @@ absl::Status InstanceManager::AddReloadSteps(const Configuration& configuration,
 }
 
 absl::Status InstanceManager::Run(Change& change, bool validate_only) {
+  if (retired_.size() >= kMostRetired) {
+    return absl::UnavailableError(absl::StrCat(
+        kMostRetired, " or more earlier instances still have requests; try again ", "later"));
+  }
   const bool several = change.steps.size() > 1;
   if (absl::Status status = CheckPorts(change); !status.ok()) return status;
   for (Step& step : change.steps) {

@@ -20,6 +20,11 @@ void RetiredInstances::Retire(std::shared_ptr<HostedInstance> instance, absl::Ti
   retired_.push_back({std::move(instance), status.ok()});
 }
 
+size_t RetiredInstances::size() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return retired_.size();
+}
+
 void RetiredInstances::AwaitEnd(absl::Time deadline) {
   while (Tidy() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(1));
 }

@@ -2,6 +2,7 @@
 #ifndef HOST_STUB_INSTANCES_RETIRED_INSTANCES_H_
 #define HOST_STUB_INSTANCES_RETIRED_INSTANCES_H_
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -19,6 +20,9 @@ class RetiredInstances {
   // Drains it; what does not end in time is tried again by Tidy.
   void Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline, Logger& logger);
 
+  // How many are left.
+  size_t size() const;
+
   // Tidies until nothing is left, or the deadline: a plugin may keep a port until the end.
   void AwaitEnd(absl::Time deadline);
 
@@ -31,7 +35,7 @@ class RetiredInstances {
     bool stopped;
   };
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<Retired> retired_;
 };
 

@@ -261,7 +261,10 @@ void SqliteWriter::KeepHouse() {
   const size_t forgotten = session_->forgotten_keys();
   if (forgotten < kForgottenKeysWhenIdle) return;
   if (forgotten < kForgottenKeysAlways && !queue_.empty()) return;
-  const TransactionResult result = session_->DeleteForgottenKeys(kForgottenKeysWhenIdle);
+  // As many as came past the bound: one commit may forget more than are deleted when idle.
+  const size_t past = forgotten - std::min(forgotten, kForgottenKeysAlways);
+  const TransactionResult result =
+      session_->DeleteForgottenKeys(std::max(kForgottenKeysWhenIdle, past));
   if (result.kind == Kind::kUndoneLost || result.kind == Kind::kUnknownLost) {
     LoseSession(result.status);
   }

@@ -262,7 +262,7 @@ void ParsedRequest::Reset() {
 }
 
 void ParsedRequest::Clear() {
-  constexpr size_t kKept = 1024;
+  constexpr size_t kKept = 256;
   Reset();
   if (slices_.capacity() > kKept || warnings_.capacity() > kKept) *this = ParsedRequest();
 }

@@ -38,7 +38,9 @@ Connection::Connection(std::shared_ptr<Shard> shard, Socket socket, std::string 
 }
 
 Connection::~Connection() {
-  if (work_ != nullptr) shard_->loop().workspaces.Give(std::move(work_));
+  phase_ = Phase::kNone;
+  ReleaseWorkspace();
+  CountUnread(0);
 }
 
 void Connection::Start() {

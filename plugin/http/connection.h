@@ -104,6 +104,7 @@ class Connection final : public Exchange {
   void PostResume();
   void OnResume();
   void ReleaseWorkspace();
+  void CountUnread(size_t bytes);
 
   // connection_request.cc: heads and bodies.
   bool StepHandshake();
@@ -117,6 +118,7 @@ class Connection final : public Exchange {
   bool TakeInPlaceBody(size_t size);
   bool GrowBody(size_t size);
   bool Reserve(size_t bytes);
+  bool GrowInput(size_t capacity);
   bool Refuse(Refusal refusal);
   void Compact();
 
@@ -164,7 +166,10 @@ class Connection final : public Exchange {
   uint64_t discard_left_ = 0;
   size_t out_sent_ = 0;  // of the output buffer
   size_t handed_over_status_line_ = 0;
-  int64_t reserved_bytes_ = 0;
+  // Bytes in flight that are counted for this connection.
+  int64_t reserved_bytes_ = 0;        // of the body
+  int64_t reserved_input_bytes_ = 0;  // by which the input buffer has grown
+  int64_t unread_bytes_ = 0;          // of the output buffer, while the peer does not read
   int64_t most_body_bytes_ = 0;
 
   int64_t deadline_ms_ = 0;

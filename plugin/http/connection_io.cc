@@ -89,10 +89,7 @@ bool Connection::ReadSpace(char*& data, size_t& size) {
   }
   if (state_ == State::kIdle || state_ == State::kHead) {
     Compact();
-    if (end_ == work_->in.capacity() && !work_->in.Reserve(2 * end_)) {
-      Refuse({503, "no memory for the head"});
-      return false;
-    }
+    if (end_ == work_->in.capacity() && !GrowInput(2 * end_)) return false;
   }
   data = work_->in.data() + end_;
   size = work_->in.capacity() - end_;
@@ -186,6 +183,7 @@ bool Connection::Flush() {
   }
   out_sent_ = 0;
   write_deadline_ms_ = 0;
+  if (unread_bytes_ != 0) CountUnread(0);
   Workspace::Empty(out);
   return true;
 }
@@ -193,6 +191,7 @@ bool Connection::Flush() {
 void Connection::WaitWritable() {
   writing_ = true;
   if (write_deadline_ms_ == 0) write_deadline_ms_ = CoarseNowMs() + limits_.write_timeout_ms;
+  CountUnread(work_->out.size());
   socket_.async_wait(Socket::wait_write,
                      SlotHandler<&Connection::OnWritable, Connection>{this, &write_slot_});
 }
@@ -222,6 +221,14 @@ void Connection::ReleaseWorkspace() {
   if (work_ == nullptr || phase_ == Phase::kHeld) return;
   begin_ = end_ = 0;
   shard_->loop().workspaces.Give(std::move(work_));
+  shard_->state().ReleaseBytes(std::exchange(reserved_input_bytes_, 0));
+}
+
+// The answer is there and cannot be refused any more; but while it waits for its reader, others
+// are refused sooner.
+void Connection::CountUnread(size_t bytes) {
+  const auto now = static_cast<int64_t>(bytes);
+  shard_->state().CountBytes(now - std::exchange(unread_bytes_, now));
 }
 
 }  // namespace webhook::http

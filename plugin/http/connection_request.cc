@@ -12,8 +12,10 @@ constexpr char kNoBody[kBodyPadding] = {};
 // A head leaves this much room behind it in its buffer, for chunked bodies to be read into.
 constexpr size_t kRoomBehindHead = 4096;
 
-// Bytes in flight are reserved in steps, as a body arrives: announcing much reserves little.
-constexpr size_t kReserveStep = 256 * 1024;
+// Bytes in flight are reserved in steps that grow as a body arrives: announcing much, and sending a
+// little of it, reserves little.
+constexpr size_t kLeastReserveStep = 16 * 1024;
+constexpr size_t kMostReserveStep = 256 * 1024;
 
 }  // namespace
 
@@ -76,8 +78,8 @@ bool Connection::TakeHead() {
   ++requests_;
   const size_t head_bytes = begin_ + scan_.end();
   if (work_->in.capacity() - head_bytes < kRoomBehindHead &&
-      !work_->in.Reserve(head_bytes + 2 * kRoomBehindHead)) {
-    return Refuse({503, "no memory for the head"});
+      !GrowInput(head_bytes + 2 * kRoomBehindHead)) {
+    return true;
   }
   const absl::string_view head(work_->in.data() + begin_ + scan_.begin(),
                                scan_.end() - scan_.begin());
@@ -101,7 +103,7 @@ bool Connection::BeginBody(int64_t most_bytes) {
     Dispatch(absl::string_view(kNoBody, 0));
     return true;
   }
-  if (!Reserve(std::min<uint64_t>(length, kReserveStep))) return false;
+  if (!Reserve(std::min<uint64_t>(length, kLeastReserveStep))) return false;
   body_in_place_ = !head.chunked && head_end_ + length + kBodyPadding <= work_->in.capacity();
   if (head.chunked) {
     chunked_.emplace(limits_, most_body_bytes_);
@@ -140,7 +142,8 @@ bool Connection::StepWholeBody() {
     begin_ += count;
     body_bytes_ += count;
   }
-  if (!Reserve(std::min(length, body_bytes_ + kReserveStep))) return false;
+  const size_t step = std::clamp(body_bytes_, kLeastReserveStep, kMostReserveStep);
+  if (!Reserve(std::min(length, body_bytes_ + step))) return false;
   if (body_bytes_ < length) return false;
   std::memset(work_->body.data() + length, 0, kBodyPadding);
   Dispatch(absl::string_view(work_->body.data(), length));
@@ -213,6 +216,19 @@ bool Connection::Reserve(size_t bytes) {
   }
   reserved_bytes_ += more;
   return true;
+}
+
+// The same for a head that is longer than usual.
+bool Connection::GrowInput(size_t capacity) {
+  const auto more = static_cast<int64_t>(capacity - work_->in.capacity());
+  if (!shard_->state().ReserveBytes(more)) {
+    Refuse({503, "too many requests are under way"});
+    return false;
+  }
+  reserved_input_bytes_ += more;
+  if (work_->in.Reserve(capacity)) return true;
+  Refuse({503, "no memory for the head"});
+  return false;
 }
 
 bool Connection::StepDiscard() {

@@ -105,6 +105,81 @@ TEST(SlowPeerTest, SlowReaderGetsAllOfALargeAnswer) {
   EXPECT_EQ(client.ReadAnswer()->body.size(), 6'000'000u);
 }
 
+// A limit of 64 KiB, which a head of 60 KiB takes most of.
+void SetSmallBudget(ServerOptions& options) {
+  options.limits.body_bytes = 64 * 1024;
+  options.limits.bytes_in_flight = 64 * 1024;
+}
+
+std::string LongHead() {
+  return "POST / HTTP/1.1\r\nHost: a\r\nX-Long: " + std::string(60'000, 'x') +
+         "\r\nContent-Length: 1\r\n\r\nb";
+}
+
+// Until the server has seen that the others are gone.
+int StatusOfPost(uint16_t port, const std::string& body) {
+  TestClient client(port);
+  client.Send(Post("/", body));
+  const std::optional<Answer> answer = client.ReadAnswer();
+  return answer.has_value() ? answer->status : 0;
+}
+
+TEST(BytesInFlightTest, LongHeadsAreRefusedPastTheLimitAndTakenWhenThereIsRoomAgain) {
+  TestServer test;
+  SetSmallBudget(test.options);
+  Held held;
+  test.handler.on_request = [&held](Exchange& exchange) {
+    if (exchange.head().fields.size() > 2) return held.Add(exchange);
+    Reply(exchange, 200, exchange.body());
+  };
+  const uint16_t port = test.Listen();
+  {
+    TestClient first(port), second(port);
+    first.Send(LongHead());
+    held.Wait();
+    second.Send(LongHead());
+    const std::optional<Answer> refused = second.ReadAnswer();
+    ASSERT_TRUE(refused.has_value());
+    EXPECT_EQ(refused->status, 503);
+    EXPECT_EQ(refused->Header("retry-after"), "1");
+    Reply(held.Wait(), 200, "");
+    EXPECT_EQ(first.ReadAnswer()->status, 200);
+  }
+  while (StatusOfPost(port, std::string(60'000, 'x')) == 503) std::this_thread::yield();
+}
+
+TEST(BytesInFlightTest, AnswersThatAreNotReadCountUntilTheyAre) {
+  TestServer test;
+  SetSmallBudget(test.options);
+  test.handler.on_request = [](Exchange& exchange) {
+    Reply(exchange, 200, std::string(exchange.body() == "much" ? 20'000'000 : 1, 'x'));
+  };
+  const uint16_t port = test.Listen();
+  TestClient slow(port);
+  slow.SetReceiveBuffer(128 * 1024);
+  slow.Send(Post("/", "much"));
+  while (StatusOfPost(port, "x") != 503) std::this_thread::yield();
+  EXPECT_EQ(slow.ReadAnswer()->body.size(), 20'000'000u);
+  while (StatusOfPost(port, "x") != 200) std::this_thread::yield();
+}
+
+TEST(BytesInFlightTest, ServersMayShareOneLimit) {
+  TestServer test;
+  SetSmallBudget(test.options);
+  test.options.bytes_in_flight = std::make_shared<BytesInFlight>();
+  Held held;
+  test.handler.on_request = [&held](Exchange& exchange) { held.Add(exchange); };
+  TestClient first(test.Listen());
+  auto other = Server::Listen(test.options, *test.threads, test.handler);
+  ASSERT_TRUE(other.ok()) << other.status();
+  first.Send(Post("/", std::string(60'000, 'x')));
+  held.Wait();
+  EXPECT_EQ(StatusOfPost((*other)->port(), std::string(60'000, 'x')), 503);
+  Reply(held.Wait(), 200, "");
+  EXPECT_EQ(first.ReadAnswer()->status, 200);
+  EXPECT_EQ(test.options.bytes_in_flight->bytes.load(), 0);
+}
+
 TEST(AnswerTimeoutTest, ServerAnswers504AndDiscardsTheLateAnswer) {
   TestServer test;
   test.options.limits.answer_timeout_ms = 50;

@@ -1,5 +1,9 @@
 #include "plugin/http/server.h"
 
+#include <limits.h>
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
@@ -32,6 +36,14 @@ constexpr auto kPauseAfterFailure = std::chrono::milliseconds(100);
 bool IsDead(const Error& error) {
   return error == boost::asio::error::bad_descriptor ||
          error == boost::asio::error::invalid_argument || error == boost::asio::error::not_socket;
+}
+
+// Connections leave these to the rest of the process: its files, its control socket.
+int FirstSpareDescriptor() {
+  rlimit descriptors = {};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return INT_MAX;
+  const auto most = static_cast<int>(std::min<rlim_t>(descriptors.rlim_cur, INT_MAX));
+  return most - std::min(most / 8, 64);
 }
 
 std::string PeerText(const tcp::endpoint& endpoint) {
@@ -125,6 +137,7 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   void OnShardEmpty();
 
   const std::shared_ptr<ServerState> state_;
+  const int first_spare_descriptor_ = FirstSpareDescriptor();
   IoThreads::Loops& loops_;
   Loop& home_;
   Acceptor acceptor_;
@@ -192,6 +205,9 @@ void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) 
 }
 
 void Server::Core::Admit(Socket socket, size_t target) {
+  // Descriptors are given out from the lowest on, so a high one tells that few are left, whoever
+  // has the others. A closed connection is told so; one in the kernel's queue would wait.
+  if (socket.native_handle() >= first_spare_descriptor_) return;
   const std::string peer = PeerText(peer_);
   if (!state_->Admit(peer)) return;
   const std::shared_ptr<Shard>& shard = shards_[target];

@@ -5,10 +5,13 @@
 //   414 request line too long                     417 unknown Expect  431 header section too long
 //   501 unknown transfer coding                   503 too many bytes in flight (Retry-After: 1)
 //   504 no answer in time                         505 not HTTP/1.0 or 1.1
-// Connections past Limits::connections or connections_from_one_address are closed unanswered.
+// Connections past Limits::connections or connections_from_one_address are closed unanswered; so
+// are those that would take the last file descriptors (of those that the process may have when the
+// server begins to listen).
 #ifndef PLUGIN_HTTP_SERVER_H_
 #define PLUGIN_HTTP_SERVER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -25,11 +28,21 @@
 
 namespace webhook::http {
 
+// What requests and their answers hold in memory, all of them together: bodies, heads past a
+// connection's usual buffer, and answers that their readers do not take.
+struct BytesInFlight {
+  std::atomic<int64_t> bytes{0};
+};
+
 struct ServerOptions {
   std::string address = "127.0.0.1";  // an IPv4 or IPv6 address, no name
   uint16_t port = 0;                  // 0: the system chooses; see Server::port
   Limits limits;
   std::shared_ptr<const TlsContext> tls;  // null: plain HTTP
+
+  // Servers with the same one share Limits::bytes_in_flight; null: the limit is this server's
+  // alone.
+  std::shared_ptr<BytesInFlight> bytes_in_flight;
 
   // Peers (as RequestHead::peer) that Limits::connections_from_one_address does not count.
   std::vector<std::string> trusted_peers;

@@ -35,6 +35,8 @@ ServerState::ServerState(ServerOptions options, Handler& handler)
       handler_(handler),
       trusted_peers_(options_.trusted_peers.begin(), options_.trusted_peers.end()),
       most_bytes_in_flight_(std::max(options_.limits.bytes_in_flight, options_.limits.body_bytes)),
+      bytes_in_flight_(options_.bytes_in_flight != nullptr ? options_.bytes_in_flight
+                                                           : std::make_shared<BytesInFlight>()),
       tls_(options_.tls) {}
 
 std::shared_ptr<const TlsContext> ServerState::tls() const {
@@ -72,7 +74,7 @@ void ServerState::Release(const std::string& peer) {
 }
 
 bool ServerState::ReserveBytes(int64_t bytes) {
-  if (bytes_in_flight_.fetch_add(bytes, std::memory_order_relaxed) + bytes <=
+  if (bytes_in_flight_->bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes <=
       most_bytes_in_flight_) {
     return true;
   }
@@ -80,8 +82,8 @@ bool ServerState::ReserveBytes(int64_t bytes) {
   return false;
 }
 
-void ServerState::ReleaseBytes(int64_t bytes) {
-  bytes_in_flight_.fetch_sub(bytes, std::memory_order_relaxed);
+void ServerState::CountBytes(int64_t bytes) {
+  bytes_in_flight_->bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 
 Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)

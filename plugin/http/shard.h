@@ -47,9 +47,11 @@ class ServerState {
   void Release(const std::string& peer);
   int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
 
-  // Reserves bytes of bodies, unless Limits::bytes_in_flight would be passed; then false.
+  // Reserves bytes of memory, unless Limits::bytes_in_flight would be passed; then false.
   bool ReserveBytes(int64_t bytes);
-  void ReleaseBytes(int64_t bytes);
+  // Counts what is there already and cannot be refused; others are, for as long as it lasts.
+  void CountBytes(int64_t bytes);
+  void ReleaseBytes(int64_t bytes) { CountBytes(-bytes); }
 
  private:
   const ServerOptions options_;
@@ -57,7 +59,7 @@ class ServerState {
   const absl::flat_hash_set<std::string> trusted_peers_;
   const int64_t most_bytes_in_flight_;
   std::atomic<int64_t> connections_{0};
-  std::atomic<int64_t> bytes_in_flight_{0};
+  const std::shared_ptr<BytesInFlight> bytes_in_flight_;
   // Not absl::Mutex: the system's Abseil is opaque to the thread sanitizer.
   mutable std::mutex mutex_;  // guards the two below
   absl::flat_hash_map<std::string, int64_t> peers_;

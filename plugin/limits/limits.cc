@@ -61,6 +61,7 @@ constexpr Setting kSettings[] = {
     {"queued_context_bytes", &Limits::queued_context_bytes, 1, 64 * kGiB},
     {"context_value_bytes", &Limits::context_value_bytes, 1, 256 * kMiB},
     {"passwords_of_an_instance", &Limits::passwords_of_an_instance, 1, 1'000},
+    {"log_lines_per_second", &Limits::log_lines_per_second, 1, 1'000'000},
     {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000},
 };
 

@@ -24,7 +24,9 @@ struct Limits {
   int64_t body_bytes = 8 * 1024 * 1024;  // 413, before the body is read where it is announced
   int64_t expansion_ratio = 100;         // expanded bytes per compressed byte; 413
   int64_t expanded_body_bytes = 16 * 1024 * 1024;  // 413
-  int64_t bytes_in_flight = 64 * 1024 * 1024;      // bodies of all requests together; 503
+  // Bodies, long heads and unread answers of all requests together; 503. The front, the listen
+  // ports of all instances, and gRPC have one each.
+  int64_t bytes_in_flight = 64 * 1024 * 1024;
 
   // Time, in milliseconds.
   int64_t head_timeout_ms = 10'000;           // from a head's first byte to its last; 408
@@ -73,6 +75,9 @@ struct Limits {
 
   // Secrets that an instance takes at once; each costs a comparison for every request.
   int64_t passwords_of_an_instance = 32;
+
+  // The log. More lines of one severity are counted and left out.
+  int64_t log_lines_per_second = 200;
 
   // gRPC.
   int64_t stream_calls_in_flight = 32;  // of one stream; then reading pauses

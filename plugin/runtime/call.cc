@@ -14,8 +14,17 @@
 namespace webhook::runtime {
 namespace {
 
-// What a call may keep for the next one.
-constexpr size_t kKeptBytes = 64 * 1024;
+// What a call may keep of each kind for the next one. There may be thousands after a burst; the
+// first few may keep more, so that large requests one after another allocate nothing.
+constexpr uint32_t kFewCalls = 16;
+constexpr size_t kKeptBytesOfFew = 256 * 1024;
+constexpr size_t kKeptBytes = 16 * 1024;
+
+// Not `= {}`, which assigns an empty list and keeps the room.
+template <typename Container>
+void ReleaseAbove(size_t kept_bytes, Container& container) {
+  if (container.capacity() * sizeof(container[0]) > kept_bytes) Container().swap(container);
+}
 
 const lri_created_incident& At(const lri_create_result& result, size_t index) {
   return *reinterpret_cast<const lri_created_incident*>(
@@ -222,9 +231,10 @@ void Call::Finish(const lri_answer& answer) noexcept {
   decoded_ = {};
   plugin->ReleaseExpanded(std::exchange(expanded_bytes_, 0));
   parsed_.Clear();
-  if (answer_.capacity() > kKeptBytes) answer_ = {};
-  if (views_.capacity() * sizeof(lri_view) > kKeptBytes) views_ = {};
-  if (incidents_.capacity() * sizeof(lri_incident) > kKeptBytes) incidents_ = {};
+  const size_t kept_bytes = lease_.index < kFewCalls ? kKeptBytesOfFew : kKeptBytes;
+  ReleaseAbove(kept_bytes, answer_);
+  ReleaseAbove(kept_bytes, views_);
+  ReleaseAbove(kept_bytes, incidents_);
   plugin->calls().GiveBack(lease_);
   gate->Leave();
 }

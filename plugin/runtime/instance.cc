@@ -202,6 +202,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Instance::Bind(const Configuration& co
   options.port = configuration.listen_port;
   options.limits = plugin_.limits();
   options.tls = configuration.tls;
+  options.bytes_in_flight = plugin_.bytes_in_flight();
   return Listener::Bind(std::move(options), {.threads = *threads,
                                              .handler = &listen_handler_,
                                              .timers = *timers,

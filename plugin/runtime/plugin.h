@@ -11,6 +11,7 @@
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/incidents.h"
 #include "plugin/http/io_threads.h"
+#include "plugin/http/server.h"
 #include "plugin/limits/limits.h"
 #include "plugin/limits/line_limiter.h"
 #include "plugin/runtime/free_list.h"
@@ -45,6 +46,9 @@ class Plugin {
   // For lines that a sender, or a full disk, can cause at will.
   LineLimiter& warnings() { return warnings_; }
 
+  // Of all listen ports together.
+  const std::shared_ptr<http::BytesInFlight>& bytes_in_flight() const { return bytes_in_flight_; }
+
   // Counts a body that was expanded; false where all together would pass their limit.
   bool ReserveExpanded(int64_t bytes);
   void ReleaseExpanded(int64_t bytes) { expanded_bytes_.fetch_sub(bytes); }
@@ -62,6 +66,8 @@ class Plugin {
   FreeList<core::IncidentParser> parsers_;
   Ports ports_;
   LineLimiter warnings_;
+  const std::shared_ptr<http::BytesInFlight> bytes_in_flight_ =
+      std::make_shared<http::BytesInFlight>();
   std::atomic<int64_t> expanded_bytes_{0};
   const int io_thread_count_;
   std::mutex starting_;  // guards the pointers below
