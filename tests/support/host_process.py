@@ -36,6 +36,8 @@ class HostProcess:
         self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0", *options]
         self.process = None
         self.restore_signals = True  # as in subprocess.Popen
+        self.prefix = []  # a command that runs the host, as ["valgrind"]
+        self.environment = None  # this process's own
         self.http = self.grpc = self.control = None
 
     def __enter__(self):
@@ -50,12 +52,14 @@ class HostProcess:
     def spawn(self):
         self.errors = open(os.path.join(self.own_folder, "stderr"), "ab")
         self.process = subprocess.Popen(
-            [HOST_STUB, "serve", "--config", self.config_file, "--data-dir", self.data_dir]
+            self.prefix
+            + [HOST_STUB, "serve", "--config", self.config_file, "--data-dir", self.data_dir]
             + self.arguments,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             stdin=subprocess.DEVNULL,
             restore_signals=self.restore_signals,
+            env=self.environment,
         )
 
     def start(self):

@@ -1,0 +1,77 @@
+"""Plays one request against a server. Every load returns a dict with `requests` and `seconds`."""
+
+import json
+import os
+import subprocess
+import tempfile
+
+from payloads import AUTHORIZATION, http_request
+
+# wrk's script: the request from files, and at the end one line of JSON.
+WRK_SCRIPT = """
+function init(arguments)
+  local file = io.open(arguments[1], "rb")
+  wrk.method, wrk.body = "POST", file:read("*a")
+  file:close()
+  wrk.headers["Authorization"] = arguments[2]
+  wrk.headers["Content-Type"] = "application/json"
+  if arguments[3] == "close" then wrk.headers["Connection"] = "close" end
+end
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format(
+    '\\n{"requests":%d,"seconds":%f,"errors":%d,"p50_us":%d,"p99_us":%d}\\n', summary.requests,
+    summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
+    latency:percentile(50), latency:percentile(99)))
+end
+"""
+MOST_ERRORS = 0.001  # of the requests
+
+
+class LoadFailed(Exception):
+    pass
+
+
+def _run(command, seconds):
+    done = subprocess.run(command, capture_output=True, timeout=seconds + 60)
+    if done.returncode != 0:
+        raise LoadFailed(f"{command}: {done.stderr.decode()[-500:]}")
+    result = json.loads(done.stdout.decode().strip().splitlines()[-1])
+    if result["requests"] == 0 or result["errors"] > MOST_ERRORS * result["requests"]:
+        raise LoadFailed(f"{command}: {result}")
+    return result
+
+
+def wrk(side, body, seconds, connections=32, close=False):
+    """Closed loop: every connection sends again as soon as it is answered. Whole seconds."""
+    with tempfile.TemporaryDirectory() as at:
+        script, file = os.path.join(at, "load.lua"), os.path.join(at, "body")
+        with open(script, "w") as out:
+            out.write(WRK_SCRIPT)
+        with open(file, "wb") as out:
+            out.write(body)
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "20s"]
+        command += ["-s", script, side.url(), "--", file, AUTHORIZATION]
+        return _run(command + (["close"] if close else []), seconds)
+
+
+def open_loop(side, body, seconds, rate, connections=64):
+    """A fixed rate, whatever the server does. Latencies count from when a request was due."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(http_request(side.path, body))
+        file.flush()
+        command = ["tests/benchmarks/open_loop_load", "--port", str(side.port)]
+        command += ["--request", file.name, "--connections", str(connections)]
+        command += ["--rate", str(rate), "--seconds", str(seconds), "--warm-seconds", "0.5"]
+        return _run(command, seconds) | {"seconds": seconds}
+
+
+def grpc(side, body, seconds, in_flight=32, streams=0):
+    """Closed loop of Execute on one channel; with `streams`, so many in flight on each stream."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        command = ["tests/benchmarks/grpc_load", "--server", side.grpc, "--body", file.name]
+        command += ["--authorization", AUTHORIZATION, "--seconds", str(seconds)]
+        command += ["--in-flight", str(in_flight), "--streams", str(streams)]
+        return _run(command, seconds)
