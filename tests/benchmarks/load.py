@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 
@@ -15,7 +16,6 @@ function init(arguments)
   file:close()
   wrk.headers["Authorization"] = arguments[2]
   wrk.headers["Content-Type"] = "application/json"
-  if arguments[3] == "close" then wrk.headers["Connection"] = "close" end
 end
 function done(summary, latency)
   local e = summary.errors
@@ -42,7 +42,7 @@ def _run(command, seconds):
     return result
 
 
-def wrk(side, body, seconds, connections=32, close=False):
+def wrk(side, body, seconds, connections=32):
     """Closed loop: every connection sends again as soon as it is answered. Whole seconds."""
     with tempfile.TemporaryDirectory() as at:
         script, file = os.path.join(at, "load.lua"), os.path.join(at, "body")
@@ -50,9 +50,20 @@ def wrk(side, body, seconds, connections=32, close=False):
             out.write(WRK_SCRIPT)
         with open(file, "wb") as out:
             out.write(body)
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "20s"]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]
         command += ["-s", script, side.url(), "--", file, AUTHORIZATION]
-        return _run(command + (["close"] if close else []), seconds)
+        return _run(command, seconds)
+
+
+def handshakes(side, _, seconds):
+    """TLS connections one after the other, none resumed: a handshake, and nothing is sent."""
+    command = ["openssl", "s_time", "-connect", f"127.0.0.1:{side.port}", "-new"]
+    seconds = max(1, round(seconds))
+    done = subprocess.run(command + ["-time", str(seconds)], capture_output=True, timeout=seconds + 60)
+    counts = re.findall(rb"(\d+) connections in \d+ real seconds", done.stdout)
+    if not counts or int(counts[0]) == 0:
+        raise LoadFailed(f"{command}: {done.stdout} {done.stderr}")
+    return {"requests": int(counts[0]), "seconds": seconds}
 
 
 def open_loop(side, body, seconds, rate, connections=64):

@@ -48,6 +48,7 @@ def play_once(name, play, body, seconds, warm_seconds):
 def play_in_turns(scenario, turns, seconds, warm_seconds):
     """A B C, A B C ...: what disturbs the machine for a while disturbs all. side -> [figures]."""
     results = {name: [] for name in scenario.sides}
+    seconds = max(seconds, scenario.least_seconds)
     for turn in range(turns):
         tell(f"{scenario.name}: turn {turn + 1} of {turns}")
         for name in scenario.sides:

@@ -73,9 +73,10 @@ def _array(count):
 
 
 def large(size):
-    """One incident of about so many bytes: push events in a list."""
+    """One incident of nearly so many bytes, not more: push events in a list."""
     event = _push_event()
-    return b'{"name":"large","rawJson":{"events":[' + b",".join([event] * (size // len(event))) + b"]}}"
+    count = (size - 100) // (len(event) + 1)
+    return b'{"name":"large","rawJson":{"events":[' + b",".join([event] * count) + b"]}}"
 
 
 PAYLOADS = {

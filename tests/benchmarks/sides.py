@@ -7,7 +7,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 
 from host_process import HostProcess, configuration
@@ -78,7 +77,10 @@ def nginx(workers, tls=False):
     with folder() as at:
         if tls:
             make_certificate(at)
-        certificate = f"ssl_certificate {at}/certificate.pem; ssl_certificate_key {at}/key.pem;"
+        certificate = (
+            f"ssl_certificate {at}/certificate.pem; ssl_certificate_key {at}/key.pem;"
+            " ssl_protocols TLSv1.2 TLSv1.3;"  # as ours; its default ends at 1.2
+        )
         user = "user root;" if os.geteuid() == 0 else ""
         pathlib.Path(at, "nginx.conf").write_text(f"""
             daemon off; pid {at}/pid; error_log {at}/error; worker_processes {workers}; {user}

@@ -1,0 +1,50 @@
+"""The benchmark suite in its short form: it must run; how fast anything is, is not judged here."""
+
+import os
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, "tests/benchmarks")
+
+import benchmark
+import plots
+import report
+import suite
+from scenarios import SCENARIOS
+from sides import SIDES
+from targets import Check
+
+
+class BenchmarkTest(unittest.TestCase):
+    def test_short_form_measures_every_side_and_writes_report_and_plots(self):
+        results, conditions = benchmark.measure(benchmark.arguments(["--short", "--data-dir", "/tmp"]))
+        text = report.write(results, conditions, "tools/benchmark --short", "plots")
+        played = {name for sides in results.scenarios.values() for name in sides}
+        self.assertEqual(played, set(SIDES))
+        for name in played:
+            self.assertIn(SIDES[name][0], text)
+        for part in ("Targets", "Latency", "Memory", "steps by themselves", "versions"):
+            self.assertIn(part, text)
+        with tempfile.TemporaryDirectory() as folder:
+            plots.draw(results, folder)
+            self.assertEqual(
+                set(os.listdir(folder)), {name + ".svg" for name in results.scenarios}
+            )
+
+
+class TargetsTest(unittest.TestCase):
+    def test_bound_is_held_from_its_side(self):
+        self.assertTrue(Check("cost", 1.1, 1.15).met)
+        self.assertFalse(Check("cost", 1.2, 1.15).met)
+        self.assertTrue(Check("rate", 0.7, 0.6, at_least=True).met)
+        self.assertFalse(Check("rate", 0.5, 0.6, at_least=True).met)
+
+    def test_every_side_of_a_target_is_played(self):
+        for scenario in SCENARIOS:
+            for target in scenario.targets:
+                self.assertIn(target.side, scenario.sides)
+                self.assertIn(target.reference, scenario.sides)
+
+    def test_names_for_only_are_told_apart(self):
+        self.assertEqual(len(suite.NAMES), len(set(suite.NAMES)))
