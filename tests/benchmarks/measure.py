@@ -49,6 +49,7 @@ def play_in_turns(scenario, turns, seconds, warm_seconds):
     """A B C, A B C ...: what disturbs the machine for a while disturbs all. side -> [figures]."""
     results = {name: [] for name in scenario.sides}
     seconds = max(seconds, scenario.least_seconds)
+    warm_seconds = max(warm_seconds, scenario.least_seconds / 2)
     for turn in range(turns):
         tell(f"{scenario.name}: turn {turn + 1} of {turns}")
         for name in scenario.sides:
