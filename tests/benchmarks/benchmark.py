@@ -51,8 +51,8 @@ def measure(options):
     minutes = (datetime.datetime.now(datetime.timezone.utc) - begin).total_seconds() / 60
     conditions = [
         ("date", f"{begin:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes"),
-        ("turns", f"{settings.turns}, of {settings.seconds:g} s after {settings.warm_seconds:g} s to warm"),
-        ("load average before the first turn", f"{load_before:.2f} (of others: 0 is a quiet machine)"),
+        ("turns", f"{settings.turns}, of {settings.seconds:g} s at least"),
+        ("load average before the first turn", f"{load_before:.2f} (0: nothing else ran)"),
         ("time stolen by other guests", f"{100 * stolen / max(1, all_ticks):.1f} %"),
     ]
     return results, conditions + machine.description(Disk.parent)

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import resource
 import socket
 import subprocess
 import time
@@ -47,10 +46,6 @@ def latency(names, rate, turns, seconds):
 
 def idle_memory(connections):
     """(RSS in MiB without a connection, bytes of RSS for each idle one). Each was used once."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < connections + 500:
-        raise RuntimeError(f"{connections} connections need `ulimit -n {connections + 500}`")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, connections + 500), hard))
     with sides.host("memory") as side, contextlib.ExitStack() as stack:
         time.sleep(0.5)
         idle = memory_kib(side.pid)
@@ -104,22 +99,21 @@ def growth_of_instances(instances):
 
 def micro_benchmarks(least_seconds, repetitions):
     """name -> {cpu_ns, real_ns, and what counters there are}, medians of the repetitions."""
+    figures = "cpu_time real_time bytes_per_second items_per_second p50_us p99_us".split()
     found = {}
     for program in MICRO_BENCHMARKS:
         tell(program)
         command = [program, f"--benchmark_min_time={least_seconds}", "--benchmark_format=json"]
         command += [f"--benchmark_repetitions={repetitions}"]
         command += ["--benchmark_enable_random_interleaving=true"]
-        done = subprocess.run(
-            command, capture_output=True, check=True, env=os.environ | {"TEST_TMPDIR": sides.Disk.parent}
-        )
+        environment = os.environ | {"TEST_TMPDIR": sides.Disk.parent}
+        done = subprocess.run(command, capture_output=True, check=True, env=environment)
         runs = {}
         for run in json.loads(done.stdout)["benchmarks"]:
             if run["run_type"] == "iteration":
                 runs.setdefault(run["run_name"], []).append(run)
         for name, repeated in runs.items():
-            keys = ("cpu_time", "real_time", "bytes_per_second", "items_per_second", "p50_us", "p99_us")
             found[name] = {
-                key: spread(run[key] for run in repeated) for key in keys if key in repeated[0]
+                key: spread(run[key] for run in repeated) for key in figures if key in repeated[0]
             }
     return found

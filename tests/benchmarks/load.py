@@ -1,4 +1,8 @@
-"""Plays one request against a server. Every load returns a dict with `requests` and `seconds`."""
+"""Plays one request against a server.
+
+Every load returns a dict with `requests` and `seconds`; and, where not all of the server's work
+counts, with `processor`: its processor seconds before and after.
+"""
 
 import json
 import os
@@ -7,6 +11,7 @@ import subprocess
 import tempfile
 
 from payloads import AUTHORIZATION, http_request
+from processes import processor_seconds
 
 # wrk's script: the request from files, and at the end one line of JSON.
 WRK_SCRIPT = """
@@ -36,7 +41,13 @@ def _run(command, seconds):
     done = subprocess.run(command, capture_output=True, timeout=seconds + 60)
     if done.returncode != 0:
         raise LoadFailed(f"{command}: {done.stderr.decode()[-500:]}")
-    result = json.loads(done.stdout.decode().strip().splitlines()[-1])
+    return _checked(command, done.stdout.strip().splitlines()[-1])
+
+
+def _checked(command, line):
+    result = json.loads(line or "{}")
+    if not result:
+        raise LoadFailed(f"{command}: no result")
     if result["requests"] == 0 or result["errors"] > MOST_ERRORS * result["requests"]:
         raise LoadFailed(f"{command}: {result}")
     return result
@@ -50,8 +61,8 @@ def wrk(side, body, seconds, connections=32):
             out.write(WRK_SCRIPT)
         with open(file, "wb") as out:
             out.write(body)
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]
-        command += ["-s", script, side.url(), "--", file, AUTHORIZATION]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
+        command += ["--timeout", "20s", "-s", script, side.url(), "--", file, AUTHORIZATION]
         return _run(command, seconds)
 
 
@@ -59,7 +70,8 @@ def handshakes(side, _, seconds):
     """TLS connections one after the other, none resumed: a handshake, and nothing is sent."""
     command = ["openssl", "s_time", "-connect", f"127.0.0.1:{side.port}", "-new"]
     seconds = max(1, round(seconds))
-    done = subprocess.run(command + ["-time", str(seconds)], capture_output=True, timeout=seconds + 60)
+    command += ["-time", str(seconds)]
+    done = subprocess.run(command, capture_output=True, timeout=seconds + 60)
     counts = re.findall(rb"(\d+) connections in \d+ real seconds", done.stdout)
     if not counts or int(counts[0]) == 0:
         raise LoadFailed(f"{command}: {done.stdout} {done.stderr}")
@@ -74,7 +86,14 @@ def open_loop(side, body, seconds, rate, connections=64):
         command = ["tests/benchmarks/open_loop_load", "--port", str(side.port)]
         command += ["--request", file.name, "--connections", str(connections)]
         command += ["--rate", str(rate), "--seconds", str(seconds), "--warm-seconds", "0.5"]
-        return _run(command, seconds) | {"seconds": seconds}
+        load = subprocess.Popen(command, stdout=subprocess.PIPE)
+        with load:
+            load.stdout.readline()  # `begin`: it is connected and warm
+            before = processor_seconds(side.pid)
+            line = load.stdout.readline()
+            after = processor_seconds(side.pid)
+        result = _checked(command, line)
+        return result | {"seconds": seconds, "processor": (before, after)}
 
 
 def grpc(side, body, seconds, in_flight=32, streams=0):

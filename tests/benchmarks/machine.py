@@ -30,7 +30,7 @@ def description(disk):
     return [
         ("processor", f"{_field('/proc/cpuinfo', 'model name')}, {os.cpu_count()} logical cores"),
         ("memory", f"{memory:.0f} GiB"),
-        ("disk of the data folders", _line_of(["findmnt", "-n", "-o", "FSTYPE,SOURCE", "-T", disk])),
+        ("data folders on", _line_of(["findmnt", "-nr", "-o", "FSTYPE,SOURCE", "-T", disk])),
         ("system", f"{_field_of_release()}, Linux {platform.release()}"),
         ("this source", source or "unknown"),
         ("versions", ", ".join(f"{name} {version}" for name, version in _versions())),

@@ -1,5 +1,6 @@
-// Sends one HTTP request again and again at a fixed rate, whatever the server does, and prints one
-// line of JSON with the latencies. Each is counted from the moment at which the request was due:
+// Sends one HTTP request again and again at a fixed rate, whatever the server does, on one
+// connection after the other. Prints `begin` once it is warm, and at the end one line of JSON with
+// the latencies. Each is counted from the moment at which the request was due:
 // a server that stands still for a while pays for all that should have been sent meanwhile
 // ("coordinated omission" would leave those out).
 #include <sys/prctl.h>
@@ -129,16 +130,25 @@ class Load {
                         std::chrono::duration<double>(static_cast<double>(number) / options_.rate));
   }
 
+  bool IsWarm(Clock::time_point time) const {
+    return time - begin_ >= std::chrono::duration<double>(options_.warm_seconds);
+  }
+
   // Requests that find every connection busy wait, and their time runs.
   void SendWhatIsDue() {
     const Clock::time_point now = Clock::now();
+    if (!is_warm_ && IsWarm(now)) {
+      is_warm_ = true;
+      std::printf("begin\n");
+      std::fflush(stdout);
+    }
     const Clock::time_point end =
         begin_ + std::chrono::duration_cast<Clock::duration>(
                      std::chrono::duration<double>(options_.warm_seconds + options_.seconds));
     for (; Due(next_) <= now && Due(next_) < end; ++next_) waiting_.push_back(Due(next_));
     while (!waiting_.empty() && !idle_.empty()) {
-      Connection* const connection = idle_.back();
-      idle_.pop_back();
+      Connection* const connection = idle_.front();
+      idle_.pop_front();
       connection->Send(waiting_.front());
       waiting_.pop_front();
     }
@@ -149,11 +159,9 @@ class Load {
 
   void Take(Connection& connection, bool ok) {
     const std::chrono::duration<double, std::micro> latency = Clock::now() - connection.due();
-    const bool warm =
-        connection.due() - begin_ >= std::chrono::duration<double>(options_.warm_seconds);
     if (!ok) {
       ++results_.errors;
-    } else if (warm) {
+    } else if (IsWarm(connection.due())) {
       results_.microseconds.push_back(latency.count());
     }
     if (!waiting_.empty()) {
@@ -169,9 +177,10 @@ class Load {
   asio::steady_timer timer_;
   Clock::time_point begin_;
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::vector<Connection*> idle_;
+  std::deque<Connection*> idle_;           // the one that has rested longest is first
   std::deque<Clock::time_point> waiting_;  // when each was due
   int64_t next_ = 0;
+  bool is_warm_ = false;
   Results results_;
 };
 

@@ -1,4 +1,4 @@
-"""The requests that are played, as data. All are ours; the large one has the shape of a push event."""
+"""The requests that are played, as data. All are our own; `push` is like a forge's push event."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ def _commit(number):
 
 def _repository():
     api = "https://api.example.com/repos/acme/storage/"
-    parts = "commits issues pulls branches tags hooks forks keys labels releases events teams".split()
+    parts = "commits issues pulls branches tags hooks forks keys labels releases events".split()
     return {
         "id": 186853002,
         "full_name": "acme/storage",

@@ -14,9 +14,9 @@ INTRODUCTION = f"""# Benchmarks: the last run
 
 **Cost** is processor time of the server's process, user and system, of all its threads and workers,
 over the requests it answered. It is the main figure, for the load generator shares the machine.
-All are medians over the turns, with the least and the most in brackets. A **ratio** is the median of
-the ratios within each turn. The host has {IO_THREADS} I/O threads, and so has the nginx it is held against
-{IO_THREADS} workers; nginx answers a fixed text and does none of the work.
+All are medians over the turns, with the least and the most in brackets. A **ratio** is the median
+of the ratios within each turn. The host has {IO_THREADS} I/O threads, and the nginx it is held against
+as many workers; nginx answers a fixed text and does none of the work.
 """
 
 
@@ -40,9 +40,8 @@ def _table(head, rows):
 
 
 def _target(check):
-    bound = f"1/{1 / check.bound:.0f}" if check.bound < 0.1 else f"{check.bound:g}"
-    text = f"at {'least' if check.at_least else 'most'} {bound} {check.unit}"
-    return text
+    bound = f"1/{1 / check.bound:.0f}" if check.bound < 0.1 else f"{check.bound:g} {check.unit}"
+    return f"at {'least' if check.at_least else 'most'} {bound}"
 
 
 def _measured(check):
@@ -93,13 +92,16 @@ def _latency(results):
     rows = []
     for latency in results.latency:
         for name, turns in latency.turns.items():
-            columns = [_spread(turn[key] for turn in turns) for key in ("p50_us", "p99_us", "p999_us")]
+            keys = ("p50_us", "p99_us", "p999_us")
+            columns = [_spread(turn[key] for turn in turns) for key in keys]
             rows.append((SIDES[name][0], _number(latency.rate), *columns))
-    return (
-        "## Latency, open loop\n\nThe documented example on 64 connections at half of the rate that the"
-        " slower of the two reaches; in\nmicroseconds, from the moment at which a request was due.\n\n"
-        + _table(("server", "requests a second", "p50", "p99", "p99.9"), rows)
-    )
+    text = """## Latency, open loop
+
+The documented example on 64 connections, at half of the rate that the server reaches (nginx and the
+memory store: that the slower of the two reaches). In microseconds, from when a request was due.
+
+"""
+    return text + _table(("server", "requests a second", "p50", "p99", "p99.9"), rows)
 
 
 def _single_figures(results):
@@ -112,27 +114,31 @@ def _single_figures(results):
     for store, times in results.start_ms.items():
         rows.append((f"from start to ready, {store} store", f"{_spread(times)} ms"))
     for store, count in results.allocations.items():
-        rows.append((f"allocations of the documented example, whole host, {store} store", f"{count:.2f}"))
+        rows.append((f"allocations, whole host, {store} store", f"{count:.2f}"))
     for payload, count in results.instructions.items():
         size = f" ({len(PAYLOADS[payload]):,} bytes)" if payload in PAYLOADS else ""
         rows.append((f"instructions, {payload}{size}", f"{count:,.0f}"))
     for title, (few, many) in results.growth.items():
         rows.append((f"instructions, {title}", f"{few:,.0f} and {many:,.0f}"))
-    return (
-        "## Memory, start, counts\n\nThe allocations of the whole host are those of the store, which"
-        " keeps what it is given: plugin and HTTP\nserver make none (`//plugin:allocations_test`)."
-        " Instructions are of user space, the host's front included.\n\n"
-        + _table(("figure", "measured"), rows)
-    )
+    text = """## Memory, start, counts
+
+Counts are of one request, the documented example unless another is named, with the host's front.
+The allocations are those of the store, which keeps what it is given: plugin and HTTP server make
+none (`//plugin:allocations_test`). Instructions are those of user space.
+
+"""
+    return text + _table(("figure", "measured"), rows) if rows else ""
 
 
 def _profile(results):
     top = sorted(results.profile.items(), key=lambda one: -one[1])[:20]
     rows = [(f"`{name}`", f"{count:,.0f}") for name, count in top]
-    return (
-        "## Where the instructions go\n\nOf one documented example with the memory store, by function"
-        " alone.\n\n" + _table(("function", "instructions"), rows)
-    )
+    text = """## Where the instructions go
+
+Of one documented example with the memory store, each function without those it calls.
+
+"""
+    return text + _table(("function", "instructions"), rows)
 
 
 def _micro(results):
@@ -158,17 +164,19 @@ def _noise(results, conditions):
             spreads.append((of.most - of.least) / max(of.median, 1e-9))
     text = "## How far to trust it\n\n" + _table(("", ""), conditions)
     if spreads:
-        text += (
-            f"\nFrom turn to turn the cost of one server in one scenario differed by {100 * statistics.median(spreads):.0f} %"
-            f" in the middle case and\n{100 * max(spreads):.0f} % at worst (most less least, over the median). What is closer"
-            " than that is not told apart. Instructions and\nallocations repeat within one per cent.\n"
-        )
+        middle, worst = 100 * statistics.median(spreads), 100 * max(spreads)
+        text += f"""
+The cost of one server in one scenario differed from turn to turn by {middle:.0f} % in the middle case
+and by {worst:.0f} % at worst (most less least, over the median). What is closer than that is not told
+apart. Instructions and allocations repeat within one per cent.
+"""
     return text
 
 
 def write(results, conditions, command, plots=""):
     """The report as text. `conditions`: (title, text) pairs; `plots`: the folder of the plots."""
-    parts = [INTRODUCTION, f"The command: `{command}`\n", _targets(results), _noise(results, conditions)]
+    parts = [INTRODUCTION, f"The command: `{command}`\n"]
+    parts += [_targets(results), _noise(results, conditions)]
     for scenario in SCENARIOS:
         if scenario.name in results.scenarios:
             parts.append(_scenario(scenario, results.scenarios[scenario.name], plots))
@@ -179,4 +187,4 @@ def write(results, conditions, command, plots=""):
         parts.append(_profile(results))
     if results.micro:
         parts.append(_micro(results))
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)

@@ -117,7 +117,8 @@ def adnanh_webhook():
     """Debian's `webhook`: it runs a command for each request, here /bin/true, and waits for it."""
     port = free_port()
     with folder() as at:
-        hook = {"id": "webhook", "execute-command": "/bin/true", "include-command-output-in-response": True}
+        hook = {"id": "webhook", "execute-command": "/bin/true"}
+        hook["include-command-output-in-response"] = True  # that is, wait for it
         hooks = os.path.join(at, "hooks.json")
         pathlib.Path(hooks).write_text(json.dumps([hook]))
         command = ["webhook", "-hooks", hooks, "-ip", "127.0.0.1", "-port", str(port)]
@@ -152,9 +153,11 @@ def host(store, limits=None, tls=False, instances=1, data_dir=None, prefix=(), e
         process = HostProcess(config, "--store", store, data_dir=data_dir or f"{at}/data")
         process.prefix, process.environment = list(prefix), environment
         with process:
-            port = int(parameters["longRunningPort"]) if tls else int(process.http.rsplit(":", 1)[1])
-            path = "/" if tls else "/xsoar/instance/execute/webhook"
-            yield Side(process.process.pid, port, path, tls, process.grpc)
+            pid, path = process.process.pid, "/xsoar/instance/execute/webhook"
+            if tls:
+                yield Side(pid, int(parameters["longRunningPort"]), "/", tls)
+            else:
+                yield Side(pid, int(process.http.rsplit(":", 1)[1]), path, grpc=process.grpc)
 
 
 @contextlib.contextmanager
@@ -175,7 +178,10 @@ def grpc_echo():
 SIDES = {
     "nginx": (f"nginx, static 200, {IO_THREADS} workers", lambda: nginx(IO_THREADS)),
     "nginx-1": ("nginx, static 200, 1 worker", lambda: nginx(1)),
-    "nginx-tls": (f"nginx, static 200, TLS, {IO_THREADS} workers", lambda: nginx(IO_THREADS, tls=True)),
+    "nginx-tls": (
+        f"nginx, static 200, TLS, {IO_THREADS} workers",
+        lambda: nginx(IO_THREADS, tls=True),
+    ),
     "memory": ("this host, memory store", lambda: host("memory")),
     "sqlite": ("this host, SQLite, durable", lambda: host("sqlite")),
     "tls": ("this plugin's listen port, TLS, memory store", lambda: host("memory", tls=True)),
