@@ -1,6 +1,8 @@
 """The benchmark suite in its short form: it must run; how fast anything is, is not judged here."""
 
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -11,9 +13,13 @@ import benchmark
 import plots
 import report
 import suite
+from payloads import DOCUMENTED
 from scenarios import SCENARIOS
-from sides import SIDES
+from sides import SIDES, Disk
 from targets import Check
+
+
+Disk.parent = "/tmp"  # a test may write there
 
 
 class BenchmarkTest(unittest.TestCase):
@@ -32,6 +38,32 @@ class BenchmarkTest(unittest.TestCase):
             self.assertEqual(
                 set(os.listdir(folder)), {name + ".svg" for name in results.scenarios}
             )
+
+
+class PeerTest(unittest.TestCase):
+    """A comparison says something only where both do the same."""
+
+    def post(self, side, body, password="pass"):
+        command = ["curl", "-sS", "-w", "\n%{http_code}", "-u", f"user:{password}"]
+        done = subprocess.run(
+            command + ["--data-binary", body.decode(), side.url()], capture_output=True, timeout=60
+        )
+        text, status = done.stdout.decode().rsplit("\n", 1)
+        return int(status), text
+
+    def test_fastapi_peer_answers_as_the_host_does(self):
+        answers = []
+        for name in ("memory", "fastapi-best"):
+            with SIDES[name][1]() as side:
+                self.assertEqual(self.post(side, DOCUMENTED, password="wrong")[0], 401)
+                self.assertEqual(self.post(side, b"{")[0], 400)
+                status, text = self.post(side, DOCUMENTED)
+                self.assertEqual(status, 200)
+                answer = json.loads(text)
+                for time_field in ("occurred", "created"):
+                    answer[0].pop(time_field)
+                answers.append(answer)
+        self.assertEqual(answers[0], answers[1])
 
 
 class TargetsTest(unittest.TestCase):

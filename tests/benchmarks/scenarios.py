@@ -68,10 +68,10 @@ SCENARIOS = (
     ),
     Scenario(
         "array",
-        f"An array of 1,000 small objects, {len(PAYLOADS['array']):,} bytes, 32 connections",
+        f"An array of 1,000 small objects, {len(PAYLOADS['array']):,} bytes, 8 connections",
         ("nginx", "memory", "sqlite", "fastapi-best", "fastapi-shipped"),
         "array",
-        wrk(),
+        wrk(connections=8),
         (Target("memory", "fastapi-best", 1 / 30),),
         least_seconds=4,  # for a peer to answer on every connection
     ),

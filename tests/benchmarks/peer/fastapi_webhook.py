@@ -17,7 +17,8 @@ kept = collections.deque(maxlen=100_000)
 created = 0
 
 
-def authorized(credentials: HTTPBasicCredentials = Depends(HTTPBasic())):
+# Not a plain function, which FastAPI would hand to another thread.
+async def authorized(credentials: HTTPBasicCredentials = Depends(HTTPBasic())):
     good = secrets.compare_digest(credentials.username.encode(), b"user")
     if not (secrets.compare_digest(credentials.password.encode(), b"pass") and good):
         raise HTTPException(status_code=401, detail="Authorization failed.")
