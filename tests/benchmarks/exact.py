@@ -1,0 +1,97 @@
+"""Counts that repeat: instructions (callgrind: user space alone) and allocations of one request.
+
+Both are differences of two lengths of run, so that what start and end cost drops out.
+"""
+
+import collections
+import os
+import pathlib
+import re
+import socket
+import struct
+import subprocess
+
+import sides
+from payloads import http_request
+
+SHORT_RUN, LONG_RUN = 200, 800
+PRELOAD = "tests/benchmarks/count_allocations.so"
+
+
+def _receive_answer(connection):
+    answer = b""
+    while True:
+        answer += connection.recv(1 << 20)
+        head, end, body = answer.partition(b"\r\n\r\n")
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"not answered: {answer[:300]}")
+        if end and len(body) >= int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]):
+            return
+
+
+def send(side, body, count, instances=1):
+    """One request after the other on one connection, to one instance after the other."""
+    names = ["webhook"] + [f"webhook{i}" for i in range(1, instances)]
+    requests = [http_request(side.path.replace("webhook", name), body) for name in names]
+    with socket.create_connection(("127.0.0.1", side.port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in range(count):
+            connection.sendall(requests[number % len(requests)])
+            _receive_answer(connection)
+
+
+def _callgrind(body, count, store, instances=1, **options):
+    """Plays so many requests; function -> instructions of the whole run."""
+    with sides.folder() as at:
+        out = os.path.join(at, "callgrind.out")
+        valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+        with sides.host(store, prefix=valgrind, instances=instances, **options) as side:
+            send(side, body, count, instances)
+        annotate = ["callgrind_annotate", "--threshold=100", "--auto=no", "--show-percs=no", out]
+        text = subprocess.run(annotate, capture_output=True, check=True).stdout.decode()
+    functions = collections.Counter()
+    for number, name in re.findall(r"^ *([\d,]+)  (\S.*)$", text, re.MULTILINE):
+        functions[_short_name(name)] += int(number.replace(",", ""))
+    if not functions["PROGRAM TOTALS"]:
+        raise RuntimeError(f"callgrind told no total: {text[:500]}")
+    return functions
+
+
+def _short_name(name):
+    """`file:function(arguments) [object]` -> `function`."""
+    name = re.sub(r" \[[^]]*\]$", "", name)
+    name = re.sub(r"^[^ :]*:(?=[^:])", "", name)
+    return re.sub(r"(?<!operator)\((?!anonymous).*", "", name).strip()
+
+
+def profile(body, store="memory", **options):
+    """function -> instructions of one request, from the socket to the socket; and their total."""
+    short = _callgrind(body, SHORT_RUN, store, **options)
+    long = _callgrind(body, LONG_RUN, store, **options)
+    requests = LONG_RUN - SHORT_RUN
+    functions = {name: (long[name] - short[name]) / requests for name in long}
+    return functions.pop("PROGRAM TOTALS"), functions
+
+
+def instructions(body, store="memory", **options):
+    return profile(body, store, **options)[0]
+
+
+def allocations(body, store="memory"):
+    """Of one request, by the whole host with its store, once warm."""
+    with sides.folder() as at:
+        file = os.path.join(at, "count")
+        pathlib.Path(file).write_bytes(bytes(8))
+        count = lambda: struct.unpack("q", pathlib.Path(file).read_bytes())[0]
+        environment = os.environ | {"LD_PRELOAD": PRELOAD, "ALLOCATION_COUNT_FILE": file}
+        with sides.host(store, environment=environment) as side:
+            send(side, body, SHORT_RUN)
+            before = count()
+            send(side, body, LONG_RUN)
+            return (count() - before) / LONG_RUN
+
+
+def fill(data_dir, incidents, batch, batch_size):
+    """Stores so many incidents, at least, through the front."""
+    with sides.host("sqlite", data_dir=data_dir) as side:
+        send(side, batch, -(-incidents // batch_size))

@@ -1,0 +1,38 @@
+"""Instructions and allocations of one request may fall, but not rise unnoticed.
+
+They repeat within one per cent on any machine that runs the same code; a rise that is meant is
+written down here. `tools/benchmark --only counts` tells where the instructions go.
+"""
+
+import sys
+import unittest
+
+sys.path.insert(0, "tests/benchmarks")
+
+import exact
+import sides
+from payloads import DOCUMENTED
+
+INSTRUCTIONS = 31_800  # of the documented example: front, engine, plugin and memory store
+SLACK = 1.05
+# What the memory store keeps: name, time, details (which grow once), and half a block of rows.
+ALLOCATIONS = 4.6
+
+sides.Disk.parent = "/tmp"  # a test may write there
+
+
+class ExactCountsTest(unittest.TestCase):
+    def test_documented_example_takes_no_more_instructions_than_it_did(self):
+        count, functions = exact.profile(DOCUMENTED)
+        top = sorted(functions.items(), key=lambda one: -one[1])[:20]
+        table = "\n".join(f"{number:8.0f} {name}" for name, number in top)
+        print(f"{count:.0f} instructions, of them\n{table}")
+        self.assertLess(count, INSTRUCTIONS * SLACK, table)
+        self.assertGreater(count, 1_000, "the counter does not count")
+
+    def test_documented_example_allocates_only_what_the_memory_store_keeps(self):
+        count = exact.allocations(DOCUMENTED)
+        print(f"{count:.2f} allocations")
+        self.assertLess(count, ALLOCATIONS)
+        self.assertGreater(count, 1, "the counter does not count")
+
