@@ -17,6 +17,7 @@ absl::StatusOr<std::string> ReadPem(const std::string& path, bool secret) {
     explicit_bzero(file->contents.data(), file->contents.size());
     return absl::PermissionDeniedError(absl::StrCat("key file ", file->secret_fault));
   }
+  if (!file->write_fault.empty()) return absl::PermissionDeniedError(file->write_fault);
   return std::move(file->contents);
 }
 

@@ -8,7 +8,8 @@
 
 namespace host_stub {
 
-// The whole of a file of 1 MiB at most. A secret one is refused where others can read it. Errors
+// The whole of a file of 1 MiB at most. Refused where everybody can change it, and a secret
+// one where others can read it. Errors
 // name the path.
 absl::StatusOr<std::string> ReadPem(const std::string& path, bool secret);
 

@@ -232,6 +232,8 @@ absl::StatusOr<std::string> Builder::ParameterFile(const ParameterSpec& spec,
     Wipe(file->contents);
     return reader_.Fault(value.place, absl::Utf8SafeCHexEscape(file->secret_fault));
   }
+  // Whoever can change an authority's certificate or a user's name lets himself in.
+  if (!file->write_fault.empty()) return reader_.Fault(value.place, file->write_fault);
   // One line end, which editors and `echo` append; more than one belongs to the value.
   if (absl::EndsWith(file->contents, "\n")) file->contents.pop_back();
   if (absl::EndsWith(file->contents, "\r")) file->contents.pop_back();
@@ -286,9 +288,8 @@ absl::StatusOr<Configuration> LoadConfiguration(const std::string& path) {
   if (!configuration.ok()) return configuration;
   if (configuration->holds_secret && !file->secret_fault.empty()) {
     configuration->warnings.push_back(absl::StrCat("it holds a secret, but ", file->secret_fault));
-  } else if (file->others_can_write) {
-    configuration->warnings.push_back(
-        absl::StrCat(path, " can be changed by other users; run chmod go-w ", path));
+  } else if (!file->write_fault.empty()) {
+    configuration->warnings.push_back(file->write_fault);
   }
   return configuration;
 }

@@ -218,6 +218,19 @@ TEST(ConfigurationRefusals, SecretsThatOthersCanReadAreRefusedWithTheRemedy) {
               HasSubstr("is open to other users (mode 0660)"));
 }
 
+TEST(ConfigurationRefusals, FilesThatEverybodyCanChangeAreRefusedWithTheRemedy) {
+  TemporaryFolder folder;
+  const std::string file = folder.Write("text", "text", 0666);
+  for (const char* name : {"client_ca_file", "certificate_file", "username_file"}) {
+    const std::string parameters = absl::StrCat("\"", name, "\": \"text\"");
+    EXPECT_THAT(Refusal(WithParameters(parameters), folder.path()),
+                HasSubstr(absl::StrCat(file,
+                                       " can be changed by everybody (mode 0666); run chmod "
+                                       "go-w ",
+                                       file)));
+  }
+}
+
 TEST(ConfigurationRefusals, FilesThatCannotBeReadAreRefusedByName) {
   TemporaryFolder folder;
   EXPECT_EQ(Refusal(WithParameters(R"("password_file": "gone")"), folder.path()),
@@ -318,7 +331,7 @@ TEST(Configuration, WarnsWhereOthersCanReadAPasswordInIt) {
 TEST(Configuration, WarnsWhereOthersCanChangeIt) {
   TemporaryFolder folder;
   EXPECT_THAT(LoadConfiguration(folder.Write("open.json", WithParameters(""), 0666))->warnings,
-              ElementsAre(HasSubstr("can be changed by other users; run chmod go-w")));
+              ElementsAre(HasSubstr("can be changed by everybody (mode 0666); run chmod go-w")));
 }
 
 TEST(Configuration, AMissingFileIsNotFound) {

@@ -60,7 +60,10 @@ absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_byt
   if (static_cast<size_t>(status.st_size) > most_bytes) return TooLong(path, most_bytes);
 
   SmallFile result;
-  result.others_can_write = (status.st_mode & (S_IWOTH | S_IWGRP)) != 0;
+  if ((status.st_mode & S_IWOTH) != 0) {
+    result.write_fault = absl::StrCat(path, " can be changed by everybody (mode ",
+                                      OctalMode(status.st_mode), "); run chmod go-w ", path);
+  }
   result.secret_fault = SecretFault(path, status);
   // One byte more than allowed tells a file that grows while it is read.
   result.contents.resize(most_bytes + 1);

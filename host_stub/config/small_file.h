@@ -11,7 +11,9 @@ namespace host_stub {
 
 struct SmallFile {
   std::string contents;
-  bool others_can_write = false;
+  // Why it must not be relied on, and the command that helps: everybody can change it. Empty where
+  // they cannot.
+  std::string write_fault;
   // Why it is no place for a secret, and the command that helps: somebody else than root and this
   // user can read or change it. Empty where nobody can. The group may read a file that belongs to
   // root, who has then given it to that group, as container platforms do.

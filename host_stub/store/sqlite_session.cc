@@ -145,9 +145,11 @@ absl::Status SqliteSession::Checkpoint() {
   return SqliteError(code, sqlite3_errstr(code), "copying the log into the database");
 }
 
-absl::StatusOr<bool> SqliteSession::EmptyLog() {
+absl::StatusOr<bool> SqliteSession::EmptyLog(bool wait) {
+  if (!wait) sqlite3_busy_timeout(connection_->handle(), 0);
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
                                              SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (!wait) sqlite3_busy_timeout(connection_->handle(), kBusyTimeoutMs);
   if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return code == SQLITE_OK;
   return SqliteError(code, sqlite3_errstr(code), "emptying the log");
 }

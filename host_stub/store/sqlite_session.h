@@ -57,8 +57,9 @@ class SqliteSession {
 
   // Copies what it can of the log into the database, waiting for nobody.
   absl::Status Checkpoint();
-  // Copies all of it and cuts the log to nothing. False: a reader or another copier was in the way.
-  absl::StatusOr<bool> EmptyLog();
+  // Copies all of it and cuts the log to nothing. False: a reader or another copier was in the way,
+  // and still was after a moment where `wait` asks for that.
+  absl::StatusOr<bool> EmptyLog(bool wait);
   // Whether RunState left in the log what it removed from the database, since the last call.
   bool TakeRemovedSecret() { return state_tables_->TakeRemovedSecret(); }
 

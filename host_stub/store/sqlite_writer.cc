@@ -79,7 +79,7 @@ void SqliteWriter::Close() {
     state_queue_.Close();
     queue_.Close();
     thread_.join();
-    if (session_ != nullptr) session_->EmptyLog().status().IgnoreError();
+    if (session_ != nullptr) session_->EmptyLog(true).status().IgnoreError();
     session_.reset();
     checkpointer_.reset();
   });
@@ -92,7 +92,7 @@ void SqliteWriter::Run() {
     if (session_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
     WriteAll(taken.list);
     RunState();
-    if (log_holds_secret_ && Clock::now() >= wipe_at_) WipeLog();
+    if (log_holds_secret_ && Clock::now() >= wipe_at_) WipeLog(false);
   }
 }
 
@@ -103,10 +103,10 @@ std::optional<SqliteWriter::Clock::time_point> SqliteWriter::NextTurn() const {
   return std::nullopt;
 }
 
-// A reader may be in the way; then once more in a while, so that writing is not held up much.
-void SqliteWriter::WipeLog() {
+// A reader may be in the way; then once more in a while, without holding up who writes.
+void SqliteWriter::WipeLog(bool wait) {
   if (session_ == nullptr) return;
-  const absl::StatusOr<bool> emptied = session_->EmptyLog();
+  const absl::StatusOr<bool> emptied = session_->EmptyLog(wait);
   log_holds_secret_ = !emptied.ok() || !*emptied;
   wipe_at_ = Clock::now() + kPauseBetweenWipes;
 }
@@ -129,7 +129,7 @@ void SqliteWriter::RunStateGroup(std::span<StateWork> works) {
   // Also where it was undone: pages may have reached the log. Before the caller is told.
   if (session_->TakeRemovedSecret()) {
     log_holds_secret_ = true;
-    if (result.kind == Kind::kCommitted) WipeLog();
+    if (result.kind == Kind::kCommitted) WipeLog(true);
   }
   if (result.kind == Kind::kBadBatch && works.size() > 1) {
     for (StateWork& work : works) RunStateGroup(std::span(&work, 1));

@@ -67,7 +67,7 @@ class SqliteWriter {
   void LoseSession(const absl::Status& why);
   void TryToReopen();
   void KeepHouse();
-  void WipeLog();
+  void WipeLog(bool wait);
   std::optional<Clock::time_point> NextTurn() const;
   void CompleteGroup();
   void SetHealth(const absl::Status& health);

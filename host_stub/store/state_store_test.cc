@@ -329,5 +329,31 @@ TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheLogGoesWithTheReader) {
   EXPECT_THAT(BytesOf(folder_.path()), Not(HasSubstr("planted-")));
 }
 
+TEST_F(SqliteStateTest, SecretThatAKilledProcessLeftInTheLogGoesAtTheNextStart) {
+  TemporaryFolder killed;
+  auto store = Open();
+  ASSERT_TRUE(store->SaveInstance(WithSecret(1, 1)).ok());
+  sqlite3* reader = nullptr;
+  ASSERT_EQ(sqlite3_open((folder_.path() + "/incidents.db").c_str(), &reader), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM incidents", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  ASSERT_TRUE(store->DeleteInstance("uid1").ok());
+  // What a process that is killed now would leave.
+  for (const char* file : {"/incidents.db", "/incidents.db-wal"}) {
+    std::filesystem::copy_file(folder_.path() + file, killed.path() + file);
+  }
+  sqlite3_close(reader);
+  ASSERT_THAT(BytesOf(killed.path()), HasSubstr("planted-1-1-"));
+  auto next = OpenSqliteStore({killed.path(), "", {}, absl::Now});
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_TRUE((*next)->ListInstances()->empty());
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (absl::StrContains(BytesOf(killed.path()), "planted-") && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  EXPECT_THAT(BytesOf(killed.path()), Not(HasSubstr("planted-")));
+}
+
 }  // namespace
 }  // namespace host_stub

@@ -6,7 +6,10 @@ import resource
 import signal
 import unittest
 
-from host_process import HostProcess, configuration
+from host_process import HOST_STUB, HostProcess, configuration
+
+# The search for leaks is a debugger, so such a build lets itself be looked into.
+IS_SANITIZED = b"__asan_init" in pathlib.Path(HOST_STUB).read_bytes()
 
 
 class CoreDumpTest(unittest.TestCase):
@@ -26,6 +29,15 @@ class CoreDumpTest(unittest.TestCase):
         limits = pathlib.Path(f"/proc/{host.process.pid}/limits").read_text()
         [line] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
         self.assertEqual(line.split()[4:6], ["0", "0"])
+
+    def test_memory_of_the_process_is_roots_alone(self):
+        host = self.serve()
+        for name in ("mem", "environ", "maps"):
+            try:
+                open(f"/proc/{host.process.pid}/{name}", "rb").close()
+            except PermissionError:
+                continue
+            self.assertTrue(os.geteuid() == 0 or IS_SANITIZED, name)
 
     def test_crash_leaves_no_core(self):
         for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGQUIT):

@@ -136,7 +136,9 @@ class KeyFilesTest(unittest.TestCase):
     def test_data_folder_that_others_could_write_or_replace_is_refused(self):
         parent = os.path.join(self.folder, "parent")
         data = os.path.join(parent, "data")
-        os.makedirs(data, mode=0o700)
+        os.makedirs(data)
+        for folder in (parent, data):  # whatever the umask is
+            os.chmod(folder, 0o700)
         for place, mode in ((data, 0o777), (data, 0o770), (parent, 0o777)):
             before = os.stat(place).st_mode & 0o7777
             os.chmod(place, mode)
