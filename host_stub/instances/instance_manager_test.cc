@@ -409,6 +409,26 @@ TEST_F(InstanceManagerTest, ReloadChangesTheServerConfigurationForAll) {
   EXPECT_EQ(outcome("stored"), Routes::Outcome::kFound);
 }
 
+// The front's and gRPC's references stand for requests that do not end.
+TEST_F(InstanceManagerTest, ChangesWaitWhileTooManyEarlierInstancesHaveRequests) {
+  std::vector<InstanceConfiguration> many;
+  for (int i = 0; i < 64; ++i) many.push_back({absl::StrCat("hook-", i), {}});
+  Configuration with = File(many);
+  Configuration without = File({});
+  with.platform.product = without.platform.product = "XSOAR_8_ON_PREM";
+  Start(with);
+  std::vector<std::shared_ptr<HostedInstance>> busy;
+  for (const InstanceConfiguration& one : many) busy.push_back(registry_->Find(one.name));
+  ASSERT_TRUE(manager_->Reload(without).ok());
+  const absl::Status refused = Create(New("one-more"));
+  EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("earlier instances still have requests"));
+  busy.clear();
+  absl::Status status = refused;
+  while (absl::IsUnavailable(status)) status = Create(New("one-more"));
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST_F(InstanceManagerTest, RequestsUnderWayNeverFailWhileSettingsChange) {
   Start();
   ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "0"}})).ok());

@@ -133,22 +133,9 @@ TEST_F(SqliteStoreTest, IncidentsKeysAndNamesSurviveAReopening) {
   EXPECT_THAT(more.duplicates(), ElementsAre(true, false));
 }
 
-TEST_F(SqliteStoreTest, ForgottenKeysLeaveTheTable) {
-  webhook::Limits limits;
-  limits.remembered_delivery_keys = 10;
-  {
-    auto store = Open(folder_.path(), limits);
-    for (int round = 0; round < 3; ++round) {
-      std::vector<TestIncident> incidents(1000);
-      for (size_t i = 0; i < incidents.size(); ++i) {
-        incidents[i].key = absl::StrCat(round, ".", i);
-      }
-      TestBatch batch(incidents);
-      ASSERT_TRUE(batch.CreateIn(**store).ok());
-    }
-  }
+int64_t KeysInTheTable(const std::string& folder) {
   sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open((folder_.path() + "/incidents.db").c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_open((folder + "/incidents.db").c_str(), &database), SQLITE_OK);
   int64_t rows = -1;
   const auto keep = [](void* rows, int, char** values, char**) {
     *static_cast<int64_t*>(rows) = std::stoll(values[0]);
@@ -156,8 +143,45 @@ TEST_F(SqliteStoreTest, ForgottenKeysLeaveTheTable) {
   };
   sqlite3_exec(database, "SELECT count(*) FROM delivery_keys", keep, &rows, nullptr);
   sqlite3_close(database);
+  return rows;
+}
+
+std::unique_ptr<TestBatch> WithKeys(size_t count, int round) {
+  std::vector<TestIncident> incidents(count);
+  for (size_t i = 0; i < count; ++i) incidents[i].key = absl::StrCat(round, ".", i);
+  return std::make_unique<TestBatch>(std::move(incidents));
+}
+
+TEST_F(SqliteStoreTest, ForgottenKeysLeaveTheTable) {
+  webhook::Limits limits;
+  limits.remembered_delivery_keys = 10;
+  {
+    auto store = Open(folder_.path(), limits);
+    for (int round = 0; round < 3; ++round) {
+      ASSERT_TRUE(WithKeys(1000, round)->CreateIn(**store).ok());
+    }
+  }
+  const int64_t rows = KeysInTheTable(folder_.path());
   EXPECT_LE(rows, 2000);  // at least one step of 1,000 was deleted, when the queue was empty
   EXPECT_GE(rows, 10);
+}
+
+TEST_F(SqliteStoreTest, ForgottenKeysStayBoundedWhileTheQueueIsNeverEmpty) {
+  webhook::Limits limits;
+  limits.remembered_delivery_keys = 10;
+  constexpr int kBatches = 22;
+  {
+    auto store = Open(folder_.path(), limits);
+    WaitingSink sink;
+    std::vector<std::unique_ptr<TestBatch>> batches;
+    for (int round = 0; round < kBatches; ++round) {
+      batches.push_back(WithKeys(6000, round));
+      (*batches.back())->sink = &sink;
+      ASSERT_TRUE((*store)->Create(batches.back()->get()).ok());
+    }
+    sink.WaitFor(kBatches);
+  }
+  EXPECT_LE(KeysInTheTable(folder_.path()), 112'000);  // of 132,000
 }
 
 TEST_F(SqliteStoreTest, FullQueueIsRefusedAndTheRestIsOneHandOver) {

@@ -63,7 +63,7 @@ class IdleConnectionsTest(unittest.TestCase):
         self.assertLess(bytes_each, IDLE_BYTES_OF_A_CONNECTION)
         took = [took for answer, took in OpenLoop(address, ONE).run(100, 1) if answer.status == 200]
         self.assertEqual(len(took), 100)
-        self.assertLess(quantile(took, 0.9), 0.5)
+        self.assertLess(quantile(took, 0.9), 1.0)
         # Each of them is still served.
         some = idle[::100]
         for peer in some:

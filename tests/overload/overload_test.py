@@ -61,12 +61,12 @@ class SlowStoreTest(unittest.TestCase):
         self.assertEqual(int(newest["id"]), len(self.accepted) + before_and_after)
 
     def test_refusals_are_quick(self):
-        self.assertLess(quantile(self.refused, 0.99), 0.5)
+        self.assertLess(quantile(self.refused, 0.99), 1.0)
 
     def test_accepted_requests_wait_for_no_more_than_the_queue(self):
         # Two or three commits; the bound leaves room for a busy machine.
-        self.assertLess(quantile(self.accepted, 0.5), 0.4)
-        self.assertLess(quantile(self.accepted, 0.99), 1.0)
+        self.assertLess(quantile(self.accepted, 0.5), 1.0)
+        self.assertLess(quantile(self.accepted, 0.99), 2.5)
 
     def test_the_store_works_on_at_its_pace(self):
         self.assertGreater(len(self.accepted), CAPACITY * SECONDS / 4)
