@@ -228,11 +228,16 @@ absl::StatusOr<std::string> Builder::ParameterFile(const ParameterSpec& spec,
   if (!file.ok()) {
     return reader_.Fault(value.place, absl::Utf8SafeCHexEscape(file.status().message()));
   }
+  const std::string shown = absl::Utf8SafeCHexEscape(full_path);
   if (spec.private_file && file->open_to_others) {
     Wipe(file->contents);
-    const std::string shown = absl::Utf8SafeCHexEscape(full_path);
     return reader_.Fault(value.place,
                          absl::StrCat(shown, " is open to other users; run chmod 600 ", shown));
+  }
+  // Parameters are text everywhere else, in gRPC and in JSON.
+  if (!simdjson::validate_utf8(file->contents)) {
+    Wipe(file->contents);
+    return reader_.Fault(value.place, absl::StrCat(shown, " is not UTF-8 text"));
   }
   // One line end, which editors and `echo` append; more than one belongs to the value.
   if (absl::EndsWith(file->contents, "\n")) file->contents.pop_back();
