@@ -59,28 +59,6 @@ const std::vector<Configured>& Configurations() {
   return *all;
 }
 
-// An error whose text must be written exactly where the result is not OK.
-class Error {
- public:
-  explicit Error(size_t kind) : kind_(kind) {
-    error_.struct_size = kind == 1 ? sizeof(uint32_t) : sizeof error_;
-    error_.message[0] = '\x7f';
-  }
-  lri_error* get() { return kind_ == 2 ? nullptr : &error_; }
-  int32_t Checked(int32_t code) const {
-    if (code == LRI_OK || kind_ != 0) {
-      Require(error_.message[0] == '\x7f');
-    } else {
-      Require(IsMessage(error_.message));
-    }
-    return code;
-  }
-
- private:
-  const size_t kind_;
-  lri_error error_{};
-};
-
 enum class State { kNone, kStopped, kServing, kStopping };
 
 struct Slot {
@@ -176,7 +154,7 @@ class Driver {
   void Create(Slot& slot) {
     if (slot.state != State::kNone) return;
     const Configured& configured = AnyConfigured();
-    Error error(input_.Below(3));
+    FuzzError error(input_.Below(3));
     const int32_t code = error.Checked(WithOptions(configured, [&](const auto& options) {
       return table_.create(plugin_, &options, &slot.instance, error.get());
     }));
@@ -188,7 +166,7 @@ class Driver {
 
   void Start(Slot& slot) {
     if (slot.state != State::kStopped && slot.state != State::kServing) return;
-    Error error(input_.Below(3));
+    FuzzError error(input_.Below(3));
     const int32_t code = error.Checked(table_.start(slot.instance, error.get()));
     Require(code == (slot.state == State::kServing ? LRI_FAILED_PRECONDITION : LRI_OK));
     slot.state = State::kServing;
@@ -274,7 +252,7 @@ class Driver {
   void Prepare(Slot& slot) {
     if (slot.instance == nullptr || slot.update != nullptr) return;
     const Configured& configured = AnyConfigured();
-    Error error(input_.Below(3));
+    FuzzError error(input_.Below(3));
     const int32_t code = error.Checked(WithOptions(configured, [&](const auto& options) {
       return table_.update_prepare(slot.instance, &options, &slot.update, error.get());
     }));
@@ -320,7 +298,7 @@ class Driver {
 
   void Stop(Slot& slot, int64_t deadline_mono_ns) {
     if (slot.instance == nullptr) return;
-    Error error(input_.Below(3));
+    FuzzError error(input_.Below(3));
     const int32_t code = error.Checked(table_.stop(slot.instance, deadline_mono_ns, error.get()));
     Require(code == LRI_OK || code == LRI_DEADLINE_EXCEEDED);
     slot.state = code == LRI_OK ? State::kStopped : State::kStopping;
@@ -385,7 +363,7 @@ class Driver {
     const bool without_function = input_.Below(2) == 0;
     if (without_function) host.complete = nullptr;
     lri_plugin* plugin = nullptr;
-    Error error(input_.Below(3));
+    FuzzError error(input_.Below(3));
     const int32_t code = error.Checked(
         table_.plugin_create(&host, without_function ? nullptr : &options, &plugin, error.get()));
     Require(code == LRI_INVALID_ARGUMENT && plugin == nullptr);

@@ -58,6 +58,15 @@ std::string Copied(lri_view view) {
   return view.size == 0 ? std::string() : std::string(view.data, view.size);
 }
 
+int32_t FuzzError::Checked(int32_t code) const {
+  if (code == LRI_OK || kind_ != 0) {
+    Require(error_.message[0] == '\x7f');
+  } else {
+    Require(IsMessage(error_.message));
+  }
+  return code;
+}
+
 struct FuzzHost::Call {
   explicit Call(FuzzRequest given) : texts(std::move(given)), body(new char[BodySize()]) {
     std::memcpy(body.get(), texts.body.data(), texts.body.size());

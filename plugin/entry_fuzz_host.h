@@ -83,6 +83,22 @@ class FuzzHost {
   std::string context_value_;
 };
 
+// An error whose text must be written exactly where the result is not OK.
+class FuzzError {
+ public:
+  explicit FuzzError(size_t kind) : kind_(kind) {
+    error_.struct_size = kind == 1 ? sizeof(uint32_t) : sizeof error_;
+    error_.message[0] = '\x7f';
+  }
+  lri_error* get() { return kind_ == 2 ? nullptr : &error_; }
+  // The code, after a look at what was written.
+  int32_t Checked(int32_t code) const;
+
+ private:
+  const size_t kind_;
+  lri_error error_{};
+};
+
 // Of a view that must be readable.
 std::string Copied(lri_view view);
 

@@ -131,6 +131,11 @@ void Connection::Prepare(grpc::ClientContext& context) const {
 
 int Connection::Report(const grpc::Status& status) const {
   std::string message = status.error_message();
+  if (message.empty()) {
+    // gRPC's own, of a message that it could not write: text that is no UTF-8.
+    message = absl::StrCat("the call failed (code ", static_cast<int>(status.error_code()),
+                           "); is all that was given UTF-8 text?");
+  }
   if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED &&
       !absl::StartsWith(target_, "unix:")) {
     message = absl::StrCat(target_, " does not serve this; use the host's control socket: ",

@@ -233,7 +233,15 @@ absl::StatusOr<std::string> Builder::ParameterFile(const ParameterSpec& spec,
     return reader_.Fault(value.place, absl::Utf8SafeCHexEscape(file->secret_fault));
   }
   // Whoever can change an authority's certificate or a user's name lets himself in.
-  if (!file->write_fault.empty()) return reader_.Fault(value.place, file->write_fault);
+  if (!file->write_fault.empty()) {
+    return reader_.Fault(value.place, absl::Utf8SafeCHexEscape(file->write_fault));
+  }
+  // Parameters are text everywhere else, in gRPC and in JSON.
+  if (!simdjson::validate_utf8(file->contents)) {
+    Wipe(file->contents);
+    return reader_.Fault(value.place,
+                         absl::StrCat(absl::Utf8SafeCHexEscape(full_path), " is not UTF-8 text"));
+  }
   // One line end, which editors and `echo` append; more than one belongs to the value.
   if (absl::EndsWith(file->contents, "\n")) file->contents.pop_back();
   if (absl::EndsWith(file->contents, "\r")) file->contents.pop_back();

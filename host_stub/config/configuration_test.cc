@@ -245,6 +245,13 @@ TEST(ConfigurationRefusals, FilesThatCannotBeReadAreRefusedByName) {
               HasSubstr("is longer than the 1048576 bytes"));
 }
 
+TEST(ConfigurationRefusals, FilesThatAreNoUtf8AreRefused) {
+  TemporaryFolder folder;
+  folder.Write("latin", "caf\xe9", 0600);
+  EXPECT_THAT(Refusal(WithParameters(R"("username_file": "latin")"), folder.path()),
+              HasSubstr("/latin is not UTF-8 text"));
+}
+
 TEST(ConfigurationRefusals, ANamedPipeDoesNotStopTheStart) {
   TemporaryFolder folder;
   ASSERT_EQ(::mkfifo(absl::StrCat(folder.path(), "/pipe").c_str(), 0600), 0);

@@ -277,6 +277,11 @@ class JsonTest(unittest.TestCase):
         for arguments in documents:
             done = self.host.run(*arguments, "--json")
             strict(done.stdout)
+        # Over gRPC text is UTF-8.
+        for text in (("-H", b"X-Odd: \xff", "-d", "{}"), ("-d", b'{"a":"\xff"}', "-X", b"\xff")):
+            done = self.host.run("execute", "webhook", *text, "--json")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(b"UTF-8", done.stderr)
         mapper = pathlib.Path(self.host.own_folder, "mapper.json")
         mapper.write_text('{"t\\u0000":{"path":"name"},"u":"[\\"k\\\\u0001\u2029\\"]","v":"a[]"}')
         strict(self.run_json("map", "webhook", "--mapper", str(mapper)))
