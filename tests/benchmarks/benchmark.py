@@ -59,16 +59,18 @@ def measure(options):
 
 
 def main(line):
+    """The exit status: 0 where everything could be measured, met or not."""
     options = arguments(line)
     results, conditions = measure(options)
     command = shlex.join(["tools/benchmark", *line])
     if options.short or options.only:
         print(report.write(results, conditions, command))
-        return
-    plots.draw(results, os.path.join(HERE, "plots"))
-    with open(os.path.join(HERE, "REPORT.md"), "w") as out:
-        out.write(report.write(results, conditions, command, "plots"))
+    else:
+        plots.draw(results, os.path.join(HERE, "plots"))
+        with open(os.path.join(HERE, "REPORT.md"), "w") as out:
+            out.write(report.write(results, conditions, command, "plots"))
+    return 1 if results.failures else 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -26,6 +26,7 @@ class BenchmarkTest(unittest.TestCase):
     def test_short_form_measures_every_side_and_writes_report_and_plots(self):
         options = benchmark.arguments(["--short", "--data-dir", "/tmp"])
         results, conditions = benchmark.measure(options)
+        self.assertEqual(results.failures, [])
         text = report.write(results, conditions, "tools/benchmark --short", "plots")
         played = {name for sides in results.scenarios.values() for name in sides}
         self.assertEqual(played, set(SIDES))

@@ -15,6 +15,7 @@ import sides
 from payloads import http_request
 
 SHORT_RUN, LONG_RUN = 200, 800
+LARGE_BODY = 50_000  # of these a twentieth will do
 PRELOAD = "tests/benchmarks/count_allocations.so"
 
 
@@ -66,9 +67,10 @@ def _short_name(name):
 
 def profile(body, store="memory", **options):
     """function -> instructions of one request, from the socket to the socket; and their total."""
-    short = _callgrind(body, SHORT_RUN, store, **options)
-    long = _callgrind(body, LONG_RUN, store, **options)
-    requests = LONG_RUN - SHORT_RUN
+    divisor = 20 if len(body) >= LARGE_BODY else 1
+    short = _callgrind(body, SHORT_RUN // divisor, store, **options)
+    long = _callgrind(body, LONG_RUN // divisor, store, **options)
+    requests = (LONG_RUN - SHORT_RUN) // divisor
     functions = {name: (long[name] - short[name]) / requests for name in long}
     return functions.pop("PROGRAM TOTALS"), functions
 

@@ -33,7 +33,7 @@ end
 MOST_ERRORS = 0.001  # of the requests
 
 
-class LoadFailed(Exception):
+class LoadFailed(RuntimeError):
     pass
 
 

@@ -63,6 +63,11 @@ def _targets(results):
     return "## Targets\n\n" + _table(("work", "measured", "target", "met"), rows)
 
 
+def _failures(results):
+    rows = [(name, why.replace("|", "/").replace("\n", " ")) for name, why in results.failures]
+    return "## Not measured\n\n" + _table(("part", "why"), rows) if rows else ""
+
+
 def _scenario(scenario, played, plots):
     reference = scenario.sides[0]
     rows = []
@@ -176,7 +181,7 @@ apart. Instructions and allocations repeat within one per cent.
 def write(results, conditions, command, plots=""):
     """The report as text. `conditions`: (title, text) pairs; `plots`: the folder of the plots."""
     parts = [INTRODUCTION, f"The command: `{command}`\n"]
-    parts += [_targets(results), _noise(results, conditions)]
+    parts += [_failures(results), _targets(results), _noise(results, conditions)]
     for scenario in SCENARIOS:
         if scenario.name in results.scenarios:
             parts.append(_scenario(scenario, results.scenarios[scenario.name], plots))

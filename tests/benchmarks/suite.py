@@ -1,6 +1,7 @@
 """All that is measured, in one pass. `Settings` says how long each part takes."""
 
 import dataclasses
+import subprocess
 
 import exact
 import figures
@@ -59,6 +60,13 @@ class Results:
     allocations: dict = dataclasses.field(default_factory=dict)  # store -> number
     growth: dict = dataclasses.field(default_factory=dict)  # title -> (few, many) instructions
     micro: dict = dataclasses.field(default_factory=dict)  # benchmark -> figure -> Spread
+    failures: list = dataclasses.field(default_factory=list)  # (name, why): could not be measured
+
+
+def measure_scenario(scenario, results, settings):
+    results.scenarios[scenario.name] = play_in_turns(
+        scenario, settings.turns, settings.seconds, settings.warm_seconds
+    )
 
 
 def measure_latency(results, settings):
@@ -128,16 +136,23 @@ NAMES = [scenario.name for scenario in SCENARIOS] + list(PARTS)
 
 
 def run(settings, only=()):
-    """Measures what is named in `only`, or everything."""
+    """Measures what is named in `only`, or everything. What fails does not keep the rest away."""
     allow_open_files(settings.connections + 500)
     results = Results()
     for scenario in SCENARIOS:
         wanted = scenario.name in only if only else scenario.short or not settings.short
         if wanted:
-            results.scenarios[scenario.name] = play_in_turns(
-                scenario, settings.turns, settings.seconds, settings.warm_seconds
-            )
+            _attempt(scenario.name, measure_scenario, scenario, results, settings)
     for name, part in PARTS.items():
         if not only or name in only:
-            part(results, settings)
+            _attempt(name, part, results, settings)
     return results
+
+
+def _attempt(name, measure, *arguments):
+    *_, results, _ = arguments
+    try:
+        measure(*arguments)
+    except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError) as error:
+        tell(f"{name}: {error}")
+        results.failures.append((name, str(error)))

@@ -48,8 +48,8 @@ class HostProcess:
         self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0", *options]
         self.process = None
         self.restore_signals = True  # as in subprocess.Popen
-        self.prefix = []  # a command that runs the host, as ["valgrind"]
-        self.environment = None  # this process's own
+        self.environment = None  # likewise, as `env`
+        self.prefix = []  # a command that runs the host
         self.http = self.grpc = self.control = None
 
     def __enter__(self):
