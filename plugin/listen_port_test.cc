@@ -85,6 +85,24 @@ TEST_F(ListenPortTest, StrangerIsTurnedAwayBeforeTheBody) {
             413);
 }
 
+TEST_F(ListenPortTest, EveryAnswerCountsAndAnUpdateKeepsTheCounts) {
+  Serve();
+  const std::string good = kGood;
+  EXPECT_EQ(Ask(Post("/", "{}")).status, 401);
+  EXPECT_EQ(Ask(Post("/other", "{}", good)).status, 404);
+  EXPECT_EQ(Ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").status, 405);
+  EXPECT_EQ(
+      Ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n" + good + "\r\n").status,
+      413);
+  EXPECT_EQ(Ask(Post("/", "no JSON", good)).status, 400);
+  EXPECT_EQ(Ask(Post("/", "{}", good)).status, 200);
+  host_.FailBatches();
+  EXPECT_EQ(Ask(Post("/", "{}", good)).status, 503);
+  EXPECT_EQ(AnswerCounts(), (std::vector<uint64_t>{1, 5, 1}));
+  Change({{"password", "new"}, {"longRunningPort", std::to_string(FreePorts(1)[0])}});
+  EXPECT_EQ(AnswerCounts(), (std::vector<uint64_t>{1, 5, 1}));
+}
+
 TEST_F(ListenPortTest, HeadersKeepTheDocumentsRules) {
   Serve();
   const std::string good = kGood;

@@ -123,6 +123,17 @@ class ListenPortTest : public ::testing::Test {
     table_->update_commit(update);
   }
 
+  // Answered by the listen port: 2xx, 4xx, 5xx.
+  std::vector<uint64_t> AnswerCounts() {
+    std::vector<uint64_t> counts;
+    const auto sink = [](void* context, const lri_description* description) {
+      *static_cast<std::vector<uint64_t>*>(context) = {
+          description->listen_succeeded, description->listen_refused, description->listen_failed};
+    };
+    EXPECT_EQ(table_->describe(instances_[0], sink, &counts), LRI_OK);
+    return counts;
+  }
+
   Result Test(size_t instance = 0) {
     std::promise<Result> promise;
     const auto done = [](void* context, int32_t code, lri_view result) {

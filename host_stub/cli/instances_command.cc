@@ -15,6 +15,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "host_stub/cli/certificate_text.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
 #include "host_stub/cli/secret_arguments.h"
@@ -63,6 +64,7 @@ std::string InstanceJson(const v1::Instance& instance) {
                                          instance.health().since()))
                                    : "null"},
                      {"requests", absl::StrCat(instance.health().request_count())},
+                     {"succeeded", absl::StrCat(instance.health().succeeded_count())},
                      {"refused", absl::StrCat(instance.health().refused_count())},
                      {"failed", absl::StrCat(instance.health().failed_count())},
                      {"incidents", absl::StrCat(instance.health().incident_count())},
@@ -128,15 +130,17 @@ void PrintOne(const v1::Instance& instance, bool json) {
       {"URL", instance.address().url()},
       {"LISTENS", instance.address().listen_url()},
       {"PATH", instance.address().path()},
-      {"REQUESTS",
-       absl::StrCat(instance.health().request_count(), " (4xx ", instance.health().refused_count(),
-                    ", 5xx ", instance.health().failed_count(), ")")},
+      {"REQUESTS", absl::StrCat(instance.health().request_count(), " (2xx ",
+                                instance.health().succeeded_count(), ", 4xx ",
+                                instance.health().refused_count(), ", 5xx ",
+                                instance.health().failed_count(), ")")},
       {"INCIDENTS", absl::StrCat(instance.health().incident_count())},
       {"MESSAGE", instance.health().message()},
       {"LAST ERROR", instance.health().last_error()}};
   for (const auto& [name, value] : std::map<std::string, std::string>(
            instance.parameters().begin(), instance.parameters().end())) {
-    rows.push_back({name, value});
+    const std::string certificates = DescribeCertificates(value);
+    rows.push_back({name, certificates.empty() ? value : certificates});
   }
   for (const std::string& name : instance.secrets_set()) rows.push_back({name, "(set)"});
   std::erase_if(rows, [](const auto& row) { return row.back().empty(); });
@@ -342,8 +346,9 @@ void AddChangeCommands(CLI::App& group, int& exit_code) {
   AddChange(group, "get", "Show one instance, without its secrets", "get webhook", exit_code, &Get,
             command);
   auto options = AddChange(group, "create", "Make an instance and start it",
-                           "create webhook -p username=user -p password=@secret.txt", exit_code,
-                           &Create, command);
+                           "create webhook -p longRunningPort=8000 -p username=user "
+                           "-p password=@secret.txt",
+                           exit_code, &Create, command);
   AddParameterOptions(*command, *options);
   command->add_flag("--disabled", options->disabled, "Do not start it");
   command->add_flag("--engine", options->on_engine, "It runs on an engine");

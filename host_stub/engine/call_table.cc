@@ -91,13 +91,10 @@ bool CallTable::Complete(CallHandle call, const lri_answer* given) {
   if (const char* fault = JudgeAnswer(given, &answer); fault != nullptr) {
     record.Fault(absl::StrCat("the plugin's answer is not usable: ", fault), /*broken=*/false);
     const PlainAnswer replacement(500, "The webhook's answer was not usable.\n");
-    record.failed.fetch_add(1, std::memory_order_relaxed);
+    record.CountAnswer(500);
     slot->receiver->OnAnswer(replacement.answer());
   } else {
-    if (answer.status >= 500) record.failed.fetch_add(1, std::memory_order_relaxed);
-    if (answer.status >= 400 && answer.status < 500) {
-      record.refused.fetch_add(1, std::memory_order_relaxed);
-    }
+    record.CountAnswer(answer.status);
     slot->receiver->OnAnswer(answer);
   }
   Release(call, *slot);

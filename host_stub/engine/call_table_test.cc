@@ -144,7 +144,7 @@ TEST_F(CallTableTest, UnusableAnswerBecomes500) {
   EXPECT_TRUE(calls_.Complete(Begin(), &ok_));
   EXPECT_EQ(receiver_.status, 500);
   EXPECT_EQ(record_.counts().faults, 1);
-  EXPECT_EQ(record_.counts().failed, 1);
+  EXPECT_EQ(record_.counts().answers.failed, 1);
 }
 
 TEST_F(CallTableTest, RequestIsCopiedMemberByMember) {

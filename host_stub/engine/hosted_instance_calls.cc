@@ -31,8 +31,10 @@ struct HeadSink {
       return sink.record->Fault("the plugin gave two answers to one head", /*broken=*/false);
     }
     sink.called = true;
+    sink.record->heads_answered.fetch_add(1, std::memory_order_relaxed);
     Answer answer;
     const char* fault = JudgeAnswer(given, &answer);
+    sink.record->CountAnswer(fault == nullptr ? answer.status : 500);
     if (fault == nullptr) return sink.receiver->OnHeadAnswer(answer);
     sink.record->Fault(absl::StrCat("the plugin's answer is not usable: ", fault),
                        /*broken=*/false);

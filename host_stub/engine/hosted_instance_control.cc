@@ -28,6 +28,10 @@ struct DescriptionSink {
     description.listen_url = std::string(ToStringView(given->listen_url));
     description.record_noun = std::string(ToStringView(given->record_noun));
     description.warnings = ToStrings(given->warnings);
+    if (!LRI_HAS(given, listen_failed)) return;
+    description.listen_answers = {static_cast<int64_t>(given->listen_succeeded),
+                                  static_cast<int64_t>(given->listen_refused),
+                                  static_cast<int64_t>(given->listen_failed)};
   }
 };
 

@@ -76,9 +76,11 @@ InstanceCounts InstanceRecord::counts() const {
   counts.calls = calls_begun.load(std::memory_order_acquire);
   counts.calls_in_flight = counts.calls - calls_done;
   counts.batches_in_flight = batches_begun.load(std::memory_order_acquire) - batches_done;
+  counts.calls += heads_answered.load(std::memory_order_relaxed);
   counts.abandoned = abandoned.load(std::memory_order_relaxed);
-  counts.refused = refused.load(std::memory_order_relaxed);
-  counts.failed = failed.load(std::memory_order_relaxed);
+  counts.answers.succeeded = succeeded.load(std::memory_order_relaxed);
+  counts.answers.refused = refused.load(std::memory_order_relaxed);
+  counts.answers.failed = failed.load(std::memory_order_relaxed);
   counts.incidents_created = incidents_created.load(std::memory_order_relaxed);
   counts.faults = faults.load(std::memory_order_relaxed);
   return counts;

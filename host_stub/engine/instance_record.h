@@ -34,6 +34,12 @@ struct InstanceRecord {
   // any longer, so the instance is unhealthy.
   void Fault(absl::string_view what, bool broken);
 
+  // An answer of the plugin, to a call or to a head.
+  void CountAnswer(int32_t status) {
+    std::atomic<int64_t>& count = status >= 500 ? failed : status >= 400 ? refused : succeeded;
+    count.fetch_add(1, std::memory_order_relaxed);
+  }
+
   InstanceHealth health() const;
   InstanceCounts counts() const;
   bool in_flight() const;
@@ -51,7 +57,9 @@ struct InstanceRecord {
   std::atomic<int64_t> batches_ended{0};
   std::atomic<int64_t> contexts_ended{0};
   std::atomic<int64_t> incidents_created{0};
+  std::atomic<int64_t> succeeded{0};
   alignas(64) std::atomic<int64_t> abandoned{0};
+  std::atomic<int64_t> heads_answered{0};  // without a call
   std::atomic<int64_t> refused{0};
   std::atomic<int64_t> failed{0};
   std::atomic<int64_t> faults{0};

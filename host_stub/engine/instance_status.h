@@ -12,6 +12,13 @@
 
 namespace host_stub {
 
+// Answers by their status.
+struct AnswerCounts {
+  int64_t succeeded = 0;  // 2xx
+  int64_t refused = 0;    // 4xx
+  int64_t failed = 0;     // 5xx
+};
+
 // What the host's front must know of an instance.
 struct InstanceDescription {
   bool external_key_needed = false;  // served only with instance.execute.external.<name> = true
@@ -20,6 +27,7 @@ struct InstanceDescription {
   std::string listen_url;            // empty where there is no listen port
   std::string record_noun;           // "incident", "alert", "issue"
   std::vector<std::string> warnings;
+  AnswerCounts listen_answers;  // of the listen port, since the instance was created
 };
 
 enum class HealthState { kHealthy, kDegraded, kUnhealthy };
@@ -32,13 +40,12 @@ struct InstanceHealth {
   absl::Time last_fault_time = absl::InfinitePast();
 };
 
-// Since the instance was created.
+// Since the instance was created, across updates. What comes through its listen port is not here.
 struct InstanceCounts {
-  int64_t calls = 0;              // that Execute accepted
+  int64_t calls = 0;              // that CheckHead answered or Execute accepted
   int64_t calls_in_flight = 0;    // not yet let go by the plugin
   int64_t abandoned = 0;          // of calls: the host gave them up
-  int64_t refused = 0;            // of calls: answered 4xx
-  int64_t failed = 0;             // of calls: answered 5xx
+  AnswerCounts answers;           // of calls
   int64_t incidents_created = 0;  // without duplicates
   int64_t batches_in_flight = 0;  // handed to the store, not yet completed
   int64_t faults = 0;             // of the plugin: exceptions, unusable answers

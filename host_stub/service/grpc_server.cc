@@ -107,8 +107,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
   const auto checked =
       webhook::http::TlsContext::Create({.certificate_chain_pem = tls->certificate_chain,
                                          .private_key_pem = tls->private_key,
-                                         .client_ca_pem = tls->client_ca},
-                                        absl::Now());
+                                         .client_ca_pem = tls->client_ca});
   if (!checked.ok()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--grpc-certificate, --grpc-key: ", checked.status().message()));

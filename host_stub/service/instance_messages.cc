@@ -46,13 +46,15 @@ void FillHealth(const InstanceHealth& health, v1::InstanceHealth& message) {
   }
 }
 
-void FillCounts(const InstanceCounts& counts, v1::InstanceHealth& message) {
-  message.set_request_count(counts.calls);
+void FillCounts(const InstanceCounts& counts, const AnswerCounts& listen,
+                v1::InstanceHealth& message) {
+  message.set_request_count(counts.calls + listen.succeeded + listen.refused + listen.failed);
   message.set_in_flight_count(counts.calls_in_flight);
   message.set_abandoned_count(counts.abandoned);
   message.set_incident_count(counts.incidents_created);
-  message.set_refused_count(counts.refused);
-  message.set_failed_count(counts.failed);
+  message.set_succeeded_count(counts.answers.succeeded + listen.succeeded);
+  message.set_refused_count(counts.answers.refused + listen.refused);
+  message.set_failed_count(counts.answers.failed + listen.failed);
 }
 
 absl::Status Fault(absl::string_view field, absl::string_view reason) {
@@ -143,8 +145,9 @@ void FillInstance(const ListedInstance& listed, const InstanceRegistry& registry
   if (instance != nullptr) {
     message.set_uid(instance->uid());
     FillHealth(instance->health(), health);
-    FillCounts(instance->counts(), health);
     const absl::StatusOr<InstanceDescription> description = instance->Describe();
+    FillCounts(instance->counts(), description.ok() ? description->listen_answers : AnswerCounts(),
+               health);
     if (description.ok()) {
       FillAddress(*description, listed, *message.mutable_address());
       message.set_record_noun(description->record_noun);

@@ -47,7 +47,7 @@ extern "C" {
 #endif
 
 /* Grows by one with each appending to any struct. */
-#define LRI_ABI_MINOR 0u
+#define LRI_ABI_MINOR 1u
 
 /* The one symbol that a plugin exports; its type is lri_plugin_entry_function. */
 #define LRI_PLUGIN_ENTRY_SYMBOL "lri_plugin_entry_v1"
@@ -308,6 +308,11 @@ typedef struct lri_description {
   lri_view listen_url;          /* of the listen port; empty where there is none */
   lri_view record_noun;         /* what a created record is called: "incident", "alert", "issue" */
   lri_views warnings; /* of the configuration, one line each: "no credentials are set ..." */
+  /* Since `create`, across updates: requests of the listen port that were answered with 2xx, 4xx
+   * and 5xx. The host counts those that it hands over itself. Since minor version 1. */
+  uint64_t listen_succeeded;
+  uint64_t listen_refused;
+  uint64_t listen_failed;
 } lri_description;
 
 typedef void (*lri_plugin_info_sink)(void* sink_context, const lri_plugin_info* info);

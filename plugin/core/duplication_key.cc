@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/core/withheld_headers.h"
 
 namespace webhook::core {
 namespace {
@@ -25,7 +26,8 @@ absl::Status Refusal(absl::string_view why) {
 
 }  // namespace
 
-absl::StatusOr<DuplicationKey> DuplicationKey::Create(absl::string_view parameter) {
+absl::StatusOr<DuplicationKey> DuplicationKey::Create(absl::string_view parameter,
+                                                      absl::string_view secret_header) {
   DuplicationKey key;
   if (absl::StripAsciiWhitespace(parameter).empty()) return key;
   absl::StatusOr<std::vector<JsonPath>> paths = JsonPath::ParseList(parameter);
@@ -33,6 +35,12 @@ absl::StatusOr<DuplicationKey> DuplicationKey::Create(absl::string_view paramete
   for (JsonPath& path : *paths) {
     if (!path.names_one_value()) return Refusal("[] names many values, and a key needs one");
     path.LowerCaseHeaderName();
+    const absl::string_view header = path.header_name();
+    if (!header.empty() && (header == secret_header || IsWithheldHeader(header))) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("duplication_key: the header ", header,
+                       " is kept out of incidents as a secret, so it never matches; name another"));
+    }
   }
   key.paths_ = *std::move(paths);
   return key;

@@ -20,8 +20,10 @@ class DuplicationKey {
   DuplicationKey() = default;
 
   // A comma list of paths into the final details (headers and all), of which the first that is
-  // present counts. INVALID_ARGUMENT begins with the parameter's name. Blank: no paths.
-  static absl::StatusOr<DuplicationKey> Create(absl::string_view parameter);
+  // present counts. INVALID_ARGUMENT begins with the parameter's name: a path is malformed, or
+  // names a header that is never stored, as of StoredHeaders::Append. Blank: no paths.
+  static absl::StatusOr<DuplicationKey> Create(absl::string_view parameter,
+                                               absl::string_view secret_header = "");
 
   bool empty() const { return paths_.empty(); }
   std::span<const JsonPath> paths() const { return paths_; }

@@ -36,6 +36,17 @@ TEST_F(DuplicationKeyTest, MalformedPathIsRefusedWithTheParametersName) {
   EXPECT_THAT(Refusal("a,"), HasSubstr("character 3"));
 }
 
+TEST_F(DuplicationKeyTest, HeaderThatIsNeverStoredIsRefusedByName) {
+  for (const char* path :
+       {"headers.X-Hub-Signature-256", "id, headers.cookie", "headers.cookie.a"}) {
+    EXPECT_THAT(Refusal(path), StartsWith("duplication_key: the header ")) << path;
+  }
+  EXPECT_EQ(Refusal("headers.x-token"), "accepted");
+  EXPECT_EQ(Refusal("cookie, rawJson.headers.cookie, body_headers.cookie"), "accepted");
+  EXPECT_THAT(std::string(DuplicationKey::Create("headers.X-Token", "x-token").status().message()),
+              HasSubstr("the header x-token is kept out"));
+}
+
 TEST_F(DuplicationKeyTest, BlankParameterMeansNone) {
   EXPECT_TRUE(DuplicationKey::Create("")->empty());
   EXPECT_TRUE(DuplicationKey::Create(" ")->empty());

@@ -165,6 +165,11 @@ void JsonPath::LowerCaseHeaderName() {
   absl::AsciiStrToLower(&steps_[1].name);
 }
 
+absl::string_view JsonPath::header_name() const {
+  if (steps_.size() < 2 || steps_[0].name != "headers") return {};
+  return steps_[1].name;
+}
+
 bool JsonPath::Collect(JsonReader& reader, std::vector<JsonValue>& values) const {
   return CollectFrom(0, reader, values);
 }

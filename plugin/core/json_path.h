@@ -33,6 +33,9 @@ class JsonPath {
   // Header names are stored in lower case, so `headers.X-Id` means `headers.x-id`.
   void LowerCaseHeaderName();
 
+  // N of a path into the request's headers, headers.N; empty where it is none.
+  absl::string_view header_name() const;
+
   // Appends the values that stand there in the value that comes next, in their order; none is no
   // error. Of a repeated key the last counts. Reads that value whole. False where the text is not
   // what it must be: then the reader has the fault.

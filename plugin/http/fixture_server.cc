@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
 
   if (!certificate.empty()) {
     const std::string certificate_pem = Contents(certificate), key_pem = Contents(key);
-    auto tls = webhook::http::TlsContext::Create({certificate_pem, key_pem, ""}, absl::Now());
+    auto tls = webhook::http::TlsContext::Create({certificate_pem, key_pem, ""});
     if (!tls.ok()) {
       std::cerr << tls.status() << "\n";
       return 1;

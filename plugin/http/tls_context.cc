@@ -154,35 +154,9 @@ absl::Time ToTime(const ASN1_TIME* time) {
   return absl::FromTimeT(timegm(&parts));
 }
 
-std::string SubjectOf(const X509* certificate) {
-  BioPointer out(BIO_new(BIO_s_mem()));
-  // RFC 2253 form escapes control characters.
-  X509_NAME_print_ex(out.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(out.get(), &data);
-  return std::string(data, size > 0 ? size : 0);
-}
-
-std::string WarningAbout(const X509* certificate, absl::Time now) {
-  const auto day = [](absl::Time time) {
-    return absl::FormatTime("%Y-%m-%d", time, absl::UTCTimeZone());
-  };
-  const absl::Time begins = ToTime(X509_get0_notBefore(certificate));
-  const absl::Time ends = ToTime(X509_get0_notAfter(certificate));
-  if (now > ends) {
-    return absl::StrCat("certificate ", SubjectOf(certificate), " expired on ", day(ends));
-  }
-  if (now < begins) {
-    return absl::StrCat("certificate ", SubjectOf(certificate), " is not valid before ",
-                        day(begins));
-  }
-  return std::string();
-}
-
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(const TlsOptions& options,
-                                                                     absl::Time now) {
+absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(const TlsOptions& options) {
   ERR_clear_error();
   SSL_CTX* context = SSL_CTX_new(TLS_server_method());
   if (context == nullptr) return absl::InternalError("OpenSSL gives no TLS context");
@@ -196,8 +170,8 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(const TlsOp
     return status;
   }
   const X509* certificate = SSL_CTX_get0_certificate(context);
+  result->not_before_ = ToTime(X509_get0_notBefore(certificate));
   result->not_after_ = ToTime(X509_get0_notAfter(certificate));
-  result->warning_ = WarningAbout(certificate, now);
   ERR_clear_error();
   return std::shared_ptr<const TlsContext>(std::move(result));
 }

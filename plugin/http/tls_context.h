@@ -7,7 +7,6 @@
 #define PLUGIN_HTTP_TLS_CONTEXT_H_
 
 #include <memory>
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -26,19 +25,16 @@ struct TlsOptions {
 class TlsContext {
  public:
   // INVALID_ARGUMENT that says which part is wrong and how: no certificate in the text, a
-  // malformed or encrypted key, a key of another certificate. Never quotes the text itself.
-  // `now` is compared with the certificate's validity: see warning().
-  static absl::StatusOr<std::shared_ptr<const TlsContext>> Create(const TlsOptions& options,
-                                                                  absl::Time now);
+  // malformed or encrypted key, a key of another certificate. Never quotes the text itself. When
+  // the certificate is valid is not looked at: see not_before and not_after.
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> Create(const TlsOptions& options);
 
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
-  // Empty, or what an operator should know: "certificate CN=... expired on 2024-01-01".
-  const std::string& warning() const { return warning_; }
-
-  // The end of the certificate's validity.
+  // The begin and the end of the certificate's validity, both within it (RFC 5280 section 4.1.2.5).
+  absl::Time not_before() const { return not_before_; }
   absl::Time not_after() const { return not_after_; }
 
   // For plugin/http alone.
@@ -48,7 +44,7 @@ class TlsContext {
   explicit TlsContext(ssl_ctx_st* context) : context_(context) {}
 
   ssl_ctx_st* context_;
-  std::string warning_;
+  absl::Time not_before_;
   absl::Time not_after_;
 };
 

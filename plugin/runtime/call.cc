@@ -223,6 +223,8 @@ void Call::Finish(const lri_answer& answer) noexcept {
   handed_over_ = true;
   Plugin* const plugin = context_.plugin;
   Gate* const gate = context_.gate;
+  // Before the sender can ask for the counts.
+  if (context_.answers != nullptr) context_.answers->Add(answer.status);
   context_.complete(plugin->host(), handle_, answer);
   if (!samples_.empty()) {
     context_.samples->Record(samples_);

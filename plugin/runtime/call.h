@@ -9,6 +9,7 @@
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/decode.h"
 #include "plugin/core/incidents.h"
+#include "plugin/runtime/answer_counts.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/gate.h"
@@ -29,7 +30,8 @@ struct CallContext {
   lri_host_instance* host_instance;
   Gate* gate;  // was entered for this call; left when the call is over
   CompleteFunction complete;
-  Samples* samples;  // nullptr: none are kept
+  Samples* samples;       // nullptr: none are kept
+  AnswerCounts* answers;  // nullptr: the host counts
 };
 
 // Reused, so that a warm call allocates nothing. One thread at a time works on it: first the one

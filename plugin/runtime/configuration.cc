@@ -156,13 +156,11 @@ absl::Status CheckTogether(const Given& given) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const http::TlsContext>> ReadTls(const Given& given,
-                                                                absl::Time now) {
+absl::StatusOr<std::shared_ptr<const http::TlsContext>> ReadTls(const Given& given) {
   if (given.certificate.empty()) return nullptr;
   auto tls = http::TlsContext::Create({.certificate_chain_pem = given.certificate,
                                        .private_key_pem = given.key,
-                                       .client_ca_pem = given.client_ca},
-                                      now);
+                                       .client_ca_pem = given.client_ca});
   if (tls.ok()) return tls;
   // The server speaks of "private key: ..." and "client CA: ..."; here the parameters have names.
   absl::string_view message = tls.status().message();
@@ -222,8 +220,9 @@ std::vector<std::string> Configuration::WarningsAt(absl::Time now) const {
   std::vector<std::string> all = warnings;
   if (std::string fault = FaultAt(now); !fault.empty()) all.push_back(std::move(fault));
   if (tls == nullptr || now >= tls->not_after()) return all;
-  if (!tls->warning().empty()) {
-    all.push_back(tls->warning());
+  if (now < tls->not_before()) {
+    all.push_back(absl::StrCat("certificate: it is not valid before ", Day(tls->not_before()),
+                               "; until then senders will refuse it"));
   } else if (now + kCertificateNotice >= tls->not_after()) {
     all.push_back(absl::StrCat("certificate: it expires on ", Day(tls->not_after())));
   }
@@ -249,11 +248,12 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!bind_address.ok()) return bind_address.status();
   auto store_samples = ReadBoolean("store_samples", given->store_samples);
   if (!store_samples.ok()) return store_samples.status();
-  auto tls = ReadTls(*given, now);
+  auto tls = ReadTls(*given);
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
   if (!credentials.ok()) return credentials.status();
-  auto duplication_key = core::DuplicationKey::Create(given->duplication_key);
+  auto duplication_key =
+      core::DuplicationKey::Create(given->duplication_key, credentials->secret_header());
   if (!duplication_key.ok()) return duplication_key.status();
   auto mirroring = core::Mirroring::Create(given->mirror_direction, given->mirror_tags,
                                            given->mirror_instance, name);

@@ -188,6 +188,15 @@ TEST(ConfigurationTest, MalformedDuplicationKeyIsRefusedByName) {
   EXPECT_THAT(Refusal(Read({{"duplication_key", "items[].id"}})), HasSubstr("duplication_key"));
 }
 
+TEST(ConfigurationTest, DuplicationKeyThatNamesASecretHeaderIsRefused) {
+  EXPECT_THAT(Refusal(Read({{"duplication_key", "event.id, headers.X-Hub-Signature"}})),
+              StartsWith("duplication_key: the header x-hub-signature"));
+  EXPECT_THAT(Refusal(Read({{"username", "_header:X-Token"},
+                            {"password", "p"},
+                            {"duplication_key", "headers.x-token"}})),
+              StartsWith("duplication_key: the header x-token"));
+}
+
 TEST(ConfigurationTest, UnknownMirrorDirectionIsRefusedByName) {
   EXPECT_THAT(Refusal(Read({{"mirror_direction", "Both"}})), HasSubstr("mirror_direction"));
 }
@@ -221,6 +230,16 @@ TEST(ConfigurationTest, CertificateIsWarnedOfBeforeAndAfterItsEnd) {
   EXPECT_THAT(warnings(absl::Hours(-24)), ElementsAre(HasSubstr("it expired on 2024-04-30")));
   EXPECT_THAT(warnings(absl::Hours(24)), ElementsAre(HasSubstr("it expires on 2024-05-02")));
   EXPECT_THAT(warnings(absl::Hours(24 * 90)), IsEmpty());
+}
+
+TEST(ConfigurationTest, CertificateOfTheFutureIsWarnedOfUntilItIsValid) {
+  const TestCertificate one =
+      MakeTestCertificate("webhook", kNow + absl::Hours(24), kNow + absl::Hours(24 * 90));
+  const auto read = Read(
+      {{"username", "u"}, {"password", "p"}, {"certificate", one.certificate}, {"key", one.key}});
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_THAT(read->WarningsAt(kNow), ElementsAre(HasSubstr("is not valid before 2024-05-02")));
+  EXPECT_THAT(read->WarningsAt(kNow + absl::Hours(24)), IsEmpty());
 }
 
 TEST(ConfigurationTest, ListedPasswordsAreTakenBesideTheDocumentedOneUntilTheyExpire) {

@@ -227,7 +227,7 @@ int32_t Instance::CheckHead(const lri_request_head& head, lri_answer_sink sink, 
 
 int32_t Instance::Execute(const lri_request& request) {
   if (!host_may_send_.load(std::memory_order_acquire)) return LRI_UNAVAILABLE;
-  return Take(request, &CompleteAtHost);
+  return Take(request, &CompleteAtHost, nullptr);
 }
 
 int32_t Instance::Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
@@ -248,7 +248,8 @@ int32_t Instance::Judge(const lri_request_head& head, lri_answer_sink sink, void
   return LRI_OK;
 }
 
-int32_t Instance::Take(const lri_request& request, CompleteFunction complete) {
+int32_t Instance::Take(const lri_request& request, CompleteFunction complete,
+                       AnswerCounts* answers) {
   Generation* const generation = generations_.Enter();
   if (generation == nullptr) return LRI_UNAVAILABLE;
   FreeList<Call>::Lease lease{};
@@ -263,7 +264,7 @@ int32_t Instance::Take(const lri_request& request, CompleteFunction complete) {
   Samples* const samples = generation->configuration->store_samples ? &samples_ : nullptr;
   Call::Run(lease,
             {&plugin_, generation->configuration.get(), host_instance_, &generation->gate, complete,
-             samples},
+             samples, answers},
             request);
   return LRI_OK;
 }
@@ -287,6 +288,9 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
       .listen_url = ToView(configuration->listen_url),
       .record_noun = ToView(platform.record),
       .warnings = {warnings.data(), warnings.size(), sizeof(lri_view)},
+      .listen_succeeded = listen_handler_.answers().succeeded(),
+      .listen_refused = listen_handler_.answers().refused(),
+      .listen_failed = listen_handler_.answers().failed(),
   };
   sink(sink_context, &description);
 }

@@ -68,7 +68,8 @@ class Instance final : private RequestTaker {
   // RequestTaker, for the host's requests and the listen port's.
   int32_t Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                 lri_head_verdict& verdict) override;
-  int32_t Take(const lri_request& request, CompleteFunction complete) override;
+  int32_t Take(const lri_request& request, CompleteFunction complete,
+               AnswerCounts* answers) override;
 
   std::shared_ptr<const Configuration> configuration() const;
   absl::StatusOr<std::unique_ptr<Listener>> Bind(const Configuration& configuration);

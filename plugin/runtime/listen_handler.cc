@@ -64,13 +64,26 @@ void Respond(http::Exchange& exchange, const lri_answer& answer) {
                     .body = FromView(answer.body)});
 }
 
-void RespondUnavailable(http::Exchange& exchange) {
+// Who waits within Judge for its answer.
+struct HeadSink {
+  http::Exchange& exchange;
+  AnswerCounts& answers;
+
+  static void OnAnswer(void* context, const lri_answer* answer) {
+    HeadSink& self = *static_cast<HeadSink*>(context);
+    self.answers.Add(answer->status);
+    Respond(self.exchange, *answer);
+  }
+};
+
+}  // namespace
+
+void ListenHandler::RespondUnavailable(http::Exchange& exchange) {
+  answers_.Add(503);
   Respond(exchange, Answer(503, kTextPlain, "The instance takes no requests now. Try again later.")
                         .Add("Retry-After", "1")
                         .abi());
 }
-
-}  // namespace
 
 http::HeadVerdict ListenHandler::OnHead(http::Exchange& exchange) {
   lri_head_verdict verdict{};
@@ -78,10 +91,8 @@ http::HeadVerdict ListenHandler::OnHead(http::Exchange& exchange) {
   int32_t code = LRI_UNAVAILABLE;
   try {
     const AbiHead head(exchange);
-    const lri_answer_sink sink = [](void* context, const lri_answer* answer) {
-      Respond(*static_cast<http::Exchange*>(context), *answer);
-    };
-    code = taker_.Judge(head.abi(), sink, &exchange, verdict);
+    HeadSink sink{exchange, answers_};
+    code = taker_.Judge(head.abi(), &HeadSink::OnAnswer, &sink, verdict);
   } catch (const std::exception&) {
     // Memory ran out while the head was copied: nothing was answered yet.
   }
@@ -103,9 +114,12 @@ void ListenHandler::OnRequest(http::Exchange& exchange) {
                               .head = &head.abi(),
                               .body = ToView(exchange.body()),
                               .head_ticket = exchange.ticket()};
-    code = taker_.Take(request, [](const Host&, lri_call* call, const lri_answer& answer) {
-      Respond(*reinterpret_cast<http::Exchange*>(call), answer);
-    });
+    code = taker_.Take(
+        request,
+        [](const Host&, lri_call* call, const lri_answer& answer) {
+          Respond(*reinterpret_cast<http::Exchange*>(call), answer);
+        },
+        &answers_);
   } catch (const std::exception&) {
     // As above.
   }

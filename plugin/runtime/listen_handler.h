@@ -7,6 +7,7 @@
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/http/handler.h"
 #include "plugin/limits/limits.h"
+#include "plugin/runtime/answer_counts.h"
 #include "plugin/runtime/call.h"
 
 namespace webhook::runtime {
@@ -17,7 +18,9 @@ class RequestTaker {
   // As check_head and execute of the ABI's table, but that `complete` gets the answer.
   virtual int32_t Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                         lri_head_verdict& verdict) = 0;
-  virtual int32_t Take(const lri_request& request, CompleteFunction complete) = 0;
+  // `answers` counts the answer; null: the host counts.
+  virtual int32_t Take(const lri_request& request, CompleteFunction complete,
+                       AnswerCounts* answers) = 0;
 
  protected:
   ~RequestTaker() = default;
@@ -34,9 +37,15 @@ class ListenHandler final : public http::Handler {
   http::HeadVerdict OnHead(http::Exchange& exchange) override;
   void OnRequest(http::Exchange& exchange) override;
 
+  // Of all answers given here; what the server refuses as no HTTP never comes here.
+  const AnswerCounts& answers() const { return answers_; }
+
  private:
+  void RespondUnavailable(http::Exchange& exchange);
+
   RequestTaker& taker_;
   const Limits& limits_;
+  AnswerCounts answers_;
 };
 
 }  // namespace webhook::runtime

@@ -2,7 +2,8 @@
 //
 // Requests only hand copies over. Another thread writes them to the context, many at once and one
 // write at a time, so that no answer waits for it or fails with it. A host without context
-// functions keeps samples as long as the process.
+// functions keeps samples as long as the process; a process that is killed loses what it had not
+// yet written, as of SampleDelays.
 #ifndef PLUGIN_RUNTIME_SAMPLES_H_
 #define PLUGIN_RUNTIME_SAMPLES_H_
 

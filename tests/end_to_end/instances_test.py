@@ -106,6 +106,22 @@ class InstancesTest(unittest.TestCase):
         self.done("delete", "hook", "--allow-missing")
         self.assertEqual(len(self.host.run_json("incidents", "list")), 3)
 
+    def test_requests_refused_before_their_body_count_and_a_change_keeps_the_counts(self):
+        self.done("create", "hook", "-p", "username=user", "-p", "password=first")
+        path = "/xsoar/instance/execute/hook/more"
+        self.assertEqual(post(self.host, credentials="user:wrong"), 401)
+        self.assertEqual(post(self.host, credentials="user:first", path=path), 404)
+        self.assertEqual(post(self.host, credentials="user:first"), 200)
+        self.done("update", "hook", "-p", "password=second")
+        self.assertEqual(post(self.host, credentials="user:first"), 401)
+        shown = self.host.run_json("instances", "get", "hook")
+        counts = {name: shown[name] for name in ("requests", "succeeded", "refused", "failed")}
+        self.assertEqual(counts, {"requests": 4, "succeeded": 1, "refused": 3, "failed": 0})
+        self.assertIn("4 (2xx 1, 4xx 3, 5xx 0)", self.done("get", "hook"))
+        self.done("disable", "hook")
+        self.done("enable", "hook")
+        self.assertEqual(self.host.run_json("instances", "get", "hook")["requests"], 0)
+
     def test_instances_survive_a_kill(self):
         self.done("create", "hook", "-p", "username=user", "-p", "password=first")
         self.done("create", "off", "--disabled")

@@ -75,6 +75,18 @@ class ListenPortTest(unittest.TestCase):
         status, text = self.post({"a": 1})
         self.assertEqual(status, 200, text)
 
+    def test_certificate_is_shown_by_its_subject_and_end(self):
+        host = self.serve()
+        host.start()
+        shown = host.run("instances", "get", "webhook").stdout.decode()
+        self.assertIn("CN=localhost, valid until 20", shown)
+        self.assertNotIn("BEGIN", shown)
+        self.assertNotIn("PRIVATE KEY", shown)
+        [line] = [line for line in shown.splitlines() if line.startswith("key ")]
+        self.assertTrue(line.endswith("(set)"), line)
+        parameters = host.run_json("instances", "get", "webhook")["parameters"]
+        self.assertTrue(parameters["certificate"].startswith("-----BEGIN CERTIFICATE-----\n"))
+
     def test_pressing_test_twice_never_trips_over_our_own_port(self):
         host = self.serve()
         host.start()

@@ -54,6 +54,7 @@ class JUnitResult(unittest.TextTestResult):
 def main():
     specification = importlib.util.spec_from_file_location("cases", sys.argv[1])
     module = importlib.util.module_from_spec(specification)
+    sys.modules["cases"] = module  # where unittest looks for setUpModule
     specification.loader.exec_module(module)
     suite = unittest.defaultTestLoader.loadTestsFromModule(module)
     result = unittest.TextTestRunner(verbosity=2, resultclass=JUnitResult).run(suite)
