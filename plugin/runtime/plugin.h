@@ -15,7 +15,6 @@
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/ports.h"
-#include "plugin/runtime/task_thread.h"
 #include "plugin/runtime/timers.h"
 
 namespace webhook::runtime {
@@ -48,7 +47,7 @@ class Plugin {
   // Started when they are wanted first, so that instances without a listen port cost no threads.
   absl::StatusOr<http::IoThreads*> io_threads();
   absl::StatusOr<Timers*> timers();
-  TaskThread& tasks() { return tasks_; }
+  TimerThread& tasks() { return timers_; }
 
  private:
   const Host host_;
@@ -59,10 +58,9 @@ class Plugin {
   Ports ports_;
   std::atomic<int64_t> expanded_bytes_{0};
   const int io_thread_count_;
-  std::mutex starting_;  // guards the pointers below
+  std::mutex starting_;  // guards io_threads_
   std::unique_ptr<http::IoThreads> io_threads_;
-  std::unique_ptr<TimerThread> timers_;
-  TaskThread tasks_;
+  TimerThread timers_;
 };
 
 }  // namespace webhook::runtime
