@@ -1,4 +1,5 @@
-// One change of one or of many instances: checked whole by host and plugin, then applied, or undone.
+// One change of one or of many instances: checked whole by host and plugin, then applied, or
+// undone.
 //
 // In this order, each function after the one before was OK:
 //   CheckPorts, PrepareChange    what can be refused; nothing has changed when they return

@@ -189,8 +189,8 @@ absl::Status InstanceManager::CheckOpen() const {
   return stopped_ ? absl::UnavailableError("the host is stopping") : absl::OkStatus();
 }
 
-absl::StatusOr<const InstanceEntry*> InstanceManager::FindToChange(
-    const std::string& name, const std::string& etag) const {
+absl::StatusOr<const InstanceEntry*> InstanceManager::FindToChange(const std::string& name,
+                                                                   const std::string& etag) const {
   const InstanceEntry* entry = table_.Find(name);
   if (entry == nullptr) return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
   if (entry->settings.in_file) return BelongsToTheFile(name);

@@ -37,6 +37,26 @@ void DrainList::DrainAll() {
   for (const auto& drainable : all) drainable->Drain();
 }
 
+void OpenCalls::Leave() {
+  if (open_.fetch_sub(1) != 1 || !awaited_) return;
+  absl::MutexLock lock(&mutex_);
+  none_ = true;
+}
+
+bool OpenCalls::AwaitNone(absl::Time deadline) {
+  awaited_ = true;
+  absl::MutexLock lock(&mutex_);
+  // Who left before saw nobody wait.
+  none_ = none_ || open_ == 0;
+  return mutex_.AwaitWithDeadline(absl::Condition(&none_), deadline);
+}
+
+absl::Status CallEnvironment::Post(std::function<void()> work) {
+  if (draining) return absl::UnavailableError("the host is stopping");
+  if (worker.Post(std::move(work))) return absl::OkStatus();
+  return absl::UnavailableError("too much is in flight; try again later");
+}
+
 bool IsIpAddress(const std::string& text) {
   in6_addr address;  // the larger of the two
   return ::inet_pton(AF_INET, text.c_str(), &address) == 1 ||

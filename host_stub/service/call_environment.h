@@ -4,12 +4,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/instances/instance_manager.h"
@@ -42,6 +45,22 @@ class DrainList {
   absl::flat_hash_map<Drainable*, std::weak_ptr<Drainable>> list_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Counts the calls that gRPC still has. Any thread.
+class OpenCalls {
+ public:
+  void Enter() { open_.fetch_add(1); }
+  void Leave();
+
+  // Waits for a moment without a call. False: none came by the deadline.
+  bool AwaitNone(absl::Time deadline);
+
+ private:
+  std::atomic<int64_t> open_{0};
+  std::atomic<bool> awaited_{false};  // before it Leave takes no lock
+  absl::Mutex mutex_;
+  bool none_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 struct CallEnvironment {
   webhook::Limits limits;
   PluginInfo plugin;
@@ -55,9 +74,13 @@ struct CallEnvironment {
   std::atomic<uint64_t> next_request{0};
   std::atomic<int> followers{0};
 
+  OpenCalls calls;
   DrainList lasting;
   DeadlineTimer timer;
   Worker worker{2, 1'024};
+
+  // Runs `work`, which owns all that it uses, on the worker. UNAVAILABLE: it will not run.
+  absl::Status Post(std::function<void()> work);
 };
 
 // Who makes a call.

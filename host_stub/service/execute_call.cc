@@ -1,7 +1,5 @@
 #include "host_stub/service/execute_call.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -9,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/service/execute_request.h"
 
 namespace host_stub {
@@ -22,10 +21,8 @@ using ::long_running_integration::v1::Header;
 constexpr unsigned kHandedOver = 1;  // handle_ may be read
 constexpr unsigned kClosed = 2;      // the outcome is told, or nobody waits for it
 
-int64_t MonotonicNanoseconds(absl::Time deadline) {
-  timespec now = {};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return absl::ToInt64Nanoseconds(absl::DurationFromTimespec(now) + (deadline - absl::Now()));
+int64_t ToMonotonic(absl::Time deadline) {
+  return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - absl::Now());
 }
 
 }  // namespace
@@ -111,7 +108,7 @@ Request ExecuteCall::MakeRequest() {
   request.head.peer_address = peer_;
   request.head.request_id = request_.request_id();
   request.head.content_length = request_.body().size();
-  request.head.deadline_mono_ns = MonotonicNanoseconds(deadline_);
+  request.head.deadline_mono_ns = ToMonotonic(deadline_);
   request.body = request_.body();
   return request;
 }

@@ -48,7 +48,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
 
   grpc::ServerUnaryReactor* GetIncident(Context*, const v1::GetIncidentRequest* request,
                                         v1::Incident* response) override {
-    auto reactor = GuardedReactor::Make();
+    auto reactor = GuardedReactor::Make(environment_);
     const absl::StatusOr<int64_t> id = ParseId("id", request->id());
     if (!id.ok()) {
       reactor->Complete(id.status());
@@ -68,7 +68,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
   // The page token is the id before which the next page begins.
   grpc::ServerUnaryReactor* ListIncidents(Context*, const v1::ListIncidentsRequest* request,
                                           v1::ListIncidentsResponse* response) override {
-    auto reactor = GuardedReactor::Make();
+    auto reactor = GuardedReactor::Make(environment_);
     const absl::StatusOr<IncidentQuery> query = MakeQuery(*environment_->registry, *request);
     if (!query.ok()) {
       reactor->Complete(query.status());
@@ -110,8 +110,8 @@ class IncidentService : public v1::IncidentService::CallbackService {
   // The store may wait for its disk, so a thread of our own asks it. A call that is cancelled ends
   // at once, and this service may then end before `work` runs: so `work` must not refer to it.
   void OnWorker(const std::shared_ptr<GuardedReactor>& reactor, std::function<void()> work) {
-    if (environment_->worker.Post(std::move(work))) return;
-    reactor->Complete(absl::UnavailableError("too much is in flight; try again later"));
+    absl::Status posted = environment_->Post(std::move(work));
+    if (!posted.ok()) reactor->Complete(posted);
   }
 
   const std::shared_ptr<CallEnvironment> environment_;

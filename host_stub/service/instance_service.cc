@@ -105,7 +105,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
   // that is gone by then has no response any more, so `change` fills one of its own.
   template <typename Response, typename Function>
   grpc::ServerUnaryReactor* Change(Function change, Response* response) {
-    auto reactor = GuardedReactor::Make();
+    auto reactor = GuardedReactor::Make(environment_);
     if (environment_->manager == nullptr) {
       reactor->Complete(absl::UnimplementedError("this host's instances cannot be changed"));
       return reactor.get();
@@ -118,9 +118,8 @@ class InstanceService : public v1::InstanceService::CallbackService {
         return status;
       });
     };
-    if (!environment_->worker.Post(std::move(work))) {
-      reactor->Complete(absl::UnavailableError("too much is in flight; try again later"));
-    }
+    absl::Status posted = environment_->Post(std::move(work));
+    if (!posted.ok()) reactor->Complete(posted);
     return reactor.get();
   }
 

@@ -8,10 +8,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "host_stub/config/configuration.h"
 #include "host_stub/engine/engine_test_util.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/service/grpc_server.h"
+#include "host_stub/service/instance_directory.h"
 #include "host_stub/store/incident_store.h"
 
 namespace host_stub {

@@ -106,8 +106,8 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
 
   absl::Status Open(Core* before) {
     const std::lock_guard lock(acceptor_mutex_);
-    absl::Status status = before == nullptr ? Bind(state_->options(), -1, acceptor_)
-                                            : OpenAfter(*before);
+    absl::Status status =
+        before == nullptr ? Bind(state_->options(), -1, acceptor_) : OpenAfter(*before);
     if (!status.ok()) return status;
     Error error;
     port_ = acceptor_.local_endpoint(error).port();
@@ -127,11 +127,10 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   }
 
   void Drain(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done) {
-    boost::asio::post(
-        home_.context,
-        [self = shared_from_this(), deadline, patient, done = std::move(done)]() mutable {
-          self->DrainAtHome(deadline, patient, std::move(done));
-        });
+    boost::asio::post(home_.context, [self = shared_from_this(), deadline, patient,
+                                      done = std::move(done)]() mutable {
+      self->DrainAtHome(deadline, patient, std::move(done));
+    });
   }
 
  private:
@@ -334,12 +333,12 @@ void Server::Core::DrainAtHome(absl::Duration deadline, bool patient,
 
 void Server::Core::DrainShards() {
   for (const std::shared_ptr<Shard>& shard : shards_) {
-    boost::asio::post(shard->loop().context, [self = shared_from_this(), shard,
-                                              patient = patient_] {
-      shard->Drain(patient, [self] {
-        boost::asio::post(self->home_.context, [self] { self->OnShardEmpty(); });
-      });
-    });
+    boost::asio::post(shard->loop().context,
+                      [self = shared_from_this(), shard, patient = patient_] {
+                        shard->Drain(patient, [self] {
+                          boost::asio::post(self->home_.context, [self] { self->OnShardEmpty(); });
+                        });
+                      });
   }
 }
 

@@ -145,8 +145,7 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
   update->instance = this;
   update->port_changes = read->listen_port != before.listen_port;
   if (update->port_changes) {
-    auto claim =
-        plugin_.ports().Claim(read->listen_port, read->name, PortChangesHands(options));
+    auto claim = plugin_.ports().Claim(read->listen_port, read->name, PortChangesHands(options));
     if (!claim.ok()) return claim.status();
     update->claim = *std::move(claim);
   }

@@ -11,10 +11,9 @@ absl::StatusOr<PortClaim> Ports::Claim(uint16_t port, absl::string_view instance
   std::vector<Claimant>& claimants = claimants_[port];
   // More than one: it is promised to another already.
   if (claimants.size() > (changes_hands ? 1u : 0u)) {
-    return absl::InvalidArgumentError(absl::StrCat("longRunningPort: ", port,
-                                                   " is the port of instance ",
-                                                   claimants.back().instance,
-                                                   " already; each needs its own"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("longRunningPort: ", port, " is the port of instance ",
+                     claimants.back().instance, " already; each needs its own"));
   }
   const uint64_t number = next_number_++;
   claimants.push_back({number, std::string(instance), {}});

@@ -95,9 +95,9 @@ void TimerThread::Run() {
 // Runs what is due first, without the lock. False: nothing is due.
 bool TimerThread::RunNext(std::unique_lock<std::mutex>& lock) {
   const Clock::time_point now = Clock::now();
-  const auto task = std::min_element(tasks_.begin(), tasks_.end(), [](const auto& a, const auto& b) {
-    return a.second < b.second;
-  });
+  const auto task =
+      std::min_element(tasks_.begin(), tasks_.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
   const auto work = waiting_.begin();
   const bool task_is_due = task != tasks_.end() && task->second <= now;
   const bool work_is_due = work != waiting_.end() && work->first <= now;
