@@ -105,6 +105,10 @@ std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& chang
 }
 
 void CommitChange(const InstanceTable& table, InstanceChange& change) {
+  // While the one that has the port still listens, so that no connection finds nobody.
+  for (ChangeStep& step : change.steps) {
+    if (step.fresh != nullptr && step.starts_late) step.starts_late = !step.fresh->Start().ok();
+  }
   for (ChangeStep& step : change.steps) {
     if (step.update == nullptr) continue;
     step.update->Commit();
@@ -112,10 +116,6 @@ void CommitChange(const InstanceTable& table, InstanceChange& change) {
     step.updated = true;
     // One that did not serve may do so with the new settings.
     step.starts_late = table.Find(step.name)->trouble.has_value();
-  }
-  for (ChangeStep& step : change.steps) {
-    if (step.fresh == nullptr || !step.starts_late) continue;
-    step.starts_late = !step.fresh->Start().ok();
   }
 }
 

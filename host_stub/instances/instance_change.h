@@ -76,7 +76,7 @@ absl::Status StartFresh(const InstanceTable& table, InstanceChange& change);
 // Returns the new instances that must be retired.
 std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& change);
 
-// Updates take effect, and what takes over a port starts. What did not start then is still marked
+// What takes over a port starts, and updates take effect. What did not start then is still marked
 // as starts_late: a plugin may want the one that has the port to be stopped first.
 void CommitChange(const InstanceTable& table, InstanceChange& change);
 

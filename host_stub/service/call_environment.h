@@ -11,8 +11,11 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/instances/instance_manager.h"
@@ -79,9 +82,17 @@ struct CallEnvironment {
   DeadlineTimer timer;
   Worker worker{2, 1'024};
 
+  // The instance that serves under that name. INVALID_ARGUMENT: no name of an instance;
+  // FAILED_PRECONDITION: disabled; UNAVAILABLE: it should serve and does not; NOT_FOUND.
+  absl::StatusOr<std::shared_ptr<HostedInstance>> FindInstance(absl::string_view field,
+                                                               const std::string& name) const;
+
   // Runs `work`, which owns all that it uses, on the worker. UNAVAILABLE: it will not run.
   absl::Status Post(std::function<void()> work);
 };
+
+// INVALID_ARGUMENT, naming the field: not what an instance can be called.
+absl::Status CheckName(absl::string_view field, const std::string& name);
 
 // Who makes a call.
 struct Caller {

@@ -70,18 +70,10 @@ absl::Status ExecuteCall::Admit(const Caller& caller) {
   if (environment_->bytes_in_flight > environment_->limits.bytes_in_flight) {
     return absl::UnavailableError("too much is in flight (limit bytes_in_flight); try again later");
   }
-  instance_ = environment_->registry->Find(request_.instance());
-  if (instance_ != nullptr) return absl::OkStatus();
-  const auto listed = environment_->directory->Find(request_.instance());
-  if (listed.has_value() && listed->disabled) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("instance \"", request_.instance(), "\" is disabled"));
-  }
-  if (listed.has_value()) {
-    return absl::UnavailableError(
-        absl::StrCat("instance \"", request_.instance(), "\" does not serve now"));
-  }
-  return absl::NotFoundError(absl::StrCat("no instance \"", request_.instance(), "\""));
+  absl::StatusOr<std::shared_ptr<HostedInstance>> instance =
+      environment_->FindInstance("instance", request_.instance());
+  if (instance.ok()) instance_ = *std::move(instance);
+  return instance.status();
 }
 
 Request ExecuteCall::MakeRequest() {

@@ -19,7 +19,7 @@ constexpr int kLargestPage = 1'000;
 // Below what gRPC's clients take by default, with room for the last incident of a page.
 constexpr int64_t kPageBytes = 2 << 20;
 
-absl::StatusOr<IncidentQuery> MakeQuery(const InstanceRegistry& registry,
+absl::StatusOr<IncidentQuery> MakeQuery(const CallEnvironment& environment,
                                         const v1::ListIncidentsRequest& request) {
   if (request.page_size() < 0) {
     return absl::InvalidArgumentError("page_size: must not be negative");
@@ -35,7 +35,7 @@ absl::StatusOr<IncidentQuery> MakeQuery(const InstanceRegistry& registry,
     if (!before.ok()) return before.status();
     query.before_id = *before;
   }
-  absl::StatusOr<std::string> uid = FilterUid(registry, request.instance());
+  absl::StatusOr<std::string> uid = FilterUid(environment, request.instance());
   if (!uid.ok()) return uid.status();
   query.instance_uid = *std::move(uid);
   return query;
@@ -69,7 +69,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
   grpc::ServerUnaryReactor* ListIncidents(Context*, const v1::ListIncidentsRequest* request,
                                           v1::ListIncidentsResponse* response) override {
     auto reactor = GuardedReactor::Make(environment_);
-    const absl::StatusOr<IncidentQuery> query = MakeQuery(*environment_->registry, *request);
+    const absl::StatusOr<IncidentQuery> query = MakeQuery(*environment_, *request);
     if (!query.ok()) {
       reactor->Complete(query.status());
       return reactor.get();
@@ -92,7 +92,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
 
   IncidentReactor* FollowIncidents(Context*, const v1::FollowIncidentsRequest* request) override {
     if (absl::Status status = CheckView(request->view()); !status.ok()) return NewRefusal(status);
-    absl::StatusOr<std::string> uid = FilterUid(*environment_->registry, request->instance());
+    absl::StatusOr<std::string> uid = FilterUid(*environment_, request->instance());
     if (!uid.ok()) return NewRefusal(uid.status());
     FollowOptions options;
     options.instance_uid = *std::move(uid);

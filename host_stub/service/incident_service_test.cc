@@ -85,7 +85,9 @@ TEST_F(GrpcServerTest, ListShowsTheNewestFirstPageByPageWithoutDetails) {
   for (const auto& [token, size, instance, code] :
        {std::tuple("x", 0, "", StatusCode::INVALID_ARGUMENT),
         std::tuple("", -1, "", StatusCode::INVALID_ARGUMENT),
-        std::tuple("", 0, "nobody", StatusCode::NOT_FOUND)}) {
+        std::tuple("", 0, "a b", StatusCode::INVALID_ARGUMENT),
+        std::tuple("", 0, "nobody", StatusCode::NOT_FOUND),
+        std::tuple("", 0, "third_disabled", StatusCode::OK)}) {
     request.set_page_token(token);
     request.set_page_size(size);
     request.set_instance(instance);

@@ -120,11 +120,13 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* RunCommand(const char* command, const std::string& name, Fill fill,
                                        std::string arguments = "") {
     auto reactor = GuardedReactor::Make(environment_);
-    std::shared_ptr<HostedInstance> instance = environment_->registry->Find(name);
-    if (instance == nullptr) {
-      reactor->Complete(absl::NotFoundError(absl::StrCat("no instance \"", name, "\"")));
+    absl::StatusOr<std::shared_ptr<HostedInstance>> found =
+        environment_->FindInstance("instance", name);
+    if (!found.ok()) {
+      reactor->Complete(found.status());
       return reactor.get();
     }
+    const std::shared_ptr<HostedInstance> instance = *std::move(found);
     auto done = [reactor, instance, fill](const absl::StatusOr<std::string>& result) {
       reactor->Complete([&] { return fill(instance, result); });
     };

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -40,6 +41,40 @@ TEST_F(GrpcServerTest, MalformedRequestsAndUnknownInstancesAreRefused) {
   EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("headers[0].value"));
   EXPECT_EQ(server_.store().last_id(), 0);
+}
+
+TEST_F(GrpcServerTest, WhyAnInstanceDoesNotAnswerIsToldByTheSameCodeEverywhere) {
+  const auto stub = v1::LongRunningIntegration::NewStub(Control());
+  for (const auto& [name, code] :
+       {std::pair("", StatusCode::INVALID_ARGUMENT), std::pair("a b", StatusCode::INVALID_ARGUMENT),
+        std::pair("nobody", StatusCode::NOT_FOUND),
+        std::pair("third_disabled", StatusCode::FAILED_PRECONDITION),
+        std::pair("unserved", StatusCode::UNAVAILABLE)}) {
+    v1::ExecuteRequest execute = Request();
+    execute.set_instance(name);
+    v1::ExecuteResponse response;
+    const grpc::Status status = Execute(execute, &response);
+    EXPECT_EQ(status.error_code(), code) << name;
+    EXPECT_THAT(status.error_message(), HasSubstr("instance")) << name;
+    v1::TestModuleRequest test;
+    test.set_instance(name);
+    v1::TestModuleResponse tested;
+    grpc::ClientContext test_context;
+    EXPECT_EQ(stub->TestModule(&test_context, test, &tested).error_code(), code) << name;
+    v1::MapSamplesRequest map;
+    map.set_instance(name);
+    v1::MapSamplesResponse mapped;
+    grpc::ClientContext map_context;
+    EXPECT_EQ(stub->MapSamples(&map_context, map, &mapped).error_code(), code) << name;
+  }
+}
+
+TEST_F(GrpcServerTest, RequestWithoutAnIdIsAnsweredWithOneOfTheHosts) {
+  v1::ExecuteResponse first, second;
+  ASSERT_TRUE(Execute(Request(), &first).ok());
+  ASSERT_TRUE(Execute(Request(), &second).ok());
+  EXPECT_NE(first.request_id(), "");
+  EXPECT_NE(first.request_id(), second.request_id());
 }
 
 TEST_F(GrpcServerTest, ExecuteAnswersAndTheIncidentCanBeReadOverTheControlSocket) {

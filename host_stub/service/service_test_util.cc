@@ -13,13 +13,15 @@
 namespace host_stub {
 namespace {
 
-// Two instances that cannot be changed.
+// Two instances that serve, and two that do not; none can be changed.
 class FixedInstances : public InstanceDirectory {
  public:
   FixedInstances() {
-    for (const char* name : {"first", "second"}) {
+    for (const char* name : {"first", "second", "third_disabled", "unserved"}) {
       ListedInstance listed;
       listed.name = name;
+      listed.uid = name;
+      listed.disabled = listed.name == "third_disabled";
       listed.parameters = {{"username", "user"}};
       listed.secrets_set = {"password"};
       list_.push_back(std::move(listed));

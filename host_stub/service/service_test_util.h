@@ -56,7 +56,8 @@ class HoldingStore : public IncidentStore {
   int reads_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Two instances, "first" and "second", served on both listeners.
+// Two instances, "first" and "second", served on both listeners. Two more are only listed:
+// "third_disabled", and "unserved", which should serve and does not.
 class TestServer {
  public:
   explicit TestServer(const webhook::Limits& limits = {});
