@@ -188,11 +188,13 @@ void Connection::OnDeadline() {
 
 void Connection::OnDrain() {
   if (state_ != State::kIdle || begin_ != end_ || writing_) return;
-  char byte;
+  if (requests_ == 0) {
+    deadline_ms_ = std::min(deadline_ms_, CoarseNowMs() + kDrainLingerMs);
+    return;
+  }
   // A request that has come is read as if the drain had begun after it.
-  if (recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1) return;
-  if (requests_ > 0) return Close();
-  deadline_ms_ = std::min(deadline_ms_, CoarseNowMs() + kDrainLingerMs);
+  char byte;
+  if (recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
 }
 
 bool Connection::busy() const {
