@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/store/memory_store.h"
 
@@ -17,6 +20,15 @@ void RecordingLogger::Log(Severity severity, absl::string_view instance,
 std::vector<std::string> RecordingLogger::lines() const {
   absl::MutexLock lock(&mutex_);
   return lines_;
+}
+
+void RecordingLogger::AwaitLine(absl::string_view part) const {
+  const auto is_there = [this, part]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return std::any_of(lines_.begin(), lines_.end(),
+                       [part](const std::string& line) { return absl::StrContains(line, part); });
+  };
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(&is_there));
 }
 
 TestServices::TestServices() : logger(std::make_shared<RecordingLogger>()) {

@@ -22,6 +22,8 @@ class RecordingLogger : public Logger {
  public:
   void Log(Severity severity, absl::string_view instance, absl::string_view message) override;
   std::vector<std::string> lines() const;  // as in "ERROR [hook] text"
+  // Waits for a line with that text in it.
+  void AwaitLine(absl::string_view part) const;
 
  private:
   mutable absl::Mutex mutex_;

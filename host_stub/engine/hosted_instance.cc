@@ -60,6 +60,12 @@ HostedInstance::~HostedInstance() {
   static_cast<void>(record_.release());
 }
 
+void HostedInstance::LetGo(HostedInstance* instance) {
+  std::unique_ptr<HostedInstance> owned(instance);
+  const auto end = std::move(owned->end_);
+  if (end) end(std::move(owned));
+}
+
 const std::string& HostedInstance::uid() const { return record_->uid; }
 const std::string& HostedInstance::name() const { return record_->name; }
 InstanceHealth HostedInstance::health() const { return record_->health(); }

@@ -7,6 +7,7 @@
 #define HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -97,6 +98,12 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   InstanceHealth health() const;
   InstanceCounts counts() const;
 
+  // Whoever lets go of it last does not end it, for that may wait, but hands it to `end`. Once,
+  // before its caller lets go.
+  void EndElsewhere(std::function<void(std::unique_ptr<HostedInstance>)> end) {
+    end_ = std::move(end);
+  }
+
  private:
   friend class HostedPlugin;
   friend class InstanceUpdate;
@@ -110,6 +117,9 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   HostedInstance(std::shared_ptr<HostedPlugin> plugin, PluginCore& core,
                  std::unique_ptr<InstanceRecord> record);
 
+  // The deleter of those who share it.
+  static void LetGo(HostedInstance* instance);
+
   absl::Status StopLocked(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_);
   absl::Status CallStop(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_);
   absl::Status AwaitLastReturns(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_);
@@ -118,6 +128,7 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   std::shared_ptr<HostedPlugin> plugin_;
   PluginCore& core_;  // the plugin's
   std::unique_ptr<InstanceRecord> record_;
+  std::function<void(std::unique_ptr<HostedInstance>)> end_;
 
   absl::Mutex control_;
   State state_ ABSL_GUARDED_BY(control_) = State::kNew;

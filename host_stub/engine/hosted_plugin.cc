@@ -151,7 +151,7 @@ absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
     return absl::InternalError("the plugin's function create returned OK and no instance");
   }
   return std::shared_ptr<HostedInstance>(
-      new HostedInstance(shared_from_this(), *core_, std::move(record)));
+      new HostedInstance(shared_from_this(), *core_, std::move(record)), &HostedInstance::LetGo);
 }
 
 }  // namespace host_stub

@@ -4,16 +4,16 @@
 // host and by the plugin, before any of it applies; what belongs to the store is on disk before the
 // change is answered. Requests in flight finish under the settings they began with.
 //
-// Where the plugin can update (update_prepare), nothing stops. Where it cannot, a second instance
-// is made, takes the first one's place, and the first is drained. Then two things are lost: the
-// counts begin anew, and if both listen on the same port, connections to that port are closed and
-// new ones refused for as long as draining takes (the host's own front answers 503 meanwhile).
+// Where the plugin can update (update_prepare), nothing stops, and ports change hands between
+// instances without a gap. Where it cannot, a second instance is made, takes the first one's place,
+// and the first is drained. Then two things are lost: the counts begin anew, and if both listen on
+// the same port, connections to that port are closed and new ones refused for as long as draining
+// takes (the host's own front answers 503 meanwhile).
 #ifndef HOST_STUB_INSTANCES_INSTANCE_MANAGER_H_
 #define HOST_STUB_INSTANCES_INSTANCE_MANAGER_H_
 
 #include <condition_variable>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,12 +25,14 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "host_stub/config/configuration.h"
-#include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/engine/logger.h"
 #include "host_stub/front/routes.h"
+#include "host_stub/instances/instance_change.h"
+#include "host_stub/instances/instance_entry.h"
 #include "host_stub/instances/instance_settings.h"
+#include "host_stub/instances/instance_starter.h"
 #include "host_stub/instances/retired_instances.h"
 #include "host_stub/service/instance_directory.h"
 #include "host_stub/store/state_store.h"
@@ -92,68 +94,39 @@ class InstanceManager : public InstanceDirectory {
   void Stop();
 
  private:
-  struct Entry {
-    InstanceSettings settings;
-    std::shared_ptr<HostedInstance> instance;  // null: disabled, or it cannot even be made
-    std::optional<InstanceHealth> trouble;     // it should serve, and does not
-    absl::Time retry_at = absl::InfiniteFuture();
-    absl::Duration pause;
-  };
-
-  // What a change does to one instance.
-  struct Step {
-    std::string name;
-    std::optional<InstanceSettings> after;  // none: it is removed
-    std::unique_ptr<InstanceUpdate> update;
-    std::shared_ptr<HostedInstance> fresh;  // takes the place of the one that is
-    bool starts_late = false;               // its port is free only when another has stopped
-  };
-
-  struct Change {
-    std::vector<Step> steps;
-    PlatformConfiguration platform;
-    std::map<std::string, std::string> server_configuration;
-    std::function<absl::Status()> save;  // the last thing that may fail
-  };
-
-  explicit InstanceManager(InstanceManagerParts parts) : parts_(std::move(parts)) {}
+  explicit InstanceManager(InstanceManagerParts parts);
 
   absl::Status StartFileInstances(const Configuration& configuration);
   absl::Status LoadStoredInstances();
   absl::Status CheckOpen() const;
-  Change NewChange() const;
+  // The entry that may be changed: the store's, and as the etag says.
+  absl::StatusOr<const InstanceEntry*> FindToChange(const std::string& name,
+                                                    const std::string& etag) const;
 
   // All with change_ held.
-  absl::Status Run(Change& change, bool validate_only);
-  absl::Status PrepareStep(const Change& change, Step& step);
-  absl::Status StartStep(const Change& change, Step& step);
-  void StopFresh(Change& change);
-  void Apply(Change& change);
-  std::shared_ptr<HostedInstance> ApplyStep(Step& step);
-  bool PortComesFree(const Change& change, const Step& step) const;
-  absl::Status CheckPorts(const Change& change) const;
-  absl::Status AddReloadSteps(const Configuration& configuration, Change& change) const;
-  const Entry* FindEntry(const std::string& name) const;
+  absl::Status Run(InstanceChange& change, bool validate_only);
+  absl::Status StartAndSave(InstanceChange& change);
+  void Apply(InstanceChange& change);
+  std::shared_ptr<HostedInstance> ApplyStep(ChangeStep& step);
+  void Retire(std::vector<std::shared_ptr<HostedInstance>> instances, absl::Time deadline);
   void Publish();
-  void Fail(Entry& entry, const absl::Status& why);
-  void Retry(Entry& entry);
+  void TryAgain();
 
-  ListedInstance MakeListed(const Entry& entry) const;  // with mutex_ held
-  void Keep();                                          // the keeper's thread
+  ListedInstance MakeListed(const InstanceEntry& entry) const;  // with mutex_ held
+  void Keep();                                                  // the keeper's thread
 
   const InstanceManagerParts parts_;
+  const InstanceStarter starter_;
   RetiredInstances retired_;
 
   std::mutex change_;         // one change at a time; taken before mutex_
-  mutable std::mutex mutex_;  // of what follows, which is written with both held
-  std::map<std::string, Entry> entries_;
-  PlatformConfiguration platform_;
-  std::map<std::string, std::string> server_configuration_;
+  mutable std::mutex mutex_;  // of what follows; the table is written with both held
+  InstanceTable table_;
   std::vector<std::pair<std::string, std::string>> limits_set_;
   std::string front_url_;
   bool stopped_ = false;
 
-  std::condition_variable wake_;
+  std::condition_variable wake_;  // the table has changed, or stopped_
   std::thread keeper_;
 };
 

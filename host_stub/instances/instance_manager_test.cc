@@ -1,169 +1,67 @@
-// The life of instances over the real plugin: refusals, changes under load, restarts, reloading.
+// The life of instances over the real plugin: refusals, changes under load, restarts.
 #include "host_stub/instances/instance_manager.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <atomic>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/engine/engine_test_util.h"
-#include "host_stub/front/route_table.h"
+#include "host_stub/instances/instance_manager_test_util.h"
 #include "host_stub/store/memory_store.h"
-#include "plugin/http/free_port.h"
 
 namespace host_stub {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using Parameters = std::map<std::string, std::string>;
 
-// On a platform that asks for no parameter.
-Configuration File(std::vector<InstanceConfiguration> instances) {
-  Configuration configuration;
-  configuration.platform.product = "XSOAR_8_ON_PREM";
-  configuration.platform.url = "https://my.xsoar.live";
-  configuration.instances = std::move(instances);
-  return configuration;
+sockaddr_in AnyAddress(const std::string& port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(std::stoi(port)));
+  return address;
 }
 
-// On a platform where each instance has a listen port, and is reached from outside by its key.
-Configuration FileOfXsoar6(const std::map<std::string, Parameters>& instances) {
-  Configuration configuration = File({});
-  configuration.platform.product = "XSOAR_6";
-  for (const auto& [name, parameters] : instances) {
-    configuration.instances.push_back({name, {parameters.begin(), parameters.end()}});
-    configuration.server_configuration["instance.execute.external." + name] = "true";
+// The socket of this process that listens on that port, or -1.
+int ListeningSocket(const std::string& port) {
+  for (int fd = 0; fd < 1024; ++fd) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    int listening = 0;
+    socklen_t listening_size = sizeof listening;
+    if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) continue;
+    if (address.sin_family != AF_INET || address.sin_port != AnyAddress(port).sin_port) continue;
+    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size);
+    if (listening != 0) return fd;
   }
-  return configuration;
+  return -1;
 }
 
-InstanceSettings New(const std::string& name, Parameters parameters = {}) {
-  InstanceSettings settings;
-  settings.name = name;
-  settings.parameters = std::move(parameters);
-  return settings;
-}
-
-// A listen port with an address of this test alone.
-Parameters Listening(uint16_t port = webhook::http::FreePort()) {
-  return {{"longRunningPort", std::to_string(port)}, {"bind_address", webhook::http::OwnAddress()}};
-}
-
-class InstanceManagerTest : public testing::Test {
- protected:
-  InstanceManagerTest() {
-    auto plugin = HostedPlugin::Load("plugin/webhook_plugin.so", PluginOptions(), test_.services);
-    EXPECT_TRUE(plugin.ok()) << plugin.status();
-    plugin_ = *std::move(plugin);
-  }
-  ~InstanceManagerTest() override { End(); }
-
-  absl::Status TryToStart(const Configuration& configuration) {
-    registry_ = std::make_shared<InstanceRegistry>();
-    auto manager = InstanceManager::Start(
-        {.plugin = plugin_,
-         .registry = registry_,
-         .store = test_.services.state,
-         .logger = test_.logger,
-         .publish = [this](auto routes) { routes_->Publish(std::move(routes)); },
-         .drain_time = absl::Seconds(5),
-         .first_retry_pause = absl::Milliseconds(10)},
-        configuration);
-    if (manager.ok()) manager_ = *std::move(manager);
-    return manager.status();
-  }
-  void Start(const Configuration& configuration = File({})) {
-    const absl::Status status = TryToStart(configuration);
-    ASSERT_TRUE(status.ok()) << status;
-  }
-  void End() {
-    if (manager_ != nullptr) manager_->Stop();
-    if (registry_ != nullptr) {
-      EXPECT_TRUE(registry_->StopAll(absl::Now() + absl::Seconds(10)).ok());
+// Has a port although an instance listens on it.
+class OtherProgram {
+ public:
+  explicit OtherProgram(const std::string& port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    const int yes = 1;
+    const sockaddr_in address = AnyAddress(port);
+    for (const int fd : {ListeningSocket(port), socket_}) {
+      EXPECT_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes), 0);
     }
-    routes_->Publish(std::make_shared<Routes>());
-    manager_.reset();
-    registry_.reset();
+    EXPECT_EQ(bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   }
-  void Restart(const Configuration& configuration = File({})) {
-    End();
-    Start(configuration);
-  }
+  ~OtherProgram() { close(socket_); }
 
-  absl::Status Create(InstanceSettings settings) {
-    return manager_->Create(std::move(settings), /*validate_only=*/false).status();
-  }
-  absl::Status Set(const std::string& name, const std::string& parameter,
-                   const std::string& value) {
-    return manager_
-        ->Update(
-            name, "",
-            [&](InstanceSettings& settings) {
-              settings.parameters[parameter] = value;
-              return absl::OkStatus();
-            },
-            /*validate_only=*/false)
-        .status();
-  }
-  absl::Status SetDisabled(const std::string& name, bool disabled) {
-    return manager_
-        ->Update(
-            name, "",
-            [&](InstanceSettings& settings) {
-              settings.disabled = disabled;
-              return absl::OkStatus();
-            },
-            /*validate_only=*/false)
-        .status();
-  }
-  std::vector<std::string> Names() {
-    std::vector<std::string> names;
-    for (const ListedInstance& one : manager_->List()) names.push_back(one.name);
-    return names;
-  }
-
-  // A request as the front forwards it: its status, 0 where no instance is found, 503 where one
-  // refuses it.
-  int Post(const std::string& name, const std::string& credentials = "") {
-    RouteTable::Reader reader;
-    const std::string path = "/xsoar/instance/execute/" + name;
-    const std::string authorization = "Basic " + absl::Base64Escape(credentials);
-    const lri_pair header = {ToView("Authorization"), ToView(authorization)};
-    std::shared_ptr<HostedInstance> instance;
-    while (true) {
-      const Routes::Match match = reader.Get(*routes_)->Find(path);
-      if (match.instance == nullptr) return 0;
-      if (*match.instance == instance) return 503;
-      instance = *match.instance;
-      TestRequest request("{}");
-      request.request().head.path = path;
-      if (!credentials.empty()) request.request().head.headers = std::span(&header, 1);
-      WaitingReceiver receiver;
-      CallHandle handle;
-      const absl::Status status = instance->Execute(request.request(), &receiver, &handle);
-      if (absl::IsUnavailable(status)) continue;
-      EXPECT_TRUE(status.ok()) << status;
-      receiver.AwaitRelease();
-      return receiver.status();
-    }
-  }
-
-  TestServices test_;
-  std::shared_ptr<HostedPlugin> plugin_;
-  std::shared_ptr<InstanceRegistry> registry_;
-  std::shared_ptr<RouteTable> routes_ = std::make_shared<RouteTable>();
-  std::shared_ptr<InstanceManager> manager_;
+ private:
+  const int socket_;
 };
 
 TEST_F(InstanceManagerTest, WhatIsWrongIsRefusedWithTheFieldAndNothingIsKept) {
@@ -185,7 +83,7 @@ TEST_F(InstanceManagerTest, WhatIsWrongIsRefusedWithTheFieldAndNothingIsKept) {
 }
 
 TEST_F(InstanceManagerTest, TakenNameAndTakenPortAreRefused) {
-  const auto listening = Listening();
+  const Parameters listening = Listening();
   const std::string port = listening.at("longRunningPort");
   Start(FileOfXsoar6({{"first", listening}}));
   EXPECT_TRUE(absl::IsAlreadyExists(Create(New("first"))));
@@ -305,7 +203,7 @@ TEST_F(InstanceManagerTest, LifeOfAnInstance) {
 
 TEST_F(InstanceManagerTest, PortIsFreeAgainWhenItsInstanceIsDisabledOrDeleted) {
   Start(FileOfXsoar6({}));
-  const auto listening = Listening();
+  const Parameters listening = Listening();
   ASSERT_TRUE(Create(New("a", listening)).ok());
   EXPECT_TRUE(absl::IsAlreadyExists(Create(New("b", listening))));
   ASSERT_TRUE(SetDisabled("a", true).ok());
@@ -363,63 +261,58 @@ TEST_F(InstanceManagerTest, FilesInstanceThatDoesNotStartIsNamed) {
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("hook"), HasSubstr("username")));
 }
 
-TEST_F(InstanceManagerTest, RefusedReloadLeavesAllAsItWas) {
-  Start(File({{"a", {{"username", "user"}, {"password", "old"}}}, {"b", {}}}));
-  ASSERT_TRUE(Create(New("stored")).ok());
-  const absl::Status bad = manager_->Reload(
-      File({{"a", {{"username", "user"}, {"password", "new"}}}, {"c", {{"password", "x"}}}}));
-  EXPECT_TRUE(absl::IsInvalidArgument(bad)) << bad;
-  EXPECT_THAT(std::string(bad.message()), AllOf(HasSubstr("instance c"), HasSubstr("username")));
-  EXPECT_TRUE(absl::IsFailedPrecondition(manager_->Reload(File({{"stored", {}}}))));
-  Configuration limits = File({});
-  limits.limits_set = {{"body_bytes", "1"}};
-  EXPECT_TRUE(absl::IsFailedPrecondition(manager_->Reload(limits)));
-  EXPECT_THAT(Names(), ElementsAre("a", "b", "stored"));
-  EXPECT_EQ(Post("a", "user:old"), 200);
-  EXPECT_EQ(Post("b"), 200);
+TEST_F(InstanceManagerTest, FilesInstanceIsServedWhereTheStoreHasOneOfThatName) {
+  Start();
+  ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "stored"}})).ok());
+  Restart(File({{"hook", {{"username", "user"}, {"password", "filed"}}}}));
+  EXPECT_THAT(Names(), ElementsAre("hook"));
+  EXPECT_TRUE(manager_->Find("hook")->in_file);
+  EXPECT_EQ(Post("hook", "user:filed"), 200);
+  EXPECT_EQ(Post("hook", "user:stored"), 401);
+  EXPECT_THAT(test_.logger->lines(),
+              Contains(HasSubstr("the store has an instance of this name too")));
+  // It is hidden, and not lost.
+  Restart();
+  EXPECT_FALSE(manager_->Find("hook")->in_file);
+  EXPECT_TRUE(absl::IsFailedPrecondition(manager_->Reload(File({{"hook", {}}}))));
 }
 
-TEST_F(InstanceManagerTest, ReloadAddsChangesAndRemovesAsOneChange) {
-  Start(File({{"a", {{"username", "user"}, {"password", "old"}}}, {"b", {}}, {"same", {}}}));
-  const std::shared_ptr<HostedInstance> same = registry_->Find("same");
-  const absl::Status status = manager_->Reload(
-      File({{"a", {{"username", "user"}, {"password", "new"}}}, {"c", {}}, {"same", {}}}));
-  ASSERT_TRUE(status.ok()) << status;
-  EXPECT_THAT(Names(), ElementsAre("a", "c", "same"));
-  EXPECT_EQ(Post("a", "user:old"), 401);
-  EXPECT_EQ(Post("a", "user:new"), 200);
-  EXPECT_EQ(Post("b"), 0);
-  EXPECT_EQ(Post("c"), 200);
-  EXPECT_EQ(registry_->Find("same"), same);
-}
-
-TEST_F(InstanceManagerTest, ReloadChangesTheServerConfigurationForAll) {
-  const auto filed = Listening();
-  Start(FileOfXsoar6({{"filed", filed}}));
-  ASSERT_TRUE(Create(New("stored", Listening())).ok());
-  const auto outcome = [&](const std::string& name) {
-    return routes_->current()->Find("/instance/execute/" + name).outcome;
-  };
-  EXPECT_EQ(outcome("filed"), Routes::Outcome::kFound);
-  EXPECT_EQ(outcome("stored"), Routes::Outcome::kNotExternal);
-  Configuration next = FileOfXsoar6({{"filed", filed}});
-  next.server_configuration = {{"instance.execute.external.stored", "true"}};
-  ASSERT_TRUE(manager_->Reload(next).ok());
-  EXPECT_EQ(outcome("filed"), Routes::Outcome::kNotExternal);
-  EXPECT_EQ(outcome("stored"), Routes::Outcome::kFound);
+TEST_F(InstanceManagerTest, ListenerThatDiesIsToldByHealthAndPutUpAgain) {
+  const Parameters listening = Listening();
+  const std::string port = listening.at("longRunningPort");
+  Start(FileOfXsoar6({}));
+  ASSERT_TRUE(Create(New("hook", listening)).ok());
+  const std::shared_ptr<HostedInstance> instance = registry_->Find("hook");
+  ASSERT_EQ(instance->health().state, HealthState::kHealthy);
+  {
+    // Another program gets the port as soon as it is free, so that it cannot come back at once.
+    const OtherProgram other(port);
+    shutdown(ListeningSocket(port), SHUT_RDWR);
+    test_.logger->AwaitLine("is unhealthy");
+    EXPECT_EQ(instance->health().state, HealthState::kUnhealthy);
+    EXPECT_THAT(instance->health().message, AllOf(HasSubstr(port), HasSubstr("does not listen")));
+    // What comes by the host is served all the same.
+    Configuration open = FileOfXsoar6({});
+    open.server_configuration["instance.execute.external.hook"] = "true";
+    ASSERT_TRUE(manager_->Reload(open).ok());
+    EXPECT_EQ(Post("hook"), 200);
+    test_.logger->AwaitLine("is in use); trying again in 1s");
+  }
+  test_.logger->AwaitLine("it listens again");
+  test_.logger->AwaitLine("is healthy");
+  EXPECT_EQ(instance->health().state, HealthState::kHealthy);
+  EXPECT_THAT(instance->health().last_fault, HasSubstr("does not listen"));
+  EXPECT_GE(ListeningSocket(port), 0);
 }
 
 // The front's and gRPC's references stand for requests that do not end.
 TEST_F(InstanceManagerTest, ChangesWaitWhileTooManyEarlierInstancesHaveRequests) {
   std::vector<InstanceConfiguration> many;
   for (int i = 0; i < 64; ++i) many.push_back({absl::StrCat("hook-", i), {}});
-  Configuration with = File(many);
-  Configuration without = File({});
-  with.platform.product = without.platform.product = "XSOAR_8_ON_PREM";
-  Start(with);
+  Start(File(many));
   std::vector<std::shared_ptr<HostedInstance>> busy;
   for (const InstanceConfiguration& one : many) busy.push_back(registry_->Find(one.name));
-  ASSERT_TRUE(manager_->Reload(without).ok());
+  ASSERT_TRUE(manager_->Reload(File({})).ok());
   const absl::Status refused = Create(New("one-more"));
   EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;
   EXPECT_THAT(std::string(refused.message()), HasSubstr("earlier instances still have requests"));

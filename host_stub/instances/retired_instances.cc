@@ -1,55 +1,114 @@
 #include "host_stub/instances/retired_instances.h"
 
-#include <atomic>
 #include <utility>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 
 namespace host_stub {
+namespace {
 
-void RetiredInstances::Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline,
-                              Logger& logger) {
+// One more attempt to stop what did not stop in time; the plugin waits for its calls meanwhile.
+constexpr absl::Duration kAttempt = absl::Milliseconds(500);
+
+}  // namespace
+
+struct RetiredInstances::Queue {
+  absl::Mutex mutex;
+  // Still with calls in flight.
+  std::vector<std::shared_ptr<HostedInstance>> unstopped ABSL_GUARDED_BY(mutex);
+  // Nobody's any more.
+  std::vector<std::unique_ptr<HostedInstance>> unused ABSL_GUARDED_BY(mutex);
+  int left ABSL_GUARDED_BY(mutex) = 0;  // retired, and not ended
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return stopping || !unstopped.empty() || !unused.empty();
+  }
+  bool IsEmpty() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return left == 0; }
+};
+
+RetiredInstances::RetiredInstances(std::shared_ptr<Logger> logger)
+    : logger_(std::move(logger)),
+      queue_(std::make_shared<Queue>()),
+      thread_([queue = queue_] { Run(queue); }) {}
+
+RetiredInstances::~RetiredInstances() { Stop(); }
+
+void RetiredInstances::Stop() {
+  {
+    absl::MutexLock lock(&queue_->mutex);
+    queue_->stopping = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void RetiredInstances::Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline) {
   if (instance == nullptr) return;
   const absl::Status status = instance->Stop(deadline);
-  if (!status.ok()) {
-    logger.Log(Severity::kWarning, instance->name(),
-               absl::StrCat("still has requests after its time to drain: ", status.message()));
+  {
+    absl::MutexLock lock(&queue_->mutex);
+    ++queue_->left;
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
-  retired_.push_back({std::move(instance), status.ok()});
+  if (status.ok()) return Release(queue_, std::move(instance));
+  logger_->Log(Severity::kWarning, instance->name(),
+               absl::StrCat("still has requests after its time to drain: ", status.message()));
+  absl::MutexLock lock(&queue_->mutex);
+  queue_->unstopped.push_back(std::move(instance));
+}
+
+// Lets go of one that is stopped: it is in no table any more, but a request may just look at it.
+void RetiredInstances::Release(const std::shared_ptr<Queue>& queue,
+                               std::shared_ptr<HostedInstance> instance) {
+  instance->EndElsewhere([queue](std::unique_ptr<HostedInstance> unused) {
+    absl::MutexLock lock(&queue->mutex);
+    if (!queue->stopping) queue->unused.push_back(std::move(unused));
+  });
 }
 
 size_t RetiredInstances::size() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return retired_.size();
+  absl::MutexLock lock(&queue_->mutex);
+  return static_cast<size_t>(queue_->left);
 }
 
 void RetiredInstances::AwaitEnd(absl::Time deadline) {
-  while (Tidy() && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(1));
+  absl::MutexLock lock(&queue_->mutex);
+  queue_->mutex.AwaitWithDeadline(absl::Condition(queue_.get(), &Queue::IsEmpty), deadline);
 }
 
-bool RetiredInstances::Tidy() {
-  std::vector<Retired> all;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    all.swap(retired_);
-  }
-  std::vector<Retired> left;
-  for (Retired& one : all) {
-    if (!one.stopped) {
-      const absl::Status status = one.instance->Stop(absl::Now());
-      // One that can never be stopped ends as it is; the engine keeps what it must.
-      one.stopped = status.ok() || absl::IsInternal(status);
+void RetiredInstances::Run(const std::shared_ptr<Queue>& queue) {
+  while (true) {
+    std::vector<std::shared_ptr<HostedInstance>> unstopped;
+    std::vector<std::unique_ptr<HostedInstance>> unused;
+    bool stopping = false;
+    {
+      absl::MutexLock lock(&queue->mutex);
+      queue->mutex.Await(absl::Condition(queue.get(), &Queue::HasWork));
+      unstopped.swap(queue->unstopped);
+      unused.swap(queue->unused);
+      stopping = queue->stopping;
     }
-    // Nobody can come by another reference: it is in no table any more.
-    if (!one.stopped || one.instance.use_count() > 1) left.push_back(std::move(one));
+    const int ended = static_cast<int>(unused.size());
+    unused.clear();
+    {
+      absl::MutexLock lock(&queue->mutex);
+      queue->left -= ended;
+    }
+    if (stopping) return;
+    for (std::shared_ptr<HostedInstance>& instance : unstopped) {
+      const absl::Status status = instance->Stop(absl::Now() + kAttempt);
+      // One that can never be stopped ends as it is; the engine keeps what it must.
+      if (status.ok() || absl::IsInternal(status)) {
+        Release(queue, std::move(instance));
+        continue;
+      }
+      absl::MutexLock lock(&queue->mutex);
+      queue->unstopped.push_back(std::move(instance));
+    }
   }
-  all.clear();
-  const std::lock_guard<std::mutex> lock(mutex_);
-  retired_.insert(retired_.end(), std::make_move_iterator(left.begin()),
-                  std::make_move_iterator(left.end()));
-  return !retired_.empty();
 }
 
 }  // namespace host_stub

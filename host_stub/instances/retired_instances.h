@@ -4,8 +4,7 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
-#include <vector>
+#include <thread>
 
 #include "absl/time/time.h"
 #include "host_stub/engine/hosted_instance.h"
@@ -13,30 +12,36 @@
 
 namespace host_stub {
 
-// A request's thread must not be the one that ends an instance, for that may wait; so this keeps
-// the last reference until nobody else has one. Any thread.
+// A request's thread must not be the one that ends an instance, for that may wait. So whoever lets
+// go of a retired one last hands it over to a thread that ends it. Any thread.
 class RetiredInstances {
  public:
-  // Drains it; what does not end in time is tried again by Tidy.
-  void Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline, Logger& logger);
+  explicit RetiredInstances(std::shared_ptr<Logger> logger);
+  ~RetiredInstances();
+  RetiredInstances(const RetiredInstances&) = delete;
+  RetiredInstances& operator=(const RetiredInstances&) = delete;
 
-  // How many are left.
+  // Drains it; what does not end in time is stopped again and again. Null: does nothing.
+  void Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline);
+
+  // How many have not ended.
   size_t size() const;
 
-  // Tidies until nothing is left, or the deadline: a plugin may keep a port until the end.
+  // Waits until all have ended, or for the deadline: a plugin may keep a port until the end.
   void AwaitEnd(absl::Time deadline);
 
-  // Stops and ends what can be. True: something is left.
-  bool Tidy();
+  // Joins the thread. Those that are still used end with their last user. Nothing is retired after.
+  void Stop();
 
  private:
-  struct Retired {
-    std::shared_ptr<HostedInstance> instance;
-    bool stopped;
-  };
+  struct Queue;
+  static void Release(const std::shared_ptr<Queue>& queue,
+                      std::shared_ptr<HostedInstance> instance);
+  static void Run(const std::shared_ptr<Queue>& queue);
 
-  mutable std::mutex mutex_;
-  std::vector<Retired> retired_;
+  const std::shared_ptr<Logger> logger_;
+  const std::shared_ptr<Queue> queue_;  // shared with the instances that are still used
+  std::thread thread_;
 };
 
 }  // namespace host_stub

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "host_stub/config/configuration.h"
 
 namespace host_stub {
 
@@ -35,6 +37,47 @@ void DrainList::DrainAll() {
     }
   }
   for (const auto& drainable : all) drainable->Drain();
+}
+
+void OpenCalls::Leave() {
+  if (open_.fetch_sub(1) != 1 || !awaited_) return;
+  absl::MutexLock lock(&mutex_);
+  none_ = true;
+}
+
+bool OpenCalls::AwaitNone(absl::Time deadline) {
+  awaited_ = true;
+  absl::MutexLock lock(&mutex_);
+  // Who left before saw nobody wait.
+  none_ = none_ || open_ == 0;
+  return mutex_.AwaitWithDeadline(absl::Condition(&none_), deadline);
+}
+
+absl::StatusOr<std::shared_ptr<HostedInstance>> CallEnvironment::FindInstance(
+    absl::string_view field, const std::string& name) const {
+  if (absl::Status status = CheckName(field, name); !status.ok()) return status;
+  std::shared_ptr<HostedInstance> instance = registry->Find(name);
+  if (instance != nullptr) return instance;
+  const auto listed = directory->Find(name);
+  if (!listed.has_value()) {
+    return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
+  }
+  if (listed->disabled) {
+    return absl::FailedPreconditionError(absl::StrCat("instance \"", name, "\" is disabled"));
+  }
+  return absl::UnavailableError(absl::StrCat("instance \"", name, "\" does not serve now"));
+}
+
+absl::Status CheckName(absl::string_view field, const std::string& name) {
+  if (IsInstanceName(name)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, ": must be 1 to 64 of the characters A-Z a-z 0-9 _ -"));
+}
+
+absl::Status CallEnvironment::Post(std::function<void()> work) {
+  if (draining) return absl::UnavailableError("the host is stopping");
+  if (worker.Post(std::move(work))) return absl::OkStatus();
+  return absl::UnavailableError("too much is in flight; try again later");
 }
 
 bool IsIpAddress(const std::string& text) {

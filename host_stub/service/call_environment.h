@@ -4,12 +4,18 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/instances/instance_manager.h"
@@ -42,6 +48,22 @@ class DrainList {
   absl::flat_hash_map<Drainable*, std::weak_ptr<Drainable>> list_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Counts the calls that gRPC still has. Any thread.
+class OpenCalls {
+ public:
+  void Enter() { open_.fetch_add(1); }
+  void Leave();
+
+  // Waits for a moment without a call. False: none came by the deadline.
+  bool AwaitNone(absl::Time deadline);
+
+ private:
+  std::atomic<int64_t> open_{0};
+  std::atomic<bool> awaited_{false};  // before it Leave takes no lock
+  absl::Mutex mutex_;
+  bool none_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 struct CallEnvironment {
   webhook::Limits limits;
   PluginInfo plugin;
@@ -55,10 +77,22 @@ struct CallEnvironment {
   std::atomic<uint64_t> next_request{0};
   std::atomic<int> followers{0};
 
+  OpenCalls calls;
   DrainList lasting;
   DeadlineTimer timer;
   Worker worker{2, 1'024};
+
+  // The instance that serves under that name. INVALID_ARGUMENT: no name of an instance;
+  // FAILED_PRECONDITION: disabled; UNAVAILABLE: it should serve and does not; NOT_FOUND.
+  absl::StatusOr<std::shared_ptr<HostedInstance>> FindInstance(absl::string_view field,
+                                                               const std::string& name) const;
+
+  // Runs `work`, which owns all that it uses, on the worker. UNAVAILABLE: it will not run.
+  absl::Status Post(std::function<void()> work);
 };
+
+// INVALID_ARGUMENT, naming the field: not what an instance can be called.
+absl::Status CheckName(absl::string_view field, const std::string& name);
 
 // Who makes a call.
 struct Caller {

@@ -1,7 +1,5 @@
 #include "host_stub/service/execute_call.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -9,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/service/execute_request.h"
 
 namespace host_stub {
@@ -22,10 +21,8 @@ using ::long_running_integration::v1::Header;
 constexpr unsigned kHandedOver = 1;  // handle_ may be read
 constexpr unsigned kClosed = 2;      // the outcome is told, or nobody waits for it
 
-int64_t MonotonicNanoseconds(absl::Time deadline) {
-  timespec now = {};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return absl::ToInt64Nanoseconds(absl::DurationFromTimespec(now) + (deadline - absl::Now()));
+int64_t ToMonotonic(absl::Time deadline) {
+  return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - absl::Now());
 }
 
 }  // namespace
@@ -73,18 +70,10 @@ absl::Status ExecuteCall::Admit(const Caller& caller) {
   if (environment_->bytes_in_flight > environment_->limits.bytes_in_flight) {
     return absl::UnavailableError("too much is in flight (limit bytes_in_flight); try again later");
   }
-  instance_ = environment_->registry->Find(request_.instance());
-  if (instance_ != nullptr) return absl::OkStatus();
-  const auto listed = environment_->directory->Find(request_.instance());
-  if (listed.has_value() && listed->disabled) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("instance \"", request_.instance(), "\" is disabled"));
-  }
-  if (listed.has_value()) {
-    return absl::UnavailableError(
-        absl::StrCat("instance \"", request_.instance(), "\" does not serve now"));
-  }
-  return absl::NotFoundError(absl::StrCat("no instance \"", request_.instance(), "\""));
+  absl::StatusOr<std::shared_ptr<HostedInstance>> instance =
+      environment_->FindInstance("instance", request_.instance());
+  if (instance.ok()) instance_ = *std::move(instance);
+  return instance.status();
 }
 
 Request ExecuteCall::MakeRequest() {
@@ -111,7 +100,7 @@ Request ExecuteCall::MakeRequest() {
   request.head.peer_address = peer_;
   request.head.request_id = request_.request_id();
   request.head.content_length = request_.body().size();
-  request.head.deadline_mono_ns = MonotonicNanoseconds(deadline_);
+  request.head.deadline_mono_ns = ToMonotonic(deadline_);
   request.body = request_.body();
   return request;
 }

@@ -5,7 +5,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/config/configuration.h"
 
 namespace host_stub {
 namespace {
@@ -44,9 +43,7 @@ absl::Status Fault(absl::string_view field, absl::string_view reason) {
 }  // namespace
 
 absl::Status CheckFields(const ExecuteRequest& request) {
-  if (!IsInstanceName(request.instance())) {
-    return Fault("instance", "must be 1 to 64 of the characters A-Z a-z 0-9 _ -");
-  }
+  if (absl::Status status = CheckName("instance", request.instance()); !status.ok()) return status;
   if (!request.method().empty() &&
       (!IsToken(request.method()) || request.method().size() > kMethodBytes)) {
     return Fault("method", "must be an HTTP method such as POST");

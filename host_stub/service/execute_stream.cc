@@ -40,7 +40,9 @@ class ExecuteStream : public ExecuteStreamReactor,
                       public std::enable_shared_from_this<ExecuteStream> {
  public:
   ExecuteStream(std::shared_ptr<CallEnvironment> environment, Caller caller, absl::Time deadline)
-      : environment_(std::move(environment)), caller_(std::move(caller)), deadline_(deadline) {}
+      : environment_(std::move(environment)), caller_(std::move(caller)), deadline_(deadline) {
+    environment_->calls.Enter();
+  }
 
   void Begin() {
     self_ = shared_from_this();
@@ -88,8 +90,9 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
   void OnDone() override {
+    const std::shared_ptr<ExecuteStream> self = std::move(self_);
     environment_->lasting.Remove(this);
-    self_.reset();
+    environment_->calls.Leave();
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,9 @@ constexpr int kConnectionIdleMs = 300'000;
 
 // What gRPC may hold beside the messages of bytes_in_flight.
 constexpr int64_t kQuotaMargin = 64 << 20;
+// From the goodbye (GOAWAY) until connections are closed whether the client has heard it or not.
+// The calls have ended then, so nothing is lost but a call that was not begun.
+constexpr absl::Duration kGoodbye = absl::Milliseconds(300);
 // How long work may go on after the drain's deadline, where it has to do with a faulty plugin.
 constexpr absl::Duration kWorkerGrace = absl::Seconds(1);
 
@@ -200,12 +204,14 @@ void GrpcServer::BeginDrain() {
 absl::Status GrpcServer::Drain(absl::Time deadline) {
   if (std::exchange(servers_->drained, true)) return absl::OkStatus();
   BeginDrain();
-  const auto until = absl::ToChronoTime(deadline);
+  // Left alone, gRPC would wait for every client to acknowledge the goodbye, also for one that has
+  // nothing in flight and is silent.
+  const bool in_time = servers_->environment->calls.AwaitNone(deadline);
+  const auto until = absl::ToChronoTime(std::min(deadline, absl::Now() + kGoodbye));
+  std::thread control([this, until] { servers_->control_listener.server->Shutdown(until); });
   servers_->public_listener.server->Shutdown(until);
-  servers_->control_listener.server->Shutdown(until);
+  control.join();
   ::unlink(servers_->control_path.c_str());
-  // gRPC does not tell whether it had to cancel.
-  const bool in_time = absl::Now() < deadline;
   // All calls have ended, so nobody waits for what their threads would still do. Here, and not
   // where the environment ends: that may be on one of these threads, which cannot join itself.
   servers_->environment->worker.Stop(std::max(deadline, absl::Now() + kWorkerGrace));

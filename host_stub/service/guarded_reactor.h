@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -39,10 +40,16 @@ class GuardedReactor : public grpc::ServerUnaryReactor,
                        public std::enable_shared_from_this<GuardedReactor> {
  public:
   // Keeps itself until gRPC lets go of it.
-  static std::shared_ptr<GuardedReactor> Make() {
-    auto reactor = std::make_shared<GuardedReactor>();
+  static std::shared_ptr<GuardedReactor> Make(std::shared_ptr<CallEnvironment> environment) {
+    auto reactor = std::make_shared<GuardedReactor>(std::move(environment));
     reactor->self_ = reactor;
     return reactor;
+  }
+
+  // By Make alone.
+  explicit GuardedReactor(std::shared_ptr<CallEnvironment> environment)
+      : environment_(std::move(environment)) {
+    environment_->calls.Enter();
   }
 
   // Ends the call with what `fill` returns, unless it has ended: then `fill`, which may write to
@@ -76,10 +83,12 @@ class GuardedReactor : public grpc::ServerUnaryReactor,
   }
   void OnDone() override {
     cancelled_ = nullptr;
-    self_.reset();
+    const std::shared_ptr<GuardedReactor> self = std::move(self_);
+    environment_->calls.Leave();
   }
 
  private:
+  const std::shared_ptr<CallEnvironment> environment_;
   absl::Mutex mutex_;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   std::function<void()> cancelled_;

@@ -25,7 +25,9 @@ class Follower : public IncidentReactor,
                  public std::enable_shared_from_this<Follower> {
  public:
   Follower(std::shared_ptr<CallEnvironment> environment, FollowOptions options)
-      : environment_(std::move(environment)), options_(std::move(options)) {}
+      : environment_(std::move(environment)), options_(std::move(options)) {
+    environment_->calls.Enter();
+  }
 
   ~Follower() override { --environment_->followers; }
 
@@ -73,7 +75,8 @@ class Follower : public IncidentReactor,
     environment_->lasting.Remove(this);
     // Waits for a callback that is running, which may need the lock: so not under it.
     subscription_.reset();
-    self_.reset();
+    const std::shared_ptr<Follower> self = std::move(self_);
+    environment_->calls.Leave();
   }
 
  private:

@@ -25,10 +25,14 @@ void FillIncident(StoredIncident& stored, bool with_details, v1::Incident& messa
   for (std::string& warning : stored.warnings) message.add_warnings(std::move(warning));
 }
 
-absl::StatusOr<std::string> FilterUid(const InstanceRegistry& registry, const std::string& name) {
+absl::StatusOr<std::string> FilterUid(const CallEnvironment& environment, const std::string& name) {
   if (name.empty()) return std::string();
-  const std::shared_ptr<HostedInstance> instance = registry.Find(name);
+  if (absl::Status status = CheckName("instance", name); !status.ok()) return status;
+  const std::shared_ptr<HostedInstance> instance = environment.registry->Find(name);
   if (instance != nullptr) return instance->uid();
+  // Its incidents can be read also while it does not serve.
+  const auto listed = environment.directory->Find(name);
+  if (listed.has_value()) return listed->uid;
   return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
 }
 

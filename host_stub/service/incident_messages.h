@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "host_stub/engine/instance_registry.h"
+#include "host_stub/service/call_environment.h"
 #include "host_stub/store/incident_store.h"
 #include "long_running_integration/v1/incident.pb.h"
 
@@ -18,7 +18,7 @@ void FillIncident(StoredIncident& stored, bool with_details,
                   long_running_integration::v1::Incident& message);
 
 // The uid for a filter by name; empty for an empty name. NOT_FOUND: no such instance.
-absl::StatusOr<std::string> FilterUid(const InstanceRegistry& registry, const std::string& name);
+absl::StatusOr<std::string> FilterUid(const CallEnvironment& environment, const std::string& name);
 
 // An id of this host: a decimal number above zero. INVALID_ARGUMENT naming the field.
 absl::StatusOr<int64_t> ParseId(absl::string_view field, const std::string& text);

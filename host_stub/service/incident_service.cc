@@ -19,7 +19,7 @@ constexpr int kLargestPage = 1'000;
 // Below what gRPC's clients take by default, with room for the last incident of a page.
 constexpr int64_t kPageBytes = 2 << 20;
 
-absl::StatusOr<IncidentQuery> MakeQuery(const InstanceRegistry& registry,
+absl::StatusOr<IncidentQuery> MakeQuery(const CallEnvironment& environment,
                                         const v1::ListIncidentsRequest& request) {
   if (request.page_size() < 0) {
     return absl::InvalidArgumentError("page_size: must not be negative");
@@ -35,7 +35,7 @@ absl::StatusOr<IncidentQuery> MakeQuery(const InstanceRegistry& registry,
     if (!before.ok()) return before.status();
     query.before_id = *before;
   }
-  absl::StatusOr<std::string> uid = FilterUid(registry, request.instance());
+  absl::StatusOr<std::string> uid = FilterUid(environment, request.instance());
   if (!uid.ok()) return uid.status();
   query.instance_uid = *std::move(uid);
   return query;
@@ -48,7 +48,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
 
   grpc::ServerUnaryReactor* GetIncident(Context*, const v1::GetIncidentRequest* request,
                                         v1::Incident* response) override {
-    auto reactor = GuardedReactor::Make();
+    auto reactor = GuardedReactor::Make(environment_);
     const absl::StatusOr<int64_t> id = ParseId("id", request->id());
     if (!id.ok()) {
       reactor->Complete(id.status());
@@ -68,8 +68,8 @@ class IncidentService : public v1::IncidentService::CallbackService {
   // The page token is the id before which the next page begins.
   grpc::ServerUnaryReactor* ListIncidents(Context*, const v1::ListIncidentsRequest* request,
                                           v1::ListIncidentsResponse* response) override {
-    auto reactor = GuardedReactor::Make();
-    const absl::StatusOr<IncidentQuery> query = MakeQuery(*environment_->registry, *request);
+    auto reactor = GuardedReactor::Make(environment_);
+    const absl::StatusOr<IncidentQuery> query = MakeQuery(*environment_, *request);
     if (!query.ok()) {
       reactor->Complete(query.status());
       return reactor.get();
@@ -92,7 +92,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
 
   IncidentReactor* FollowIncidents(Context*, const v1::FollowIncidentsRequest* request) override {
     if (absl::Status status = CheckView(request->view()); !status.ok()) return NewRefusal(status);
-    absl::StatusOr<std::string> uid = FilterUid(*environment_->registry, request->instance());
+    absl::StatusOr<std::string> uid = FilterUid(*environment_, request->instance());
     if (!uid.ok()) return NewRefusal(uid.status());
     FollowOptions options;
     options.instance_uid = *std::move(uid);
@@ -110,8 +110,8 @@ class IncidentService : public v1::IncidentService::CallbackService {
   // The store may wait for its disk, so a thread of our own asks it. A call that is cancelled ends
   // at once, and this service may then end before `work` runs: so `work` must not refer to it.
   void OnWorker(const std::shared_ptr<GuardedReactor>& reactor, std::function<void()> work) {
-    if (environment_->worker.Post(std::move(work))) return;
-    reactor->Complete(absl::UnavailableError("too much is in flight; try again later"));
+    absl::Status posted = environment_->Post(std::move(work));
+    if (!posted.ok()) reactor->Complete(posted);
   }
 
   const std::shared_ptr<CallEnvironment> environment_;

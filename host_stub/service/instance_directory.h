@@ -2,7 +2,6 @@
 #ifndef HOST_STUB_SERVICE_INSTANCE_DIRECTORY_H_
 #define HOST_STUB_SERVICE_INSTANCE_DIRECTORY_H_
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,7 +9,6 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "host_stub/config/configuration.h"
 #include "host_stub/engine/instance_status.h"
 
 namespace host_stub {
@@ -44,9 +42,6 @@ class InstanceDirectory {
   virtual std::vector<ListedInstance> List() const = 0;
   virtual std::optional<ListedInstance> Find(absl::string_view name) const = 0;
 };
-
-// The instances of a configuration file. Takes no secret over.
-std::unique_ptr<InstanceDirectory> NewFileInstances(const Configuration& configuration);
 
 }  // namespace host_stub
 

@@ -24,12 +24,14 @@ class InstanceService : public v1::InstanceService::CallbackService {
 
   grpc::ServerUnaryReactor* GetInstance(Context* context, const v1::GetInstanceRequest* request,
                                         v1::Instance* response) override {
+    absl::Status named = CheckName("name", request->name());
+    if (!named.ok()) return End(context, named);
     const auto listed = environment_->directory->Find(request->name());
     if (!listed.has_value()) {
       return End(context,
                  absl::NotFoundError(absl::StrCat("no instance \"", request->name(), "\"")));
     }
-    FillInstance(*listed, *environment_->registry, *response);
+    Show(*environment_, *listed, *response);
     return End(context, absl::OkStatus());
   }
 
@@ -50,7 +52,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
         response->set_next_page_token(response->instances(size - 1).name());
         break;
       }
-      FillInstance(listed, *environment_->registry, *response->add_instances());
+      Show(*environment_, listed, *response->add_instances());
     }
     return End(context, absl::OkStatus());
   }
@@ -72,6 +74,8 @@ class InstanceService : public v1::InstanceService::CallbackService {
                                            v1::Instance* response) override {
     return Change(
         [environment = environment_, request = *request](v1::Instance& result) {
+          absl::Status named = CheckName("instance.name", request.instance().name());
+          if (!named.ok()) return named;
           const auto change = [&request](InstanceSettings& settings) {
             return ApplyUpdate(request, settings);
           };
@@ -88,6 +92,8 @@ class InstanceService : public v1::InstanceService::CallbackService {
                                            google::protobuf::Empty* response) override {
     return Change(
         [environment = environment_, request = *request](google::protobuf::Empty&) {
+          absl::Status named = CheckName("name", request.name());
+          if (!named.ok()) return named;
           const absl::Status status = environment->manager->Delete(request.name(), request.etag());
           return absl::IsNotFound(status) && request.allow_missing() ? absl::OkStatus() : status;
         },
@@ -105,7 +111,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
   // that is gone by then has no response any more, so `change` fills one of its own.
   template <typename Response, typename Function>
   grpc::ServerUnaryReactor* Change(Function change, Response* response) {
-    auto reactor = GuardedReactor::Make();
+    auto reactor = GuardedReactor::Make(environment_);
     if (environment_->manager == nullptr) {
       reactor->Complete(absl::UnimplementedError("this host's instances cannot be changed"));
       return reactor.get();
@@ -118,16 +124,22 @@ class InstanceService : public v1::InstanceService::CallbackService {
         return status;
       });
     };
-    if (!environment_->worker.Post(std::move(work))) {
-      reactor->Complete(absl::UnavailableError("too much is in flight; try again later"));
-    }
+    absl::Status posted = environment_->Post(std::move(work));
+    if (!posted.ok()) reactor->Complete(posted);
     return reactor.get();
   }
 
   static absl::Status Fill(const CallEnvironment& environment,
                            const absl::StatusOr<ListedInstance>& listed, v1::Instance& message) {
-    if (listed.ok()) FillInstance(*listed, *environment.registry, message);
+    if (listed.ok()) Show(environment, *listed, message);
     return listed.status();
+  }
+
+  static void Show(const CallEnvironment& environment, const ListedInstance& listed,
+                   v1::Instance& message) {
+    FillInstance(listed, *environment.registry, message);
+    if (!environment.draining || listed.disabled) return;
+    message.mutable_health()->set_state(v1::INSTANCE_STATE_DRAINING);
   }
 
   const std::shared_ptr<CallEnvironment> environment_;

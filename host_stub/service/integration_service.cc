@@ -22,7 +22,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
 
   grpc::ServerUnaryReactor* Execute(Context* context, const v1::ExecuteRequest* request,
                                     v1::ExecuteResponse* response) override {
-    auto reactor = GuardedReactor::Make();
+    auto reactor = GuardedReactor::Make(environment_);
     auto done = [reactor, response](const absl::Status& status, v1::ExecuteResponse answer) {
       reactor->Complete([&] {
         *response = std::move(answer);
@@ -119,12 +119,14 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   // A plugin's command may take its time, so a thread of our own asks for it.
   grpc::ServerUnaryReactor* RunCommand(const char* command, const std::string& name, Fill fill,
                                        std::string arguments = "") {
-    auto reactor = GuardedReactor::Make();
-    std::shared_ptr<HostedInstance> instance = environment_->registry->Find(name);
-    if (instance == nullptr) {
-      reactor->Complete(absl::NotFoundError(absl::StrCat("no instance \"", name, "\"")));
+    auto reactor = GuardedReactor::Make(environment_);
+    absl::StatusOr<std::shared_ptr<HostedInstance>> found =
+        environment_->FindInstance("instance", name);
+    if (!found.ok()) {
+      reactor->Complete(found.status());
       return reactor.get();
     }
+    const std::shared_ptr<HostedInstance> instance = *std::move(found);
     auto done = [reactor, instance, fill](const absl::StatusOr<std::string>& result) {
       reactor->Complete([&] { return fill(instance, result); });
     };
@@ -136,9 +138,8 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
       }
       if (!status.ok()) done(status);
     };
-    if (!environment_->worker.Post(std::move(work))) {
-      reactor->Complete(absl::UnavailableError("too much is in flight; try again later"));
-    }
+    absl::Status posted = environment_->Post(std::move(work));
+    if (!posted.ok()) reactor->Complete(posted);
     return reactor.get();
   }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,35 @@
 #include "host_stub/store/memory_store.h"
 
 namespace host_stub {
+namespace {
+
+// Two instances that serve, and two that do not; none can be changed.
+class FixedInstances : public InstanceDirectory {
+ public:
+  FixedInstances() {
+    for (const char* name : {"first", "second", "third_disabled", "unserved"}) {
+      ListedInstance listed;
+      listed.name = name;
+      listed.uid = name;
+      listed.disabled = listed.name == "third_disabled";
+      listed.parameters = {{"username", "user"}};
+      listed.secrets_set = {"password"};
+      list_.push_back(std::move(listed));
+    }
+  }
+  std::vector<ListedInstance> List() const override { return list_; }
+  std::optional<ListedInstance> Find(absl::string_view name) const override {
+    for (const ListedInstance& listed : list_) {
+      if (listed.name == name) return listed;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::vector<ListedInstance> list_;
+};
+
+}  // namespace
 
 HoldingStore::HoldingStore() : store_(NewMemoryStore({})) {}
 
@@ -105,16 +135,12 @@ TestServer::TestServer(const webhook::Limits& limits)
   auto plugin = HostedPlugin::Load("tests/abi/echo_plugin.so", {}, services);
   EXPECT_TRUE(plugin.ok()) << plugin.status();
   plugin_ = *std::move(plugin);
-  Configuration configuration;
-  configuration.platform.product = "XSOAR_6";
   for (const char* instance_name : {"first", "second"}) {
-    configuration.instances.push_back(
-        {instance_name, {{"username", "user"}, {"password", "secret-word"}, {"key", ""}}});
     auto instance = plugin_->CreateInstance(TestSpec(instance_name));
     EXPECT_TRUE(instance.ok() && (*instance)->Start().ok());
     EXPECT_TRUE(registry_->Add(*std::move(instance)).ok());
   }
-  directory_ = NewFileInstances(configuration);
+  directory_ = std::make_shared<FixedInstances>();
   auto server = GrpcServer::Start(Options(), Parts());
   EXPECT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);

@@ -8,10 +8,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "host_stub/config/configuration.h"
 #include "host_stub/engine/engine_test_util.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/service/grpc_server.h"
+#include "host_stub/service/instance_directory.h"
 #include "host_stub/store/incident_store.h"
 
 namespace host_stub {
@@ -56,7 +56,8 @@ class HoldingStore : public IncidentStore {
   int reads_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Two instances, "first" and "second", served on both listeners.
+// Two instances, "first" and "second", served on both listeners. Two more are only listed:
+// "third_disabled", and "unserved", which should serve and does not.
 class TestServer {
  public:
   explicit TestServer(const webhook::Limits& limits = {});

@@ -289,6 +289,11 @@ typedef struct lri_instance_options {
    * "true" and "false". Where the configuration names a file (password_file), the host passes its
    * contents under the documented name. */
   lri_pairs parameters;
+  /* Since minor version 1. 1: another instance of this plugin may have the longRunningPort, and
+   * the host has it given up, by a commit or a stop that follows in the same change; until then
+   * both accept what comes in. 0: a port that another instance has is refused. */
+  uint32_t port_changes_hands;
+  uint32_t reserved; /* 0 */
 } lri_instance_options;
 
 typedef struct lri_plugin_info {

@@ -15,7 +15,7 @@ namespace {
 // How long a kept-alive connection keeps its buffers. Busy ones give back only large ones.
 constexpr int64_t kParkAfterMs = 1000;
 
-// While draining there is no time for peers that do not close.
+// While draining there is no time for peers that do not close, or that connected and ask nothing.
 constexpr int64_t kDrainLingerMs = 300;
 
 // Pipelined answers are gathered up to this size before they are written.
@@ -96,7 +96,8 @@ bool Connection::Step() {
 void Connection::BeginIdle() {
   state_ = State::kIdle;
   since_ms_ = CoarseNowMs();
-  deadline_ms_ = since_ms_ + limits_.idle_timeout_ms;
+  const bool hurry = shard_->draining() && !shard_->patient();
+  deadline_ms_ = since_ms_ + (hurry ? kDrainLingerMs : limits_.idle_timeout_ms);
   scan_.Reset();
   for_head_ = false;
 }
@@ -188,7 +189,14 @@ void Connection::OnDeadline() {
 }
 
 void Connection::OnDrain() {
-  if (state_ == State::kIdle && begin_ == end_ && !writing_) Close();
+  if (state_ != State::kIdle || begin_ != end_ || writing_) return;
+  if (requests_ == 0) {
+    deadline_ms_ = std::min(deadline_ms_, CoarseNowMs() + kDrainLingerMs);
+    return;
+  }
+  // A request that has come is read as if the drain had begun after it.
+  char byte;
+  if (recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
 }
 
 bool Connection::busy() const {

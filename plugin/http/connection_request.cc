@@ -41,7 +41,8 @@ bool Connection::StepHandshake() {
 }
 
 bool Connection::StepHead() {
-  if (begin_ == end_ && (shard_->draining() || eof_)) {
+  const bool last = shard_->draining() && !shard_->patient() && requests_ > 0;
+  if (begin_ == end_ && (last || eof_)) {
     closing_ = true;
     return false;
   }

@@ -1,7 +1,10 @@
 #include "plugin/http/server.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
@@ -9,6 +12,7 @@
 #include <chrono>
 #include <exception>
 #include <future>
+#include <mutex>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -69,7 +73,14 @@ absl::Status ExplainBind(const Error& error, const ServerOptions& options) {
   return absl::UnavailableError(absl::StrCat(where, ": ", error.message()));
 }
 
-absl::Status Bind(const ServerOptions& options, Acceptor& acceptor) {
+Error SetReusePort(int socket) {
+  const int yes = 1;
+  if (setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0) return {};
+  return Error(errno, boost::system::system_category());
+}
+
+// `beside` a listening socket of ours on the same port, -1: there is none.
+absl::Status Bind(const ServerOptions& options, int beside, Acceptor& acceptor) {
   Error error;
   const boost::asio::ip::address address = boost::asio::ip::make_address(options.address, error);
   if (error) {
@@ -78,11 +89,16 @@ absl::Status Bind(const ServerOptions& options, Acceptor& acceptor) {
   }
   const tcp::endpoint endpoint(address, options.port);
   acceptor.open(endpoint.protocol(), error);
-  // Restarting must not wait for old connections to fade. Not SO_REUSEPORT: a port that is in use
-  // is to be an error.
+  // Restarting must not wait for old connections to fade. Not SO_REUSEPORT, unless the one who has
+  // the port gives it up to us: a port that is in use is to be an error.
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error && beside >= 0) error = SetReusePort(beside);
+  if (!error && beside >= 0) error = SetReusePort(acceptor.native_handle());
   if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  // Beside the other it would at once get connections that the other has to answer.
+  if (!error && beside < 0) {
+    acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  }
   return error ? ExplainBind(error, options) : absl::OkStatus();
 }
 
@@ -99,8 +115,10 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
     for (auto& loop : loops_.loops) shards_.push_back(std::make_shared<Shard>(state_, *loop));
   }
 
-  absl::Status Open() {
-    absl::Status status = Bind(state_->options(), acceptor_);
+  absl::Status Open(Core* before) {
+    const std::lock_guard lock(acceptor_mutex_);
+    absl::Status status =
+        before == nullptr ? Bind(state_->options(), -1, acceptor_) : OpenAfter(*before);
     if (!status.ok()) return status;
     Error error;
     port_ = acceptor_.local_endpoint(error).port();
@@ -111,27 +129,35 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   uint16_t port() const { return port_; }
 
   void StartAccepting() {
+    // At once, so that whoever has the port may go when this has returned.
+    ListenLate();
     boost::asio::post(home_.context, [self = shared_from_this()] {
       if (std::exchange(self->accepting_, true) || self->draining_) return;
       self->Accept();
     });
   }
 
-  void Drain(absl::Duration deadline, absl::AnyInvocable<void(bool)> done) {
-    boost::asio::post(home_.context,
-                      [self = shared_from_this(), deadline, done = std::move(done)]() mutable {
-                        self->DrainAtHome(deadline, std::move(done));
-                      });
+  void Drain(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done) {
+    boost::asio::post(home_.context, [self = shared_from_this(), deadline, patient,
+                                      done = std::move(done)]() mutable {
+      self->DrainAtHome(deadline, patient, std::move(done));
+    });
   }
 
  private:
+  absl::Status OpenAfter(Core& before);
+  void ListenLate();
+
   // All below run on the home thread.
   struct AcceptAgain;
+  void CloseAcceptor();
+  void TakeQueued();
+  void DrainShards();
   void Accept();
   void AcceptLater();
   void Admit(Socket socket, size_t target);
   void OnAccepted(const Error& error, Socket socket, size_t target);
-  void DrainAtHome(absl::Duration deadline, absl::AnyInvocable<void(bool)> done);
+  void DrainAtHome(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done);
   void ShortenDeadline(absl::Duration deadline);
   void Cut();
   void OnShardEmpty();
@@ -140,7 +166,11 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   const int first_spare_descriptor_ = FirstSpareDescriptor();
   IoThreads::Loops& loops_;
   Loop& home_;
+  // Guards opening and closing of the acceptor, which another server may look at, and the next two.
+  std::mutex acceptor_mutex_;
   Acceptor acceptor_;
+  std::shared_ptr<char> socket_use_ = std::make_shared<char>();  // held by all who share the socket
+  bool beside_ = false;                                          // bound, and does not listen yet
   OperationSlot pause_slot_;
   Timer timer_;  // pauses accepting, later the drain's deadline
   std::vector<std::shared_ptr<Shard>> shards_;
@@ -148,7 +178,10 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   uint16_t port_ = 0;
   size_t next_ = 0;
   bool accepting_ = false;
+  bool accept_pending_ = false;
   bool draining_ = false;
+  bool patient_ = false;
+  bool cutting_ = false;
   std::chrono::steady_clock::time_point drain_until_;
   size_t shards_busy_ = 0;
   std::atomic<bool> cut_{false};
@@ -167,6 +200,69 @@ struct Server::Core::AcceptAgain {
   }
 };
 
+// With our own lock held. Nobody else knows this core yet, so no two wait for each other.
+absl::Status Server::Core::OpenAfter(Core& before) {
+  const std::lock_guard lock(before.acceptor_mutex_);
+  const ServerOptions& options = state_->options();
+  if (!before.acceptor_.is_open() || before.port_ != options.port) {
+    return Bind(options, -1, acceptor_);
+  }
+  Error error;
+  const boost::asio::ip::address address = boost::asio::ip::make_address(options.address, error);
+  const tcp::endpoint theirs = before.acceptor_.local_endpoint(error);
+  if (error || theirs.address() != address) {
+    beside_ = true;
+    return Bind(options, before.acceptor_.native_handle(), acceptor_);
+  }
+  const int shared = fcntl(before.acceptor_.native_handle(), F_DUPFD_CLOEXEC, 0);
+  if (shared < 0) error = Error(errno, boost::system::system_category());
+  if (!error) acceptor_.assign(theirs.protocol(), shared, error);
+  if (error) {
+    if (shared >= 0) ::close(shared);
+    return ExplainBind(error, options);
+  }
+  socket_use_ = before.socket_use_;
+  return absl::OkStatus();
+}
+
+void Server::Core::ListenLate() {
+  const std::lock_guard lock(acceptor_mutex_);
+  if (!std::exchange(beside_, false) || !acceptor_.is_open()) return;
+  Error told_by_accept;
+  acceptor_.listen(boost::asio::socket_base::max_listen_connections, told_by_accept);
+}
+
+// Not by close: of a socket that is shared the kernel would go on telling the event loop.
+void Server::Core::CloseAcceptor() {
+  const std::lock_guard lock(acceptor_mutex_);
+  if (!acceptor_.is_open()) return;
+  Error error;
+  const int socket = acceptor_.release(error);
+  if (!error) ::close(socket);
+  socket_use_.reset();
+}
+
+// The kernel would reset the connections that it has made and that nobody accepted.
+void Server::Core::TakeQueued() {
+  if (!accepting_ || !acceptor_.is_open()) return;
+  {
+    const std::lock_guard lock(acceptor_mutex_);
+    if (socket_use_.use_count() > 1) return;  // another server accepts them
+  }
+  Error error;
+  acceptor_.non_blocking(true, error);
+  for (int i = 0; !error && i < boost::asio::socket_base::max_listen_connections; ++i) {
+    try {
+      const size_t target = next_++ % shards_.size();
+      Socket socket(loops_.loops[target]->context);
+      acceptor_.accept(socket, peer_, error);
+      if (!error) Admit(std::move(socket), target);
+    } catch (const std::exception&) {
+      return;
+    }
+  }
+}
+
 void Server::Core::AcceptLater() {
   timer_.expires_after(kPauseAfterFailure);
   timer_.async_wait(AcceptAgain{shared_from_this()});
@@ -179,17 +275,24 @@ void Server::Core::Accept() {
                            [self = shared_from_this(), target](const Error& error, Socket socket) {
                              self->OnAccepted(error, std::move(socket), target);
                            });
+    accept_pending_ = true;
   } catch (const std::exception&) {
     AcceptLater();
   }
 }
 
 void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) {
-  if (draining_) return;
+  accept_pending_ = false;
+  if (draining_) {
+    try {
+      if (!error && !cutting_) Admit(std::move(socket), target);
+    } catch (const std::exception&) {
+    }
+    return DrainShards();
+  }
   if (error == boost::asio::error::connection_aborted) return Accept();
   if (IsDead(error)) {
-    Error ignored;
-    acceptor_.close(ignored);  // gives the port back
+    CloseAcceptor();  // gives the port back
     const auto& report = state_->options().on_listener_failed;
     if (report) report(absl::UnavailableError(error.message()));
     return;
@@ -219,23 +322,39 @@ void Server::Core::Admit(Socket socket, size_t target) {
   std::move(release).Cancel();
 }
 
-void Server::Core::DrainAtHome(absl::Duration deadline, absl::AnyInvocable<void(bool)> done) {
+void Server::Core::DrainAtHome(absl::Duration deadline, bool patient,
+                               absl::AnyInvocable<void(bool)> done) {
   const bool first = !std::exchange(draining_, true);
   if (!first && shards_busy_ == 0) return done(!cut_);
   done_.push_back(std::move(done));
-  if (!first) return ShortenDeadline(deadline);
-  Error ignored;
-  acceptor_.close(ignored);
+  if (!first) {
+    if (!patient && std::exchange(patient_, false)) {
+      for (const std::shared_ptr<Shard>& shard : shards_) {
+        boost::asio::post(shard->loop().context, [shard] { shard->EndPatience(); });
+      }
+    }
+    return ShortenDeadline(deadline);
+  }
+  patient_ = patient;
   timer_.cancel();
   drain_until_ = std::chrono::steady_clock::time_point::max();
   shards_busy_ = shards_.size();
-  for (const std::shared_ptr<Shard>& shard : shards_) {
-    boost::asio::post(shard->loop().context, [self = shared_from_this(), shard] {
-      shard->Drain(
-          [self] { boost::asio::post(self->home_.context, [self] { self->OnShardEmpty(); }); });
-    });
-  }
+  if (deadline > absl::ZeroDuration()) TakeQueued();
+  CloseAcceptor();
+  // What is being accepted has to reach its shard before.
+  if (!accept_pending_) DrainShards();
   ShortenDeadline(deadline);
+}
+
+void Server::Core::DrainShards() {
+  for (const std::shared_ptr<Shard>& shard : shards_) {
+    boost::asio::post(shard->loop().context,
+                      [self = shared_from_this(), shard, patient = patient_] {
+                        shard->Drain(patient, [self] {
+                          boost::asio::post(self->home_.context, [self] { self->OnShardEmpty(); });
+                        });
+                      });
+  }
 }
 
 void Server::Core::ShortenDeadline(absl::Duration deadline) {
@@ -253,6 +372,7 @@ void Server::Core::ShortenDeadline(absl::Duration deadline) {
 
 void Server::Core::Cut() {
   if (shards_busy_ == 0) return;
+  cutting_ = true;
   for (const std::shared_ptr<Shard>& shard : shards_) {
     boost::asio::post(shard->loop().context, [self = shared_from_this(), shard] {
       shard->Cut([self] { self->cut_ = true; });
@@ -271,8 +391,10 @@ void Server::Core::OnShardEmpty() {
 absl::StatusOr<std::unique_ptr<Server>> Server::Listen(ServerOptions options, IoThreads& threads,
                                                        Handler& handler) {
   const bool accept_at_once = options.accept_at_once;
+  const Server* const before = std::exchange(options.takes_over_from, nullptr);
   auto core = std::make_shared<Core>(std::move(options), threads, handler);
-  if (absl::Status status = core->Open(); !status.ok()) return status;
+  absl::Status status = core->Open(before == nullptr ? nullptr : before->core_.get());
+  if (!status.ok()) return status;
   if (accept_at_once) core->StartAccepting();
   return std::unique_ptr<Server>(new Server(std::move(core)));
 }
@@ -294,12 +416,16 @@ void Server::SetTls(std::shared_ptr<const TlsContext> tls) {
 int64_t Server::connections() const { return core_->state().connections(); }
 
 void Server::Drain(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done) {
-  core_->Drain(deadline, std::move(done));
+  core_->Drain(deadline, /*patient=*/false, std::move(done));
+}
+
+void Server::Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done) {
+  core_->Drain(deadline, /*patient=*/true, std::move(done));
 }
 
 bool Server::Drain(absl::Duration deadline) {
   std::promise<bool> over;
-  core_->Drain(deadline, [&over](bool clean) { over.set_value(clean); });
+  core_->Drain(deadline, /*patient=*/false, [&over](bool clean) { over.set_value(clean); });
   return over.get_future().get();
 }
 

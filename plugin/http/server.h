@@ -28,6 +28,8 @@
 
 namespace webhook::http {
 
+class Server;
+
 // What requests and their answers hold in memory, all of them together: bodies, heads past a
 // connection's usual buffer, and answers that their readers do not take.
 struct BytesInFlight {
@@ -50,6 +52,12 @@ struct ServerOptions {
   // False: the port is bound and connections queue in the kernel until StartAccepting, so that
   // an update can be prepared and still be given up.
   bool accept_at_once = true;
+
+  // A server that has the port, and gives it up once this one accepts. Needed only during Listen;
+  // null: none has. On the same address both then accept from one socket, so that no connection is
+  // lost when the other goes; on another address this one is bound beside it, and listens from
+  // StartAccepting on.
+  const Server* takes_over_from = nullptr;
 
   // Called at most once, on one of the pool's threads, when the listening socket itself has failed
   // for good: nothing is accepted any more, open connections go on. Must not block or throw.
@@ -91,8 +99,14 @@ class Server {
   // Stops accepting, closes idle connections, answers what is in flight with `Connection: close`;
   // when `deadline` has passed, closes the rest (with OnAbandoned). `done(clean)` runs once, on
   // one of the pool's threads: from then on the handler is not called any more. `clean`: nothing
-  // had to be cut off. [any thread] A second call may only shorten the deadline of the first.
+  // had to be cut off. Connections that queue in the kernel are taken, and have a moment, as those
+  // that have not yet asked anything, to send their request. [any thread] A second call may only
+  // shorten the deadline of the first.
   void Drain(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done);
+
+  // [any thread] As Drain, for a server whose senders go on elsewhere and know nothing of it: idle
+  // connections stay open for one more request, as long as the deadline permits. Drain may follow.
+  void Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done);
 
   // [a thread outside the pool] The same, waiting.
   bool Drain(absl::Duration deadline);

@@ -140,11 +140,17 @@ void Shard::Sweep() {
   ForEach([now_ms](Connection& connection) { connection.OnSweep(now_ms); });
 }
 
-void Shard::Drain(std::function<void()> emptied) {
+void Shard::Drain(bool patient, std::function<void()> emptied) {
   draining_ = true;
+  patient_ = patient;
   emptied_ = std::move(emptied);
-  ForEach([](Connection& connection) { connection.OnDrain(); });
+  if (!patient) ForEach([](Connection& connection) { connection.OnDrain(); });
   if (open_ == 0 && emptied_) std::exchange(emptied_, nullptr)();
+}
+
+void Shard::EndPatience() {
+  patient_ = false;
+  ForEach([](Connection& connection) { connection.OnDrain(); });
 }
 
 void Shard::Cut(const std::function<void()>& cut_off) {

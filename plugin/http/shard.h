@@ -77,14 +77,16 @@ class Shard : public std::enable_shared_from_this<Shard> {
   const Limits& limits() const { return limits_; }
   Loop& loop() { return loop_; }
   bool draining() const { return draining_; }
+  bool patient() const { return patient_; }
   absl::string_view date() { return date_.At(std::time(nullptr)); }
 
   // Takes an admitted connection.
   void Adopt(Socket socket, std::string peer);
 
-  // Closes idle connections; the others end with their answer. `emptied` runs once no connection
-  // is open any more, at once if none is.
-  void Drain(std::function<void()> emptied);
+  // Closes idle connections, unless `patient`; the others end with their answer. `emptied` runs
+  // once no connection is open any more, at once if none is.
+  void Drain(bool patient, std::function<void()> emptied);
+  void EndPatience();
 
   // Closes all; before that `cut_off` runs if a request or an answer is lost by it.
   void Cut(const std::function<void()>& cut_off);
@@ -113,6 +115,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
   int64_t open_ = 0;
   bool sweep_scheduled_ = false;
   bool draining_ = false;
+  bool patient_ = false;
   bool walking_ = false;  // the list must keep its shape
   std::vector<Connection*> doomed_;
   std::function<void()> emptied_;

@@ -20,6 +20,11 @@ void CompleteAtHost(const Host& host, lri_call* call, const lri_answer& answer) 
   host.Complete(call, answer);
 }
 
+// Whether another instance gives up its port to this one in the change that this is a part of.
+bool PortChangesHands(const lri_instance_options& options) {
+  return LRI_HAS(&options, port_changes_hands) && options.port_changes_hands != 0;
+}
+
 bool SamePlace(const Configuration& one, const Configuration& other) {
   return one.listen_port == other.listen_port && one.bind_address == other.bind_address;
 }
@@ -48,7 +53,8 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::Create(Plugin& plugin,
                                                            const lri_instance_options& options) {
   auto configuration = ReadConfiguration(options, plugin.limits(), plugin.host().Now());
   if (!configuration.ok()) return configuration.status();
-  auto claim = plugin.ports().Claim(configuration->listen_port, configuration->name);
+  auto claim = plugin.ports().Claim(configuration->listen_port, configuration->name,
+                                    PortChangesHands(options));
   if (!claim.ok()) return claim.status();
   return std::unique_ptr<Instance>(
       new Instance(plugin, *std::move(configuration), *std::move(claim), options.host_instance));
@@ -79,9 +85,10 @@ absl::Status Instance::Start() {
         absl::StrCat("instance ", configuration->name, " serves already"));
   }
   if (configuration->listen_port != 0) {
-    auto bound = Bind(*configuration);
+    auto bound = Bind(*configuration, claim_.OthersListener().get());
     if (!bound.ok()) return bound.status();
     listener_ = *std::move(bound);
+    claim_.SetListener(listener_);
   }
   samples_.Start(configuration->store_samples);
   serving_ = true;
@@ -93,7 +100,7 @@ absl::Status Instance::Start() {
 }
 
 absl::Status Instance::Stop(absl::Time deadline) {
-  std::vector<std::unique_ptr<Listener>> listeners;
+  std::vector<std::shared_ptr<Listener>> listeners;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -138,17 +145,14 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
   update->instance = this;
   update->port_changes = read->listen_port != before.listen_port;
   if (update->port_changes) {
-    auto claim = plugin_.ports().Claim(read->listen_port, read->name);
+    auto claim = plugin_.ports().Claim(read->listen_port, read->name, PortChangesHands(options));
     if (!claim.ok()) return claim.status();
     update->claim = *std::move(claim);
   }
   if (serving_ && read->listen_port != 0 && !SamePlace(before, *read)) {
-    auto bound = Bind(*read);
-    if (absl::IsAlreadyExists(bound.status()) && !update->port_changes) {
-      return absl::FailedPreconditionError(
-          "bind_address: it cannot change while the instance serves on the same longRunningPort; "
-          "stop it first, or change the port too");
-    }
+    const std::shared_ptr<Listener> before =
+        update->port_changes ? update->claim.OthersListener() : listener_;
+    auto bound = Bind(*read, before.get());
     if (!bound.ok()) return bound.status();
     update->listener = *std::move(bound);
   }
@@ -172,27 +176,31 @@ void Instance::Commit(InstanceUpdate& update) {
   BeginServing(next);
 }
 
-void Instance::MoveListener(const Configuration& next, std::unique_ptr<Listener> bound) {
+// The new one accepts before the old one ceases to: a sender finds one of them at any time.
+void Instance::MoveListener(const Configuration& next, std::shared_ptr<Listener> bound) {
   std::erase_if(retired_, [](const auto& one) { return one->drained(); });
+  health_.SetListener(absl::OkStatus());
+  if (bound == nullptr && next.listen_port != 0) {
+    // It was started after the update was prepared, so nothing could be bound then.
+    std::shared_ptr<Listener> before = claim_.OthersListener();
+    if (before == nullptr) before = listener_;
+    auto late = Bind(next, before.get());
+    if (late.ok()) bound = *std::move(late);
+    if (!late.ok()) health_.SetListener(late.status());
+  }
+  if (bound != nullptr) bound->StartAccepting();
   if (listener_ != nullptr) {
-    listener_->BeginDrain(absl::Milliseconds(plugin_.limits().body_timeout_ms +
-                                             plugin_.limits().answer_timeout_ms +
-                                             plugin_.limits().write_timeout_ms));
+    listener_->Retire(absl::Milliseconds(plugin_.limits().body_timeout_ms +
+                                         plugin_.limits().answer_timeout_ms +
+                                         plugin_.limits().write_timeout_ms));
     retired_.push_back(std::move(listener_));
   }
-  health_.SetListener(absl::OkStatus());
-  if (next.listen_port == 0) return;
-  if (bound == nullptr) {
-    // It was started after the update was prepared, so nothing could be bound then.
-    auto late = Bind(next);
-    if (!late.ok()) return health_.SetListener(late.status());
-    bound = *std::move(late);
-  }
   listener_ = std::move(bound);
-  listener_->StartAccepting();
+  claim_.SetListener(listener_);
 }
 
-absl::StatusOr<std::unique_ptr<Listener>> Instance::Bind(const Configuration& configuration) {
+absl::StatusOr<std::shared_ptr<Listener>> Instance::Bind(const Configuration& configuration,
+                                                         Listener* before) {
   auto threads = plugin_.io_threads();
   if (!threads.ok()) return threads.status();
   auto timers = plugin_.timers();
@@ -203,12 +211,12 @@ absl::StatusOr<std::unique_ptr<Listener>> Instance::Bind(const Configuration& co
   options.limits = plugin_.limits();
   options.tls = configuration.tls;
   options.bytes_in_flight = plugin_.bytes_in_flight();
-  return Listener::Bind(std::move(options), {.threads = *threads,
-                                             .handler = &listen_handler_,
-                                             .timers = *timers,
-                                             .report = [this](const absl::Status& status) {
-                                               health_.SetListener(status);
-                                             }});
+  ListenerEnvironment environment{
+      .threads = *threads,
+      .handler = &listen_handler_,
+      .timers = *timers,
+      .report = [this](const absl::Status& status) { health_.SetListener(status); }};
+  return Listener::Bind(std::move(options), std::move(environment), before);
 }
 
 void Instance::BeginServing(const Configuration& configuration) {
@@ -332,7 +340,7 @@ absl::Status Instance::CheckHere(const Configuration& configuration) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("the instance is just being stopped");
   if (listener_ != nullptr) return listener_->status();
-  return Bind(configuration).status();
+  return Bind(configuration, nullptr).status();
 }
 
 }  // namespace webhook::runtime

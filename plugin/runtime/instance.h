@@ -34,7 +34,7 @@ struct InstanceUpdate {
   std::shared_ptr<const Configuration> configuration;
   bool port_changes;
   PortClaim claim;                     // only where the port changes
-  std::unique_ptr<Listener> listener;  // only where it serves and the port or address changes
+  std::shared_ptr<Listener> listener;  // only where it serves and the port or address changes
 };
 
 // The functions are those of the ABI's table, which tells their threads and results. Destroyed
@@ -72,8 +72,10 @@ class Instance final : private RequestTaker {
                AnswerCounts* answers) override;
 
   std::shared_ptr<const Configuration> configuration() const;
-  absl::StatusOr<std::unique_ptr<Listener>> Bind(const Configuration& configuration);
-  void MoveListener(const Configuration& next, std::unique_ptr<Listener> bound);
+  // `before` has the port until this instance takes it; null: nothing has.
+  absl::StatusOr<std::shared_ptr<Listener>> Bind(const Configuration& configuration,
+                                                 Listener* before);
+  void MoveListener(const Configuration& next, std::shared_ptr<Listener> bound);
   void BeginServing(const Configuration& configuration);
   int32_t Test(lri_command_done done, void* done_context);
   absl::Status CheckHere(const Configuration& configuration);
@@ -94,8 +96,8 @@ class Instance final : private RequestTaker {
   PortClaim claim_;
   bool serving_ = false;
   bool stopping_ = false;
-  std::unique_ptr<Listener> listener_;              // null: none is configured, or not serving
-  std::vector<std::unique_ptr<Listener>> retired_;  // being drained since an update
+  std::shared_ptr<Listener> listener_;              // null: none is configured, or not serving
+  std::vector<std::shared_ptr<Listener>> retired_;  // being drained since an update
   Samples samples_;
 };
 

@@ -31,18 +31,11 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
   Core(http::ServerOptions options, ListenerEnvironment environment)
       : environment_(std::move(environment)), options_(std::move(options)) {}
 
-  absl::Status Bind() {
-    // Weak: a server's last call must not keep alive what waits for that server.
-    options_.on_listener_failed = [weak = weak_from_this()](const absl::Status& status) {
-      if (const auto self = weak.lock()) self->OnFailed(status);
-    };
-    options_.accept_at_once = false;
-    auto server = http::Server::Listen(options_, *environment_.threads, *environment_.handler);
-    if (!server.ok()) return Named(server.status());
-    server_ = *std::move(server);
-    options_.port = server_->port();
-    options_.accept_at_once = true;
-    return absl::OkStatus();
+  absl::Status Bind(Core* before) {
+    if (before == nullptr) return BindAfter(nullptr);
+    // So that its server stays where it is meanwhile.
+    const std::lock_guard lock(before->mutex_);
+    return BindAfter(before->server_.get());
   }
 
   void StartAccepting() {
@@ -61,10 +54,16 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
     return status_;
   }
 
-  void BeginDrain(absl::Duration time) {
+  void Retire(absl::Duration time) {
     const std::lock_guard lock(mutex_);
     ended_ = true;
     if (server_ != nullptr) RetireServer(time);
+  }
+
+  void BeginDrain(absl::Duration time) {
+    Retire(time);
+    const std::lock_guard lock(mutex_);
+    for (const Retired& one : retired_) one.server->Drain(time, [](bool) {});
   }
 
   bool drained() const {
@@ -89,6 +88,22 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
     std::unique_ptr<http::Server> server;
     std::shared_ptr<std::atomic<bool>> over;
   };
+
+  absl::Status BindAfter(const http::Server* before) {
+    // Weak: a server's last call must not keep alive what waits for that server.
+    options_.on_listener_failed = [weak = weak_from_this()](const absl::Status& status) {
+      if (const auto self = weak.lock()) self->OnFailed(status);
+    };
+    options_.accept_at_once = false;
+    options_.takes_over_from = before;
+    auto server = http::Server::Listen(options_, *environment_.threads, *environment_.handler);
+    if (!server.ok()) return Named(server.status());
+    server_ = *std::move(server);
+    options_.port = server_->port();
+    options_.accept_at_once = true;
+    options_.takes_over_from = nullptr;
+    return absl::OkStatus();
+  }
 
   // On an I/O thread.
   void OnFailed(const absl::Status& error) {
@@ -130,7 +145,7 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
 
   void RetireServer(absl::Duration time) {
     auto over = std::make_shared<std::atomic<bool>>(false);
-    server_->Drain(time, [over](bool) { over->store(true); });
+    server_->Retire(time, [over](bool) { over->store(true); });
     retired_.push_back({std::move(server_), std::move(over)});
   }
 
@@ -146,9 +161,11 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
 };
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(http::ServerOptions options,
-                                                         ListenerEnvironment environment) {
+                                                         ListenerEnvironment environment,
+                                                         Listener* before) {
   auto core = std::make_shared<Core>(std::move(options), std::move(environment));
-  if (absl::Status status = core->Bind(); !status.ok()) return status;
+  absl::Status status = core->Bind(before == nullptr ? nullptr : before->core_.get());
+  if (!status.ok()) return status;
   return std::unique_ptr<Listener>(new Listener(std::move(core)));
 }
 
@@ -163,6 +180,8 @@ void Listener::SetTls(std::shared_ptr<const http::TlsContext> tls) {
 absl::Status Listener::status() const { return core_->status(); }
 
 void Listener::BeginDrain(absl::Duration time) { core_->BeginDrain(time); }
+
+void Listener::Retire(absl::Duration time) { core_->Retire(time); }
 
 bool Listener::drained() const { return core_->drained(); }
 

@@ -34,10 +34,13 @@ inline constexpr absl::Duration kLongestPause = absl::Seconds(60);
 class Listener {
  public:
   // Binds; connections wait in the kernel until StartAccepting. ALREADY_EXISTS: the port is in
-  // use; INVALID_ARGUMENT, PERMISSION_DENIED: the address or port cannot be had. The message begins
-  // with the parameter's name. `options` without accept_at_once and on_listener_failed.
+  // use; INVALID_ARGUMENT, PERMISSION_DENIED: the address or port cannot be had. The message
+  // begins with the parameter's name. `options` without accept_at_once, on_listener_failed and
+  // takes_over_from. `before` has the port, and is retired or drained once this one accepts; with
+  // the same address no connection is lost then. Null: nothing of ours has it.
   static absl::StatusOr<std::unique_ptr<Listener>> Bind(http::ServerOptions options,
-                                                        ListenerEnvironment environment);
+                                                        ListenerEnvironment environment,
+                                                        Listener* before = nullptr);
 
   // Drains with no time left.
   ~Listener();
@@ -55,6 +58,9 @@ class Listener {
   // Nothing is accepted any more; what is in flight is answered until the time is over. Reports
   // nothing from now on. Does not wait.
   void BeginDrain(absl::Duration time);
+
+  // As BeginDrain, for one whose senders go on elsewhere: idle connections may ask once more.
+  void Retire(absl::Duration time);
 
   // Is a drain that was begun over?
   bool drained() const;

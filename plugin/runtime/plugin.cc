@@ -59,13 +59,8 @@ absl::StatusOr<http::IoThreads*> Plugin::io_threads() {
 }
 
 absl::StatusOr<Timers*> Plugin::timers() {
-  const std::lock_guard lock(starting_);
-  if (timers_ == nullptr) {
-    auto started = TimerThread::Start();
-    if (!started.ok()) return started.status();
-    timers_ = *std::move(started);
-  }
-  return timers_.get();
+  if (absl::Status status = timers_.Start(); !status.ok()) return status;
+  return &timers_;
 }
 
 }  // namespace webhook::runtime

@@ -17,7 +17,6 @@
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/ports.h"
-#include "plugin/runtime/task_thread.h"
 #include "plugin/runtime/timers.h"
 
 namespace webhook::runtime {
@@ -56,7 +55,7 @@ class Plugin {
   // Started when they are wanted first, so that instances without a listen port cost no threads.
   absl::StatusOr<http::IoThreads*> io_threads();
   absl::StatusOr<Timers*> timers();
-  TaskThread& tasks() { return tasks_; }
+  TimerThread& tasks() { return timers_; }
 
  private:
   const Host host_;
@@ -70,10 +69,9 @@ class Plugin {
       std::make_shared<http::BytesInFlight>();
   std::atomic<int64_t> expanded_bytes_{0};
   const int io_thread_count_;
-  std::mutex starting_;  // guards the pointers below
+  std::mutex starting_;  // guards io_threads_
   std::unique_ptr<http::IoThreads> io_threads_;
-  std::unique_ptr<TimerThread> timers_;
-  TaskThread tasks_;
+  TimerThread timers_;
 };
 
 }  // namespace webhook::runtime

@@ -21,7 +21,7 @@ bool IsRead(int32_t code) { return code == LRI_OK || code == LRI_NOT_FOUND; }
 }  // namespace
 
 Samples::Samples(const Host& host, lri_host_instance* host_instance, const Limits& limits,
-                 TaskThread& tasks, SampleDelays delays)
+                 TimerThread& tasks, SampleDelays delays)
     : host_(host),
       host_instance_(host_instance),
       limits_(limits),

@@ -20,7 +20,7 @@
 #include "plugin/core/samples.h"
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/host.h"
-#include "plugin/runtime/task_thread.h"
+#include "plugin/runtime/timers.h"
 
 namespace webhook::runtime {
 
@@ -32,11 +32,11 @@ struct SampleDelays {
 };
 
 // Thread-safe. Start and Stop: as the instance's. Destroyed only while stopped.
-class Samples : private TaskThread::Task {
+class Samples : private TimerThread::Task {
  public:
   // All but the delays outlive this.
   Samples(const Host& host, lri_host_instance* host_instance, const Limits& limits,
-          TaskThread& tasks, SampleDelays delays = {});
+          TimerThread& tasks, SampleDelays delays = {});
   ~Samples();
   Samples(const Samples&) = delete;
   Samples& operator=(const Samples&) = delete;
@@ -95,7 +95,7 @@ class Samples : private TaskThread::Task {
   const Host& host_;
   lri_host_instance* const host_instance_;
   const Limits& limits_;
-  TaskThread& tasks_;
+  TimerThread& tasks_;
   const SampleDelays delays_;
   std::atomic<bool> warned_{false};  // of the failure that lasts
 

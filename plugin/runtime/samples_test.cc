@@ -231,7 +231,7 @@ class SamplesTest : public ::testing::Test {
   ContextHost host_;
   Host abi_host_{host_.table()};
   Limits limits_;
-  TaskThread tasks_;
+  TimerThread tasks_;
 };
 
 TEST_F(SamplesTest, WhatIsDisabledNeverAsksTheHost) {

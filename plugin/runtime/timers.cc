@@ -4,73 +4,121 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <exception>
 #include <system_error>
 #include <utility>
 
-#include "absl/status/status.h"
+#include "absl/cleanup/cleanup.h"
 
 namespace webhook::runtime {
-
-absl::StatusOr<std::unique_ptr<TimerThread>> TimerThread::Start() {
-  std::unique_ptr<TimerThread> timers(new TimerThread);
-  // Signals are for the process's own threads; a new thread inherits what is blocked.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool started = true;
-  try {
-    timers->thread_ = std::thread([self = timers.get()] { self->Run(); });
-  } catch (const std::system_error&) {
-    started = false;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!started) return absl::ResourceExhaustedError("the system gives no more threads");
-  return timers;
-}
 
 TimerThread::~TimerThread() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
+    changed_.notify_all();
   }
-  changed_.notify_one();
   if (thread_.joinable()) thread_.join();
 }
 
-void TimerThread::RunAfter(absl::Duration delay, absl::AnyInvocable<void()> work) {
-  // A year stands for "never"; larger values would overflow the clock.
-  const Clock::time_point time =
-      Clock::now() + absl::ToChronoNanoseconds(std::min(delay, absl::Hours(24 * 365)));
-  {
-    const std::lock_guard lock(mutex_);
-    waiting_.emplace(time, std::move(work));
+absl::Status TimerThread::Start() {
+  const std::lock_guard lock(mutex_);
+  try {
+    StartLocked();
+  } catch (const std::system_error&) {
+    return absl::ResourceExhaustedError("the system gives no more threads");
   }
-  changed_.notify_one();
+  return absl::OkStatus();
+}
+
+void TimerThread::StartLocked() {
+  if (thread_.joinable()) return;
+  // Signals are for the process's own threads; a new thread inherits what is blocked.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const absl::Cleanup unmask = [&before] { pthread_sigmask(SIG_SETMASK, &before, nullptr); };
+  thread_ = std::thread([this] { Run(); });
+}
+
+TimerThread::Clock::time_point TimerThread::After(absl::Duration delay) {
+  // A year stands for "never"; larger values would overflow the clock.
+  return Clock::now() + absl::ToChronoNanoseconds(std::min(delay, absl::Hours(24 * 365)));
+}
+
+void TimerThread::RunAfter(absl::Duration delay, absl::AnyInvocable<void()> work) {
+  const std::lock_guard lock(mutex_);
+  waiting_.emplace(After(delay), std::move(work));
+  changed_.notify_all();
 }
 
 absl::Duration TimerThread::Now() const {
   return absl::FromChrono(Clock::now().time_since_epoch());
 }
 
+bool TimerThread::Schedule(Task& task, absl::Duration delay) noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    StartLocked();
+    const Clock::time_point due = After(delay);
+    const auto [scheduled, added] = tasks_.try_emplace(&task, due);
+    if (!added) scheduled->second = std::min(scheduled->second, due);
+    changed_.notify_all();
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+void TimerThread::Cancel(Task& task) {
+  std::unique_lock lock(mutex_);
+  tasks_.erase(&task);
+  finished_.wait(lock, [&] { return running_ != &task; });
+  tasks_.erase(&task);  // it may have scheduled itself again
+}
+
 void TimerThread::Run() {
   std::unique_lock lock(mutex_);
   while (!ending_) {
-    if (waiting_.empty()) {
+    if (RunNext(lock)) continue;
+    Clock::time_point next = Clock::time_point::max();
+    if (!waiting_.empty()) next = waiting_.begin()->first;
+    for (const auto& [task, due] : tasks_) next = std::min(next, due);
+    if (next == Clock::time_point::max()) {
       changed_.wait(lock);
-      continue;
+    } else {
+      changed_.wait_until(lock, next);
     }
-    const auto first = waiting_.begin();
-    if (const Clock::time_point time = first->first; time > Clock::now()) {
-      changed_.wait_until(lock, time);
-      continue;
-    }
-    absl::AnyInvocable<void()> work = std::move(first->second);
-    waiting_.erase(first);
-    lock.unlock();
-    work();
-    work = nullptr;
-    lock.lock();
   }
+}
+
+// Runs what is due first, without the lock. False: nothing is due.
+bool TimerThread::RunNext(std::unique_lock<std::mutex>& lock) {
+  const Clock::time_point now = Clock::now();
+  const auto task =
+      std::min_element(tasks_.begin(), tasks_.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto work = waiting_.begin();
+  const bool task_is_due = task != tasks_.end() && task->second <= now;
+  const bool work_is_due = work != waiting_.end() && work->first <= now;
+  if (work_is_due && !(task_is_due && task->second < work->first)) {
+    absl::AnyInvocable<void()> run = std::move(work->second);
+    waiting_.erase(work);
+    lock.unlock();
+    run();
+    run = nullptr;  // what it holds ends without the lock
+    lock.lock();
+    return true;
+  }
+  if (!task_is_due) return false;
+  running_ = task->first;
+  tasks_.erase(task);
+  lock.unlock();
+  running_->RunTask();
+  lock.lock();
+  running_ = nullptr;
+  finished_.notify_all();
+  return true;
 }
 
 }  // namespace webhook::runtime

@@ -5,12 +5,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <thread>
 
 #include "absl/functional/any_invocable.h"
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 namespace webhook::runtime {
@@ -28,26 +27,54 @@ class Timers {
   virtual absl::Duration Now() const = 0;
 };
 
+// One thread for all that comes later. It takes no signals, and begins with Start or with the first
+// task that is scheduled.
 class TimerThread : public Timers {
  public:
-  // RESOURCE_EXHAUSTED when the system gives no more threads.
-  static absl::StatusOr<std::unique_ptr<TimerThread>> Start();
+  // Work of an object that lives on: scheduled again and again, and taken back before the object
+  // ends. For the rest it is as what RunAfter runs.
+  class Task {
+   public:
+    virtual void RunTask() noexcept = 0;
+
+   protected:
+    ~Task() = default;
+  };
+
+  TimerThread() = default;
+  // Joins. What still waits does not run.
   ~TimerThread() override;
   TimerThread(const TimerThread&) = delete;
   TimerThread& operator=(const TimerThread&) = delete;
 
+  // RunAfter may be called once this was OK. RESOURCE_EXHAUSTED when the system gives no more
+  // threads. Again: does nothing.
+  absl::Status Start();
+
   void RunAfter(absl::Duration delay, absl::AnyInvocable<void()> work) override;
   absl::Duration Now() const override;
+
+  // Runs the task once, `delay` from now, or when it was scheduled for before if that is earlier.
+  // False where the system has no memory or no thread for it.
+  bool Schedule(Task& task, absl::Duration delay) noexcept;
+
+  // Once it returns, the task neither runs nor will. Not from within a task.
+  void Cancel(Task& task);
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  TimerThread() = default;
+  static Clock::time_point After(absl::Duration delay);
+  void StartLocked();
   void Run();
+  bool RunNext(std::unique_lock<std::mutex>& lock);
 
-  std::mutex mutex_;  // guards the three below
-  std::condition_variable changed_;
+  std::mutex mutex_;                  // guards all below
+  std::condition_variable changed_;   // what is due, or ending_
+  std::condition_variable finished_;  // running_
   std::multimap<Clock::time_point, absl::AnyInvocable<void()>> waiting_;
+  std::map<Task*, Clock::time_point> tasks_;
+  Task* running_ = nullptr;
   bool ending_ = false;
   std::thread thread_;
 };

@@ -1,11 +1,13 @@
-/* The smallest plugin: every request becomes one incident, with the body as its details, and is
- * answered with the incident's id. It holds no threads and checks nothing; real plugins do.
+/* The smallest plugin that does something: every request becomes one incident, with the body as its
+ * details, and is answered with the incident's id. It holds no threads and checks nothing; real
+ * plugins do.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plugin/abi/long_running_integration.h"
+#include "tests/bad_plugins/harmless.h"
 
 struct lri_plugin {
   const lri_host* host;
@@ -25,19 +27,15 @@ typedef struct Request {
   lri_incident_batch batch;
 } Request;
 
-static lri_view View(const char* text) {
-  lri_view view = {text, strlen(text)};
-  return view;
-}
-
 static void Answer(const lri_host* host, lri_call* call, int status, const char* text) {
-  lri_pair type = {View("Content-Type"), View("application/json")};
-  lri_answer answer = {sizeof answer, status, {&type, 1, sizeof type}, View(text)};
+  lri_pair type = {HarmlessView("Content-Type"), HarmlessView("application/json")};
+  lri_answer answer = {sizeof answer, status, {&type, 1, sizeof type}, HarmlessView(text)};
   host->complete(host->context, call, &answer);
 }
 
 static void Info(lri_plugin_info_sink sink, void* sink_context) {
-  lri_plugin_info info = {sizeof info, 0, View("Echo"), View("1.0.0"), {NULL, 0, 0}};
+  lri_plugin_info info = {
+      sizeof info, 0, HarmlessView("Echo"), HarmlessView("1.0.0"), {NULL, 0, 0}};
   sink(sink_context, &info);
 }
 
@@ -60,19 +58,6 @@ static int32_t Create(lri_plugin* plugin, const lri_instance_options* options,
   if (*instance == NULL) return LRI_RESOURCE_EXHAUSTED;
   (*instance)->host = plugin->host;
   (*instance)->host_instance = options->host_instance;
-  return LRI_OK;
-}
-
-static int32_t Start(lri_instance* instance, lri_error* error) {
-  (void)instance;
-  (void)error;
-  return LRI_OK;
-}
-
-static int32_t Stop(lri_instance* instance, int64_t deadline_mono_ns, lri_error* error) {
-  (void)instance;
-  (void)deadline_mono_ns;
-  (void)error;
   return LRI_OK;
 }
 
@@ -110,8 +95,8 @@ static int32_t Execute(lri_instance* instance, const lri_request* given) {
   request->host = host;
   request->call = given->call;
   request->details = given->body;
-  request->incident.name = View("echo");
-  request->incident.occurred = View("2024-05-01T10:00:00Z");
+  request->incident.name = HarmlessView("echo");
+  request->incident.occurred = HarmlessView("2024-05-01T10:00:00Z");
   request->incident.details.data = &request->details;
   request->incident.details.count = 1;
   request->incident.details.stride = sizeof request->details;
@@ -128,25 +113,13 @@ static int32_t Execute(lri_instance* instance, const lri_request* given) {
   return LRI_OK;
 }
 
-static void Cancel(lri_instance* instance, lri_call* call) {
-  (void)instance;
-  (void)call;
-}
-
-static int32_t UpdatePrepare(lri_instance* instance, const lri_instance_options* options,
-                             lri_update** update, lri_error* error) {
-  (void)instance;
-  (void)options;
-  (void)update;
-  (void)error;
-  return LRI_UNIMPLEMENTED;
-}
-
-static void UpdateEnd(lri_update* update) { (void)update; }
-
 static int32_t Describe(lri_instance* instance, lri_description_sink sink, void* sink_context) {
-  lri_description description = {sizeof description, 0,        View("/instance/execute/"),
-                                 View(""),           View(""), View("incident"),
+  lri_description description = {sizeof description,
+                                 0,
+                                 HarmlessView("/instance/execute/"),
+                                 HarmlessView(""),
+                                 HarmlessView(""),
+                                 HarmlessView("incident"),
                                  {NULL, 0, 0}};
   (void)instance;
   sink(sink_context, &description);
@@ -158,17 +131,21 @@ static int32_t Command(lri_instance* instance, lri_view name, lri_view arguments
   (void)instance;
   (void)arguments;
   if (name.size != 4 || memcmp(name.data, "test", 4) != 0) return LRI_NOT_FOUND;
-  done(done_context, LRI_OK, View("{\"ok\":true}"));
+  done(done_context, LRI_OK, HarmlessView("{\"ok\":true}"));
   return LRI_OK;
 }
 
-const lri_plugin_table* lri_plugin_entry_v1(uint32_t host_abi_minor);
-
 const lri_plugin_table* lri_plugin_entry_v1(uint32_t host_abi_minor) {
-  static const lri_plugin_table table = {
-      sizeof table,  LRI_ABI_MINOR, Info,      PluginCreate, PluginDestroy, Create,
-      Start,         Stop,          Destroy,   CheckHead,    Execute,       Cancel,
-      UpdatePrepare, UpdateEnd,     UpdateEnd, Describe,     Command};
+  lri_plugin_table* const table = HarmlessTable();
   (void)host_abi_minor;
-  return &table;
+  table->info = Info;
+  table->plugin_create = PluginCreate;
+  table->plugin_destroy = PluginDestroy;
+  table->create = Create;
+  table->destroy = Destroy;
+  table->check_head = CheckHead;
+  table->execute = Execute;
+  table->describe = Describe;
+  table->command = Command;
+  return table;
 }

@@ -1,4 +1,5 @@
-/* A plugin that does nothing wrong. Each bad one takes this table and makes one function bad.
+/* A plugin that does nothing wrong. Each bad one takes this table and makes one function bad; the
+ * echo plugin of tests/abi takes it, too, and does something.
  *
  * Its instances remember the host's table; a request is answered 200 "fine" at once.
  */

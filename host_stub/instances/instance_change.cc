@@ -1,0 +1,122 @@
+#include "host_stub/instances/instance_change.h"
+
+#include <algorithm>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+
+namespace host_stub {
+namespace {
+
+absl::Status PrepareStep(HostedPlugin& plugin, const InstanceTable& table,
+                         const InstanceChange& change, ChangeStep& step) {
+  if (!step.after.has_value()) return absl::OkStatus();
+  InstanceSpec spec = ToSpec(*step.after, change.platform);
+  spec.port_changes_hands = step.port_changes_hands;
+  const InstanceEntry* entry = table.Find(step.name);
+  if (entry != nullptr && entry->instance != nullptr) {
+    const InstanceSettings& before = entry->settings;
+    const bool same =
+        before.parameters == step.after->parameters && before.on_engine == step.after->on_engine;
+    if (step.after->disabled && same) return absl::OkStatus();
+    auto update = entry->instance->PrepareUpdate(spec);
+    // One that will be disabled is only judged.
+    if (update.ok() && !step.after->disabled) step.update = *std::move(update);
+    if (!absl::IsUnimplemented(update.status())) return update.status();
+  }
+  auto fresh = plugin.CreateInstance(spec);
+  if (!fresh.ok()) return fresh.status();
+  // A disabled one was only made to be judged.
+  if (!step.after->disabled) step.fresh = *std::move(fresh);
+  return absl::OkStatus();
+}
+
+// Whether this change stops an instance that has the step's port now.
+bool PortComesFree(const InstanceTable& table, const InstanceChange& change,
+                   const ChangeStep& step) {
+  const int port = step.after->port();
+  return port != 0 &&
+         std::any_of(change.steps.begin(), change.steps.end(), [&](const ChangeStep& other) {
+           const InstanceEntry* entry = table.Find(other.name);
+           return entry != nullptr && other.update == nullptr && entry->settings.port() == port;
+         });
+}
+
+}  // namespace
+
+absl::Status OfInstance(absl::string_view instance, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("instance ", instance, ": ", status.message()));
+}
+
+absl::Status CheckPorts(const InstanceTable& table, InstanceChange& change) {
+  std::map<std::string, int> ports;
+  for (const auto& [name, entry] : table.entries) ports[name] = entry.settings.port();
+  for (const ChangeStep& step : change.steps) {
+    ports[step.name] = step.after.has_value() ? step.after->port() : 0;
+  }
+  for (ChangeStep& step : change.steps) {
+    const int port = ports[step.name];
+    if (port == 0) continue;
+    for (const auto& [name, other] : ports) {
+      if (name == step.name || other != port) continue;
+      return absl::AlreadyExistsError(absl::StrCat("longRunningPort: ", port,
+                                                   " is taken by instance \"", name,
+                                                   "\"; each instance needs its own"));
+    }
+    for (const auto& [name, entry] : table.entries) {
+      const bool has_it = entry.instance != nullptr && entry.settings.port() == port;
+      if (has_it && name != step.name) step.port_changes_hands = true;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrepareChange(HostedPlugin& plugin, const InstanceTable& table,
+                           InstanceChange& change) {
+  for (ChangeStep& step : change.steps) {
+    absl::Status status = PrepareStep(plugin, table, change, step);
+    if (!status.ok()) return change.steps.size() > 1 ? OfInstance(step.name, status) : status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StartFresh(const InstanceTable& table, InstanceChange& change) {
+  for (ChangeStep& step : change.steps) {
+    if (step.fresh == nullptr) continue;
+    // It would answer for the one that still has the port.
+    step.starts_late = step.port_changes_hands;
+    if (step.starts_late) continue;
+    const absl::Status status = step.fresh->Start();
+    step.starts_late = absl::IsAlreadyExists(status) && PortComesFree(table, change, step);
+    if (status.ok() || step.starts_late) continue;
+    return change.steps.size() > 1 ? OfInstance(step.name, status) : status;
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& change) {
+  std::vector<std::shared_ptr<HostedInstance>> fresh;
+  for (ChangeStep& step : change.steps) {
+    step.update.reset();
+    if (step.fresh != nullptr) fresh.push_back(std::move(step.fresh));
+  }
+  return fresh;
+}
+
+void CommitChange(const InstanceTable& table, InstanceChange& change) {
+  // While the one that has the port still listens, so that no connection finds nobody.
+  for (ChangeStep& step : change.steps) {
+    if (step.fresh != nullptr && step.starts_late) step.starts_late = !step.fresh->Start().ok();
+  }
+  for (ChangeStep& step : change.steps) {
+    if (step.update == nullptr) continue;
+    step.update->Commit();
+    step.update.reset();
+    step.updated = true;
+    // One that did not serve may do so with the new settings.
+    step.starts_late = table.Find(step.name)->trouble.has_value();
+  }
+}
+
+}  // namespace host_stub

@@ -1,0 +1,85 @@
+// One change of one or of many instances: checked whole by host and plugin, then applied, or
+// undone.
+//
+// In this order, each function after the one before was OK:
+//   CheckPorts, PrepareChange    what can be refused; nothing has changed when they return
+//   StartFresh                   new instances serve, and are found by nobody yet
+//   CommitChange                 cannot fail
+// AbandonChange undoes all but CommitChange.
+//
+// Where the plugin can update (update_prepare), nothing stops. Where it cannot, a second instance
+// is made, takes the first one's place, and the first is drained.
+//
+// A port may change hands within a change: its new owner is told (port_changes_hands), has it
+// beside the old one from then on, and keeps it when the old one has gone.
+#ifndef HOST_STUB_INSTANCES_INSTANCE_CHANGE_H_
+#define HOST_STUB_INSTANCES_INSTANCE_CHANGE_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "host_stub/config/configuration.h"
+#include "host_stub/engine/hosted_instance.h"
+#include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/instances/instance_entry.h"
+#include "host_stub/instances/instance_settings.h"
+
+namespace host_stub {
+
+// What a change does to one instance.
+struct ChangeStep {
+  ChangeStep(std::string name_in, std::optional<InstanceSettings> after_in)
+      : name(std::move(name_in)), after(std::move(after_in)) {}
+
+  std::string name;
+  std::optional<InstanceSettings> after;  // none: it is removed
+
+  // Filled while the change runs.
+  bool port_changes_hands = false;
+  std::unique_ptr<InstanceUpdate> update;
+  bool updated = false;
+  std::shared_ptr<HostedInstance> fresh;  // takes the place of the one that is
+  bool starts_late = false;               // it, or what is updated, has still to be started
+};
+
+struct InstanceChange {
+  // Changes nothing yet.
+  explicit InstanceChange(const InstanceTable& table)
+      : platform(table.platform), server_configuration(table.server_configuration) {}
+
+  std::vector<ChangeStep> steps;
+  PlatformConfiguration platform;
+  std::map<std::string, std::string> server_configuration;
+  // The last thing that may fail.
+  std::function<absl::Status()> save = [] { return absl::OkStatus(); };
+};
+
+// Prefixes the message: a person wants to know of which instance it speaks.
+absl::Status OfInstance(absl::string_view instance, const absl::Status& status);
+
+// ALREADY_EXISTS: two instances would have one port. Marks the ports that change hands.
+absl::Status CheckPorts(const InstanceTable& table, InstanceChange& change);
+
+// Everything that the plugin can refuse, ports among it.
+absl::Status PrepareChange(HostedPlugin& plugin, const InstanceTable& table,
+                           InstanceChange& change);
+
+absl::Status StartFresh(const InstanceTable& table, InstanceChange& change);
+
+// Returns the new instances that must be retired.
+std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& change);
+
+// What takes over a port starts, and updates take effect. What did not start then is still marked
+// as starts_late: a plugin may want the one that has the port to be stopped first.
+void CommitChange(const InstanceTable& table, InstanceChange& change);
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_INSTANCES_INSTANCE_CHANGE_H_

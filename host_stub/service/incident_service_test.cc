@@ -1,0 +1,142 @@
+// IncidentService over a real connection.
+#include <grpcpp/grpcpp.h>
+
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "host_stub/service/grpc_test_client.h"
+#include "long_running_integration/v1/incident.grpc.pb.h"
+
+namespace host_stub {
+namespace {
+
+using ::grpc::StatusCode;
+
+TEST_F(GrpcServerTest, FollowLeavesOutNothingAndEndsWithTheDrain) {
+  v1::ExecuteResponse response;
+  ASSERT_TRUE(Execute(Request("{\"n\":1}"), &response).ok());
+  ASSERT_TRUE(Execute(Request("{\"n\":2}"), &response).ok());
+  const auto stub = v1::IncidentService::NewStub(Control());
+  v1::FollowIncidentsRequest request;
+  request.set_after_id("1");
+  grpc::ClientContext context;
+  const auto from_second = stub->FollowIncidents(&context, request);
+  grpc::ClientContext live_context;
+  const auto live = stub->FollowIncidents(&live_context, {});
+  live->WaitForInitialMetadata();
+  v1::ExecuteRequest other = Request("{\"n\":3}");
+  other.set_instance("second");
+  ASSERT_TRUE(Execute(other, &response).ok());
+
+  v1::FollowIncidentsResponse followed;
+  ASSERT_TRUE(from_second->Read(&followed));
+  EXPECT_EQ(followed.incident().raw_json(), "{\"n\":2}");
+  ASSERT_TRUE(from_second->Read(&followed));
+  EXPECT_EQ(followed.incident().id(), "3");
+  ASSERT_TRUE(live->Read(&followed));
+  EXPECT_EQ(followed.incident().id(), "3");
+  EXPECT_TRUE(server_.server().Drain(absl::Now() + absl::Seconds(60)).ok());
+  EXPECT_FALSE(live->Read(&followed));
+  EXPECT_EQ(live->Finish().error_code(), StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcServerTest, FollowOfOneInstanceSkipsTheOthers) {
+  v1::ExecuteResponse response;
+  v1::ExecuteRequest other = Request();
+  other.set_instance("second");
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(Execute(Request(), &response).ok());
+  ASSERT_TRUE(Execute(other, &response).ok());
+  const auto stub = v1::IncidentService::NewStub(Control());
+  v1::FollowIncidentsRequest request;
+  request.set_after_id("0");
+  request.set_instance("second");
+  grpc::ClientContext context;
+  const auto reader = stub->FollowIncidents(&context, request);
+  v1::FollowIncidentsResponse followed;
+  ASSERT_TRUE(reader->Read(&followed));
+  EXPECT_EQ(followed.incident().id(), "6");
+  ASSERT_TRUE(Execute(other, &response).ok());
+  ASSERT_TRUE(reader->Read(&followed));
+  EXPECT_EQ(followed.incident().id(), "7");
+}
+
+TEST_F(GrpcServerTest, ListShowsTheNewestFirstPageByPageWithoutDetails) {
+  v1::ExecuteResponse response;
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Execute(Request(), &response).ok());
+  const auto stub = v1::IncidentService::NewStub(Control());
+  v1::ListIncidentsRequest request;
+  request.set_page_size(2);
+  std::string ids;
+  do {
+    grpc::ClientContext context;
+    v1::ListIncidentsResponse page;
+    ASSERT_TRUE(stub->ListIncidents(&context, request, &page).ok());
+    for (const v1::Incident& incident : page.incidents()) {
+      absl::StrAppend(&ids, incident.id(), " ");
+      EXPECT_EQ(incident.raw_json(), "");
+    }
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_EQ(ids, "3 2 1 ");
+  for (const auto& [token, size, instance, code] :
+       {std::tuple("x", 0, "", StatusCode::INVALID_ARGUMENT),
+        std::tuple("", -1, "", StatusCode::INVALID_ARGUMENT),
+        std::tuple("", 0, "a b", StatusCode::INVALID_ARGUMENT),
+        std::tuple("", 0, "nobody", StatusCode::NOT_FOUND),
+        std::tuple("", 0, "third_disabled", StatusCode::OK)}) {
+    request.set_page_token(token);
+    request.set_page_size(size);
+    request.set_instance(instance);
+    grpc::ClientContext context;
+    v1::ListIncidentsResponse page;
+    EXPECT_EQ(stub->ListIncidents(&context, request, &page).error_code(), code);
+  }
+}
+
+TEST_F(GrpcServerTest, ReadsOfCallersThatAreGoneAreNotMadeAndTheServerMayEndMeanwhile) {
+  server_.store().HoldReads(true);
+  const auto stub = v1::IncidentService::NewStub(Control());
+  v1::GetIncidentRequest request;
+  request.set_id("1");
+  // Two for the worker's threads; the others wait for a thread, longer than their callers do.
+  std::vector<std::thread> callers;
+  const auto get = [&](int milliseconds) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::milliseconds(milliseconds));
+    v1::Incident incident;
+    EXPECT_FALSE(stub->GetIncident(&context, request, &incident).ok());
+  };
+  callers.emplace_back(get, 60'000);
+  callers.emplace_back(get, 60'000);
+  server_.store().AwaitReads(2);
+  for (int i = 0; i < 4; ++i) get(20);
+  std::thread stopper([&] { server_.StopServer(); });
+  for (std::thread& caller : callers) caller.join();
+  server_.store().HoldReads(false);
+  stopper.join();
+  EXPECT_EQ(server_.store().reads(), 2);
+}
+
+TEST_F(GrpcServerTest, AReadThatDoesNotReturnDoesNotHoldUpTheEnd) {
+  server_.store().HoldReads(true);
+  const auto stub = v1::IncidentService::NewStub(Control());
+  v1::GetIncidentRequest request;
+  request.set_id("1");
+  grpc::ClientContext context;
+  std::thread caller([&] {
+    v1::Incident incident;
+    EXPECT_FALSE(stub->GetIncident(&context, request, &incident).ok());
+  });
+  server_.store().AwaitReads(1);
+  server_.StopServer();
+  caller.join();
+  server_.store().HoldReads(false);
+}
+
+}  // namespace
+}  // namespace host_stub
