@@ -351,7 +351,11 @@ int FaultDisk::Sync(Handle& handle) {
     handle.errors_seen = ++file.errors;
     return code;
   }
-  if (std::exchange(handle.errors_seen, file.errors) != file.errors) return SQLITE_IOERR_FSYNC;
+  if (std::exchange(handle.errors_seen, file.errors) != file.errors) {
+    ++faults_;
+    if (refuse_opens_after_a_fault_) open_code_ = SQLITE_CANTOPEN;
+    return SQLITE_IOERR_FSYNC;
+  }
   for (const Change& change : file.pending) Apply(change, file.synced);
   file.pending.clear();
   if (std::exchange(handle.syncs_its_folder, false)) MakeNamesDurable(FolderOf(handle.path));
