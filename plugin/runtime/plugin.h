@@ -12,6 +12,7 @@
 #include "plugin/core/incidents.h"
 #include "plugin/http/io_threads.h"
 #include "plugin/limits/limits.h"
+#include "plugin/runtime/done_slot.h"
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/ports.h"
@@ -39,6 +40,8 @@ class Plugin {
   const Limits& limits() const { return limits_; }
   FreeList<Call>& calls() { return calls_; }
   FreeList<core::IncidentParser>& parsers() { return parsers_; }
+  // For what the host may call back after the asker is gone.
+  FreeList<DoneSlot>& done_slots() { return done_slots_; }
   Ports& ports() { return ports_; }
 
   // Counts a body that was expanded; false where all together would pass their limit.
@@ -56,6 +59,7 @@ class Plugin {
   FreeList<Call> calls_;
   // A parser is used within one function only, so there are no more than threads.
   FreeList<core::IncidentParser> parsers_;
+  FreeList<DoneSlot> done_slots_;
   Ports ports_;
   std::atomic<int64_t> expanded_bytes_{0};
   const int io_thread_count_;
