@@ -1,6 +1,8 @@
 #include "host_stub/store/sqlite_writer.h"
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -19,6 +21,8 @@ constexpr int64_t kRetryAfterSeconds = 5;
 constexpr size_t kForgottenKeysWhenIdle = 1'000;
 constexpr size_t kStateWorksOfATransaction = 64;
 constexpr size_t kForgottenKeysAlways = 100'000;
+// One for each of a host's threads; more cost memory in the middle of a commit.
+constexpr size_t kMostSinks = 256;
 
 }  // namespace
 
@@ -42,6 +46,11 @@ SqliteWriter::SqliteWriter(Options options, std::unique_ptr<SqliteSession> sessi
       session_(std::move(session)),
       checkpointer_(std::move(checkpointer)),
       reopen_pause_(kFirstReopenPause) {
+  // A group and what became of it need no memory later.
+  const auto most = static_cast<size_t>(options_.limits.queued_batches) + 1;
+  group_.reserve(most);
+  written_.reserve(most);
+  finished_.reserve(kMostSinks);
   options_.subscribers->StartAfter(last_id());
   thread_ = std::thread([this] { Run(); });
 }
@@ -82,7 +91,11 @@ void SqliteWriter::Run() {
     if (taken.closed && state_queue_.empty()) return;
     if (session_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
     WriteAll(taken.list);
-    RunState();
+    try {
+      RunState();
+    } catch (const std::exception&) {
+      // Out of memory; what waits is still there.
+    }
   }
 }
 
@@ -111,6 +124,15 @@ void SqliteWriter::RunStateGroup(std::span<StateWork> works) {
   for (StateWork& work : works) work.finish(result.status);
 }
 
+// Out of memory, what is in use may be half done; the next batches try again.
+void SqliteWriter::KeepHouseOrLose() noexcept {
+  try {
+    KeepHouse();
+  } catch (const std::exception&) {
+    LoseSession(absl::Status(absl::StatusCode::kUnavailable, ""));
+  }
+}
+
 // Cuts the list into groups of one transaction. A batch is never cut, so a great one is alone.
 void SqliteWriter::WriteAll(Submission* list) {
   const size_t most = static_cast<size_t>(options_.limits.incidents_of_a_commit);
@@ -124,17 +146,21 @@ void SqliteWriter::WriteAll(Submission* list) {
     }
     WriteGroup(group_);
     CompleteGroup();
-    if (session_ != nullptr) KeepHouse();
+    if (session_ != nullptr) KeepHouseOrLose();
   }
 }
 
-void SqliteWriter::WriteGroup(std::span<Submission* const> group) {
+void SqliteWriter::WriteGroup(std::span<Submission* const> group) noexcept {
   written_.clear();
   const int64_t now_mono_ns = MonotonicNanoseconds();
+  absl::Status too_late(absl::StatusCode::kDeadlineExceeded, "");
+  try {
+    too_late = absl::DeadlineExceededError("the batch's time was over before it was begun");
+  } catch (const std::bad_alloc&) {
+  }
   for (Submission* batch : group) {
     if (IsPastDeadline(*batch, now_mono_ns)) {
-      SetFailure(*batch, CreationOutcome::kNotCreated,
-                 absl::DeadlineExceededError("the batch's time was over before it was begun"), 0);
+      SetFailure(*batch, CreationOutcome::kNotCreated, too_late, 0);
     } else if (session_ == nullptr) {
       SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
     } else {
@@ -177,13 +203,19 @@ void SqliteWriter::Settle(std::span<Submission* const> group, const TransactionR
   if (result.kind != Kind::kUndone) LoseSession(result.status);
 }
 
-void SqliteWriter::LoseSession(const absl::Status& why) {
-  SetHealth(absl::UnavailableError(why.message()));
+void SqliteWriter::LoseSession(const absl::Status& why) noexcept {
   session_.reset();
   reopen_at_ = Clock::now() + reopen_pause_;
+  absl::Status health(absl::StatusCode::kUnavailable, "");
+  try {
+    health = absl::UnavailableError(why.message());
+  } catch (const std::bad_alloc&) {
+    // Without the reason.
+  }
+  SetHealth(health);
 }
 
-void SqliteWriter::TryToReopen() {
+void SqliteWriter::TryToReopen() noexcept try {
   absl::StatusOr<std::unique_ptr<SqliteSession>> session = SqliteSession::Open(
       options_.path, options_.vfs, options_.limits.remembered_delivery_keys, options_.now());
   if (!session.ok()) {
@@ -195,11 +227,21 @@ void SqliteWriter::TryToReopen() {
   reopen_pause_ = kFirstReopenPause;
   last_id_.store(session_->last_id(), std::memory_order_release);
   SetHealth(absl::OkStatus());
-  options_.subscribers->Notify(last_id());
+  NotifySubscribers();
+} catch (const std::exception&) {
+  LoseSession(absl::Status(absl::StatusCode::kUnavailable, ""));
+}
+
+void SqliteWriter::NotifySubscribers() noexcept {
+  try {
+    options_.subscribers->Notify(last_id());
+  } catch (const std::exception&) {
+    // Out of memory; the next commit tells them.
+  }
 }
 
 // Hands each sink its batches of the group, in their order.
-void SqliteWriter::CompleteGroup() {
+void SqliteWriter::CompleteGroup() noexcept {
   if (session_ != nullptr) last_id_.store(session_->last_id(), std::memory_order_release);
   finished_.clear();
   int64_t bytes = 0;
@@ -218,7 +260,7 @@ void SqliteWriter::CompleteGroup() {
   }
   queue_.Release(static_cast<int64_t>(group_.size()), bytes);
   for (const Finished& finished : finished_) finished.sink->Complete(finished.first);
-  options_.subscribers->Notify(last_id());
+  NotifySubscribers();
 }
 
 // What is not urgent, between two commits.

@@ -71,6 +71,7 @@ absl::Status Bind(const ServerOptions& options, Acceptor& acceptor) {
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  if (!error) acceptor.non_blocking(true, error);
   return error ? ExplainBind(error, options) : absl::OkStatus();
 }
 
@@ -115,9 +116,11 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
  private:
   // All below run on the home thread.
   struct AcceptAgain;
+  struct AcceptNow;
   void Accept();
   void AcceptLater();
   void Admit(Socket socket, size_t target);
+  void OnReadable(Error error);
   void OnAccepted(const Error& error, Socket socket, size_t target);
   void DrainAtHome(absl::Duration deadline, absl::AnyInvocable<void(bool)> done);
   void ShortenDeadline(absl::Duration deadline);
@@ -128,6 +131,7 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   IoThreads::Loops& loops_;
   Loop& home_;
   Acceptor acceptor_;
+  OperationSlot accept_slot_;
   OperationSlot pause_slot_;
   Timer timer_;  // pauses accepting, later the drain's deadline
   std::vector<std::shared_ptr<Shard>> shards_;
@@ -154,26 +158,44 @@ struct Server::Core::AcceptAgain {
   }
 };
 
+// The same, when a connection waits.
+struct Server::Core::AcceptNow {
+  using allocator_type = SlotAllocator<char>;
+
+  std::shared_ptr<Core> self;
+
+  allocator_type get_allocator() const noexcept { return allocator_type(self->accept_slot_); }
+  void operator()(const Error& error) const { self->OnReadable(error); }
+};
+
 void Server::Core::AcceptLater() {
   timer_.expires_after(kPauseAfterFailure);
   timer_.async_wait(AcceptAgain{shared_from_this()});
 }
 
+// Waits, and accepts by itself: async_accept registers the new socket before it calls its handler,
+// so without memory the handler would never be called, and nothing be accepted any more.
 void Server::Core::Accept() {
+  acceptor_.async_wait(Acceptor::wait_read, AcceptNow{shared_from_this()});
+}
+
+void Server::Core::OnReadable(Error error) {
+  if (draining_) return;
   try {
     const size_t target = next_++ % shards_.size();
-    acceptor_.async_accept(loops_.loops[target]->context, peer_,
-                           [self = shared_from_this(), target](const Error& error, Socket socket) {
-                             self->OnAccepted(error, std::move(socket), target);
-                           });
+    Socket socket(loops_.loops[target]->context);
+    if (!error) acceptor_.accept(socket, peer_, error);
+    OnAccepted(error, std::move(socket), target);
   } catch (const std::exception&) {
+    // No memory for this one; those after it must still be accepted.
     AcceptLater();
   }
 }
 
 void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) {
-  if (draining_) return;
-  if (error == boost::asio::error::connection_aborted) return Accept();
+  if (error == boost::asio::error::connection_aborted || error == boost::asio::error::would_block) {
+    return Accept();
+  }
   if (IsDead(error)) {
     Error ignored;
     acceptor_.close(ignored);  // gives the port back
@@ -182,12 +204,7 @@ void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) 
     return;
   }
   if (error) return AcceptLater();
-  try {
-    Admit(std::move(socket), target);
-  } catch (const std::exception&) {
-    // No memory for this one; those after it must still be accepted.
-    return AcceptLater();
-  }
+  Admit(std::move(socket), target);
   Accept();
 }
 

@@ -112,7 +112,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
   bool sweep_scheduled_ = false;
   bool draining_ = false;
   bool walking_ = false;  // the list must keep its shape
-  std::vector<Connection*> doomed_;
+  Connection* doomed_ = nullptr;
   std::function<void()> emptied_;
 };
 
