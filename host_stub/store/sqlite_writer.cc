@@ -24,6 +24,12 @@ constexpr size_t kForgottenKeysAlways = 100'000;
 // One for each of a host's threads; more cost memory in the middle of a commit.
 constexpr size_t kMostSinks = 256;
 
+absl::Status TooLate() noexcept try {
+  return absl::DeadlineExceededError("the batch's time was over before it was begun");
+} catch (const std::bad_alloc&) {
+  return absl::Status(absl::StatusCode::kDeadlineExceeded, "");
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SqliteWriter>> SqliteWriter::Start(Options options) {
@@ -153,14 +159,9 @@ void SqliteWriter::WriteAll(Submission* list) {
 void SqliteWriter::WriteGroup(std::span<Submission* const> group) noexcept {
   written_.clear();
   const int64_t now_mono_ns = MonotonicNanoseconds();
-  absl::Status too_late(absl::StatusCode::kDeadlineExceeded, "");
-  try {
-    too_late = absl::DeadlineExceededError("the batch's time was over before it was begun");
-  } catch (const std::bad_alloc&) {
-  }
   for (Submission* batch : group) {
     if (IsPastDeadline(*batch, now_mono_ns)) {
-      SetFailure(*batch, CreationOutcome::kNotCreated, too_late, 0);
+      SetFailure(*batch, CreationOutcome::kNotCreated, TooLate(), 0);
     } else if (session_ == nullptr) {
       SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
     } else {

@@ -79,6 +79,7 @@ class Connection final : public Exchange {
 
   // connection.cc: the driver and the ends.
   void Drive();
+  void DriveOn();
   bool Step();
   void SetDeadline(int64_t timeout_ms) { deadline_ms_ = CoarseNowMs() + timeout_ms; }
   void OnDeadline();

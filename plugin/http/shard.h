@@ -7,12 +7,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "plugin/http/io_threads_internal.h"
 #include "plugin/http/response_format.h"
@@ -60,7 +60,8 @@ class ServerState {
   std::atomic<int64_t> bytes_in_flight_{0};
   // Not absl::Mutex: the system's Abseil is opaque to the thread sanitizer.
   mutable std::mutex mutex_;  // guards the two below
-  absl::flat_hash_map<std::string, int64_t> peers_;
+  // Not one of Abseil: those are broken by an allocation that fails.
+  std::map<std::string, int64_t> peers_;
   std::shared_ptr<const TlsContext> tls_;
 };
 
