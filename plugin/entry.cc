@@ -14,6 +14,7 @@
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/instance.h"
 #include "plugin/runtime/plugin.h"
+#include "plugin/runtime/readable.h"
 
 namespace webhook {
 namespace {
@@ -22,6 +23,7 @@ using runtime::FromView;
 using runtime::Instance;
 using runtime::InstanceUpdate;
 using runtime::Plugin;
+using runtime::Readable;
 using runtime::ToView;
 
 Plugin* FromHandle(lri_plugin* plugin) { return reinterpret_cast<Plugin*>(plugin); }
@@ -50,7 +52,15 @@ int32_t Guard(lri_error* error, Function&& function) noexcept {
   } catch (const std::exception& exception) {
     Explain(exception.what(), error);
     return LRI_INTERNAL;
+  } catch (...) {
+    // Of a host's callback.
+    return LRI_INTERNAL;
   }
+}
+
+int32_t Unusable(lri_error* error) {
+  Explain("an argument is NULL, too short, or has an array that cannot be", error);
+  return LRI_INVALID_ARGUMENT;
 }
 
 absl::Time FromMonotonic(int64_t mono_ns) {
@@ -61,6 +71,7 @@ absl::Time FromMonotonic(int64_t mono_ns) {
 }
 
 void Info(lri_plugin_info_sink sink, void* sink_context) {
+  if (sink == nullptr) return;
   Guard(nullptr, [&] {
     std::vector<lri_view> parameters;
     for (absl::string_view name : runtime::ParameterNames()) parameters.push_back(ToView(name));
@@ -77,6 +88,7 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
 
 int32_t PluginCreate(const lri_host* host, const lri_plugin_options* options, lri_plugin** plugin,
                      lri_error* error) {
+  if (plugin == nullptr || !Readable(options)) return Unusable(error);
   return Guard(error, [&] {
     auto created = Plugin::Create(host, options);
     if (!created.ok()) return Result(created.status(), error);
@@ -89,6 +101,7 @@ void PluginDestroy(lri_plugin* plugin) { delete FromHandle(plugin); }
 
 int32_t Create(lri_plugin* plugin, const lri_instance_options* options, lri_instance** instance,
                lri_error* error) {
+  if (plugin == nullptr || instance == nullptr || !Readable(options)) return Unusable(error);
   return Guard(error, [&] {
     auto created = Instance::Create(*FromHandle(plugin), *options);
     if (!created.ok()) return Result(created.status(), error);
@@ -98,25 +111,39 @@ int32_t Create(lri_plugin* plugin, const lri_instance_options* options, lri_inst
 }
 
 int32_t Start(lri_instance* instance, lri_error* error) {
+  if (instance == nullptr) return Unusable(error);
   return Guard(error, [&] { return Result(FromHandle(instance)->Start(), error); });
 }
 
 int32_t Stop(lri_instance* instance, int64_t deadline_mono_ns, lri_error* error) {
+  if (instance == nullptr) return Unusable(error);
   return Guard(error, [&] {
     return Result(FromHandle(instance)->Stop(FromMonotonic(deadline_mono_ns)), error);
   });
 }
 
-void Destroy(lri_instance* instance) { delete FromHandle(instance); }
+// One that still serves is stopped first. Where that fails the host's calls still use it, and it is
+// better lost than freed.
+void Destroy(lri_instance* instance) {
+  if (instance == nullptr) return;
+  const int32_t code = Guard(
+      nullptr, [&] { return Result(FromHandle(instance)->Stop(absl::InfinitePast()), nullptr); });
+  if (code == LRI_OK) delete FromHandle(instance);
+}
 
 int32_t CheckHead(lri_instance* instance, const lri_request_head* head, lri_answer_sink sink,
                   void* sink_context, lri_head_verdict* verdict) {
+  if (instance == nullptr || !Readable(head) || sink == nullptr || verdict == nullptr ||
+      !LRI_HAS(verdict, ticket)) {
+    return LRI_INVALID_ARGUMENT;
+  }
   return Guard(nullptr, [&] {
     return FromHandle(instance)->CheckHead(*head, sink, sink_context, *verdict);
   });
 }
 
 int32_t Execute(lri_instance* instance, const lri_request* request) {
+  if (instance == nullptr || !Readable(request)) return LRI_INVALID_ARGUMENT;
   return Guard(nullptr, [&] { return FromHandle(instance)->Execute(*request); });
 }
 
@@ -126,6 +153,7 @@ void Cancel(lri_instance*, lri_call*) {}
 
 int32_t UpdatePrepare(lri_instance* instance, const lri_instance_options* options,
                       lri_update** update, lri_error* error) {
+  if (instance == nullptr || update == nullptr || !Readable(options)) return Unusable(error);
   return Guard(error, [&] {
     auto prepared = FromHandle(instance)->PrepareUpdate(*options);
     if (!prepared.ok()) return Result(prepared.status(), error);
@@ -135,6 +163,7 @@ int32_t UpdatePrepare(lri_instance* instance, const lri_instance_options* option
 }
 
 void UpdateCommit(lri_update* update) {
+  if (update == nullptr) return;
   Guard(nullptr, [&] {
     const std::unique_ptr<InstanceUpdate> owned(FromHandle(update));
     owned->instance->Commit(*owned);
@@ -145,6 +174,7 @@ void UpdateCommit(lri_update* update) {
 void UpdateAbort(lri_update* update) { delete FromHandle(update); }
 
 int32_t Describe(lri_instance* instance, lri_description_sink sink, void* sink_context) {
+  if (instance == nullptr || sink == nullptr) return LRI_INVALID_ARGUMENT;
   return Guard(nullptr, [&] {
     FromHandle(instance)->Describe(sink, sink_context);
     return LRI_OK;
@@ -153,6 +183,7 @@ int32_t Describe(lri_instance* instance, lri_description_sink sink, void* sink_c
 
 int32_t Command(lri_instance* instance, lri_view name, lri_view arguments, lri_command_done done,
                 void* done_context) {
+  if (instance == nullptr || done == nullptr) return LRI_INVALID_ARGUMENT;
   return Guard(nullptr, [&] {
     return FromHandle(instance)->Command(FromView(name), FromView(arguments), done, done_context);
   });

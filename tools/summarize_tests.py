@@ -1,11 +1,13 @@
 """Prints `N passed, N failed` for the test cases of Bazel targets.
 
 Usage: summarize_tests.py BAZEL_EXIT_STATUS TARGET...
-Every test writes a JUnit file; a target whose file is missing or unreadable counts as one failure.
+Every test writes a JUnit file, a sharded one a file for each shard; a target whose file is missing
+or unreadable counts as one failure. Folders that `--runs_per_test` leaves behind do not count.
 Exits 0 only when nothing failed and Bazel ended well.
 """
 
 import pathlib
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
@@ -14,7 +16,11 @@ def count(target):
     """Returns (passed, failed) of one target, as in "//plugin/core:credentials_test"."""
     folder = pathlib.Path("bazel-testlogs", target[2:].replace(":", "/"))
     passed = failed = 0
-    files = list(folder.glob("**/test.xml"))
+    files = list(folder.glob("test.xml")) or [
+        file
+        for file in folder.glob("shard_*/test.xml")
+        if re.fullmatch(r"shard_\d+_of_\d+", file.parent.name)
+    ]
     for file in files:
         try:
             cases = list(ElementTree.parse(file).iter("testcase"))

@@ -1,5 +1,7 @@
 #include "host_stub/engine/call_table.h"
 
+#include <exception>
+
 #include "absl/strings/str_cat.h"
 #include "host_stub/engine/abi_answer.h"
 #include "host_stub/engine/abi_arrays.h"
@@ -92,13 +94,22 @@ bool CallTable::Complete(CallHandle call, const lri_answer* given) {
     record.Fault(absl::StrCat("the plugin's answer is not usable: ", fault), /*broken=*/false);
     const PlainAnswer replacement(500, "The webhook's answer was not usable.\n");
     record.CountAnswer(500);
-    slot->receiver->OnAnswer(replacement.answer());
+    Pass(*slot, replacement.answer());
   } else {
     record.CountAnswer(answer.status);
-    slot->receiver->OnAnswer(answer);
+    Pass(*slot, answer);
   }
   Release(call, *slot);
   return true;
+}
+
+// Whatever becomes of the answer, the call is over.
+void CallTable::Pass(Slot& slot, const Answer& answer) noexcept {
+  try {
+    slot.receiver->OnAnswer(answer);
+  } catch (const std::exception&) {
+    // Out of memory. A receiver that has a deadline ends by it.
+  }
 }
 
 // In the order in which AbandonAll changes the state, so that none is missed.
@@ -120,7 +131,7 @@ void CallTable::AbandonAll(const InstanceRecord& record, const Answer& answer) {
     if (slot.record.load(std::memory_order_relaxed) != &record) continue;
     const CallHandle call = MakeHandle(word >> kStateBits, index);
     if (Move(call, kInFlight, kExpiring) == nullptr) continue;
-    slot.receiver->OnAnswer(answer);
+    Pass(slot, answer);
     // An answer of the plugin that came meanwhile left the release to us.
     if (Move(call, kExpiring, kAbandoned) == nullptr) Release(call, slot);
   }

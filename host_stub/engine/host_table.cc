@@ -54,21 +54,36 @@ ContextDone HostTable::ContextAnswer(InstanceRecord& record, lri_context_done do
                                      void* done_context) {
   record.contexts_begun.fetch_add(1, std::memory_order_relaxed);
   return [this, &record, done, done_context](absl::StatusOr<std::string> value) {
-    services_.threads->Post(0, [&record, done, done_context, value = std::move(value)] {
-      if (done != nullptr) {
-        int32_t code = LRI_OK;
-        std::string thrown;
-        const auto call = [&] {
-          done(done_context, static_cast<int32_t>(value.status().code()),
-               value.ok() ? ToView(*value) : lri_view{nullptr, 0});
-          return LRI_OK;
-        };
-        if (!CallGuarded("context_done", call, &code, &thrown)) record.Fault(thrown, true);
-      }
-      // The record may go as soon as this is counted.
-      record.contexts_ended.fetch_add(1, std::memory_order_release);
-    });
+    try {
+      services_.threads->Post(0, [&record, done, done_context, value = std::move(value)] {
+        TellContext(record, done, done_context, value);
+      });
+    } catch (const std::bad_alloc&) {
+      // Better on the store's thread than never.
+      TellContext(record, done, done_context,
+                  absl::Status(absl::StatusCode::kResourceExhausted, ""));
+    }
   };
+}
+
+void HostTable::TellContext(InstanceRecord& record, lri_context_done done, void* done_context,
+                            const absl::StatusOr<std::string>& value) noexcept {
+  try {
+    int32_t code = LRI_OK;
+    std::string thrown;
+    const auto call = [&] {
+      done(done_context, static_cast<int32_t>(value.status().code()),
+           value.ok() ? ToView(*value) : lri_view{nullptr, 0});
+      return LRI_OK;
+    };
+    if (done != nullptr && !CallGuarded("context_done", call, &code, &thrown)) {
+      record.Fault(thrown, true);
+    }
+  } catch (const std::bad_alloc&) {
+    // There is no memory to tell what it threw.
+  }
+  // The record may go as soon as this is counted.
+  record.contexts_ended.fetch_add(1, std::memory_order_release);
 }
 
 int32_t HostTable::ContextGet(void* context, lri_host_instance* instance, lri_view key,

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <new>
 #include <span>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -157,7 +159,12 @@ class IncidentBatches::Sink : public CompletionSink {
     CompletionThreads& threads = *batches_.services_.threads;
     // A store that needs no disk completes at once, on the thread where the batch came from.
     if (threads.current() == thread_) return FinishAll(list);
-    threads.Post(thread_, [this, list] { FinishAll(list); });
+    try {
+      threads.Post(thread_, [this, list] { FinishAll(list); });
+    } catch (const std::bad_alloc&) {
+      // Better on the writer's thread than never.
+      FinishAll(list);
+    }
   }
 
  private:
@@ -226,6 +233,14 @@ void IncidentBatches::Fill(const lri_incident_batch& batch, InstanceRecord& reco
   submission.next = nullptr;
 }
 
+void IncidentBatches::ReportThrown(InstanceRecord& record) noexcept {
+  try {
+    record.Fault("the plugin threw an exception out of the completion of its incidents",
+                 /*broken=*/true);
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch* batch) {
   if (const char* wrong = WrongWith(batch); wrong != nullptr) {
     record.Fault(absl::StrCat("the plugin asked to create ", wrong, "; refused"),
@@ -239,14 +254,22 @@ int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch
   if (index == Slab<Pending>::kNone) return LRI_UNAVAILABLE;
   Pending& pending = pool_.at(index);
   pending.index = index;
+  absl::Cleanup give_back = [this, &pending] {
+    pending.Trim();
+    pool_.Release(pending.index);
+  };
   Fill(*batch, record, pending);
   pending.submission.sink = &SinkOfThisThread();
   record.batches_begun.fetch_add(1, std::memory_order_relaxed);
-  const absl::Status status = services_.store->Create(&pending.submission);
-  if (!status.ok()) {
+  absl::Cleanup not_begun = [&record] {
     record.batches_begun.fetch_sub(1, std::memory_order_relaxed);
-    pending.Trim();
-    pool_.Release(index);
+  };
+  const absl::Status status = services_.store->Create(&pending.submission);
+  if (status.ok()) {
+    // It may be over already.
+    std::move(give_back).Cancel();
+    std::move(not_begun).Cancel();
+  } else {
     if (status.code() != absl::StatusCode::kUnavailable) {
       if (const auto left_out = warnings_.Admit(absl::Now()); left_out.has_value()) {
         record.logger.Log(Severity::kWarning, record.name,
@@ -284,8 +307,15 @@ void IncidentBatches::Pending::FormatCreatedIncidents() {
 }
 
 void IncidentBatches::Finish(Pending& pending) {
-  pending.FormatCreatedIncidents();
-  const Submission& submission = pending.submission;
+  Submission& submission = pending.submission;
+  try {
+    pending.FormatCreatedIncidents();
+  } catch (const std::bad_alloc&) {
+    // They are on disk, but there is no memory to tell their ids. Sent again, keys tell.
+    pending.created.clear();
+    submission.outcome = CreationOutcome::kUnknown;
+    submission.status = absl::Status(absl::StatusCode::kResourceExhausted, "");
+  }
   InstanceRecord& record = *pending.record;
   if (submission.outcome == CreationOutcome::kCreated && !submission.dry_run) {
     int64_t fresh = 0;
@@ -304,8 +334,7 @@ void IncidentBatches::Finish(Pending& pending) {
   try {
     pending.done(pending.done_context, &result);
   } catch (...) {
-    record.Fault("the plugin threw an exception out of the completion of its incidents",
-                 /*broken=*/true);
+    ReportThrown(record);
   }
   pending.Trim();
   pool_.Release(pending.index);

@@ -40,6 +40,7 @@ class IncidentBatches {
   CompletionSink& SinkOfThisThread();
   static void Fill(const lri_incident_batch& batch, InstanceRecord& record, Pending& pending);
   void Finish(Pending& pending);
+  static void ReportThrown(InstanceRecord& record) noexcept;
 
   const HostServices services_;
   std::vector<std::unique_ptr<Sink>> sinks_;  // one for each thread

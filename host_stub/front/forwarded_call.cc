@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <exception>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -43,7 +44,7 @@ http::HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange&
   }
   request_.head_ticket = 0;
   if (absl::IsUnimplemented(status)) return http::HeadVerdict::ReadBody();
-  RespondFailure(status);
+  RespondFailure(status.code());
   return http::HeadVerdict::Answered();
 }
 
@@ -62,7 +63,7 @@ void ForwardedCall::FillHead(const Routes::Match& match) {
   request_.head.content_length = head.content_length.value_or(LRI_LENGTH_UNKNOWN);
 }
 
-void ForwardedCall::Execute() {
+absl::Status ForwardedCall::HandOver() try {
   request_.body = exchange_->body();
   request_.head.deadline_mono_ns = MonotonicNanoseconds() + front_.answer_timeout_ms_ * 1'000'000;
   absl::Status status = instance_->Execute(request_, this, &handle_);
@@ -71,9 +72,17 @@ void ForwardedCall::Execute() {
     request_.head_ticket = 0;
     status = instance_->Execute(request_, this, &handle_);
   }
+  return status;
+} catch (const std::exception&) {
+  // Memory ran out before the instance had the request.
+  return absl::Status(absl::StatusCode::kUnavailable, "");
+}
+
+void ForwardedCall::Execute() noexcept {
+  const absl::Status status = HandOver();
   // After an OK the call may be over already, and be used for another request.
   if (status.ok()) return;
-  RespondFailure(status);
+  RespondFailure(status.code());
   front_.GiveBack(this);
 }
 
@@ -96,37 +105,43 @@ void ForwardedCall::OnAnswer(const Answer& answer) {
 void ForwardedCall::OnRequestReleased() {
   if (!answered_) {
     // It was abandoned, and nobody reads this; or its instance was stopped before it answered.
-    RespondFailure(absl::UnavailableError(""));
+    RespondFailure(absl::StatusCode::kUnavailable);
   }
   front_.GiveBack(this);
 }
 
-void ForwardedCall::Respond(const Answer& answer) {
-  answered_ = true;
+void ForwardedCall::Respond(const Answer& answer) noexcept {
   absl::string_view content_type;
   answer_headers_.clear();
-  for (size_t i = 0; i < answer.headers.size(); ++i) {
-    if (absl::EqualsIgnoreCase(answer.headers.name(i), "Content-Type")) {
-      content_type = answer.headers.value(i);
-    } else {
-      answer_headers_.push_back({answer.headers.name(i), answer.headers.value(i)});
+  try {
+    for (size_t i = 0; i < answer.headers.size(); ++i) {
+      if (absl::EqualsIgnoreCase(answer.headers.name(i), "Content-Type")) {
+        content_type = answer.headers.value(i);
+      } else {
+        answer_headers_.push_back({answer.headers.name(i), answer.headers.value(i)});
+      }
     }
+  } catch (const std::exception&) {
+    return RespondFailure(absl::StatusCode::kUnavailable);
   }
-  exchange_->Respond({.status = answer.status,
-                      .content_type = content_type,
-                      .headers = answer_headers_,
-                      .body = answer.body});
+  answered_ = true;
+  http::RespondOrGiveUp(*exchange_, {.status = answer.status,
+                                     .content_type = content_type,
+                                     .headers = answer_headers_,
+                                     .body = answer.body});
 }
 
-void ForwardedCall::RespondFailure(const absl::Status& status) {
+void ForwardedCall::RespondFailure(absl::StatusCode code) noexcept {
   answered_ = true;
-  const bool unavailable = absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
+  const bool unavailable =
+      code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kResourceExhausted;
   const HeaderField retry_after{"Retry-After", "1"};
-  exchange_->Respond({.status = unavailable ? 503 : 500,
-                      .content_type = "text/plain; charset=utf-8",
-                      .headers = std::span(&retry_after, unavailable ? 1 : 0),
-                      .body = unavailable ? "The instance takes no requests now. Try again later."
-                                          : "The instance failed."});
+  http::RespondOrGiveUp(
+      *exchange_, {.status = unavailable ? 503 : 500,
+                   .content_type = "text/plain; charset=utf-8",
+                   .headers = std::span(&retry_after, unavailable ? 1 : 0),
+                   .body = unavailable ? "The instance takes no requests now. Try again later."
+                                       : "The instance failed."});
 }
 
 }  // namespace host_stub

@@ -28,7 +28,7 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
                                        webhook::http::Exchange& exchange);
 
   // Once the body is whole. Gives itself back to the front when the plugin has let go.
-  void Execute();
+  void Execute() noexcept;
 
   // Forgets the instance.
   void LetGo() { instance_.reset(); }
@@ -44,8 +44,9 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   // Whether another instance has taken the place of the one that refused.
   bool FindSuccessor();
   void FillHead(const Routes::Match& match);
-  void Respond(const Answer& answer);
-  void RespondFailure(const absl::Status& status);
+  absl::Status HandOver();
+  void Respond(const Answer& answer) noexcept;
+  void RespondFailure(absl::StatusCode code) noexcept;
 
   Front& front_;
   const int thread_;

@@ -1,8 +1,14 @@
 #include "host_stub/front/front.h"
 
+#include <chrono>
+#include <exception>
+#include <new>
+#include <span>
 #include <string>
+#include <thread>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/config/external_key.h"
 #include "host_stub/front/forwarded_call.h"
@@ -18,7 +24,8 @@ namespace {
 constexpr size_t kKeptCalls = 1024;
 
 void RespondText(Exchange& exchange, int status, absl::string_view text) {
-  exchange.Respond(
+  http::RespondOrGiveUp(
+      exchange,
       {.status = status, .content_type = "text/plain; charset=utf-8", .headers = {}, .body = text});
 }
 
@@ -33,11 +40,26 @@ Front::Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads&
     : routes_(std::move(routes)),
       threads_(threads),
       answer_timeout_ms_(answer_timeout_ms),
-      per_thread_(threads.size()) {}
+      per_thread_(threads.size()) {
+  // So that giving a call back needs no memory.
+  for (Thread& thread : per_thread_) thread.idle.reserve(kKeptCalls);
+}
 
 Front::~Front() = default;
 
-http::HeadVerdict Front::OnHead(Exchange& exchange) {
+http::HeadVerdict Front::OnHead(Exchange& exchange) try {
+  return Judge(exchange);
+} catch (const std::exception&) {
+  // Nothing was answered: what answers does not throw.
+  const http::HeaderField retry_after{"Retry-After", "1"};
+  http::RespondOrGiveUp(exchange, {.status = 503,
+                                   .content_type = "text/plain; charset=utf-8",
+                                   .headers = std::span(&retry_after, 1),
+                                   .body = "The host is out of memory. Try again later."});
+  return http::HeadVerdict::Answered();
+}
+
+http::HeadVerdict Front::Judge(Exchange& exchange) {
   const Routes::Match match = RoutesOf(exchange.thread()).Find(exchange.head().path);
   switch (match.outcome) {
     case Routes::Outcome::kNotFound:
@@ -52,12 +74,11 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
       break;
   }
   ForwardedCall* const call = Take(exchange.thread());
+  absl::Cleanup give_back = [this, call] { GiveBack(call); };
   const http::HeadVerdict verdict = call->CheckHead(match, exchange);
-  if (verdict.answered()) {
-    GiveBack(call);
-  } else {
-    exchange.set_ticket(reinterpret_cast<uint64_t>(call));
-  }
+  if (verdict.answered()) return verdict;
+  exchange.set_ticket(reinterpret_cast<uint64_t>(call));
+  std::move(give_back).Cancel();
   return verdict;
 }
 
@@ -90,11 +111,15 @@ ForwardedCall* Front::Take(int thread) {
   return call;
 }
 
-void Front::GiveBack(ForwardedCall* call) {
-  if (threads_.current() != call->thread()) {
-    // Not before the connection's thread has seen the answer: until then it may still abandon.
-    threads_.Post(call->thread(), [this, call] { GiveBack(call); });
-    return;
+void Front::GiveBack(ForwardedCall* call) noexcept {
+  // Not before the connection's thread has seen the answer: until then it may still abandon.
+  while (threads_.current() != call->thread()) {
+    try {
+      return threads_.Post(call->thread(), [this, call] { GiveBack(call); });
+    } catch (const std::bad_alloc&) {
+      // It holds its instance, which could never end otherwise. The answer was given before.
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
   call->LetGo();
   Thread& own = per_thread_[call->thread()];

@@ -48,7 +48,8 @@ class Front : public webhook::http::Handler {
   // The routes that hold now; for that thread.
   const Routes& RoutesOf(int thread);
   ForwardedCall* Take(int thread);
-  void GiveBack(ForwardedCall* call);
+  void GiveBack(ForwardedCall* call) noexcept;
+  webhook::http::HeadVerdict Judge(webhook::http::Exchange& exchange);
 
   const std::shared_ptr<const RouteTable> routes_;
   webhook::http::IoThreads& threads_;

@@ -143,6 +143,14 @@ void ExecuteCall::Tell(const absl::Status& status, ExecuteResponse response) {
 
 void ExecuteCall::OnAnswer(const Answer& answer) {
   if (!Close()) return;
+  try {
+    TellAnswer(answer);
+  } catch (const std::bad_alloc&) {
+    Finish(absl::ResourceExhaustedError("no memory for the answer"), ExecuteResponse());
+  }
+}
+
+void ExecuteCall::TellAnswer(const Answer& answer) {
   ExecuteResponse response;
   response.set_status(answer.status);
   for (size_t i = 0; i < answer.headers.size(); ++i) {

@@ -52,6 +52,7 @@ class ExecuteCall : public AnswerReceiver,
   absl::Status Admit(const Caller& caller);
   absl::Status HandOver();
   Request MakeRequest();
+  void TellAnswer(const Answer& answer);
 
   // True for the one who may tell the outcome.
   bool Close();

@@ -1,6 +1,7 @@
 #include "host_stub/store/sqlite_session.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -86,11 +87,29 @@ absl::Status SqliteSession::Prepare(const std::string& path, absl::Time now) {
   return absl::OkStatus();
 }
 
-TransactionResult SqliteSession::Write(std::span<Submission* const> batches, absl::Time now) {
-  absl::Status written = tables_->Begin();
-  for (size_t i = 0; written.ok() && i < batches.size(); ++i) {
-    written = WriteBatch(*batches[i], now, *tables_, index_);
+// Without memory a statement may be left in the middle, or the index without a key that is on disk:
+// only a reopened database is as it must be.
+TransactionResult SqliteSession::Write(std::span<Submission* const> batches,
+                                       absl::Time now) noexcept {
+  const absl::Status no_memory(absl::StatusCode::kUnavailable, "");
+  absl::Status written;
+  try {
+    written = tables_->Begin();
+    for (size_t i = 0; written.ok() && i < batches.size(); ++i) {
+      written = WriteBatch(*batches[i], now, *tables_, index_);
+    }
+  } catch (const std::exception&) {
+    return {Kind::kUndoneLost, no_memory};
   }
+  try {
+    return Conclude(written, batches, now);
+  } catch (const std::exception&) {
+    return {written.ok() ? Kind::kUnknownLost : Kind::kUndoneLost, no_memory};
+  }
+}
+
+TransactionResult SqliteSession::Conclude(const absl::Status& written,
+                                          std::span<Submission* const> batches, absl::Time now) {
   TransactionResult result = Finish(written);
   if (result.kind != Kind::kCommitted) {
     index_.Abandon();
@@ -105,7 +124,7 @@ TransactionResult SqliteSession::Write(std::span<Submission* const> batches, abs
   return result;
 }
 
-TransactionResult SqliteSession::RunState(std::span<StateWork> works) {
+TransactionResult SqliteSession::RunState(std::span<StateWork> works) noexcept try {
   absl::Status written = tables_->Begin();
   for (size_t i = 0; written.ok() && i < works.size(); ++i) written = works[i].run(*state_tables_);
   // What is refused without SQLite, as a name that is taken, is that one's fault alone.
@@ -114,6 +133,8 @@ TransactionResult SqliteSession::RunState(std::span<StateWork> works) {
     return {undone.ok() ? Kind::kBadBatch : Kind::kUndoneLost, written};
   }
   return Finish(written);
+} catch (const std::exception&) {
+  return {Kind::kUnknownLost, absl::Status(absl::StatusCode::kUnavailable, "")};
 }
 
 TransactionResult SqliteSession::Finish(const absl::Status& written) {

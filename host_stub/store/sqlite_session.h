@@ -41,11 +41,12 @@ class SqliteSession {
                                                              int64_t remembered_delivery_keys,
                                                              absl::Time now);
 
-  // Writes these batches in one transaction and fills their `created`.
-  TransactionResult Write(std::span<Submission* const> batches, absl::Time now);
+  // Writes these batches in one transaction and fills their `created`. Out of memory is a lost
+  // connection.
+  TransactionResult Write(std::span<Submission* const> batches, absl::Time now) noexcept;
 
   // Runs these in one transaction.
-  TransactionResult RunState(std::span<StateWork> works);
+  TransactionResult RunState(std::span<StateWork> works) noexcept;
 
   // Rows of keys that are remembered no more.
   size_t forgotten_keys() { return index_.forgotten_rows().size(); }
@@ -66,6 +67,8 @@ class SqliteSession {
  private:
   explicit SqliteSession(int64_t remembered) : index_(remembered) {}
   absl::Status Prepare(const std::string& path, absl::Time now);
+  TransactionResult Conclude(const absl::Status& written, std::span<Submission* const> batches,
+                             absl::Time now);
   TransactionResult Finish(const absl::Status& written);
 
   std::unique_ptr<SqliteConnection> connection_;

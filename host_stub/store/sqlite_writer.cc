@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -21,6 +23,14 @@ constexpr size_t kForgottenKeysWhenIdle = 1'000;
 constexpr size_t kStateWorksOfATransaction = 64;
 constexpr std::chrono::milliseconds kPauseBetweenWipes(1'000);
 constexpr size_t kForgottenKeysAlways = 100'000;
+// One for each of a host's threads; more cost memory in the middle of a commit.
+constexpr size_t kMostSinks = 256;
+
+absl::Status TooLate() noexcept try {
+  return absl::DeadlineExceededError("the batch's time was over before it was begun");
+} catch (const std::bad_alloc&) {
+  return absl::Status(absl::StatusCode::kDeadlineExceeded, "");
+}
 
 bool IsFilled(const std::string& path) {
   struct stat status {};
@@ -52,6 +62,11 @@ SqliteWriter::SqliteWriter(Options options, std::unique_ptr<SqliteSession> sessi
       checkpointer_(std::move(checkpointer)),
       reopen_pause_(absl::ToChronoMilliseconds(options_.first_reopen_pause)),
       log_holds_secret_(left_a_log) {
+  // A group and what became of it need no memory later.
+  const auto most = static_cast<size_t>(options_.limits.queued_batches) + 1;
+  group_.reserve(most);
+  written_.reserve(most);
+  finished_.reserve(kMostSinks);
   options_.subscribers->StartAfter(last_id());
   thread_ = std::thread([this] { Run(); });
 }
@@ -91,8 +106,12 @@ void SqliteWriter::Run() {
     if (taken.closed && state_queue_.empty()) return;
     if (session_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
     WriteAll(taken.list);
-    RunState();
-    if (log_holds_secret_ && Clock::now() >= wipe_at_) WipeLog(false);
+    try {
+      RunState();
+      if (log_holds_secret_ && Clock::now() >= wipe_at_) WipeLog(false);
+    } catch (const std::exception&) {
+      // Out of memory; what waits is still there.
+    }
   }
 }
 
@@ -141,6 +160,15 @@ void SqliteWriter::RunStateGroup(std::span<StateWork> works) {
   for (StateWork& work : works) work.finish(result.status);
 }
 
+// Out of memory, what is in use may be half done; the next batches try again.
+void SqliteWriter::KeepHouseOrLose() noexcept {
+  try {
+    KeepHouse();
+  } catch (const std::exception&) {
+    LoseSession(absl::Status(absl::StatusCode::kUnavailable, ""));
+  }
+}
+
 // Cuts the list into groups of one transaction. A batch is never cut, so a great one is alone.
 void SqliteWriter::WriteAll(Submission* list) {
   const size_t most = static_cast<size_t>(options_.limits.incidents_of_a_commit);
@@ -154,17 +182,16 @@ void SqliteWriter::WriteAll(Submission* list) {
     }
     WriteGroup(group_);
     CompleteGroup();
-    if (session_ != nullptr) KeepHouse();
+    if (session_ != nullptr) KeepHouseOrLose();
   }
 }
 
-void SqliteWriter::WriteGroup(std::span<Submission* const> group) {
+void SqliteWriter::WriteGroup(std::span<Submission* const> group) noexcept {
   written_.clear();
   const int64_t now_mono_ns = MonotonicNanoseconds();
   for (Submission* batch : group) {
     if (IsPastDeadline(*batch, now_mono_ns)) {
-      SetFailure(*batch, CreationOutcome::kNotCreated,
-                 absl::DeadlineExceededError("the batch's time was over before it was begun"), 0);
+      SetFailure(*batch, CreationOutcome::kNotCreated, TooLate(), 0);
     } else if (session_ == nullptr) {
       SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
     } else {
@@ -207,13 +234,19 @@ void SqliteWriter::Settle(std::span<Submission* const> group, const TransactionR
   if (result.kind != Kind::kUndone) LoseSession(result.status);
 }
 
-void SqliteWriter::LoseSession(const absl::Status& why) {
-  SetHealth(absl::UnavailableError(why.message()));
+void SqliteWriter::LoseSession(const absl::Status& why) noexcept {
   session_.reset();
   reopen_at_ = Clock::now() + reopen_pause_;
+  absl::Status health(absl::StatusCode::kUnavailable, "");
+  try {
+    health = absl::UnavailableError(why.message());
+  } catch (const std::bad_alloc&) {
+    // Without the reason.
+  }
+  SetHealth(health);
 }
 
-void SqliteWriter::TryToReopen() {
+void SqliteWriter::TryToReopen() noexcept try {
   absl::StatusOr<std::unique_ptr<SqliteSession>> session = SqliteSession::Open(
       options_.path, options_.vfs, options_.limits.remembered_delivery_keys, options_.now());
   if (!session.ok()) {
@@ -225,11 +258,21 @@ void SqliteWriter::TryToReopen() {
   reopen_pause_ = absl::ToChronoMilliseconds(options_.first_reopen_pause);
   last_id_.store(session_->last_id(), std::memory_order_release);
   SetHealth(absl::OkStatus());
-  options_.subscribers->Notify(last_id());
+  NotifySubscribers();
+} catch (const std::exception&) {
+  LoseSession(absl::Status(absl::StatusCode::kUnavailable, ""));
+}
+
+void SqliteWriter::NotifySubscribers() noexcept {
+  try {
+    options_.subscribers->Notify(last_id());
+  } catch (const std::exception&) {
+    // Out of memory; the next commit tells them.
+  }
 }
 
 // Hands each sink its batches of the group, in their order.
-void SqliteWriter::CompleteGroup() {
+void SqliteWriter::CompleteGroup() noexcept {
   if (session_ != nullptr) last_id_.store(session_->last_id(), std::memory_order_release);
   finished_.clear();
   int64_t bytes = 0;
@@ -248,7 +291,7 @@ void SqliteWriter::CompleteGroup() {
   }
   queue_.Release(static_cast<int64_t>(group_.size()), bytes);
   for (const Finished& finished : finished_) finished.sink->Complete(finished.first);
-  options_.subscribers->Notify(last_id());
+  NotifySubscribers();
 }
 
 // What is not urgent, between two commits.

@@ -60,16 +60,18 @@ class SqliteWriter {
   // All below: the writer's thread.
   void Run();
   void WriteAll(Submission* list);
-  void WriteGroup(std::span<Submission* const> group);
+  void WriteGroup(std::span<Submission* const> group) noexcept;
   void Settle(std::span<Submission* const> group, const TransactionResult& result);
   void RunState();
   void RunStateGroup(std::span<StateWork> works);
-  void LoseSession(const absl::Status& why);
-  void TryToReopen();
+  void LoseSession(const absl::Status& why) noexcept;
+  void TryToReopen() noexcept;
   void KeepHouse();
   void WipeLog(bool wait);
   std::optional<Clock::time_point> NextTurn() const;
-  void CompleteGroup();
+  void KeepHouseOrLose() noexcept;
+  void CompleteGroup() noexcept;
+  void NotifySubscribers() noexcept;
   void SetHealth(const absl::Status& health);
 
   const Options options_;

@@ -113,6 +113,7 @@ absl::Status StateQueue::Push(StateWork work) {
 std::vector<StateWork> StateQueue::Take(size_t most) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::vector<StateWork> taken;
+  taken.reserve(std::min(most, entries_.size()));  // nothing is lost where there is no memory
   while (!entries_.empty() && taken.size() < most) {
     Entry& entry = entries_.front();
     if (const auto set = sets_.find(entry.set_key); set != sets_.end()) {

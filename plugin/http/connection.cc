@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -62,6 +63,18 @@ void Connection::Drive() {
   driving_ = true;
   // By all means: after an exception the deadlines must still be able to drive.
   const absl::Cleanup over = [this] { driving_ = false; };
+  try {
+    DriveOn();
+  } catch (const std::exception&) {
+    // Memory ran out. Where an answer is owed its deadline ends the exchange; else nobody could
+    // tell how far the connection came.
+    if (phase_ == Phase::kHeld) return;
+    if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
+    Close();
+  }
+}
+
+void Connection::DriveOn() {
   while (state_ != State::kClosed) {
     while (Step()) {
     }

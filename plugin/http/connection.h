@@ -44,6 +44,7 @@ class Connection final : public Exchange {
   absl::string_view body() const override { return body_; }
   int thread() const override { return shard_->loop().index; }
   void Respond(const Response& response) override;
+  void GiveUp() noexcept override;
 
  private:
   friend class Shard;
@@ -78,6 +79,7 @@ class Connection final : public Exchange {
 
   // connection.cc: the driver and the ends.
   void Drive();
+  void DriveOn();
   bool Step();
   void SetDeadline(int64_t timeout_ms) { deadline_ms_ = CoarseNowMs() + timeout_ms; }
   void OnDeadline();
@@ -151,6 +153,7 @@ class Connection final : public Exchange {
   bool eof_ = false;               // the peer has closed its side
   bool closing_ = false;           // after what is in the output buffer
   bool paused_ = false;            // Step waits for the answers so far to be written
+  bool given_up_ = false;          // GiveUp was called on another thread
   bool lost_ = false;              // the handler's answer is no longer wanted
   bool deleted_ = false;
   bool body_in_place_ = false;
@@ -184,6 +187,7 @@ class Connection final : public Exchange {
   std::atomic<bool> answered_{false};  // Respond was called
 
   Connection* next_ = nullptr;  // the shard's list
+  Connection* next_doomed_ = nullptr;
   Connection* previous_ = nullptr;
 
   OperationSlot read_slot_;

@@ -1,4 +1,6 @@
 #include <boost/asio/post.hpp>
+#include <exception>
+#include <span>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -42,6 +44,36 @@ void Connection::Respond(const Response& response) {
                     SlotHandler<&Connection::OnHandedOver, Connection>{this, &hand_over_slot_});
 }
 
+void Connection::GiveUp() noexcept {
+  if (socket_.get_executor().running_in_this_thread()) {
+    if (phase_ != Phase::kInHead && phase_ != Phase::kHeld) return;  // nothing is owed
+    Hold hold(*this);
+    lost_ = true;
+    Close();
+    return EndExchange();
+  }
+  given_up_ = true;
+  answered_.store(true, std::memory_order_release);
+  boost::asio::post(socket_.get_executor(),
+                    SlotHandler<&Connection::OnHandedOver, Connection>{this, &hand_over_slot_});
+}
+
+void RespondOrGiveUp(Exchange& exchange, const Response& response) noexcept {
+  try {
+    return exchange.Respond(response);
+  } catch (const std::exception&) {
+  }
+  try {
+    const HeaderField retry_after{"Retry-After", "1"};
+    return exchange.Respond({.status = 503,
+                             .content_type = "text/plain",
+                             .headers = std::span(&retry_after, 1),
+                             .body = "no memory for the answer\n"});
+  } catch (const std::exception&) {
+    exchange.GiveUp();
+  }
+}
+
 // Will the connection end with the answer that is given now?
 bool Connection::WillClose() const {
   if (!parsed_.keep_alive || shard_->draining()) return true;
@@ -74,6 +106,11 @@ void Connection::RespondHere(const Response& response) {
 // An answer that another thread has formatted.
 void Connection::OnHandedOver() {
   Hold hold(*this);
+  if (given_up_) {
+    lost_ = true;
+    Close();
+    return EndExchange();
+  }
   std::string& answer = work_->handed_over;
   if (lost_ || state_ == State::kClosed) {
     Workspace::Empty(answer);

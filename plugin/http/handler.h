@@ -41,7 +41,12 @@ class Exchange {
   // answer is formatted straight into the output buffer; on another thread it is formatted once
   // into a buffer of the exchange and handed over. When the peer is gone, the time for an answer
   // is over or the server is closed, the answer is dropped; that is no error.
+  // Throws where there is no memory to format it: then the exchange is still owed an answer.
   virtual void Respond(const Response& response) = 0;
+
+  // [any thread, in place of Respond] Lets go of the exchange without an answer; the connection is
+  // closed. Needs no memory.
+  virtual void GiveUp() noexcept = 0;
 
   // A slot for the handler: set in OnHead, seen in OnRequest, OnAbandoned and OnDropped; 0 at
   // first. A pointer fits. Not synchronized: the connection's thread until OnRequest.
@@ -54,6 +59,10 @@ class Exchange {
 
   uint64_t ticket_ = 0;
 };
+
+// Responds, or without memory says so in a shorter answer, or gives up. Needs what Respond needs,
+// and ends the exchange in any case.
+void RespondOrGiveUp(Exchange& exchange, const Response& response) noexcept;
 
 // What OnHead wants to happen with the body.
 class HeadVerdict {

@@ -99,6 +99,7 @@ absl::Status Bind(const ServerOptions& options, int beside, Acceptor& acceptor) 
   if (!error && beside < 0) {
     acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
   }
+  if (!error) acceptor.non_blocking(true, error);
   return error ? ExplainBind(error, options) : absl::OkStatus();
 }
 
@@ -153,9 +154,11 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   void CloseAcceptor();
   void TakeQueued();
   void DrainShards();
+  struct AcceptNow;
   void Accept();
   void AcceptLater();
   void Admit(Socket socket, size_t target);
+  void OnReadable(Error error);
   void OnAccepted(const Error& error, Socket socket, size_t target);
   void DrainAtHome(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done);
   void ShortenDeadline(absl::Duration deadline);
@@ -171,6 +174,7 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   Acceptor acceptor_;
   std::shared_ptr<char> socket_use_ = std::make_shared<char>();  // held by all who share the socket
   bool beside_ = false;                                          // bound, and does not listen yet
+  OperationSlot accept_slot_;
   OperationSlot pause_slot_;
   Timer timer_;  // pauses accepting, later the drain's deadline
   std::vector<std::shared_ptr<Shard>> shards_;
@@ -178,10 +182,8 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   uint16_t port_ = 0;
   size_t next_ = 0;
   bool accepting_ = false;
-  bool accept_pending_ = false;
   bool draining_ = false;
   bool patient_ = false;
-  bool cutting_ = false;
   std::chrono::steady_clock::time_point drain_until_;
   size_t shards_busy_ = 0;
   std::atomic<bool> cut_{false};
@@ -198,6 +200,16 @@ struct Server::Core::AcceptAgain {
   void operator()(const Error&) const {
     if (!self->draining_) self->Accept();
   }
+};
+
+// The same, when a connection waits.
+struct Server::Core::AcceptNow {
+  using allocator_type = SlotAllocator<char>;
+
+  std::shared_ptr<Core> self;
+
+  allocator_type get_allocator() const noexcept { return allocator_type(self->accept_slot_); }
+  void operator()(const Error& error) const { self->OnReadable(error); }
 };
 
 // With our own lock held. Nobody else knows this core yet, so no two wait for each other.
@@ -217,6 +229,7 @@ absl::Status Server::Core::OpenAfter(Core& before) {
   const int shared = fcntl(before.acceptor_.native_handle(), F_DUPFD_CLOEXEC, 0);
   if (shared < 0) error = Error(errno, boost::system::system_category());
   if (!error) acceptor_.assign(theirs.protocol(), shared, error);
+  if (!error) acceptor_.non_blocking(true, error);
   if (error) {
     if (shared >= 0) ::close(shared);
     return ExplainBind(error, options);
@@ -250,7 +263,6 @@ void Server::Core::TakeQueued() {
     if (socket_use_.use_count() > 1) return;  // another server accepts them
   }
   Error error;
-  acceptor_.non_blocking(true, error);
   for (int i = 0; !error && i < boost::asio::socket_base::max_listen_connections; ++i) {
     try {
       const size_t target = next_++ % shards_.size();
@@ -268,29 +280,29 @@ void Server::Core::AcceptLater() {
   timer_.async_wait(AcceptAgain{shared_from_this()});
 }
 
+// Waits, and accepts by itself: async_accept registers the new socket before it calls its handler,
+// so without memory the handler would never be called, and nothing be accepted any more.
 void Server::Core::Accept() {
+  acceptor_.async_wait(Acceptor::wait_read, AcceptNow{shared_from_this()});
+}
+
+void Server::Core::OnReadable(Error error) {
+  if (draining_) return;
   try {
     const size_t target = next_++ % shards_.size();
-    acceptor_.async_accept(loops_.loops[target]->context, peer_,
-                           [self = shared_from_this(), target](const Error& error, Socket socket) {
-                             self->OnAccepted(error, std::move(socket), target);
-                           });
-    accept_pending_ = true;
+    Socket socket(loops_.loops[target]->context);
+    if (!error) acceptor_.accept(socket, peer_, error);
+    OnAccepted(error, std::move(socket), target);
   } catch (const std::exception&) {
+    // No memory for this one; those after it must still be accepted.
     AcceptLater();
   }
 }
 
 void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) {
-  accept_pending_ = false;
-  if (draining_) {
-    try {
-      if (!error && !cutting_) Admit(std::move(socket), target);
-    } catch (const std::exception&) {
-    }
-    return DrainShards();
+  if (error == boost::asio::error::connection_aborted || error == boost::asio::error::would_block) {
+    return Accept();
   }
-  if (error == boost::asio::error::connection_aborted) return Accept();
   if (IsDead(error)) {
     CloseAcceptor();  // gives the port back
     const auto& report = state_->options().on_listener_failed;
@@ -298,12 +310,7 @@ void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) 
     return;
   }
   if (error) return AcceptLater();
-  try {
-    Admit(std::move(socket), target);
-  } catch (const std::exception&) {
-    // No memory for this one; those after it must still be accepted.
-    return AcceptLater();
-  }
+  Admit(std::move(socket), target);
   Accept();
 }
 
@@ -341,8 +348,7 @@ void Server::Core::DrainAtHome(absl::Duration deadline, bool patient,
   shards_busy_ = shards_.size();
   if (deadline > absl::ZeroDuration()) TakeQueued();
   CloseAcceptor();
-  // What is being accepted has to reach its shard before.
-  if (!accept_pending_) DrainShards();
+  DrainShards();
   ShortenDeadline(deadline);
 }
 
@@ -372,7 +378,6 @@ void Server::Core::ShortenDeadline(absl::Duration deadline) {
 
 void Server::Core::Cut() {
   if (shards_busy_ == 0) return;
-  cutting_ = true;
   for (const std::shared_ptr<Shard>& shard : shards_) {
     boost::asio::post(shard->loop().context, [self = shared_from_this(), shard] {
       shard->Cut([self] { self->cut_ = true; });

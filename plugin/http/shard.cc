@@ -54,14 +54,14 @@ bool ServerState::Admit(const std::string& peer) {
     connections_.fetch_sub(1);
     return false;
   }
-  if (trusted_peers_.contains(peer)) return true;
-  const std::lock_guard<std::mutex> lock(mutex_);
-  int64_t& count = peers_[peer];
-  if (count >= limits().connections_from_one_address) {
-    connections_.fetch_sub(1);
-    return false;
+  absl::Cleanup not_admitted = [this] { connections_.fetch_sub(1); };
+  if (!trusted_peers_.contains(peer)) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    int64_t& count = peers_[peer];
+    if (count >= limits().connections_from_one_address) return false;
+    ++count;
   }
-  ++count;
+  std::move(not_admitted).Cancel();
   return true;
 }
 
@@ -118,9 +118,11 @@ void Shard::ForEach(Action action) {
     const absl::Cleanup walked = [this] { walking_ = false; };
     for (Connection* one = first_; one != nullptr; one = one->next_) action(*one);
   }
-  std::vector<Connection*> doomed;
-  doomed.swap(doomed_);
-  for (Connection* one : doomed) Delete(*one);
+  while (doomed_ != nullptr) {
+    Connection* const one = doomed_;
+    doomed_ = one->next_doomed_;
+    Delete(*one);
+  }
 }
 
 void Shard::ScheduleSweep() {
@@ -169,7 +171,8 @@ void Shard::OnClosed(Connection& connection) {
 
 void Shard::Delete(Connection& connection) {
   if (walking_) {
-    doomed_.push_back(&connection);
+    connection.next_doomed_ = doomed_;
+    doomed_ = &connection;
     return;
   }
   Unlink(connection);

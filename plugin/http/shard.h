@@ -7,12 +7,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "plugin/http/io_threads_internal.h"
 #include "plugin/http/response_format.h"
@@ -62,7 +62,8 @@ class ServerState {
   const std::shared_ptr<BytesInFlight> bytes_in_flight_;
   // Not absl::Mutex: the system's Abseil is opaque to the thread sanitizer.
   mutable std::mutex mutex_;  // guards the two below
-  absl::flat_hash_map<std::string, int64_t> peers_;
+  // Not one of Abseil: those are broken by an allocation that fails.
+  std::map<std::string, int64_t> peers_;
   std::shared_ptr<const TlsContext> tls_;
 };
 
@@ -117,7 +118,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
   bool draining_ = false;
   bool patient_ = false;
   bool walking_ = false;  // the list must keep its shape
-  std::vector<Connection*> doomed_;
+  Connection* doomed_ = nullptr;
   std::function<void()> emptied_;
 };
 

@@ -66,10 +66,14 @@ std::unique_ptr<Workspace> WorkspacePool::Take() {
   return workspace;
 }
 
-void WorkspacePool::Give(std::unique_ptr<Workspace> workspace) {
+void WorkspacePool::Give(std::unique_ptr<Workspace> workspace) noexcept {
   if (free_.size() >= kPooled) return;
   workspace->Shrink();
-  free_.push_back(std::move(workspace));
+  try {
+    free_.push_back(std::move(workspace));
+  } catch (const std::bad_alloc&) {
+    // One less is kept.
+  }
 }
 
 }  // namespace webhook::http

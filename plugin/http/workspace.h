@@ -64,7 +64,7 @@ class WorkspacePool {
  public:
   // Null when there is no memory.
   std::unique_ptr<Workspace> Take();
-  void Give(std::unique_ptr<Workspace> workspace);
+  void Give(std::unique_ptr<Workspace> workspace) noexcept;
 
  private:
   std::vector<std::unique_ptr<Workspace>> free_;

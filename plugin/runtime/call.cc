@@ -10,6 +10,7 @@
 #include "plugin/core/answer.h"
 #include "plugin/core/texts.h"
 #include "plugin/runtime/answers.h"
+#include "plugin/runtime/readable.h"
 
 namespace webhook::runtime {
 namespace {
@@ -127,24 +128,38 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   batch_.incidents = {incidents_.data(), incidents_.size(), sizeof(lri_incident)};
   batch_.deadline_mono_ns = deadline_mono_ns;
   batch_.done = &Call::Done;
-  batch_.done_context = this;
+  void* const done_context = batch_.done_context = done_.Arm(this);
   // Done may come before the return, and `this` be over: only what is on the stack is used then.
   handed_over_ = true;
-  const int32_t code = context_.plugin->host().CreateIncidents(context_.host_instance, batch_);
-  if (code != LRI_OK) AnswerNotCreated(LRI_NOT_CREATED, code, 1, "the host took no batch");
+  const int32_t code = host_.CreateIncidents(context_.host_instance, batch_);
+  // What was done before a refusal counts; what comes after it is ignored.
+  if (code == LRI_OK || DoneSlot::Take(done_context) == nullptr) return;
+  if (code == Host::kThrew) {
+    AnswerNotCreated(LRI_NOT_KNOWN, LRI_INTERNAL, 1, "the host threw an exception");
+  } else {
+    AnswerNotCreated(LRI_NOT_CREATED, code, 1, "the host took no batch");
+  }
 }
 
-void Call::Done(void* call, const lri_create_result* result) noexcept {
-  Call* const self = static_cast<Call*>(call);
+void Call::Done(void* done_context, const lri_create_result* result) noexcept {
+  Call* const self = static_cast<Call*>(DoneSlot::Take(done_context));
+  // A second done, or one for a batch that was refused. Who called is not known any more.
+  if (self == nullptr) return;
   try {
-    if (result->outcome == LRI_CREATED && result->count == self->incidents_.size()) {
-      self->AnswerCreated(*result);
-    } else {
-      self->AnswerNotCreated(result->outcome, result->code, result->retry_after_s,
-                             FromView(result->message));
-    }
+    self->TakeResult(result);
   } catch (const std::exception&) {
     self->FinishAfterException();
+  }
+}
+
+void Call::TakeResult(const lri_create_result* result) {
+  if (!Readable(result)) {
+    AnswerNotCreated(LRI_NOT_KNOWN, LRI_INTERNAL, 1, "the host's result cannot be read");
+  } else if (result->outcome == LRI_CREATED && result->count == incidents_.size()) {
+    AnswerCreated(*result);
+  } else {
+    AnswerNotCreated(result->outcome, result->code, result->retry_after_s,
+                     FromView(result->message));
   }
 }
 

@@ -11,6 +11,7 @@
 #include "plugin/core/incidents.h"
 #include "plugin/runtime/answer_counts.h"
 #include "plugin/runtime/configuration.h"
+#include "plugin/runtime/done_slot.h"
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/gate.h"
 #include "plugin/runtime/head_check.h"
@@ -21,6 +22,7 @@
 namespace webhook::runtime {
 
 // Gives an answer back to where the request came from. `call` is that of the lri_request.
+// Does not throw.
 using CompleteFunction = void (*)(const Host& host, lri_call* call, const lri_answer& answer);
 
 // What a call needs of its instance. All of it outlives the call: the instance's gate sees to that.
@@ -38,7 +40,7 @@ struct CallContext {
 // that calls Run, then the one that calls back with the batch's result.
 class Call {
  public:
-  Call() = default;
+  explicit Call(const Host& host) : host_(host) {}
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
@@ -52,7 +54,8 @@ class Call {
   absl::Status Parse(absl::string_view body, const HeaderViews& headers);
   void CreateIncidents(int64_t deadline_mono_ns);
   void FillBatch();
-  static void Done(void* call, const lri_create_result* result) noexcept;
+  static void Done(void* done_context, const lri_create_result* result) noexcept;
+  void TakeResult(const lri_create_result* result);
   void AnswerCreated(const lri_create_result& result);
   void CopySamples(const lri_create_result& result) noexcept;
   void AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
@@ -62,6 +65,7 @@ class Call {
   void Finish(const lri_answer& answer) noexcept;
   void FinishAfterException() noexcept;
 
+  const Host host_;
   FreeList<Call>::Lease lease_{};
   CallContext context_{};
   lri_call* handle_ = nullptr;
@@ -73,6 +77,7 @@ class Call {
   std::vector<lri_view> views_;
   std::vector<lri_incident> incidents_;
   lri_incident_batch batch_{};
+  DoneSlot done_;
   std::string answer_;
   std::vector<core::SharedSample> samples_;  // to be handed over after the answer
 };

@@ -26,24 +26,19 @@ class FreeList {
     uint32_t index;  // names the object when it is given back
   };
 
-  // Gives an object that nobody uses, or makes one with make() -> std::unique_ptr<T>.
+  // Gives an object that nobody uses, or makes one with make() -> std::unique_ptr<T>. What make
+  // throws is passed on, and costs no capacity.
   template <typename Make>
   Lease Take(Make&& make) {
-    uint64_t head = head_.load(std::memory_order_acquire);
-    while (IndexOf(head) != kNone) {
-      const uint32_t index = IndexOf(head);
-      const uint64_t next = Tagged(nodes_[index].next.load(std::memory_order_relaxed), head);
-      if (head_.compare_exchange_weak(head, next, std::memory_order_acq_rel)) {
-        return {nodes_[index].object.get(), index};
-      }
+    const Lease lease = TakeIndex();
+    if (lease.index == kNone || lease.object != nullptr) return lease;
+    try {
+      nodes_[lease.index].object = std::forward<Make>(make)();
+    } catch (...) {
+      GiveBack(lease);
+      throw;
     }
-    const uint32_t index = made_.fetch_add(1, std::memory_order_relaxed);
-    if (index >= capacity_) {
-      made_.fetch_sub(1, std::memory_order_relaxed);
-      return {nullptr, kNone};
-    }
-    nodes_[index].object = std::forward<Make>(make)();
-    return {nodes_[index].object.get(), index};
+    return {nodes_[lease.index].object.get(), lease.index};
   }
 
   void GiveBack(Lease lease) {
@@ -58,9 +53,26 @@ class FreeList {
   static constexpr uint32_t kNone = UINT32_MAX;
 
   struct Node {
-    std::unique_ptr<T> object;
+    std::unique_ptr<T> object;  // null: not made yet
     std::atomic<uint32_t> next{kNone};
   };
+
+  Lease TakeIndex() {
+    uint64_t head = head_.load(std::memory_order_acquire);
+    while (IndexOf(head) != kNone) {
+      const uint32_t index = IndexOf(head);
+      const uint64_t next = Tagged(nodes_[index].next.load(std::memory_order_relaxed), head);
+      if (head_.compare_exchange_weak(head, next, std::memory_order_acq_rel)) {
+        return {nodes_[index].object.get(), index};
+      }
+    }
+    const uint32_t index = made_.fetch_add(1, std::memory_order_relaxed);
+    if (index >= capacity_) {
+      made_.fetch_sub(1, std::memory_order_relaxed);
+      return {nullptr, kNone};
+    }
+    return {nullptr, index};
+  }
 
   static uint32_t IndexOf(uint64_t head) { return static_cast<uint32_t>(head); }
   // The upper half counts changes, so that a head that left and came back is not mistaken for the

@@ -27,6 +27,13 @@ TEST(FreeListTest, GivesNothingPastItsCapacity) {
   list.GiveBack(second);
 }
 
+TEST(FreeListTest, ObjectThatCouldNotBeMadeCostsNoCapacity) {
+  FreeList<Item> list(1);
+  const auto fail = []() -> std::unique_ptr<Item> { throw std::bad_alloc(); };
+  for (int i = 0; i < 3; ++i) EXPECT_THROW(list.Take(fail), std::bad_alloc);
+  EXPECT_NE(list.Take([] { return std::make_unique<Item>(); }).object, nullptr);
+}
+
 TEST(FreeListTest, NoObjectIsGivenToTwoThreads) {
   FreeList<Item> list(8);
   std::atomic<int> twice{0};

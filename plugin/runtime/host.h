@@ -13,7 +13,9 @@
 namespace webhook::runtime {
 
 inline lri_view ToView(absl::string_view text) { return {text.data(), text.size()}; }
-inline absl::string_view FromView(lri_view view) { return {view.data, view.size}; }
+inline absl::string_view FromView(lri_view view) {
+  return {view.data, view.data == nullptr ? 0 : view.size};
+}
 
 // Elements lie `stride` bytes apart, for the other side's may be longer than ours.
 inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
@@ -21,28 +23,31 @@ inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
                                             index * pairs.stride);
 }
 
-// Thread-safe; a pointer and nothing more. The table outlives the plugin (the ABI says so).
+// Thread-safe; a pointer and nothing more. The table outlives the plugin (the ABI says so). No
+// function of it may throw; what a host written in C++ throws nevertheless ends here.
 class Host {
  public:
+  // Of CreateIncidents: the host threw, so nobody knows whether it took the batch.
+  static constexpr int32_t kThrew = -1;
+
   // INVALID_ARGUMENT where a required function is missing.
   static absl::Status Check(const lri_host* table);
 
   explicit Host(const lri_host& table) : table_(&table) {}
 
-  int32_t CreateIncidents(lri_host_instance* instance, const lri_incident_batch& batch) const {
-    return table_->create_incidents(table_->context, instance, &batch);
-  }
-  void Complete(lri_call* call, const lri_answer& answer) const {
-    table_->complete(table_->context, call, &answer);
-  }
-  // UNIMPLEMENTED where the host has no context; then done is not called.
+  int32_t CreateIncidents(lri_host_instance* instance,
+                          const lri_incident_batch& batch) const noexcept;
+  void Complete(lri_call* call, const lri_answer& answer) const noexcept;
+  // UNIMPLEMENTED where the host has no context; then done is not called. INTERNAL where it threw.
   int32_t ContextGet(lri_host_instance* instance, absl::string_view key, lri_context_done done,
-                     void* done_context) const;
+                     void* done_context) const noexcept;
   int32_t ContextSet(lri_host_instance* instance, absl::string_view key, absl::string_view value,
-                     lri_context_done done, void* done_context) const;
-  void SetHealth(lri_host_instance* instance, lri_health health, absl::string_view message) const;
-  void Log(lri_host_instance* instance, lri_severity severity, absl::string_view message) const;
-  absl::Time Now() const;
+                     lri_context_done done, void* done_context) const noexcept;
+  void SetHealth(lri_host_instance* instance, lri_health health,
+                 absl::string_view message) const noexcept;
+  void Log(lri_host_instance* instance, lri_severity severity,
+           absl::string_view message) const noexcept;
+  absl::Time Now() const noexcept;
 
  private:
   const lri_host* table_;

@@ -2,11 +2,14 @@
 
 #include <atomic>
 #include <ctime>
+#include <exception>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "plugin/core/occurred.h"
+#include "plugin/runtime/readable.h"
 
 namespace webhook::runtime {
 namespace {
@@ -14,9 +17,10 @@ namespace {
 // Shared by the host, which has the batch, and the timer.
 class Probe : public std::enable_shared_from_this<Probe> {
  public:
-  Probe(absl::Time now, absl::AnyInvocable<void(const absl::Status&)> done,
-        absl::AnyInvocable<void()> released)
-      : occurred_(core::FormatTrigger(now)),
+  Probe(absl::Time now, FreeList<DoneSlot>& slots,
+        absl::AnyInvocable<void(const absl::Status&)> done, absl::AnyInvocable<void()> released)
+      : slots_(slots),
+        occurred_(core::FormatTrigger(now)),
         done_(std::move(done)),
         released_(std::move(released)) {
     incident_.name = ToView("Test of the connection to the host");
@@ -31,40 +35,66 @@ class Probe : public std::enable_shared_from_this<Probe> {
     batch_.deadline_mono_ns =
         absl::ToInt64Nanoseconds(absl::DurationFromTimespec(mono) + kProbeTime);
     batch_.done = &Probe::Done;
-    batch_.done_context = this;
   }
 
+  // Throws only before the host has the batch.
   void Start(const Host& host, lri_host_instance* instance, Timers& timers) {
     timers.RunAfter(kProbeTime, [weak = weak_from_this()] {
       const auto self = weak.lock();
       if (self == nullptr) return;
-      self->Tell(absl::UnavailableError(
-          absl::StrCat("the host did not answer within ", absl::FormatDuration(kProbeTime))));
+      self->TellFailure("the host did not answer within ", absl::FormatDuration(kProbeTime));
     });
+    slot_ = slots_.Take([] { return std::make_unique<DoneSlot>(); });
+    if (slot_.object == nullptr) throw std::bad_alloc();
     held_ = shared_from_this();
     const auto self = held_;  // done may come before the return
+    void* const done_context = batch_.done_context = slot_.object->Arm(this);
     const int32_t code = host.CreateIncidents(instance, batch_);
-    if (code == LRI_OK) return;
-    Tell(
-        absl::UnavailableError(absl::StrCat("the host takes no incidents (", CodeName(code), ")")));
+    if (code == LRI_OK || DoneSlot::Take(done_context) == nullptr) return;
+    TellFailure("the host takes no incidents: ", CodeName(code));
     Release();
   }
 
  private:
-  static std::string CodeName(int32_t code) {
-    return absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
+  static const char* CodeName(int32_t code) noexcept {
+    switch (code) {
+      case LRI_INVALID_ARGUMENT:
+        return "INVALID_ARGUMENT";
+      case LRI_RESOURCE_EXHAUSTED:
+        return "RESOURCE_EXHAUSTED";
+      case LRI_DEADLINE_EXCEEDED:
+        return "DEADLINE_EXCEEDED";
+      case LRI_UNAVAILABLE:
+        return "UNAVAILABLE";
+      case LRI_INTERNAL:
+        return "INTERNAL";
+      default:
+        return "an unexpected code";
+    }
   }
 
-  static void Done(void* context, const lri_create_result* result) {
-    Probe* const self = static_cast<Probe*>(context);
-    if (result->outcome == LRI_CREATED) {
+  static void Done(void* done_context, const lri_create_result* result) noexcept {
+    Probe* const self = static_cast<Probe*>(DoneSlot::Take(done_context));
+    if (self == nullptr) return;  // a second time
+    if (!Readable(result)) {
+      self->TellFailure("the host's result cannot be read", "");
+    } else if (result->outcome == LRI_CREATED) {
       self->Tell(absl::OkStatus());
     } else {
       const absl::string_view reason = FromView(result->message);
-      self->Tell(absl::UnavailableError(absl::StrCat(
-          "the host cannot create incidents: ", reason.empty() ? CodeName(result->code) : reason)));
+      self->TellFailure("the host cannot create incidents: ",
+                        reason.empty() ? CodeName(result->code) : reason);
     }
     self->Release();
+  }
+
+  void TellFailure(absl::string_view what, absl::string_view why) noexcept {
+    absl::Status status(absl::StatusCode::kUnavailable, "");  // takes no memory
+    try {
+      status = absl::UnavailableError(absl::StrCat(what, why));
+    } catch (const std::exception&) {
+    }
+    Tell(status);
   }
 
   void Tell(const absl::Status& status) {
@@ -73,11 +103,14 @@ class Probe : public std::enable_shared_from_this<Probe> {
 
   // May end `this`.
   void Release() {
+    slots_.GiveBack(slot_);
     auto released = std::move(released_);
     held_ = nullptr;
     released();
   }
 
+  FreeList<DoneSlot>& slots_;
+  FreeList<DoneSlot>::Lease slot_{};
   const core::OccurredText occurred_;
   const lri_view details_ = ToView("{}");
   lri_incident incident_{};
@@ -91,9 +124,9 @@ class Probe : public std::enable_shared_from_this<Probe> {
 }  // namespace
 
 void ProbeHost(const Host& host, lri_host_instance* instance, Timers& timers,
-               absl::AnyInvocable<void(const absl::Status&)> done,
+               FreeList<DoneSlot>& slots, absl::AnyInvocable<void(const absl::Status&)> done,
                absl::AnyInvocable<void()> released) {
-  std::make_shared<Probe>(host.Now(), std::move(done), std::move(released))
+  std::make_shared<Probe>(host.Now(), slots, std::move(done), std::move(released))
       ->Start(host, instance, timers);
 }
 

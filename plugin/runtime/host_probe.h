@@ -8,6 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/runtime/done_slot.h"
+#include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/timers.h"
 
@@ -18,9 +20,9 @@ inline constexpr absl::Duration kProbeTime = absl::Seconds(5);
 
 // Calls `done` exactly once, perhaps before the return, on any thread: OK, or UNAVAILABLE with one
 // line for a person. `released` is called, in any order, once the host has let go of the probe.
-// Host and timers outlive that.
+// Host, timers and slots outlive that. Throws where there is no memory; then neither is called.
 void ProbeHost(const Host& host, lri_host_instance* instance, Timers& timers,
-               absl::AnyInvocable<void(const absl::Status&)> done,
+               FreeList<DoneSlot>& slots, absl::AnyInvocable<void(const absl::Status&)> done,
                absl::AnyInvocable<void()> released);
 
 }  // namespace webhook::runtime

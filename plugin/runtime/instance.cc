@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "plugin/core/json_text.h"
@@ -23,6 +24,13 @@ void CompleteAtHost(const Host& host, lri_call* call, const lri_answer& answer) 
 // Whether another instance gives up its port to this one in the change that this is a part of.
 bool PortChangesHands(const lri_instance_options& options) {
   return LRI_HAS(&options, port_changes_hands) && options.port_changes_hands != 0;
+}
+
+// What a host written in C++ throws out of it ends here: the result was given.
+void Tell(lri_command_done done, void* done_context, absl::StatusCode code,
+          absl::string_view text) noexcept try {
+  done(done_context, static_cast<int32_t>(code), ToView(text));
+} catch (...) {
 }
 
 bool SamePlace(const Configuration& one, const Configuration& other) {
@@ -262,7 +270,7 @@ int32_t Instance::Take(const lri_request& request, CompleteFunction complete,
   if (generation == nullptr) return LRI_UNAVAILABLE;
   FreeList<Call>::Lease lease{};
   try {
-    lease = plugin_.calls().Take([] { return std::make_unique<Call>(); });
+    lease = plugin_.calls().Take([this] { return std::make_unique<Call>(plugin_.host()); });
   } catch (const std::bad_alloc&) {
   }
   if (lease.object == nullptr) {
@@ -314,20 +322,21 @@ int32_t Instance::Test(lri_command_done done, void* done_context) {
   auto timers = plugin_.timers();
   if (!timers.ok()) return static_cast<int32_t>(timers.status().code());
   if (!commands_.Enter()) return LRI_UNAVAILABLE;
+  absl::Cleanup leave = [this] { commands_.Leave(); };
   const std::shared_ptr<const Configuration> configuration = this->configuration();
   if (absl::Status status = CheckHere(*configuration); !status.ok()) {
-    done(done_context, static_cast<int32_t>(status.code()), ToView(status.message()));
-    commands_.Leave();
+    Tell(done, done_context, status.code(), status.message());
     return LRI_OK;
   }
   std::string answer = TestAnswer(configuration->WarningsAt(plugin_.host().Now()));
   ProbeHost(
-      plugin_.host(), host_instance_, **timers,
+      plugin_.host(), host_instance_, **timers, plugin_.done_slots(),
       [done, done_context, answer = std::move(answer)](const absl::Status& status) {
         const absl::string_view text = status.ok() ? absl::string_view(answer) : status.message();
-        done(done_context, static_cast<int32_t>(status.code()), ToView(text));
+        Tell(done, done_context, status.code(), text);
       },
       [this] { commands_.Leave(); });
+  std::move(leave).Cancel();
   return LRI_OK;
 }
 

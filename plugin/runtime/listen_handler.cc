@@ -47,7 +47,8 @@ class AbiHead {
   lri_request_head head_{};
 };
 
-void Respond(http::Exchange& exchange, const lri_answer& answer) {
+// At most as many as inline: an Answer has three headers.
+void Respond(http::Exchange& exchange, const lri_answer& answer) noexcept {
   absl::string_view content_type;
   absl::InlinedVector<http::HeaderField, 4> fields;
   for (size_t i = 0; i < answer.headers.count; ++i) {
@@ -58,10 +59,10 @@ void Respond(http::Exchange& exchange, const lri_answer& answer) {
       fields.push_back({FromView(pair.name), FromView(pair.value)});
     }
   }
-  exchange.Respond({.status = answer.status,
-                    .content_type = content_type,
-                    .headers = fields,
-                    .body = FromView(answer.body)});
+  http::RespondOrGiveUp(exchange, {.status = answer.status,
+                                   .content_type = content_type,
+                                   .headers = fields,
+                                   .body = FromView(answer.body)});
 }
 
 // Who waits within Judge for its answer.

@@ -14,6 +14,7 @@
 #include "plugin/http/server.h"
 #include "plugin/limits/limits.h"
 #include "plugin/limits/line_limiter.h"
+#include "plugin/runtime/done_slot.h"
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/ports.h"
@@ -40,6 +41,8 @@ class Plugin {
   const Limits& limits() const { return limits_; }
   FreeList<Call>& calls() { return calls_; }
   FreeList<core::IncidentParser>& parsers() { return parsers_; }
+  // For what the host may call back after the asker is gone.
+  FreeList<DoneSlot>& done_slots() { return done_slots_; }
   Ports& ports() { return ports_; }
 
   // For lines that a sender, or a full disk, can cause at will.
@@ -63,6 +66,7 @@ class Plugin {
   FreeList<Call> calls_;
   // A parser is used within one function only, so there are no more than threads.
   FreeList<core::IncidentParser> parsers_;
+  FreeList<DoneSlot> done_slots_;
   Ports ports_;
   LineLimiter warnings_;
   const std::shared_ptr<http::BytesInFlight> bytes_in_flight_ =

@@ -256,7 +256,11 @@ void Samples::Answer(const Waiting& command) {
   } catch (const std::exception&) {
   }
   const absl::string_view text = result.ok() ? *result : result.status().message();
-  command.done(command.done_context, static_cast<int32_t>(result.status().code()), ToView(text));
+  try {
+    command.done(command.done_context, static_cast<int32_t>(result.status().code()), ToView(text));
+  } catch (...) {
+    // Out of the host; it has the result.
+  }
 }
 
 }  // namespace webhook::runtime

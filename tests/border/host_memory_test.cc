@@ -1,0 +1,204 @@
+// Memory runs out in the host: of a request that goes through the front, the engine, the plugin and
+// the store, on any of their threads, the first allocation fails, then the second, and so on. Each
+// time the sender gets an answer or a closed connection, and a later request is served.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
+#include "host_stub/engine/hosted_instance.h"
+#include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/front/completion_threads.h"
+#include "host_stub/front/front.h"
+#include "host_stub/front/route_table.h"
+#include "host_stub/store/sqlite_store.h"
+#include "plugin/http/server.h"
+#include "plugin/http/test_client.h"
+#include "tests/border/abi_host.h"
+#include "tests/border/failing_allocations.h"
+
+namespace border {
+namespace {
+
+using ::testing::AnyOf;
+using webhook::http::TestClient;
+
+constexpr int64_t kMany = 5'000;
+constexpr absl::Duration kTimeToRecover = absl::Seconds(20);
+
+class SilentLogger : public host_stub::Logger {
+ public:
+  void Log(host_stub::Severity, absl::string_view, absl::string_view) override {}
+};
+
+webhook::Limits ShortLimits() {
+  webhook::Limits limits;
+  limits.head_timeout_ms = limits.body_timeout_ms = limits.answer_timeout_ms = 250;
+  limits.write_timeout_ms = limits.linger_timeout_ms = 250;
+  return limits;
+}
+
+// The parts of a host but gRPC, which ends the process where it has no memory.
+class HostMemoryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char folder[] = "/tmp/gw-memory-XXXXXX";
+    folder_ = mkdtemp(folder);
+    auto store = host_stub::OpenSqliteStore({.data_dir = folder_ + "/data"});
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = *std::move(store);
+    threads_ = *webhook::http::IoThreads::Start(1);
+    const std::vector<std::pair<std::string, std::string>> short_times = {
+        {"head_timeout_ms", "250"},  {"body_timeout_ms", "250"},   {"answer_timeout_ms", "250"},
+        {"write_timeout_ms", "250"}, {"linger_timeout_ms", "250"},
+    };
+    auto plugin = host_stub::HostedPlugin::Load(kPlugin, {.io_threads = 1, .limits = short_times},
+                                                {.store = store_,
+                                                 .state = store_,
+                                                 .logger = std::make_shared<SilentLogger>(),
+                                                 .threads = host_stub::CompletionsOn(threads_),
+                                                 .limits = ShortLimits()});
+    ASSERT_TRUE(plugin.ok()) << plugin.status();
+    plugin_ = *std::move(plugin);
+  }
+
+  void Serve(Pairs parameters) {
+    host_stub::InstanceSpec spec;
+    spec.uid = host_stub::NewInstanceUid();
+    spec.name = "webhook";
+    spec.product = "XSOAR_8_ON_PREM";
+    spec.on_engine = true;
+    spec.parameters = std::move(parameters);
+    auto instance = plugin_->CreateInstance(spec);
+    ASSERT_TRUE(instance.ok()) << instance.status();
+    instance_ = *std::move(instance);
+    ASSERT_TRUE(instance_->Start().ok());
+    auto routes = std::make_shared<host_stub::Routes>();
+    ASSERT_TRUE(routes->Add(instance_, true).ok());
+    path_ = instance_->Describe()->path_prefix + "webhook";
+    routes_->Publish(std::move(routes));
+    front_ = std::make_unique<host_stub::Front>(routes_, *threads_, 250);
+    auto server = webhook::http::Server::Listen({.limits = ShortLimits()}, *threads_, *front_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+
+  void TearDown() override {
+    if (server_ == nullptr) return;
+    // Nothing is left in flight that a drain would wait for.
+    EXPECT_EQ(instance_->Stop(absl::Now() + kTimeToRecover), absl::OkStatus());
+    server_.reset();
+    routes_->Publish(std::make_shared<host_stub::Routes>());
+    front_->RefreshThreads();
+    for (const std::string& id : acknowledged_) {
+      int64_t number = 0;
+      ASSERT_TRUE(absl::SimpleAtoi(id, &number)) << id;
+      EXPECT_TRUE(store_->Get(number).ok()) << id;
+    }
+    store_->Close();
+    threads_->Stop();
+    front_.reset();
+    EXPECT_EQ(instance_.use_count(), 1);
+    instance_.reset();
+    plugin_.reset();
+    EXPECT_EQ(system(("rm -rf " + folder_).c_str()), 0);
+  }
+
+  // The status of the answer; 0: the connection was closed without one.
+  int Ask(uint16_t port, const std::string& request) {
+    TestClient client(port);
+    if (!client.connected() || !client.Send(request)) return 0;
+    const auto answer = client.ReadAnswer();
+    if (!answer.has_value()) {
+      EXPECT_TRUE(client.closed()) << "neither answered nor closed";
+      return 0;
+    }
+    if (answer->status == 200) Acknowledge(answer->body);
+    return answer->status;
+  }
+
+  void Acknowledge(const std::string& body) {
+    const size_t begin = body.find(R"("id":")");
+    ASSERT_NE(begin, std::string::npos) << body;
+    acknowledged_.push_back(body.substr(begin + 6, body.find('"', begin + 6) - begin - 6));
+  }
+
+  void AskWhileMemoryRunsOut(uint16_t port, const std::string& request) {
+    const Spared spared;
+    for (int64_t n = 1;; ++n) {
+      ASSERT_LT(n, kMany);
+      SCOPED_TRACE(n);
+      FailNth(n);
+      const int status = Ask(port, request);
+      const bool failed = StopFailing();
+      if (failed) {
+        EXPECT_THAT(status, AnyOf(0, 200, 408, 500, 503, 504));
+      } else {
+        EXPECT_EQ(status, 200);
+      }
+      const absl::Time deadline = absl::Now() + kTimeToRecover;
+      int later = 0;
+      while ((later = Ask(port, request)) != 200 && absl::Now() < deadline) {
+        absl::SleepFor(absl::Milliseconds(5));
+      }
+      ASSERT_EQ(later, 200);
+      if (!failed) break;
+    }
+  }
+
+  std::string folder_, path_;
+  std::shared_ptr<host_stub::Store> store_;
+  std::shared_ptr<webhook::http::IoThreads> threads_;
+  std::shared_ptr<host_stub::HostedPlugin> plugin_;
+  std::shared_ptr<host_stub::HostedInstance> instance_;
+  std::shared_ptr<host_stub::RouteTable> routes_ = std::make_shared<host_stub::RouteTable>();
+  std::unique_ptr<host_stub::Front> front_;
+  std::unique_ptr<webhook::http::Server> server_;
+  std::vector<std::string> acknowledged_;
+};
+
+constexpr char kBasicLine[] = "Authorization: Basic dXNlcjpwYXNz\r\n";
+
+TEST_F(HostMemoryTest, RequestToTheFrontEndsInAnAnswerOrAClosedConnection) {
+  Pairs parameters = Basic();
+  parameters.push_back({"store_samples", "true"});
+  parameters.push_back({"duplication_key", "id"});
+  Serve(parameters);
+  AskWhileMemoryRunsOut(
+      server_->port(), webhook::http::Post(path_, R"([{"name":"n","id":1},{"id":2}])", kBasicLine));
+}
+
+TEST_F(HostMemoryTest, RefusalEndsInAnAnswerOrAClosedConnection) {
+  Serve(Basic());
+  const Spared spared;
+  for (int64_t n = 1;; ++n) {
+    ASSERT_LT(n, kMany);
+    FailNth(n);
+    const int status = Ask(server_->port(), webhook::http::Post(path_, "{}"));
+    const bool failed = StopFailing();
+    if (!failed) {
+      EXPECT_EQ(status, 401);
+      break;
+    }
+    EXPECT_THAT(status, AnyOf(0, 401, 408, 500, 503));
+  }
+}
+
+TEST_F(HostMemoryTest, RequestToTheListenPortEndsInAnAnswerOrAClosedConnection) {
+  Pairs parameters = Basic();
+  const std::string port = FreePort();
+  parameters.push_back({"longRunningPort", port});
+  Serve(parameters);
+  AskWhileMemoryRunsOut(static_cast<uint16_t>(std::stoi(port)),
+                        webhook::http::Post("/", R"({"name":"n","rawJson":{"a":1}})", kBasicLine));
+}
+
+}  // namespace
+}  // namespace border
