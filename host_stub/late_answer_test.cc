@@ -2,10 +2,8 @@
 // unless the answer said that this is not known. On a disk that is slow at the worst moment.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sqlite3.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -18,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/host.h"
 #include "host_stub/store/fault_vfs.h"
+#include "plugin/http/free_port.h"
 #include "plugin/http/test_client.h"
 
 namespace host_stub {
@@ -27,21 +26,10 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using webhook::http::Answer;
+using webhook::http::FreePort;
+using webhook::http::OwnAddress;
 using webhook::http::Post;
 using webhook::http::TestClient;
-
-// One that nobody has at this moment.
-uint16_t FreePort() {
-  const int probe = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  EXPECT_EQ(bind(probe, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(getsockname(probe, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  close(probe);
-  return ntohs(address.sin_port);
-}
 
 class LateAnswerTest : public ::testing::Test {
  protected:
@@ -55,8 +43,8 @@ class LateAnswerTest : public ::testing::Test {
             "serverConfiguration": {"instance.execute.external.webhook": "true"},
             "limits": {"answer_timeout_ms": 400},
             "instances": [{"name": "webhook", "configuration": {
-              "bind_address": "127.0.0.1", "longRunningPort": ")",
-        listen_port_, R"("}}]})");
+              "bind_address": ")",
+        OwnAddress(), R"(", "longRunningPort": ")", listen_port_, R"("}}]})");
     auto configuration = LoadConfiguration(folder_ + "/config.json");
     ASSERT_TRUE(configuration.ok()) << configuration.status();
     HostOptions options;
@@ -64,7 +52,8 @@ class LateAnswerTest : public ::testing::Test {
     options.configuration = *std::move(configuration);
     options.data_dir = folder_ + "/data";
     options.http_address = options.grpc_address = "127.0.0.1:0";
-    options.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kError);
+    options.logger =
+        NewFileDescriptorLogger(STDERR_FILENO, Severity::kError, /*lines_per_second=*/100);
     auto host = Host::Start(std::move(options));
     ASSERT_TRUE(host.ok()) << host.status();
     host_ = *std::move(host);
@@ -98,11 +87,12 @@ class LateAnswerTest : public ::testing::Test {
     return names;
   }
 
-  void ExpectNoDeceit(uint16_t port, const std::string& path) {
+  void ExpectNoDeceit(const std::string& address, uint16_t port, const std::string& path) {
     const auto post = [&](const std::string& name) {
       return Post(path, absl::StrCat("{\"name\":\"", name, "\"}"));
     };
-    TestClient before(port), begun(port), waiting(port), last(port);
+    TestClient before(port, address), begun(port, address), waiting(port, address),
+        last(port, address);
     ASSERT_TRUE(before.Send(post("before")));
     ASSERT_EQ(before.ReadAnswer()->status, 200);
 
@@ -116,7 +106,7 @@ class LateAnswerTest : public ::testing::Test {
     ASSERT_TRUE(last.Send(post("last")));
     const std::optional<Answer> of_last = last.ReadAnswer();
     disk_.ReleaseSyncs();
-    TestClient after(port);
+    TestClient after(port, address);
     ASSERT_TRUE(after.Send(post("after")));
     ASSERT_EQ(after.ReadAnswer()->status, 200);
 
@@ -143,11 +133,11 @@ class LateAnswerTest : public ::testing::Test {
 };
 
 TEST_F(LateAnswerTest, NothingIsCreatedAfterA504OfTheFrontThatDoesNotSaySo) {
-  ExpectNoDeceit(front_port_, "/instance/execute/webhook");
+  ExpectNoDeceit("127.0.0.1", front_port_, "/instance/execute/webhook");
 }
 
 TEST_F(LateAnswerTest, NothingIsCreatedAfterA504OfTheListenPortThatDoesNotSaySo) {
-  ExpectNoDeceit(listen_port_, "/");
+  ExpectNoDeceit(OwnAddress(), listen_port_, "/");
 }
 
 }  // namespace

@@ -115,8 +115,16 @@ void HostedInstance::EndUpdate(lri_update* update, bool commit) {
     }
     return LRI_OK;
   };
-  if (CallGuarded(commit ? "update_commit" : "update_abort", call, &code, &thrown)) return;
-  record_->Fault(thrown, /*broken=*/true);
+  if (!CallGuarded(commit ? "update_commit" : "update_abort", call, &code, &thrown)) {
+    return record_->Fault(thrown, /*broken=*/true);
+  }
+  if (commit) RememberPathPrefix();
+}
+
+void HostedInstance::RememberPathPrefix() {
+  const absl::StatusOr<InstanceDescription> description = Describe();
+  path_prefix_.store(
+      std::make_shared<const std::string>(description.ok() ? description->path_prefix : "/"));
 }
 
 void InstanceUpdate::Commit() {

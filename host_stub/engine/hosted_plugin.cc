@@ -150,8 +150,10 @@ absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
   if (record->instance == nullptr) {
     return absl::InternalError("the plugin's function create returned OK and no instance");
   }
-  return std::shared_ptr<HostedInstance>(
+  std::shared_ptr<HostedInstance> instance(
       new HostedInstance(shared_from_this(), *core_, std::move(record)), &HostedInstance::LetGo);
+  instance->RememberPathPrefix();
+  return instance;
 }
 
 }  // namespace host_stub

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <new>
 #include <span>
+#include <thread>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -118,6 +119,7 @@ struct IncidentBatches::Pending {
   Submission submission;
   uint32_t index = 0;
   InstanceRecord* record = nullptr;
+  std::thread::id asker;
   lri_create_done done = nullptr;
   void* done_context = nullptr;
   std::vector<NewIncident> incidents;
@@ -158,7 +160,7 @@ class IncidentBatches::Sink : public CompletionSink {
   void Complete(Submission* list) override {
     CompletionThreads& threads = *batches_.services_.threads;
     // A store that needs no disk completes at once, on the thread where the batch came from.
-    if (threads.current() == thread_) return FinishAll(list);
+    if (threads.current() == thread_ || IsOfThisThread(list)) return FinishAll(list);
     try {
       threads.Post(thread_, [this, list] { FinishAll(list); });
     } catch (const std::bad_alloc&) {
@@ -168,6 +170,11 @@ class IncidentBatches::Sink : public CompletionSink {
   }
 
  private:
+  static bool IsOfThisThread(const Submission* list) {
+    return list->next == nullptr &&
+           static_cast<const Pending*>(list->user)->asker == std::this_thread::get_id();
+  }
+
   void FinishAll(Submission* list) {
     while (list != nullptr) {
       Submission* next = list->next;  // Finish gives the batch back
@@ -260,6 +267,7 @@ int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch
   };
   Fill(*batch, record, pending);
   pending.submission.sink = &SinkOfThisThread();
+  pending.asker = std::this_thread::get_id();
   record.batches_begun.fetch_add(1, std::memory_order_relaxed);
   absl::Cleanup not_begun = [&record] {
     record.batches_begun.fetch_sub(1, std::memory_order_relaxed);

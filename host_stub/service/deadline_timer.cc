@@ -24,8 +24,11 @@ DeadlineTimer::Token DeadlineTimer::Add(absl::Time deadline, std::shared_ptr<Exp
   const Token token(deadline, next_number_++);
   if (ending_) return token;
   waiting_.emplace(token, std::move(expiring));
-  // The thread sleeps until the earliest deadline; only an earlier one is news to it.
-  if (waiting_.begin()->first == token) changed_.Signal();
+  // The thread looks by itself at wake_at_; only an earlier deadline is news to it.
+  if (deadline < wake_at_) {
+    wake_at_ = deadline;
+    changed_.Signal();
+  }
   return token;
 }
 
@@ -41,13 +44,10 @@ void DeadlineTimer::Remove(const Token& token) {
 void DeadlineTimer::Run() {
   mutex_.Lock();
   while (!ending_) {
-    if (waiting_.empty()) {
-      changed_.Wait(&mutex_);
-      continue;
-    }
     const auto first = waiting_.begin();
-    if (first->first.first > absl::Now()) {
-      changed_.WaitWithDeadline(&mutex_, first->first.first);
+    if (first == waiting_.end() || first->first.first > absl::Now()) {
+      wake_at_ = first == waiting_.end() ? absl::InfiniteFuture() : first->first.first;
+      changed_.WaitWithDeadline(&mutex_, wake_at_);
       continue;
     }
     std::shared_ptr<Expiring> expired = std::move(first->second);

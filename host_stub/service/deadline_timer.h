@@ -53,6 +53,8 @@ class DeadlineTimer {
   absl::CondVar changed_;
   absl::btree_map<Token, std::shared_ptr<Expiring>> waiting_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
+  // When the thread looks again; what has been removed since may have been what it waits for.
+  absl::Time wake_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

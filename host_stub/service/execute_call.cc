@@ -83,9 +83,7 @@ Request ExecuteCall::MakeRequest() {
   if (request_.request_id().empty()) {
     request_.set_request_id(absl::StrCat("grpc-", environment_->next_request++));
   }
-  const absl::StatusOr<InstanceDescription> description = instance_->Describe();
-  path_ = absl::StrCat(description.ok() ? description->path_prefix : "/", request_.instance(),
-                       request_.path_remainder());
+  path_ = absl::StrCat(*instance_->path_prefix(), request_.instance(), request_.path_remainder());
   headers_.reserve(request_.headers_size());
   for (const Header& header : request_.headers()) {
     const absl::string_view value = absl::StripAsciiWhitespace(header.value());
