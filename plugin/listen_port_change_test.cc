@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "plugin/http/free_port.h"
 #include "plugin/http/test_client.h"
 #include "plugin/listen_port_host.h"
 #include "plugin/listen_port_test.h"
@@ -17,7 +18,6 @@ namespace webhook {
 namespace {
 
 using http::Post;
-using http::TestClient;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -186,11 +186,12 @@ TEST_F(ListenPortChangeTest, PortOfAnInstanceThatStopsIsTakenOverWithoutAGap) {
 }
 
 TEST_F(ListenPortChangeTest, BindAddressChangesWhileItServes) {
-  Serve({{"bind_address", "127.0.0.1"}});
+  Serve({{"bind_address", http::OwnAddress()}});
   Senders senders(port_);
   constexpr int kChanges = 4;
   for (int i = 0; i < kChanges; ++i) {
-    for (const char* address : {"0.0.0.0", "127.0.0.1", "::", "127.0.0.1"}) {
+    const std::string own = http::OwnAddress();
+    for (const std::string& address : {std::string("0.0.0.0"), own, std::string("::"), own}) {
       Change({{"bind_address", address}});
       senders.AwaitAnswers();
     }
@@ -207,7 +208,7 @@ TEST_F(ListenPortChangeTest, AbortedChangeOfTheBindAddressChangesNothing) {
   Senders senders(port_);
   for (int i = 0; i < 5; ++i) {
     lri_update* update = nullptr;
-    ASSERT_EQ(Prepare({{"bind_address", "127.0.0.1"}}, &update).code, LRI_OK);
+    ASSERT_EQ(Prepare({{"bind_address", http::OwnAddress()}}, &update).code, LRI_OK);
     senders.AwaitAnswers();
     table_->update_abort(update);
   }

@@ -67,6 +67,7 @@ SqliteWriter::SqliteWriter(Options options, std::unique_ptr<SqliteSession> sessi
   group_.reserve(most);
   written_.reserve(most);
   finished_.reserve(kMostSinks);
+  if (log_holds_secret_) WipeLog(false);
   options_.subscribers->StartAfter(last_id());
   thread_ = std::thread([this] { Run(); });
 }

@@ -13,10 +13,10 @@ import exact
 import sides
 from payloads import DOCUMENTED
 
-INSTRUCTIONS = 31_800  # of the documented example: front, engine, plugin and memory store
+INSTRUCTIONS = 24_300  # of the documented example: front, engine, plugin and memory store
 SLACK = 1.05
-# What the memory store keeps: name, time, details (which grow once), and half a block of rows.
-ALLOCATIONS = 4.6
+# What the memory store keeps: a block of rows now and then, and a piece of its texts.
+ALLOCATIONS = 0.4
 
 sides.Disk.parent = "/tmp"  # a test may write there
 
@@ -34,5 +34,5 @@ class ExactCountsTest(unittest.TestCase):
         count = exact.allocations(DOCUMENTED)
         print(f"{count:.2f} allocations")
         self.assertLess(count, ALLOCATIONS)
-        self.assertGreater(count, 1, "the counter does not count")
+        self.assertGreater(count, 0.1, "the counter does not count")
 

@@ -32,6 +32,7 @@ class TlsFloodTest(unittest.TestCase):
         self.tls = make_certificate(temporary.name)
         self.address = ("127.0.0.1", free_port())
         config = configuration(
+            "XSOAR_6",
             longRunningPort=str(self.address[1]),
             bind_address="127.0.0.1",
             username="user",

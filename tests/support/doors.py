@@ -21,7 +21,7 @@ def open_doors(test, parameters={}, **limits):
     tls = make_certificate(temporary.name)
     ports = [free_port() for _ in range(3)]
     common = {"bind_address": "127.0.0.1"} | parameters
-    config = configuration(longRunningPort=str(ports[0]), **common)
+    config = configuration("XSOAR_6", longRunningPort=str(ports[0]), **common)
     pem = {
         "certificate_file": os.path.join(temporary.name, "certificate.pem"),
         "key_file": os.path.join(temporary.name, "key.pem"),
