@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "host_stub/cli/ask.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
 #include "host_stub/cli/secret_arguments.h"
@@ -139,17 +140,12 @@ int Execute(const ExecuteOptions& options) {
     PrintError(std::string(request.status().message()));
     return kNotAsked;
   }
-  const absl::StatusOr<Connection> connection = Connection::Open(options.client);
-  if (!connection.ok()) {
-    PrintError(std::string(connection.status().message()));
-    return kNotAsked;
-  }
-  grpc::ClientContext context;
-  connection->Prepare(context);
   v1::ExecuteResponse response;
-  const auto stub = v1::LongRunningIntegration::NewStub(connection->channel());
-  const grpc::Status status = stub->Execute(&context, *request, &response);
-  if (!status.ok()) return connection->Report(status);
+  const int code = Ask<v1::LongRunningIntegration>(
+      options.client, [&](v1::LongRunningIntegration::Stub& stub, grpc::ClientContext& context) {
+        return stub.Execute(&context, *request, &response);
+      });
+  if (code != kDone) return code;
   const bool success = response.status() >= 200 && response.status() < 300;
   if (options.client.json) {
     PrintJson(response);

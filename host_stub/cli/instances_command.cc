@@ -15,6 +15,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "host_stub/cli/ask.h"
 #include "host_stub/cli/certificate_text.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
@@ -215,26 +216,11 @@ absl::StatusOr<v1::Instance> MakeInstance(const ChangeOptions& options) {
 
 using Stub = v1::InstanceService::Stub;
 
-// Connects, calls, and reports.
-int Ask(const ClientOptions& options,
-        const std::function<grpc::Status(Stub& stub, grpc::ClientContext& context)>& call) {
-  const absl::StatusOr<Connection> connection = Connection::Open(options);
-  if (!connection.ok()) {
-    PrintError(std::string(connection.status().message()));
-    return kNotAsked;
-  }
-  grpc::ClientContext context;
-  connection->Prepare(context);
-  const auto stub = v1::InstanceService::NewStub(connection->channel());
-  const grpc::Status status = call(*stub, context);
-  return status.ok() ? kDone : connection->Report(status);
-}
-
 int AskForInstance(const ClientOptions& options,
                    const std::function<grpc::Status(Stub& stub, grpc::ClientContext& context,
                                                     v1::Instance& instance)>& call) {
   v1::Instance instance;
-  const int code = Ask(options, [&](Stub& stub, grpc::ClientContext& context) {
+  const int code = Ask<v1::InstanceService>(options, [&](Stub& stub, grpc::ClientContext& context) {
     return call(stub, context, instance);
   });
   if (code == kDone) PrintOne(instance, options.json);
@@ -304,7 +290,7 @@ int Delete(const ChangeOptions& options) {
   request.set_name(options.name);
   request.set_etag(options.etag);
   request.set_allow_missing(options.allow_missing);
-  return Ask(options.client, [&](Stub& stub, grpc::ClientContext& context) {
+  return Ask<v1::InstanceService>(options.client, [&](Stub& stub, grpc::ClientContext& context) {
     google::protobuf::Empty empty;
     return stub.DeleteInstance(&context, request, &empty);
   });

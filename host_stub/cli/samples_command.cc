@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "host_stub/cli/ask.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
 #include "host_stub/cli/text.h"
@@ -31,27 +32,14 @@ struct SamplesOptions {
 constexpr char kNoSamples[] =
     "no samples: set store_samples to true, then let a sender post something";
 
-int Ask(const ClientOptions& options,
-        const std::function<grpc::Status(Stub& stub, grpc::ClientContext& context)>& call) {
-  const absl::StatusOr<Connection> connection = Connection::Open(options);
-  if (!connection.ok()) {
-    PrintError(std::string(connection.status().message()));
-    return kNotAsked;
-  }
-  grpc::ClientContext context;
-  connection->Prepare(context);
-  const auto stub = v1::LongRunningIntegration::NewStub(connection->channel());
-  const grpc::Status status = call(*stub, context);
-  return status.ok() ? kDone : connection->Report(status);
-}
-
 int Samples(const SamplesOptions& options) {
   v1::FetchSamplesRequest request;
   request.set_instance(options.instance);
   v1::FetchSamplesResponse response;
-  const int code = Ask(options.client, [&](Stub& stub, grpc::ClientContext& context) {
-    return stub.FetchSamples(&context, request, &response);
-  });
+  const int code = Ask<v1::LongRunningIntegration>(
+      options.client, [&](Stub& stub, grpc::ClientContext& context) {
+        return stub.FetchSamples(&context, request, &response);
+      });
   if (code != kDone) return code;
   std::vector<std::string> documents;
   for (const v1::Sample& sample : response.samples()) {
@@ -78,9 +66,10 @@ int Fields(const SamplesOptions& options) {
   v1::ListSampleFieldsRequest request;
   request.set_instance(options.instance);
   v1::ListSampleFieldsResponse response;
-  const int code = Ask(options.client, [&](Stub& stub, grpc::ClientContext& context) {
-    return stub.ListSampleFields(&context, request, &response);
-  });
+  const int code = Ask<v1::LongRunningIntegration>(
+      options.client, [&](Stub& stub, grpc::ClientContext& context) {
+        return stub.ListSampleFields(&context, request, &response);
+      });
   if (code != kDone) return code;
   std::vector<std::string> documents;
   std::vector<std::vector<std::string>> rows = {{"PATH", "TYPES", "SAMPLES", "EXAMPLE"}};
@@ -114,9 +103,10 @@ int Map(const SamplesOptions& options) {
   request.set_instance(options.instance);
   request.set_mapper(std::string(std::istreambuf_iterator<char>(file), {}));
   v1::MapSamplesResponse response;
-  const int code = Ask(options.client, [&](Stub& stub, grpc::ClientContext& context) {
-    return stub.MapSamples(&context, request, &response);
-  });
+  const int code = Ask<v1::LongRunningIntegration>(
+      options.client, [&](Stub& stub, grpc::ClientContext& context) {
+        return stub.MapSamples(&context, request, &response);
+      });
   if (code != kDone) return code;
   if (options.client.json) {
     std::puts(JsonArray({response.mapped().begin(), response.mapped().end()}).c_str());

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "host_stub/cli/ask.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
 #include "host_stub/cli/text.h"
@@ -36,19 +37,14 @@ void Print(const v1::TestModuleResponse& response, bool json) {
 }
 
 int Test(const TestOptions& options) {
-  const absl::StatusOr<Connection> connection = Connection::Open(options.client);
-  if (!connection.ok()) {
-    PrintError(std::string(connection.status().message()));
-    return kNotAsked;
-  }
-  grpc::ClientContext context;
-  connection->Prepare(context);
   v1::TestModuleRequest request;
   request.set_instance(options.instance);
   v1::TestModuleResponse response;
-  const auto stub = v1::LongRunningIntegration::NewStub(connection->channel());
-  const grpc::Status status = stub->TestModule(&context, request, &response);
-  if (!status.ok()) return connection->Report(status);
+  const int code = Ask<v1::LongRunningIntegration>(
+      options.client, [&](v1::LongRunningIntegration::Stub& stub, grpc::ClientContext& context) {
+        return stub.TestModule(&context, request, &response);
+      });
+  if (code != kDone) return code;
   Print(response, options.client.json);
   return response.ok() ? kDone : kRefused;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "host_stub/cli/ask.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
 #include "host_stub/cli/text.h"
@@ -52,21 +53,15 @@ void Print(const v1::WebhookAddress& address, bool json) {
 }
 
 int Url(const UrlOptions& options) {
-  const absl::StatusOr<Connection> connection = Connection::Open(options.client);
-  if (!connection.ok()) {
-    PrintError(std::string(connection.status().message()));
-    return kNotAsked;
-  }
-  grpc::ClientContext context;
-  connection->Prepare(context);
   v1::GetInstanceRequest request;
   request.set_name(options.instance);
   v1::Instance instance;
-  const auto stub = v1::InstanceService::NewStub(connection->channel());
-  const grpc::Status status = stub->GetInstance(&context, request, &instance);
-  if (!status.ok()) return connection->Report(status);
-  Print(instance.address(), options.client.json);
-  return kDone;
+  const int code = Ask<v1::InstanceService>(
+      options.client, [&](v1::InstanceService::Stub& stub, grpc::ClientContext& context) {
+        return stub.GetInstance(&context, request, &instance);
+      });
+  if (code == kDone) Print(instance.address(), options.client.json);
+  return code;
 }
 
 }  // namespace
