@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "host_stub/config/small_file.h"
+#include "host_stub/files/small_file.h"
 
 namespace host_stub {
 

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "host_stub/config/small_file.h"
+#include "host_stub/files/small_file.h"
 
 namespace host_stub {
 

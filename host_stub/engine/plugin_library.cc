@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/engine/file_writers.h"
+#include "host_stub/files/file_writers.h"
 
 namespace host_stub {
 namespace {

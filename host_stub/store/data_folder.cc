@@ -14,7 +14,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/engine/file_writers.h"
+#include "host_stub/files/file_writers.h"
 
 namespace host_stub {
 namespace {

@@ -1,4 +1,4 @@
-#include "host_stub/config/small_file.h"
+#include "host_stub/files/small_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,7 +13,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/engine/file_writers.h"
+#include "host_stub/files/file_writers.h"
 
 namespace host_stub {
 namespace {

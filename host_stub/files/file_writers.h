@@ -1,6 +1,6 @@
 // Who may write to a file, or put another one into its place.
-#ifndef HOST_STUB_ENGINE_FILE_WRITERS_H_
-#define HOST_STUB_ENGINE_FILE_WRITERS_H_
+#ifndef HOST_STUB_FILES_FILE_WRITERS_H_
+#define HOST_STUB_FILES_FILE_WRITERS_H_
 
 #include <sys/types.h>
 
@@ -25,4 +25,4 @@ absl::Status CheckWriters(const std::string& real_path, const std::vector<uid_t>
 
 }  // namespace host_stub
 
-#endif  // HOST_STUB_ENGINE_FILE_WRITERS_H_
+#endif  // HOST_STUB_FILES_FILE_WRITERS_H_

@@ -1,4 +1,4 @@
-#include "host_stub/engine/file_writers.h"
+#include "host_stub/files/file_writers.h"
 
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,6 +1,6 @@
 // Reads the small files that a configuration consists of.
-#ifndef HOST_STUB_CONFIG_SMALL_FILE_H_
-#define HOST_STUB_CONFIG_SMALL_FILE_H_
+#ifndef HOST_STUB_FILES_SMALL_FILE_H_
+#define HOST_STUB_FILES_SMALL_FILE_H_
 
 #include <cstddef>
 #include <string>
@@ -26,4 +26,4 @@ absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_byt
 
 }  // namespace host_stub
 
-#endif  // HOST_STUB_CONFIG_SMALL_FILE_H_
+#endif  // HOST_STUB_FILES_SMALL_FILE_H_
