@@ -126,6 +126,19 @@ TEST_F(ListenPortChangeTest, PortIsPromisedToOneOtherAtMost) {
   EXPECT_EQ(Owner(port_), "webhook");
 }
 
+TEST_F(ListenPortChangeTest, OneUpdateOfAnInstanceIsPreparedAtATime) {
+  const uint16_t other = FreePorts(1)[0];
+  Serve();
+  lri_update* first = nullptr;
+  lri_update* second = nullptr;
+  ASSERT_EQ(Prepare({{"longRunningPort", std::to_string(other)}}, &first).code, LRI_OK);
+  EXPECT_EQ(Prepare({}, &second).code, LRI_FAILED_PRECONDITION);
+  table_->update_abort(first);
+  ASSERT_EQ(Prepare({}, &second).code, LRI_OK);
+  table_->update_commit(second);
+  EXPECT_EQ(Owner(port_), "webhook");
+}
+
 TEST_F(ListenPortChangeTest, AbortedHandOverLeavesThePortToItsOwner) {
   const uint16_t other = FreePorts(1)[0];
   Serve();

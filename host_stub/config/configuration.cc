@@ -93,6 +93,11 @@ absl::Status Builder::Platform(const PlacedValue& object) {
     return absl::OkStatus();
   });
   if (!status.ok()) return status;
+  // The plugin looks closer, but only once there is an instance.
+  if (!platform.url.empty() && !absl::StartsWith(platform.url, "https://") &&
+      !absl::StartsWith(platform.url, "http://")) {
+    return reader_.Fault("platform.url", "must be like https://my.xsoar.live");
+  }
   if (platform.product.empty()) {
     return reader_.Fault("platform.product",
                          absl::StrCat("is missing; one of ", absl::StrJoin(kProducts, ", ")));

@@ -148,6 +148,8 @@ TEST(ConfigurationRefusals, LimitsOutOfRangeAreRefusedWithTheRange) {
 TEST(ConfigurationRefusals, WhatIsRequiredIsMissed) {
   EXPECT_EQ(Refusal("{}"), "host.json: platform: is missing");
   EXPECT_THAT(Refusal(R"({"platform": {}})"), HasSubstr("platform.product: is missing; one of"));
+  EXPECT_THAT(Refusal(R"({"platform": {"product": "XSIAM_3", "url": "nope"}})"),
+              HasSubstr("platform.url: must be like https://my.xsoar.live"));
   EXPECT_EQ(Refusal(WithInstances(R"([{"configuration": {}}])")),
             "host.json: instances[0].name: is missing");
   EXPECT_EQ(Refusal(WithInstances(R"([{"name": "a"}])")),

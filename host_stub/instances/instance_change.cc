@@ -60,9 +60,10 @@ absl::Status CheckPorts(const InstanceTable& table, InstanceChange& change) {
     if (port == 0) continue;
     for (const auto& [name, other] : ports) {
       if (name == step.name || other != port) continue;
-      return absl::AlreadyExistsError(absl::StrCat("longRunningPort: ", port,
-                                                   " is taken by instance \"", name,
-                                                   "\"; each instance needs its own"));
+      const absl::Status taken = absl::AlreadyExistsError(
+          absl::StrCat("longRunningPort: ", port, " is taken by instance \"", name,
+                       "\"; each instance needs its own"));
+      return change.names_instances ? OfInstance(step.name, taken) : taken;
     }
     for (const auto& [name, entry] : table.entries) {
       const bool has_it = entry.instance != nullptr && entry.settings.port() == port;
@@ -76,7 +77,7 @@ absl::Status PrepareChange(HostedPlugin& plugin, const InstanceTable& table,
                            InstanceChange& change) {
   for (ChangeStep& step : change.steps) {
     absl::Status status = PrepareStep(plugin, table, change, step);
-    if (!status.ok()) return change.steps.size() > 1 ? OfInstance(step.name, status) : status;
+    if (!status.ok()) return change.names_instances ? OfInstance(step.name, status) : status;
   }
   return absl::OkStatus();
 }
@@ -90,7 +91,7 @@ absl::Status StartFresh(const InstanceTable& table, InstanceChange& change) {
     const absl::Status status = step.fresh->Start();
     step.starts_late = absl::IsAlreadyExists(status) && PortComesFree(table, change, step);
     if (status.ok() || step.starts_late) continue;
-    return change.steps.size() > 1 ? OfInstance(step.name, status) : status;
+    return change.names_instances ? OfInstance(step.name, status) : status;
   }
   return absl::OkStatus();
 }

@@ -55,6 +55,8 @@ struct InstanceChange {
       : platform(table.platform), server_configuration(table.server_configuration) {}
 
   std::vector<ChangeStep> steps;
+  // Whether an error names its instance: not where the caller asked for that one alone.
+  bool names_instances = false;
   PlatformConfiguration platform;
   std::map<std::string, std::string> server_configuration;
   // The last thing that may fail.

@@ -210,6 +210,10 @@ absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings
     for (const auto& [name, entry] : table_.entries) {
       const bool same = entry.settings.request_id == settings.request_id &&
                         entry.settings.created + kRequestIdLifetime > absl::Now();
+      if (same && name != settings.name) {
+        return absl::AlreadyExistsError(absl::StrCat("request_id: it made instance \"", name,
+                                                     "\"; another request needs another one"));
+      }
       if (same) return Find(name).value();
     }
   }

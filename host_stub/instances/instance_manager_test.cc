@@ -180,8 +180,21 @@ TEST_F(InstanceManagerTest, SameRequestIdGivesTheFirstResult) {
   const auto second = manager_->Create(settings, false);
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_EQ(first->uid, second->uid);
+  settings.name = "other";
+  const absl::Status other = Create(settings);
+  EXPECT_TRUE(absl::IsAlreadyExists(other)) << other;
+  EXPECT_THAT(std::string(other.message()), AllOf(HasSubstr("request_id"), HasSubstr("\"hook\"")));
+  settings.name = "hook";
   settings.request_id = "";
   EXPECT_TRUE(absl::IsAlreadyExists(Create(settings)));
+}
+
+TEST_F(InstanceManagerTest, ParameterThatIsNotKnownIsRefusedAlsoWhereItIsToBeRemoved) {
+  Start();
+  ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "old"}})).ok());
+  const absl::Status status = Set("hook", "pasword", "");
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("parameters.pasword"));
 }
 
 TEST_F(InstanceManagerTest, LifeOfAnInstance) {

@@ -125,7 +125,6 @@ absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings&
   if (names.empty()) {
     for (const ParameterSpec& spec : Parameters()) names.push_back(spec.name);
   }
-  std::erase_if(settings.parameters, [](const auto& entry) { return entry.second.empty(); });
   for (const auto& [name, value] : settings.parameters) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       return absl::InvalidArgumentError(
@@ -136,6 +135,7 @@ absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings&
           absl::StrCat("parameters.", name, ": longer than ", kParameterBytes, " bytes"));
     }
   }
+  std::erase_if(settings.parameters, [](const auto& entry) { return entry.second.empty(); });
   return absl::OkStatus();
 }
 

@@ -24,6 +24,7 @@ bool Names(const Configuration& configuration, const std::string& name) {
 absl::StatusOr<InstanceChange> PlanReload(const InstanceTable& table,
                                           const Configuration& configuration) {
   InstanceChange change(table);
+  change.names_instances = true;
   change.platform = configuration.platform;
   change.server_configuration = configuration.server_configuration;
   const bool platform_is_new = Differs(configuration.platform, table.platform);

@@ -91,6 +91,12 @@ TEST_F(ReloadTest, RefusedReloadLeavesAllAsItWas) {
   EXPECT_EQ(Post("b"), 200);
 }
 
+TEST_F(ReloadTest, RefusalNamesTheInstanceAlsoWhereOnlyOneChanges) {
+  Start(File({{"a", {}}}));
+  const absl::Status bad = manager_->Reload(File({{"a", {{"password", "without a name"}}}}));
+  EXPECT_THAT(std::string(bad.message()), HasSubstr("instance a: "));
+}
+
 TEST_F(ReloadTest, ReloadAddsChangesAndRemovesAsOneChange) {
   Start(File({{"a", {{"username", "user"}, {"password", "old"}}}, {"b", {}}, {"same", {}}}));
   const std::shared_ptr<HostedInstance> same = registry_->Find("same");
@@ -126,7 +132,8 @@ TEST_F(ReloadTest, OnePortForTwoIsRefused) {
   Start(FileOfXsoar6({On("a", port)}));
   const absl::Status status = manager_->Reload(FileOfXsoar6({On("a", port), On("b", port)}));
   EXPECT_TRUE(absl::IsAlreadyExists(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat(port)));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("instance "), HasSubstr(absl::StrCat(port))));
   EXPECT_EQ(Owner(port), "a");
 }
 

@@ -29,10 +29,15 @@ v1::InstanceState ToState(HealthState state) {
 }
 
 void SetTime(absl::Time time, google::protobuf::Timestamp& message) {
-  const int64_t nanoseconds = absl::ToUnixNanos(time);
-  message.set_seconds(nanoseconds / 1'000'000'000);
-  message.set_nanos(static_cast<int32_t>(nanoseconds % 1'000'000'000));
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  message.set_seconds(seconds);
+  message.set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
+
+// The range of google.protobuf.Timestamp.
+constexpr int64_t kFirstSecond = -62'135'596'800;  // 0001-01-01T00:00:00Z
+constexpr int64_t kLastSecond = 253'402'300'799;   // 9999-12-31T23:59:59Z
 
 bool IsKnown(absl::Time time) { return time > absl::UnixEpoch() && time < absl::InfiniteFuture(); }
 
@@ -70,7 +75,13 @@ absl::Status SetPasswords(const v1::Instance& instance, InstanceSettings& settin
     }
     AdditionalPassword password{one.password()};
     if (one.has_expire_time()) {
-      password.ends = absl::FromUnixSeconds(one.expire_time().seconds());
+      const google::protobuf::Timestamp& end = one.expire_time();
+      if (end.seconds() < kFirstSecond || end.seconds() > kLastSecond || end.nanos() < 0 ||
+          end.nanos() > 999'999'999) {
+        return Fault(absl::StrCat("additional_passwords[", i, "].expire_time"),
+                     "must be of the years 0001 to 9999, with 0 to 999999999 nanoseconds");
+      }
+      password.ends = absl::FromUnixSeconds(end.seconds()) + absl::Nanoseconds(end.nanos());
     }
     passwords.push_back(std::move(password));
   }
@@ -135,7 +146,7 @@ void FillInstance(const ListedInstance& listed, const InstanceRegistry& registry
   message.mutable_secrets_set()->Add(listed.secrets_set.begin(), listed.secrets_set.end());
   for (const absl::Time end : listed.password_ends) {
     v1::AdditionalPassword* password = message.add_additional_passwords();
-    if (IsKnown(end)) SetTime(end, *password->mutable_expire_time());
+    if (end < absl::InfiniteFuture()) SetTime(end, *password->mutable_expire_time());
   }
   if (listed.created.has_value()) SetTime(*listed.created, *message.mutable_create_time());
   if (listed.changed.has_value()) SetTime(*listed.changed, *message.mutable_update_time());

@@ -45,14 +45,8 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* TestModule(Context*, const v1::TestModuleRequest* request,
                                        v1::TestModuleResponse* response) override {
     return RunCommand("test", request->instance(),
-                      [response](const std::shared_ptr<HostedInstance>& instance,
+                      [response](const std::shared_ptr<HostedInstance>&,
                                  const absl::StatusOr<std::string>& result) {
-                        const absl::StatusOr<InstanceDescription> description =
-                            instance->Describe();
-                        if (description.ok()) {
-                          response->mutable_warnings()->Add(description->warnings.begin(),
-                                                            description->warnings.end());
-                        }
                         return FillTestResult(result, *response);
                       });
   }

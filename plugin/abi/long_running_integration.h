@@ -285,13 +285,16 @@ typedef struct lri_instance_options {
   lri_view product;                 /* XSOAR_6 XSOAR_8_CLOUD XSOAR_8_ON_PREM XSIAM_2 XSIAM_3 */
   lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
   /* The documented parameters: longRunningPort username password certificate key incidentType
-   * store_samples duplication_key mirror_direction mirror_tags mirror_instance. Booleans are
+   * store_samples duplication_key mirror_direction mirror_tags mirror_instance, and beyond the
+   * documents bind_address client_ca passwords. Booleans are
    * "true" and "false". Where the configuration names a file (password_file), the host passes its
    * contents under the documented name. */
   lri_pairs parameters;
-  /* Since minor version 1. 1: another instance of this plugin may have the longRunningPort, and
-   * the host has it given up, by a commit or a stop that follows in the same change; until then
-   * both accept what comes in. 0: a port that another instance has is refused. */
+  /* Since minor version 1. 1: another instance of this plugin may have the longRunningPort, at any
+   * bind_address, and the host has it given up by a commit or a stop that follows in the same
+   * change. From the start or the commit of this one until then both accept what comes in, each
+   * for itself; where the other never gives it up, that stays so. One successor to a port at a
+   * time: INVALID_ARGUMENT. 0: a port that another instance has is refused. */
   uint32_t port_changes_hands;
   uint32_t reserved; /* 0 */
 } lri_instance_options;
@@ -343,7 +346,8 @@ typedef struct lri_plugin_table {
   void (*plugin_destroy)(lri_plugin* plugin);
 
   /* [control] Checks the whole configuration and makes an instance that does not serve yet.
-   * INVALID_ARGUMENT names the parameter and the rule. */
+   * INVALID_ARGUMENT names the parameter and the rule; a longRunningPort that another instance of
+   * this plugin has is one of them. What other programs have is seen by start. */
   int32_t (*create)(lri_plugin* plugin, const lri_instance_options* options,
                     lri_instance** instance, lri_error* error);
 
@@ -378,7 +382,10 @@ typedef struct lri_plugin_table {
   /* Changes a configuration without dropping a request, in two steps, so that a host can change
    * several instances or none. prepare [control] does everything that can fail; then exactly one of
    * commit [control], which cannot, or abort [control]. Requests in flight finish under the old
-   * configuration. UNIMPLEMENTED where a plugin does not support it. */
+   * configuration. At most one prepared update of an instance at a time (FAILED_PRECONDITION), and
+   * it is committed or aborted before start, stop or destroy of that instance. INVALID_ARGUMENT
+   * names the parameter and the rule, a port that is taken among them; UNIMPLEMENTED where a plugin
+   * does not support updates. */
   int32_t (*update_prepare)(lri_instance* instance, const lri_instance_options* options,
                             lri_update** update, lri_error* error);
   void (*update_commit)(lri_update* update);

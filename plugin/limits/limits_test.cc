@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
 namespace webhook {
 namespace {
 
@@ -22,6 +26,17 @@ TEST(LimitsTest, ValueOutOfRangeIsRefusedWithItsRange) {
         << value;
   }
   EXPECT_EQ(limits.body_bytes, Limits().body_bytes);
+}
+
+TEST(LimitsTest, EveryLimitHasARange) {
+  for (const absl::string_view name : LimitNames()) {
+    Limits limits;
+    for (const char* value : {"-1", "9223372036854775807"}) {
+      EXPECT_THAT(std::string(SetLimit(name, value, limits).message()),
+                  HasSubstr(absl::StrCat(name, " must be a whole number from ")))
+          << name << " = " << value;
+    }
+  }
 }
 
 TEST(LimitsTest, ValueInRangeIsSet) {

@@ -130,6 +130,7 @@ TEST(ConfigurationTest, MalformedPasswordsAreRefusedByEntryAndNeverQuoted) {
       {R"([{"password": "hunter2", "password": "b"}])", "passwords: entry 0: password is given"},
       {R"([{"password": "hunter2", "expires": "tomorrow"}])", "passwords: entry 0: expires must"},
       {R"([{"password": "hunter2", "expires": 5}])", "passwords: entry 0: expires must"},
+      {R"([{"password": "hunter2", "expires": "infinite-future"}])", "entry 0: expires must"},
       {R"([{"password": "hunter2", "expires": "2024-05-01T10:00:00Z"}])", "have expired"},
   };
   for (const auto& [passwords, reason] : cases) {

@@ -144,6 +144,9 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
   auto read = ReadConfiguration(options, plugin_.limits(), plugin_.host().Now());
   if (!read.ok()) return read.status();
   const std::lock_guard lock(mutex_);
+  if (!update_turn_.expired()) {
+    return absl::FailedPreconditionError("another update of this instance is prepared");
+  }
   const Configuration& before = *generations_.current();
   if (read->name != before.name) {
     return absl::InvalidArgumentError(
@@ -165,6 +168,8 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
     update->listener = *std::move(bound);
   }
   update->configuration = std::make_shared<const Configuration>(*std::move(read));
+  update->turn = std::make_shared<const char>();
+  update_turn_ = update->turn;
   return update;
 }
 

@@ -35,6 +35,7 @@ struct InstanceUpdate {
   bool port_changes;
   PortClaim claim;                     // only where the port changes
   std::shared_ptr<Listener> listener;  // only where it serves and the port or address changes
+  std::shared_ptr<const char> turn;    // held while it is prepared
 };
 
 // The functions are those of the ABI's table, which tells their threads and results. Destroyed
@@ -94,6 +95,7 @@ class Instance final : private RequestTaker {
 
   mutable std::mutex mutex_;  // guards all below, and who reads the current generation
   PortClaim claim_;
+  std::weak_ptr<const char> update_turn_;  // an update is prepared
   bool serving_ = false;
   bool stopping_ = false;
   std::shared_ptr<Listener> listener_;              // null: none is configured, or not serving

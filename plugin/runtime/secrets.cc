@@ -35,7 +35,8 @@ absl::StatusOr<ExpiringPassword> ReadEntry(size_t number, object entry) {
       std::string_view time;
       if (value.is_null()) continue;
       if (value.get(time) != simdjson::SUCCESS ||
-          !absl::ParseTime(absl::RFC3339_full, {time.data(), time.size()}, &expires, nullptr)) {
+          !absl::ParseTime(absl::RFC3339_full, {time.data(), time.size()}, &expires, nullptr) ||
+          expires == absl::InfiniteFuture() || expires == absl::InfinitePast()) {
         return Refuse(number, "expires must be a time as in \"2024-06-01T00:00:00Z\"");
       }
     } else {

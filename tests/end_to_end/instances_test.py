@@ -83,6 +83,8 @@ class InstancesTest(unittest.TestCase):
         self.assertIn("-u 'user:<password>'", url)
         self.assertIn('-u "user:<password>"', url)
         self.assertEqual(self.host.run("test", "hook").stdout.strip(), b"ok")
+        warnings = self.host.run_json("test", "hook")["warnings"]
+        self.assertEqual(len(warnings), len(set(warnings)), warnings)
         self.assertEqual(post(self.host, credentials="user:first"), 200)
 
         self.done("update", "hook", "-p", "password=second")
