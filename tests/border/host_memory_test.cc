@@ -19,6 +19,7 @@
 #include "host_stub/front/front.h"
 #include "host_stub/front/route_table.h"
 #include "host_stub/store/sqlite_store.h"
+#include "plugin/http/free_port.h"
 #include "plugin/http/server.h"
 #include "plugin/http/test_client.h"
 #include "tests/border/abi_host.h"
@@ -76,6 +77,8 @@ class HostMemoryTest : public testing::Test {
     spec.product = "XSOAR_8_ON_PREM";
     spec.on_engine = true;
     spec.parameters = std::move(parameters);
+    spec.parameters.push_back({"longRunningPort", std::to_string(port_)});
+    spec.parameters.push_back({"bind_address", webhook::http::OwnAddress()});
     auto instance = plugin_->CreateInstance(spec);
     ASSERT_TRUE(instance.ok()) << instance.status();
     instance_ = *std::move(instance);
@@ -112,8 +115,9 @@ class HostMemoryTest : public testing::Test {
   }
 
   // The status of the answer; 0: the connection was closed without one.
+  // On port_ the instance answers itself.
   int Ask(uint16_t port, const std::string& request) {
-    TestClient client(port);
+    TestClient client(port, port == port_ ? webhook::http::OwnAddress() : "127.0.0.1");
     if (!client.connected() || !client.Send(request)) return 0;
     const auto answer = client.ReadAnswer();
     if (!answer.has_value()) {
@@ -153,6 +157,7 @@ class HostMemoryTest : public testing::Test {
     }
   }
 
+  const uint16_t port_ = webhook::http::FreePort();  // that the instance listens on
   std::string folder_, path_;
   std::shared_ptr<host_stub::Store> store_;
   std::shared_ptr<webhook::http::IoThreads> threads_;
@@ -192,11 +197,8 @@ TEST_F(HostMemoryTest, RefusalEndsInAnAnswerOrAClosedConnection) {
 }
 
 TEST_F(HostMemoryTest, RequestToTheListenPortEndsInAnAnswerOrAClosedConnection) {
-  Pairs parameters = Basic();
-  const std::string port = FreePort();
-  parameters.push_back({"longRunningPort", port});
-  Serve(parameters);
-  AskWhileMemoryRunsOut(static_cast<uint16_t>(std::stoi(port)),
+  Serve(Basic());
+  AskWhileMemoryRunsOut(port_,
                         webhook::http::Post("/", R"({"name":"n","rawJson":{"a":1}})", kBasicLine));
 }
 
