@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/clock.h"
 #include "host_stub/engine/guarded.h"
 
@@ -12,6 +13,18 @@ namespace {
 
 Severity ToSeverity(int32_t severity) {
   return static_cast<Severity>(std::clamp<int32_t>(severity, LRI_DEBUG, LRI_ERROR));
+}
+
+// What was not taken, or found no memory, is as if it had never begun.
+template <typename Hand>
+int32_t BeginContext(InstanceRecord& record, const Hand& hand) {
+  record.contexts_begun.fetch_add(1, std::memory_order_relaxed);
+  absl::Cleanup not_begun = [&record] {
+    record.contexts_begun.fetch_sub(1, std::memory_order_relaxed);
+  };
+  const absl::Status status = hand();
+  if (status.ok()) std::move(not_begun).Cancel();
+  return static_cast<int32_t>(status.code());
 }
 
 }  // namespace
@@ -52,7 +65,6 @@ void HostTable::Complete(void* context, lri_call* call, const lri_answer* answer
 // Takes the store's answer to a thread of ours: its own must not wait for a plugin.
 ContextDone HostTable::ContextAnswer(InstanceRecord& record, lri_context_done done,
                                      void* done_context) {
-  record.contexts_begun.fetch_add(1, std::memory_order_relaxed);
   return [this, &record, done, done_context](absl::StatusOr<std::string> value) {
     try {
       services_.threads->Post(0, [&record, done, done_context, value = std::move(value)] {
@@ -92,9 +104,10 @@ int32_t HostTable::ContextGet(void* context, lri_host_instance* instance, lri_vi
   HostTable& host = From(context);
   if (host.services_.state == nullptr) return LRI_UNIMPLEMENTED;
   InstanceRecord& record = *InstanceRecord::From(instance);
-  return host.ContextTaken(
-      record, host.services_.state->GetContext(record.uid, ToStringView(key),
-                                               host.ContextAnswer(record, done, done_context)));
+  ContextDone answer = host.ContextAnswer(record, done, done_context);
+  return BeginContext(record, [&] {
+    return host.services_.state->GetContext(record.uid, ToStringView(key), std::move(answer));
+  });
 } catch (const std::exception&) {
   return LRI_INTERNAL;
 }
@@ -105,18 +118,13 @@ int32_t HostTable::ContextSet(void* context, lri_host_instance* instance, lri_vi
   HostTable& host = From(context);
   if (host.services_.state == nullptr) return LRI_UNIMPLEMENTED;
   InstanceRecord& record = *InstanceRecord::From(instance);
-  return host.ContextTaken(
-      record, host.services_.state->SetContext(record.uid, ToStringView(key),
-                                               std::string(ToStringView(value)),
-                                               host.ContextAnswer(record, done, done_context)));
+  ContextDone answer = host.ContextAnswer(record, done, done_context);
+  return BeginContext(record, [&] {
+    return host.services_.state->SetContext(record.uid, ToStringView(key),
+                                            std::string(ToStringView(value)), std::move(answer));
+  });
 } catch (const std::exception&) {
   return LRI_INTERNAL;
-}
-
-// What was not taken is as if it had never begun.
-int32_t HostTable::ContextTaken(InstanceRecord& record, const absl::Status& status) {
-  if (!status.ok()) record.contexts_begun.fetch_sub(1, std::memory_order_relaxed);
-  return static_cast<int32_t>(status.code());
 }
 
 void HostTable::SetHealth(void* context, lri_host_instance* instance, int32_t health,

@@ -40,7 +40,6 @@ class HostTable {
   ContextDone ContextAnswer(InstanceRecord& record, lri_context_done done, void* done_context);
   static void TellContext(InstanceRecord& record, lri_context_done done, void* done_context,
                           const absl::StatusOr<std::string>& value) noexcept;
-  static int32_t ContextTaken(InstanceRecord& record, const absl::Status& status);
 
   const HostServices services_;
   CallTable calls_;

@@ -2,12 +2,13 @@
 #ifndef HOST_STUB_ENGINE_INSTANCE_REGISTRY_H_
 #define HOST_STUB_ENGINE_INSTANCE_REGISTRY_H_
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -15,7 +16,8 @@
 
 namespace host_stub {
 
-// Any thread. A look-up is a reader's lock, a hash and a count: 0.1 us, where a request takes 8.
+// Any thread. A look-up is a reader's lock, a few comparisons and a count: 0.2 us, where a request
+// takes 8.
 class InstanceRegistry {
  public:
   // Null where there is none. An instance that was removed meanwhile refuses by itself.
@@ -40,7 +42,7 @@ class InstanceRegistry {
 
  private:
   mutable absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, std::shared_ptr<HostedInstance>> instances_
+  std::map<std::string, std::shared_ptr<HostedInstance>, std::less<>> instances_
       ABSL_GUARDED_BY(mutex_);
 };
 

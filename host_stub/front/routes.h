@@ -2,11 +2,12 @@
 #ifndef HOST_STUB_FRONT_ROUTES_H_
 #define HOST_STUB_FRONT_ROUTES_H_
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "host_stub/engine/hosted_instance.h"
@@ -42,7 +43,7 @@ class Routes {
   };
 
   std::vector<std::string> path_prefixes_;
-  absl::flat_hash_map<std::string, Route> routes_;
+  std::map<std::string, Route, std::less<>> routes_;
 };
 
 }  // namespace host_stub

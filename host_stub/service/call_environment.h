@@ -5,11 +5,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -45,7 +45,7 @@ class DrainList {
  private:
   absl::Mutex mutex_;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::flat_hash_map<Drainable*, std::weak_ptr<Drainable>> list_ ABSL_GUARDED_BY(mutex_);
+  std::map<Drainable*, std::weak_ptr<Drainable>> list_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Counts the calls that gRPC still has. Any thread.

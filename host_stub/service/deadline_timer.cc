@@ -9,7 +9,7 @@ DeadlineTimer::DeadlineTimer() : thread_([this] { Run(); }) {}
 DeadlineTimer::~DeadlineTimer() { Stop(); }
 
 void DeadlineTimer::Stop() {
-  absl::btree_map<Token, std::shared_ptr<Expiring>> dropped;  // ends outside of the lock
+  std::map<Token, std::shared_ptr<Expiring>> dropped;  // ends outside of the lock
   {
     absl::MutexLock lock(&mutex_);
     ending_ = true;

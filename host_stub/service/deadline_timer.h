@@ -3,12 +3,12 @@
 #define HOST_STUB_SERVICE_DEADLINE_TIMER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/btree_map.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
@@ -51,7 +51,7 @@ class DeadlineTimer {
 
   absl::Mutex mutex_;
   absl::CondVar changed_;
-  absl::btree_map<Token, std::shared_ptr<Expiring>> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::map<Token, std::shared_ptr<Expiring>> waiting_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
   // When the thread looks again; what has been removed since may have been what it waits for.
   absl::Time wake_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();

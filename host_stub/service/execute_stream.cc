@@ -1,11 +1,12 @@
 #include "host_stub/service/execute_stream.h"
 
+#include <algorithm>
 #include <deque>
+#include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
@@ -71,7 +72,7 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
   void OnCancel() override {
-    absl::flat_hash_map<uint64_t, std::shared_ptr<ExecuteCall>> open;
+    std::map<uint64_t, std::shared_ptr<ExecuteCall>> open;
     {
       absl::MutexLock lock(&mutex_);
       cancelled_ = true;
@@ -172,7 +173,7 @@ class ExecuteStream : public ExecuteStreamReactor,
 
   absl::Mutex mutex_;
   // Calls without an outcome; null until Start has returned.
-  absl::flat_hash_map<uint64_t, std::shared_ptr<ExecuteCall>> open_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::shared_ptr<ExecuteCall>> open_ ABSL_GUARDED_BY(mutex_);
   std::deque<ExecuteStreamResponse> outgoing_ ABSL_GUARDED_BY(mutex_);  // the first is gRPC's
   uint64_t next_number_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t unanswered_ ABSL_GUARDED_BY(mutex_) = 0;  // read, and the answer not written

@@ -9,9 +9,10 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "host_stub/store/incident_ids.h"
@@ -48,18 +49,22 @@ class DuplicateIndex {
   std::deque<int64_t>& forgotten_rows() { return forgotten_rows_; }
 
  private:
+  // Not one of Abseil's maps: those are broken once an allocation within them has failed.
+  template <typename Key>
+  using Map = std::unordered_map<Key, const DeliveryKey*, absl::Hash<Key>>;
+
   struct Memory {
     std::deque<DeliveryKey> keys;  // in the order of their rows; elements do not move
-    absl::flat_hash_map<absl::string_view, const DeliveryKey*> by_key[2];
+    Map<absl::string_view> by_key[2];
   };
 
   void Remember(DeliveryKey key);
   void ForgetOldest(Memory& memory);
 
   const int64_t remembered_of_an_instance_;
-  absl::flat_hash_map<int64_t, Memory> memories_;  // by instance
+  std::unordered_map<int64_t, Memory> memories_;  // by instance
   std::deque<DeliveryKey> staged_;
-  absl::flat_hash_map<std::pair<int64_t, absl::string_view>, const DeliveryKey*> staged_by_key_[2];
+  Map<std::pair<int64_t, absl::string_view>> staged_by_key_[2];
   std::deque<int64_t> forgotten_rows_;
 };
 

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
+#include <map>
 #include <mutex>
 #include <span>
 #include <string>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "host_stub/clock/monotonic_clock.h"
@@ -162,7 +163,7 @@ class MemoryTables : public IncidentTables {
   int64_t first_id_ = 1;
   int64_t bytes_ = 0;
   std::vector<Instance> instances_;
-  absl::flat_hash_map<std::string, int64_t> numbers_;  // index + 1, by uid
+  std::map<std::string, int64_t, std::less<>> numbers_;  // index + 1, by uid
 };
 
 class MemoryStore : public Store {

@@ -76,7 +76,7 @@ absl::StatusOr<int64_t> SqliteTables::InstanceNumber(const Submission& batch, bo
   save_instance_.Bind(2, batch.instance_name);
   save_instance_.Bind(3, batch.source_brand);
   if (absl::Status status = save_instance_.Run(); !status.ok()) return status;
-  instances_.erase(batch.instance_uid);
+  if (cached != instances_.end()) instances_.erase(cached);
   return ReadInstance(batch.instance_uid);
 }
 
@@ -88,8 +88,9 @@ absl::StatusOr<int64_t> SqliteTables::ReadInstance(absl::string_view uid) {
   if (!*row) return 0;
   const int64_t number = find_instance_.Integer(0);
   if (instances_.size() >= kCachedInstances) instances_.clear();
-  instances_.insert_or_assign(uid, Instance{number, std::string(find_instance_.Text(1)),
-                                            std::string(find_instance_.Text(2))});
+  instances_.insert_or_assign(
+      std::string(uid),
+      Instance{number, std::string(find_instance_.Text(1)), std::string(find_instance_.Text(2))});
   find_instance_.Reset();
   return number;
 }

@@ -4,10 +4,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -58,8 +59,8 @@ class SqliteTables : public IncidentTables {
   SqliteStatement read_first_;
   SqliteStatement find_instance_;
   SqliteStatement save_instance_;
-  absl::flat_hash_map<std::string, Instance> instances_;  // by uid; a cache
-  std::string details_;                                   // reused from row to row
+  std::map<std::string, Instance, std::less<>> instances_;  // by uid; a cache
+  std::string details_;                                     // reused from row to row
   std::string warnings_;
 };
 

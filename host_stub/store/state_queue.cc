@@ -1,6 +1,7 @@
 #include "host_stub/store/state_queue.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,22 @@ namespace host_stub {
 namespace {
 
 constexpr size_t kKeyBytes = 64;
+
+// Calls `done`, also where there is no memory for what it should be told. What it throws itself
+// stays here: others are told after it.
+template <typename MakeResult>
+void Tell(ContextDone& done, const MakeResult& make_result) noexcept {
+  if (!done) return;
+  absl::StatusOr<std::string> result(absl::Status(absl::StatusCode::kResourceExhausted, ""));
+  try {
+    result = make_result();
+  } catch (const std::exception&) {
+  }
+  try {
+    done(std::move(result));
+  } catch (const std::exception&) {
+  }
+}
 
 }  // namespace
 
@@ -57,12 +74,14 @@ absl::Status StateQueue::PushGet(absl::string_view uid, absl::string_view key, C
     return absl::IsNotFound(value.status()) ? absl::OkStatus() : value.status();
   };
   work.finish = [get](const absl::Status& status) {
-    if (!status.ok()) return get->done(status);
-    if (!get->found) return get->done(absl::NotFoundError("nothing is set under this key"));
-    get->done(std::move(get->value));
+    Tell(get->done, [&]() -> absl::StatusOr<std::string> {
+      if (!status.ok()) return status;
+      if (!get->found) return absl::NotFoundError("nothing is set under this key");
+      return std::move(get->value);
+    });
   };
-  ++calls_;
   entries_.push_back({std::move(work), {}});
+  ++calls_;
   return absl::OkStatus();
 }
 
@@ -71,17 +90,17 @@ absl::Status StateQueue::PushSet(absl::string_view uid, absl::string_view key, s
   const std::lock_guard<std::mutex> lock(mutex_);
   const int64_t bytes = static_cast<int64_t>(value.size());
   if (absl::Status status = Admit(key, bytes); !status.ok()) return status;
-  ++calls_;
   const Key map_key{std::string(uid), std::string(key)};
-  std::shared_ptr<PendingSet>& pending = sets_[map_key];
-  if (pending != nullptr) {
-    bytes_ += bytes - static_cast<int64_t>(pending->value.size());
-    pending->value = std::move(value);
-    pending->done.push_back(std::move(done));
+  // Whatever may run out of memory comes before the first change that others see.
+  if (const auto known = sets_.find(map_key); known != sets_.end()) {
+    PendingSet& pending = *known->second;
+    pending.done.push_back(std::move(done));
+    bytes_ += bytes - static_cast<int64_t>(pending.value.size());
+    pending.value = std::move(value);
+    ++calls_;
     return absl::OkStatus();
   }
-  bytes_ += bytes;
-  pending = std::make_shared<PendingSet>();
+  auto pending = std::make_shared<PendingSet>();
   pending->value = std::move(value);
   pending->done.push_back(std::move(done));
   StateWork work;
@@ -89,16 +108,19 @@ absl::Status StateQueue::PushSet(absl::string_view uid, absl::string_view key, s
     return tables.WriteContext(map_key.first, map_key.second, set->value);
   };
   work.finish = [set = pending](const absl::Status& status) {
-    for (size_t i = 0; i < set->done.size(); ++i) {
-      if (!set->done[i]) continue;
-      if (!status.ok()) {
-        set->done[i](status);
-      } else {
-        set->done[i](set->value);
-      }
+    for (ContextDone& done : set->done) {
+      Tell(done, [&]() -> absl::StatusOr<std::string> {
+        if (!status.ok()) return status;
+        return set->value;
+      });
     }
   };
+  decltype(sets_) added;
+  added.emplace(map_key, std::move(pending));
   entries_.push_back({std::move(work), map_key});
+  sets_.merge(added);  // allocates nothing
+  bytes_ += bytes;
+  ++calls_;
   return absl::OkStatus();
 }
 

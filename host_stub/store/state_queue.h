@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "host_stub/store/state_store.h"
@@ -69,7 +69,7 @@ class StateQueue {
   int64_t calls_ = 0;
   int64_t bytes_ = 0;
   std::deque<Entry> entries_;
-  absl::flat_hash_map<Key, std::shared_ptr<PendingSet>> sets_;
+  std::map<Key, std::shared_ptr<PendingSet>> sets_;
 };
 
 }  // namespace host_stub

@@ -194,9 +194,13 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
 struct Server::Core::AcceptAgain {
   using allocator_type = SlotAllocator<char>;
 
-  std::shared_ptr<Core> self;
+  explicit AcceptAgain(std::shared_ptr<Core> core)
+      : self(std::move(core)), slot(&self->pause_slot_) {}
 
-  allocator_type get_allocator() const noexcept { return allocator_type(self->pause_slot_); }
+  std::shared_ptr<Core> self;
+  OperationSlot* slot;  // asked for also after the rest was moved away
+
+  allocator_type get_allocator() const noexcept { return allocator_type(*slot); }
   void operator()(const Error&) const {
     if (!self->draining_) self->Accept();
   }
@@ -206,9 +210,13 @@ struct Server::Core::AcceptAgain {
 struct Server::Core::AcceptNow {
   using allocator_type = SlotAllocator<char>;
 
-  std::shared_ptr<Core> self;
+  explicit AcceptNow(std::shared_ptr<Core> core)
+      : self(std::move(core)), slot(&self->accept_slot_) {}
 
-  allocator_type get_allocator() const noexcept { return allocator_type(self->accept_slot_); }
+  std::shared_ptr<Core> self;
+  OperationSlot* slot;
+
+  allocator_type get_allocator() const noexcept { return allocator_type(*slot); }
   void operator()(const Error& error) const { self->OnReadable(error); }
 };
 
@@ -275,15 +283,18 @@ void Server::Core::TakeQueued() {
   }
 }
 
-void Server::Core::AcceptLater() {
+void Server::Core::AcceptLater() try {
   timer_.expires_after(kPauseAfterFailure);
-  timer_.async_wait(AcceptAgain{shared_from_this()});
+  timer_.async_wait(AcceptAgain(shared_from_this()));
+} catch (const std::exception&) {
+  // No room among the timers either: at once is better than never.
+  Accept();
 }
 
 // Waits, and accepts by itself: async_accept registers the new socket before it calls its handler,
 // so without memory the handler would never be called, and nothing be accepted any more.
 void Server::Core::Accept() {
-  acceptor_.async_wait(Acceptor::wait_read, AcceptNow{shared_from_this()});
+  acceptor_.async_wait(Acceptor::wait_read, AcceptNow(shared_from_this()));
 }
 
 void Server::Core::OnReadable(Error error) {

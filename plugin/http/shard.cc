@@ -98,6 +98,8 @@ Shard::~Shard() = default;
 void Shard::Adopt(Socket socket, std::string peer) {
   absl::Cleanup release = [this, &peer] { state_->Release(peer); };
   if (draining_) return;
+  // First, for it may find no memory, and a connection must not be without a deadline.
+  ScheduleSweep();
   Connection* connection =
       new Connection(shared_from_this(), std::move(socket), peer, state_->tls());
   std::move(release).Cancel();
@@ -105,7 +107,6 @@ void Shard::Adopt(Socket socket, std::string peer) {
   if (first_ != nullptr) first_->previous_ = connection;
   first_ = connection;
   ++open_;
-  ScheduleSweep();
   connection->Start();
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
@@ -19,6 +20,7 @@
 #include "host_stub/front/front.h"
 #include "host_stub/front/route_table.h"
 #include "host_stub/store/sqlite_store.h"
+#include "plugin/http/free_port.h"
 #include "plugin/http/server.h"
 #include "plugin/http/test_client.h"
 #include "tests/border/abi_host.h"
@@ -31,6 +33,7 @@ using ::testing::AnyOf;
 using webhook::http::TestClient;
 
 constexpr int64_t kMany = 5'000;
+constexpr char kBasicLine[] = "Authorization: Basic dXNlcjpwYXNz\r\n";
 constexpr absl::Duration kTimeToRecover = absl::Seconds(20);
 
 class SilentLogger : public host_stub::Logger {
@@ -48,7 +51,10 @@ webhook::Limits ShortLimits() {
 // The parts of a host but gRPC, which ends the process where it has no memory.
 class HostMemoryTest : public testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { StartHost(); }
+  void TearDown() override { StopHost(); }
+
+  void StartHost() {
     char folder[] = "/tmp/gw-memory-XXXXXX";
     folder_ = mkdtemp(folder);
     auto store = host_stub::OpenSqliteStore({.data_dir = folder_ + "/data"});
@@ -76,6 +82,8 @@ class HostMemoryTest : public testing::Test {
     spec.product = "XSOAR_8_ON_PREM";
     spec.on_engine = true;
     spec.parameters = std::move(parameters);
+    spec.parameters.push_back({"longRunningPort", std::to_string(port_)});
+    spec.parameters.push_back({"bind_address", webhook::http::OwnAddress()});
     auto instance = plugin_->CreateInstance(spec);
     ASSERT_TRUE(instance.ok()) << instance.status();
     instance_ = *std::move(instance);
@@ -90,7 +98,7 @@ class HostMemoryTest : public testing::Test {
     server_ = *std::move(server);
   }
 
-  void TearDown() override {
+  void StopHost() {
     if (server_ == nullptr) return;
     // Nothing is left in flight that a drain would wait for.
     EXPECT_EQ(instance_->Stop(absl::Now() + kTimeToRecover), absl::OkStatus());
@@ -102,6 +110,7 @@ class HostMemoryTest : public testing::Test {
       ASSERT_TRUE(absl::SimpleAtoi(id, &number)) << id;
       EXPECT_TRUE(store_->Get(number).ok()) << id;
     }
+    acknowledged_.clear();
     store_->Close();
     threads_->Stop();
     front_.reset();
@@ -112,8 +121,9 @@ class HostMemoryTest : public testing::Test {
   }
 
   // The status of the answer; 0: the connection was closed without one.
+  // On port_ the instance answers itself.
   int Ask(uint16_t port, const std::string& request) {
-    TestClient client(port);
+    TestClient client(port, port == port_ ? webhook::http::OwnAddress() : "127.0.0.1");
     if (!client.connected() || !client.Send(request)) return 0;
     const auto answer = client.ReadAnswer();
     if (!answer.has_value()) {
@@ -130,29 +140,77 @@ class HostMemoryTest : public testing::Test {
     acknowledged_.push_back(body.substr(begin + 6, body.find('"', begin + 6) - begin - 6));
   }
 
-  void AskWhileMemoryRunsOut(uint16_t port, const std::string& request) {
+  // `request` makes a new one each time, so that nothing is a duplicate.
+  void AskWhileMemoryRunsOut(uint16_t port, const std::function<std::string()>& request) {
     const Spared spared;
-    for (int64_t n = 1;; ++n) {
-      ASSERT_LT(n, kMany);
-      SCOPED_TRACE(n);
-      FailNth(n);
-      const int status = Ask(port, request);
-      const bool failed = StopFailing();
-      if (failed) {
-        EXPECT_THAT(status, AnyOf(0, 200, 408, 500, 503, 504));
-      } else {
-        EXPECT_EQ(status, 200);
+    for (const auto fail : {&FailNth, &FailFrom}) {
+      for (int64_t n = 1;; ++n) {
+        ASSERT_LT(n, kMany);
+        const bool failed = AskOnce(n, fail, port, request);
+        if (HasFatalFailure()) return;
+        if (!failed) {
+          EXPECT_GT(n, 1);
+          break;
+        }
       }
-      const absl::Time deadline = absl::Now() + kTimeToRecover;
-      int later = 0;
-      while ((later = Ask(port, request)) != 200 && absl::Now() < deadline) {
-        absl::SleepFor(absl::Milliseconds(5));
-      }
-      ASSERT_EQ(later, 200);
-      if (!failed) break;
     }
   }
 
+  // Once, with the nth allocation failing, or from it on. True: one failed.
+  bool AskOnce(int64_t n, const decltype(&FailNth) fail, uint16_t port,
+               const std::function<std::string()>& request) {
+    SCOPED_TRACE(testing::Message() << (fail == &FailNth ? "the one " : "from ") << n);
+    fail(n);
+    const int status = Ask(port, request());
+    const bool failed = StopFailing();
+    if (failed) {
+      EXPECT_THAT(status, AnyOf(0, 200, 408, 500, 503, 504));
+    } else {
+      EXPECT_EQ(status, 200);
+    }
+    AwaitService(port, request);
+    return failed;
+  }
+
+  // The first request of one host after the other: nothing is warm yet, and the batch is so large
+  // that buffers grow.
+  void AskNewHosts(const decltype(&FailNth) fail) {
+    Pairs parameters = Basic();
+    parameters.push_back({"store_samples", "true"});
+    parameters.push_back({"duplication_key", "rawJson.id"});
+    int id = 0;
+    const auto request = [&] {
+      std::string body;
+      for (int i = 0; i < 100; ++i) {
+        absl::StrAppend(&body, body.empty() ? "[" : ",", R"({"name":"n","rawJson":{"id":)", ++id,
+                        R"(,"text":"longer than a short string is"}})");
+      }
+      return webhook::http::Post(path_, body + "]", kBasicLine);
+    };
+    const Spared spared;
+    for (int64_t n = 1;; ++n) {
+      ASSERT_LT(n, kMany);
+      if (plugin_ == nullptr) StartHost();
+      Serve(parameters);
+      const bool failed = AskOnce(n, fail, server_->port(), request);
+      StopHost();
+      if (HasFatalFailure()) return;
+      if (failed) continue;
+      EXPECT_GT(n, 10);
+      break;
+    }
+  }
+
+  void AwaitService(uint16_t port, const std::function<std::string()>& request) {
+    const absl::Time deadline = absl::Now() + kTimeToRecover;
+    int status = 0;
+    while ((status = Ask(port, request())) != 200 && absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    ASSERT_EQ(status, 200);
+  }
+
+  const uint16_t port_ = webhook::http::FreePort();  // that the instance listens on
   std::string folder_, path_;
   std::shared_ptr<host_stub::Store> store_;
   std::shared_ptr<webhook::http::IoThreads> threads_;
@@ -164,16 +222,23 @@ class HostMemoryTest : public testing::Test {
   std::vector<std::string> acknowledged_;
 };
 
-constexpr char kBasicLine[] = "Authorization: Basic dXNlcjpwYXNz\r\n";
-
 TEST_F(HostMemoryTest, RequestToTheFrontEndsInAnAnswerOrAClosedConnection) {
   Pairs parameters = Basic();
   parameters.push_back({"store_samples", "true"});
   parameters.push_back({"duplication_key", "id"});
   Serve(parameters);
-  AskWhileMemoryRunsOut(
-      server_->port(), webhook::http::Post(path_, R"([{"name":"n","id":1},{"id":2}])", kBasicLine));
+  AskWhileMemoryRunsOut(server_->port(), [this, id = 0]() mutable {
+    id += 2;
+    return webhook::http::Post(
+        path_, absl::StrCat(R"([{"name":"n","id":)", id, R"(},{"id":)", id + 1, "}]"), kBasicLine);
+  });
 }
+
+TEST_F(HostMemoryTest, FirstRequestOfAHostEndsInAnAnswerOrAClosedConnection) {
+  AskNewHosts(&FailNth);
+}
+
+TEST_F(HostMemoryTest, FirstRequestOfAHostSurvivesThatNothingIsLeft) { AskNewHosts(&FailFrom); }
 
 TEST_F(HostMemoryTest, RefusalEndsInAnAnswerOrAClosedConnection) {
   Serve(Basic());
@@ -192,12 +257,10 @@ TEST_F(HostMemoryTest, RefusalEndsInAnAnswerOrAClosedConnection) {
 }
 
 TEST_F(HostMemoryTest, RequestToTheListenPortEndsInAnAnswerOrAClosedConnection) {
-  Pairs parameters = Basic();
-  const std::string port = FreePort();
-  parameters.push_back({"longRunningPort", port});
-  Serve(parameters);
-  AskWhileMemoryRunsOut(static_cast<uint16_t>(std::stoi(port)),
-                        webhook::http::Post("/", R"({"name":"n","rawJson":{"a":1}})", kBasicLine));
+  Serve(Basic());
+  AskWhileMemoryRunsOut(port_, [] {
+    return webhook::http::Post("/", R"({"name":"n","rawJson":{"a":1}})", kBasicLine);
+  });
 }
 
 }  // namespace
