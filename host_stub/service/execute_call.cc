@@ -160,11 +160,8 @@ void ExecuteCall::Tell(const absl::Status& status, ExecuteResponse response) noe
   // Moved out, so that what it captured ends with it.
   const ExecuteDone done = std::exchange(done_, nullptr);
   try {
-    response.set_request_id(request_.request_id());
-  } catch (const std::exception&) {
-    return TellNoMemory(done);
-  }
-  try {
+    // A failure goes without a response, so it needs no memory here.
+    if (status.ok()) response.set_request_id(request_.request_id());
     done(status, std::move(response));
   } catch (const std::exception&) {
     TellNoMemory(done);
