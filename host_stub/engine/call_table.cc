@@ -91,16 +91,25 @@ bool CallTable::Complete(CallHandle call, const lri_answer* given) {
   InstanceRecord& record = *slot->record.load(std::memory_order_relaxed);
   Answer answer;
   if (const char* fault = JudgeAnswer(given, &answer); fault != nullptr) {
-    record.Fault(absl::StrCat("the plugin's answer is not usable: ", fault), /*broken=*/false);
-    const PlainAnswer replacement(500, "The webhook's answer was not usable.\n");
     record.CountAnswer(500);
-    Pass(*slot, replacement.answer());
+    ReplaceAnswer(*slot, fault);
   } else {
     record.CountAnswer(answer.status);
     Pass(*slot, answer);
   }
   Release(call, *slot);
   return true;
+}
+
+void CallTable::ReplaceAnswer(Slot& slot, const char* fault) noexcept {
+  try {
+    slot.record.load(std::memory_order_relaxed)
+        ->Fault(absl::StrCat("the plugin's answer is not usable: ", fault), /*broken=*/false);
+    const PlainAnswer replacement(500, "The webhook's answer was not usable.\n");
+    Pass(slot, replacement.answer());
+  } catch (const std::exception&) {
+    // As in Pass.
+  }
 }
 
 // Whatever becomes of the answer, the call is over.

@@ -65,6 +65,7 @@ class CallTable {
   // Takes the call from one state to another; null where it is not in that state.
   bool CompleteAbandoned(CallHandle call);
   static void Pass(Slot& slot, const Answer& answer) noexcept;
+  static void ReplaceAnswer(Slot& slot, const char* fault) noexcept;
   Slot* Move(CallHandle call, State from, State to);
   void Release(CallHandle call, Slot& slot);
 

@@ -43,6 +43,7 @@ void WaitingReceiver::OnAnswer(const Answer& answer) {
   ++answers_;
   EXPECT_FALSE(released());
   status_ = answer.status;
+  request_is_held_ = answer.request_is_held;
   body_ = std::string(answer.body);
   for (size_t i = 0; i < answer.headers.size(); ++i) {
     headers_.emplace_back(answer.headers.name(i), answer.headers.value(i));

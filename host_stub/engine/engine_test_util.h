@@ -49,12 +49,14 @@ class WaitingReceiver : public AnswerReceiver {
 
   int answers() const { return answers_; }
   int status() const { return status_; }
+  bool request_is_held() const { return request_is_held_; }  // as the answer told
   const std::string& body() const { return body_; }
   const std::vector<std::pair<std::string, std::string>>& headers() const { return headers_; }
 
  private:
   std::atomic<int> answers_{0};
   int status_ = 0;
+  bool request_is_held_ = false;
   std::string body_;
   std::vector<std::pair<std::string, std::string>> headers_;
   absl::Notification released_;

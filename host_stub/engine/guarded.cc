@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "host_stub/engine/logger.h"
 
@@ -19,6 +20,13 @@ absl::Status ErrorText::ToStatus(int32_t code, absl::string_view otherwise) cons
   return absl::Status(ToStatusCode(code), text.empty()
                                               ? std::string(otherwise)
                                               : EscapeForLog(text, 2 * sizeof(error_.message)));
+}
+
+void TellThrown(absl::string_view name, absl::string_view what, std::string* line) noexcept try {
+  *line = absl::StrCat("the plugin's function ", name, " threw an exception",
+                       what.empty() ? "" : ": ", what);
+} catch (const std::exception&) {
+  line->clear();
 }
 
 bool RunUntil(absl::Time deadline, std::function<void()> function) {

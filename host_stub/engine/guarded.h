@@ -8,7 +8,6 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
@@ -34,6 +33,9 @@ class ErrorText {
 // A code as it came from a plugin; one that is none of google.rpc.Code becomes UNKNOWN.
 absl::StatusCode ToStatusCode(int32_t code);
 
+// Writes a line about it; an empty one where there is no memory.
+void TellThrown(absl::string_view name, absl::string_view what, std::string* line) noexcept;
+
 // Calls function(), which calls into the plugin and returns its code. True: *code is set. False:
 // it threw, and *thrown says what in one line.
 template <typename Function>
@@ -42,10 +44,9 @@ bool CallGuarded(absl::string_view name, Function&& function, int32_t* code, std
     *code = function();
     return true;
   } catch (const std::exception& exception) {
-    *thrown =
-        absl::StrCat("the plugin's function ", name, " threw an exception: ", exception.what());
+    TellThrown(name, exception.what(), thrown);
   } catch (...) {
-    *thrown = absl::StrCat("the plugin's function ", name, " threw an exception");
+    TellThrown(name, "", thrown);
   }
   return false;
 }

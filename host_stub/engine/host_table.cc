@@ -29,8 +29,8 @@ int32_t BeginContext(InstanceRecord& record, const Hand& hand) {
 
 }  // namespace
 
-// The functions below are noexcept through the type that they are called by: what could throw is
-// the host's own memory running out, and then there is nobody to tell.
+// The functions below are noexcept through the type that they are called by, so none of them may
+// let out what is thrown when the host's memory runs out.
 
 HostTable::HostTable(HostServices services)
     : services_(std::move(services)), batches_(services_), table_() {
@@ -54,12 +54,13 @@ int32_t HostTable::CreateIncidents(void* context, lri_host_instance* instance,
   return LRI_INTERNAL;
 }
 
-void HostTable::Complete(void* context, lri_call* call, const lri_answer* answer) {
+void HostTable::Complete(void* context, lri_call* call, const lri_answer* answer) try {
   HostTable& host = From(context);
   if (host.calls_.Complete(CallTable::FromAbi(call), answer)) return;
   host.services_.logger->Log(Severity::kError, "",
                              "the plugin answered a call that waits for no answer: it was "
                              "answered before, or never was; ignored");
+} catch (const std::exception&) {
 }
 
 // Takes the store's answer to a thread of ours: its own must not wait for a plugin.
@@ -128,7 +129,7 @@ int32_t HostTable::ContextSet(void* context, lri_host_instance* instance, lri_vi
 }
 
 void HostTable::SetHealth(void* context, lri_host_instance* instance, int32_t health,
-                          lri_view message) {
+                          lri_view message) try {
   if (instance == nullptr) return;
   InstanceRecord& record = *InstanceRecord::From(instance);
   switch (health) {
@@ -142,13 +143,15 @@ void HostTable::SetHealth(void* context, lri_host_instance* instance, int32_t he
       From(context).services_.logger->Log(Severity::kWarning, record.name,
                                           "the plugin told a health that does not exist; ignored");
   }
+} catch (const std::exception&) {
 }
 
 void HostTable::Log(void* context, lri_host_instance* instance, int32_t severity,
-                    lri_view message) {
+                    lri_view message) try {
   const absl::string_view name =
       instance == nullptr ? absl::string_view() : InstanceRecord::From(instance)->name;
   From(context).services_.logger->Log(ToSeverity(severity), name, ToStringView(message));
+} catch (const std::exception&) {
 }
 
 int64_t HostTable::Now(void*) { return absl::GetCurrentTimeNanos(); }

@@ -12,11 +12,19 @@
 namespace host_stub {
 namespace {
 
-absl::Status NotTaken(int32_t code) {
+absl::Status NotTaken(int32_t code) noexcept try {
   if (code == LRI_UNAVAILABLE) {
     return absl::UnavailableError("the instance is stopping, or too much is in flight");
   }
   return absl::Status(ToStatusCode(code), "the instance did not take the request");
+} catch (const std::exception&) {
+  return absl::Status(ToStatusCode(code), "");
+}
+
+absl::Status Thrown(const std::string& what) noexcept try {
+  return absl::InternalError(what);
+} catch (const std::exception&) {
+  return absl::Status(absl::StatusCode::kInternal, "");
 }
 
 // Who waits within check_head for its answer.
@@ -98,7 +106,7 @@ absl::Status HostedInstance::Execute(const Request& request, AnswerReceiver* rec
     }
     return absl::OkStatus();  // the answer counts
   }
-  return returned ? NotTaken(code) : absl::InternalError(thrown);
+  return returned ? NotTaken(code) : Thrown(thrown);
 }
 
 bool HostedInstance::Abandon(CallHandle call) {

@@ -1,6 +1,7 @@
 #include "host_stub/engine/instance_record.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,6 +29,7 @@ InstanceRecord::InstanceRecord(std::string uid_in, std::string name_in, std::str
 void InstanceRecord::SetHealthLocked(HealthState state, absl::string_view message) {
   if (state != health_.state) health_.since = absl::Now();
   health_.state = state;
+  health_.message.clear();  // not an older one, where there is no memory for this
   health_.message = Bounded(message);
   if (state == HealthState::kHealthy) return;
   health_.last_fault = health_.message;
@@ -49,7 +51,7 @@ void InstanceRecord::SetHealth(HealthState state, absl::string_view message) {
              message.empty() ? std::string(text) : absl::StrCat(text, ": ", message));
 }
 
-void InstanceRecord::Fault(absl::string_view what, bool broken) {
+void InstanceRecord::Fault(absl::string_view what, bool broken) noexcept try {
   faults.fetch_add(1, std::memory_order_relaxed);
   {
     absl::MutexLock lock(&mutex_);
@@ -61,6 +63,7 @@ void InstanceRecord::Fault(absl::string_view what, bool broken) {
     }
   }
   logger.Log(Severity::kError, name, what);
+} catch (const std::exception&) {
 }
 
 InstanceHealth InstanceRecord::health() const {

@@ -32,7 +32,8 @@ struct InstanceRecord {
 
   // The plugin did what it must not: logged and counted. `broken`: it cannot be trusted to serve
   // any longer, so the instance is unhealthy.
-  void Fault(absl::string_view what, bool broken);
+  // Where there is no memory for the text it is counted all the same.
+  void Fault(absl::string_view what, bool broken) noexcept;
 
   // An answer of the plugin, to a call or to a head.
   void CountAnswer(int32_t status) {

@@ -1,6 +1,7 @@
 #include "host_stub/service/execute_call.h"
 
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -21,6 +22,15 @@ using ::long_running_integration::v1::Header;
 constexpr unsigned kHandedOver = 1;  // handle_ may be read
 constexpr unsigned kClosed = 2;      // the outcome is told, or nobody waits for it
 
+// Needs none.
+absl::Status NoMemory() { return absl::Status(absl::StatusCode::kResourceExhausted, ""); }
+
+// Who is told so has no memory either, and may throw.
+void TellNoMemory(const ExecuteDone& done) noexcept try {
+  done(NoMemory(), ExecuteResponse());
+} catch (const std::exception&) {
+}
+
 int64_t ToMonotonic(absl::Time deadline) {
   return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - absl::Now());
 }
@@ -29,9 +39,16 @@ int64_t ToMonotonic(absl::Time deadline) {
 
 std::shared_ptr<ExecuteCall> ExecuteCall::Start(std::shared_ptr<CallEnvironment> environment,
                                                 ExecuteRequest request, const Caller& caller,
-                                                absl::Time deadline, ExecuteDone done) {
-  auto call =
-      std::make_shared<ExecuteCall>(std::move(environment), std::move(request), std::move(done));
+                                                absl::Time deadline, ExecuteDone done) noexcept {
+  std::shared_ptr<ExecuteCall> call;
+  try {
+    call =
+        std::make_shared<ExecuteCall>(std::move(environment), std::move(request), std::move(done));
+  } catch (const std::exception&) {
+    // Nothing was moved: the allocation comes first.
+    TellNoMemory(done);
+    return nullptr;
+  }
   call->Begin(caller, deadline);
   return call;
 }
@@ -50,10 +67,17 @@ void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) {
   const absl::Time ours = absl::Now() + absl::Milliseconds(environment_->limits.answer_timeout_ms);
   deadline_is_ours_ = ours <= deadline;
   deadline_ = std::min(ours, deadline);
-  absl::Status status = Admit(caller);
+  absl::Status status;
   std::optional<ExecuteResponse> refusal;
-  if (status.ok()) refusal = TooLong(request_, environment_->limits);
-  if (status.ok() && !refusal.has_value()) status = HandOver();
+  try {
+    status = Admit(caller);
+    if (status.ok()) refusal = TooLong(request_, environment_->limits);
+    if (status.ok() && !refusal.has_value()) status = HandOver();
+  } catch (const std::exception&) {
+    // The plugin does not have the request: what asks it throws nothing.
+    self_.reset();
+    status = NoMemory();
+  }
   const bool decided = !status.ok() || refusal.has_value();
   if (decided && Close()) Finish(status, std::move(refusal).value_or(ExecuteResponse()));
 }
@@ -132,24 +156,30 @@ void ExecuteCall::Finish(const absl::Status& status, ExecuteResponse response) {
   Tell(status, std::move(response));
 }
 
-void ExecuteCall::Tell(const absl::Status& status, ExecuteResponse response) {
-  response.set_request_id(request_.request_id());
+void ExecuteCall::Tell(const absl::Status& status, ExecuteResponse response) noexcept {
   // Moved out, so that what it captured ends with it.
-  ExecuteDone done = std::move(done_);
-  done(status, std::move(response));
+  const ExecuteDone done = std::exchange(done_, nullptr);
+  try {
+    // A failure goes without a response, so it needs no memory here.
+    if (status.ok()) response.set_request_id(request_.request_id());
+    done(status, std::move(response));
+  } catch (const std::exception&) {
+    TellNoMemory(done);
+  }
 }
 
 void ExecuteCall::OnAnswer(const Answer& answer) {
   if (!Close()) return;
+  ExecuteResponse response;
   try {
-    TellAnswer(answer);
-  } catch (const std::bad_alloc&) {
-    Finish(absl::ResourceExhaustedError("no memory for the answer"), ExecuteResponse());
+    Fill(answer, response);
+  } catch (const std::exception&) {
+    return Finish(NoMemory(), ExecuteResponse());
   }
+  Finish(absl::OkStatus(), std::move(response));
 }
 
-void ExecuteCall::TellAnswer(const Answer& answer) {
-  ExecuteResponse response;
+void ExecuteCall::Fill(const Answer& answer, ExecuteResponse& response) {
   response.set_status(answer.status);
   for (size_t i = 0; i < answer.headers.size(); ++i) {
     Header* header = response.add_headers();
@@ -157,7 +187,6 @@ void ExecuteCall::TellAnswer(const Answer& answer) {
     header->set_value(std::string(answer.headers.value(i)));
   }
   response.set_body(answer.body.data(), answer.body.size());
-  Finish(absl::OkStatus(), std::move(response));
 }
 
 void ExecuteCall::OnRequestReleased() {
@@ -177,13 +206,21 @@ void ExecuteCall::Expire() {
   const unsigned before = state_.fetch_or(kClosed);
   if ((before & kClosed) != 0) return;
   if ((before & kHandedOver) != 0) instance_->Abandon(handle_);
-  if (!deadline_is_ours_) {
-    return Tell(absl::DeadlineExceededError(
-                    "no answer in time; it is not known whether incidents were created"),
-                {});
+  absl::Status status(absl::StatusCode::kDeadlineExceeded, "");
+  ExecuteResponse response;
+  try {
+    if (deadline_is_ours_) {
+      response =
+          TextAnswer(504, "No answer in time; it is not known whether incidents were created.");
+      status = absl::OkStatus();
+    } else {
+      status = absl::DeadlineExceededError(
+          "no answer in time; it is not known whether incidents were created");
+    }
+  } catch (const std::exception&) {
+    // Without the words.
   }
-  Tell(absl::OkStatus(),
-       TextAnswer(504, "No answer in time; it is not known whether incidents were created."));
+  Tell(status, std::move(response));
 }
 
 }  // namespace host_stub

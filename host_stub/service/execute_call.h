@@ -28,11 +28,13 @@ class ExecuteCall : public AnswerReceiver,
  public:
   // Begins a call. `deadline` is the sender's, InfiniteFuture for none; the host's
   // answer_timeout_ms holds as well. `done` comes exactly once, on any thread and perhaps before
-  // the return, unless Cancel prevents it. It must not block.
+  // the return, unless Cancel prevents it; where it throws for want of memory it is called once
+  // more, with RESOURCE_EXHAUSTED and no words, and must need less then. It must not block. Null:
+  // there was no memory for a call, and `done` was told.
   static std::shared_ptr<ExecuteCall> Start(std::shared_ptr<CallEnvironment> environment,
                                             long_running_integration::v1::ExecuteRequest request,
                                             const Caller& caller, absl::Time deadline,
-                                            ExecuteDone done);
+                                            ExecuteDone done) noexcept;
 
   // The sender is gone. `done` does not come any more, unless it is just being called. Any thread.
   void Cancel();
@@ -52,13 +54,14 @@ class ExecuteCall : public AnswerReceiver,
   absl::Status Admit(const Caller& caller);
   absl::Status HandOver();
   Request MakeRequest();
-  void TellAnswer(const Answer& answer);
+  static void Fill(const Answer& answer, long_running_integration::v1::ExecuteResponse& response);
 
   // True for the one who may tell the outcome.
   bool Close();
   void Finish(const absl::Status& status, long_running_integration::v1::ExecuteResponse response);
   // Without the timer: Expire may run before HandOver has kept the token.
-  void Tell(const absl::Status& status, long_running_integration::v1::ExecuteResponse response);
+  void Tell(const absl::Status& status,
+            long_running_integration::v1::ExecuteResponse response) noexcept;
 
   const std::shared_ptr<CallEnvironment> environment_;
   long_running_integration::v1::ExecuteRequest request_;

@@ -114,6 +114,7 @@ class ExecuteStream : public ExecuteStreamReactor,
     if (!deadline.ok()) return done(deadline.status(), {});
     auto call = ExecuteCall::Start(environment_, std::move(*incoming_.mutable_request()), caller_,
                                    *deadline, std::move(done));
+    if (call == nullptr) return;  // it had an answer all the same
     bool cancelled = false;
     {
       absl::MutexLock lock(&mutex_);

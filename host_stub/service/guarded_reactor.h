@@ -6,6 +6,8 @@
 
 #include <functional>
 #include <memory>
+#include <new>
+#include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -19,10 +21,15 @@ namespace host_stub {
 
 // The message travels in a trailer, and clients take only short ones; it may name what a stranger
 // sent, so it is cut and escaped as a line of the log is.
-inline grpc::Status ToGrpc(const absl::Status& status) {
+// Without memory it goes without.
+inline grpc::Status ToGrpc(const absl::Status& status) noexcept {
   constexpr size_t kMostMessageBytes = 2048;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      EscapeForLog(status.message(), kMostMessageBytes));
+  std::string message;
+  try {
+    message = EscapeForLog(status.message(), kMostMessageBytes);
+  } catch (const std::bad_alloc&) {
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message);
 }
 
 inline Caller CallerOf(const grpc::CallbackServerContext& context) {
@@ -53,19 +60,24 @@ class GuardedReactor : public grpc::ServerUnaryReactor,
   }
 
   // Ends the call with what `fill` returns, unless it has ended: then `fill`, which may write to
-  // the response, does not run. Any thread.
-  void Complete(const std::function<absl::Status()>& fill) {
-    absl::Status status;
+  // the response, does not run. Any thread. Where it finds no memory the call fails.
+  template <typename Fill>
+  void CompleteWith(const Fill& fill) {
+    absl::Status status(absl::StatusCode::kResourceExhausted, "");
     {
       absl::MutexLock lock(&mutex_);
       if (finished_) return;
       finished_ = true;
-      status = fill();
+      try {
+        status = fill();
+      } catch (const std::bad_alloc&) {
+      }
     }
     Finish(ToGrpc(status));
   }
+  void Complete(const std::function<absl::Status()>& fill) { CompleteWith(fill); }
   void Complete(const absl::Status& status) {
-    Complete([&status] { return status; });
+    CompleteWith([&status] { return status; });
   }
 
   // Whether the call has ended: what would only serve to answer it need not be done. Any thread.

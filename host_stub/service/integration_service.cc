@@ -24,7 +24,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
                                     v1::ExecuteResponse* response) override {
     auto reactor = GuardedReactor::Make(environment_);
     auto done = [reactor, response](const absl::Status& status, v1::ExecuteResponse answer) {
-      reactor->Complete([&] {
+      reactor->CompleteWith([&] {
         *response = std::move(answer);
         return status;
       });
@@ -34,7 +34,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
     auto& owned = const_cast<v1::ExecuteRequest&>(*request);
     auto call = ExecuteCall::Start(environment_, std::move(owned), CallerOf(*context),
                                    DeadlineOf(*context), std::move(done));
-    reactor->WhenCancelled([call] { call->Cancel(); });
+    if (call != nullptr) reactor->WhenCancelled([call] { call->Cancel(); });
     return reactor.get();
   }
 

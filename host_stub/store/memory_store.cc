@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -20,6 +21,8 @@
 
 namespace host_stub {
 namespace {
+
+constexpr int64_t kRetryAfterSeconds = 1;
 
 struct Instance {
   std::string uid;
@@ -86,7 +89,12 @@ class MemoryTables : public IncidentTables {
     if (found == numbers_.end()) {
       instances_.push_back({std::string(batch.instance_uid), std::string(batch.instance_name),
                             std::string(batch.source_brand)});
-      numbers_.emplace(batch.instance_uid, instances_.size());
+      try {
+        numbers_.emplace(batch.instance_uid, instances_.size());
+      } catch (...) {
+        instances_.pop_back();
+        throw;
+      }
       return instances_.size();
     }
     if (may_add) {
@@ -106,8 +114,8 @@ class MemoryTables : public IncidentTables {
     row.occurred = copier.Copy(incident.occurred);
     row.details = copier.CopyAll(incident.details);
     row.warnings = copier.CopyLines(incident.warnings);
-    bytes_ += row.bytes();
     rows_.push_back(row);
+    bytes_ += row.bytes();
     return last_id();
   }
 
@@ -130,6 +138,11 @@ class MemoryTables : public IncidentTables {
       texts_.DropOldest();
       ++first_id_;
     }
+  }
+
+  // Their texts stay until others are dropped.
+  void DropNewest(int64_t kept_last_id) {
+    for (; last_id() > kept_last_id; rows_.pop_back()) bytes_ -= rows_.back().bytes();
   }
 
   int64_t first_id() const { return first_id_; }
@@ -200,7 +213,11 @@ class MemoryStore : public Store {
     }
     submission->next = nullptr;
     submission->sink->Complete(submission);
-    subscribers_->Notify(last);
+    try {
+      subscribers_->Notify(last);
+    } catch (const std::exception&) {
+      // Out of memory; the next one tells them. What was taken is not given back by an exception.
+    }
     return absl::OkStatus();
   }
 
@@ -253,8 +270,20 @@ class MemoryStore : public Store {
   }
 
  private:
-  // Nothing of a batch in memory can fail half way, so nothing needs to be undone.
+  // All of a batch, or nothing where memory runs out half way.
   void Write(Submission& batch) {
+    const int64_t last = tables_.last_id();
+    try {
+      WriteAll(batch);
+    } catch (const std::exception&) {
+      tables_.DropNewest(last);
+      index_.Abandon();
+      SetFailure(batch, CreationOutcome::kNotCreated,
+                 absl::Status(absl::StatusCode::kUnavailable, ""), kRetryAfterSeconds);
+    }
+  }
+
+  void WriteAll(Submission& batch) {
     if (IsPastDeadline(batch, MonotonicNanoseconds())) {
       SetFailure(batch, CreationOutcome::kNotCreated,
                  absl::DeadlineExceededError("the batch's time was over before it was begun"), 0);
@@ -264,7 +293,11 @@ class MemoryStore : public Store {
     batch.status = WriteBatch(batch, now, tables_, index_);
     batch.outcome = CreationOutcome::kCreated;
     batch.retry_after_seconds = 0;
-    index_.Commit(now);
+    try {
+      index_.Commit(now);
+    } catch (const std::exception&) {
+      index_.Abandon();  // its incidents are there, and some of its keys are not remembered
+    }
     index_.forgotten_rows().clear();
     tables_.DropOldest(options_.kept_incidents, options_.kept_bytes);
   }

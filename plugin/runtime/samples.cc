@@ -138,7 +138,11 @@ void Samples::HaveRead(int32_t code, absl::string_view value) noexcept {
   {
     Lock lock(mutex_);
     // What came meanwhile is newer.
-    for (core::SharedSample& sample : read) samples_.AddOldest(std::move(sample));
+    try {
+      for (core::SharedSample& sample : read) samples_.AddOldest(std::move(sample));
+    } catch (const std::exception&) {
+      // The oldest are missed.
+    }
     kept_ = IsRead(code) ? Kept::kRead : code == LRI_UNIMPLEMENTED ? Kept::kNever : Kept::kUnread;
     if (kept_ == Kept::kRead) {
       retry_ = delays_.retry;
@@ -221,10 +225,12 @@ void Samples::Leave(Lock) noexcept {
 }
 
 // Once for a failure, however long it lasts.
-void Samples::Warn(absl::string_view what, int32_t code) {
+void Samples::Warn(absl::string_view what, int32_t code) noexcept try {
   if (warned_.exchange(true)) return;
   host_.Log(host_instance_, LRI_WARNING,
             absl::StrCat(what, " in the host's context (code ", code, "); trying again"));
+} catch (const std::exception&) {
+  warned_ = false;  // no memory for the line: the next failure is told
 }
 
 // ---- commands ----------------------------------------------------------------------------------
@@ -245,7 +251,7 @@ int32_t Samples::Command(absl::string_view name, absl::string_view arguments, lr
 }
 
 void Samples::Answer(const Waiting& command) {
-  absl::StatusOr<std::string> result = absl::ResourceExhaustedError("the plugin ran out of memory");
+  absl::StatusOr<std::string> result(absl::Status(absl::StatusCode::kResourceExhausted, ""));
   try {
     std::vector<core::SharedSample> samples;
     {

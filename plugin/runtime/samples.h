@@ -84,7 +84,7 @@ class Samples : private TimerThread::Task {
   void HaveRead(int32_t code, absl::string_view value) noexcept;
   void HaveWritten(int32_t code) noexcept;
   bool ReadValue(absl::string_view value, std::vector<core::SharedSample>& samples);
-  void Warn(absl::string_view what, int32_t code);
+  void Warn(absl::string_view what, int32_t code) noexcept;
   void Answer(const Waiting& command);
   // With the lock.
   void ScheduleWork(absl::Duration delay);

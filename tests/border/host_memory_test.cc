@@ -1,6 +1,8 @@
 // Memory runs out in the host: of a request that goes through the front, the engine, the plugin and
-// the store, on any of their threads, the first allocation fails, then the second, and so on. Each
-// time the sender gets an answer or a closed connection, and a later request is served.
+// the store, on any of their threads, the first allocation fails, then the second, and so on; then
+// all from the first on, from the second on. Each time the sender gets an answer or a closed
+// connection, and a later request is served. These are allocations by operator new: what C
+// libraries take from malloc (SQLite, OpenSSL, Asio's blocks of operations) does not fail here.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -188,7 +190,9 @@ class HostMemoryTest : public testing::Test {
       return webhook::http::Post(path_, body + "]", kBasicLine);
     };
     const Spared spared;
-    for (int64_t n = 1;; ++n) {
+    // Where all fail from one on, the next one on is seldom another way.
+    const int64_t step = fail == &FailNth ? 1 : 7;
+    for (int64_t n = 1;; n += step) {
       ASSERT_LT(n, kMany);
       if (plugin_ == nullptr) StartHost();
       Serve(parameters);

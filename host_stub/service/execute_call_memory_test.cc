@@ -1,0 +1,150 @@
+// Memory runs out in a call over gRPC, as far as the call is ours: from ExecuteCall::Start to its
+// outcome the first allocation fails, then the second, and so on; then all from one on. There is
+// one outcome each time, nothing is left behind, and the next call works. Not covered: gRPC's own
+// allocations, before and after, which end the process.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "host_stub/engine/engine_test_util.h"
+#include "host_stub/service/call_environment.h"
+#include "host_stub/service/execute_call.h"
+#include "host_stub/service/service_test_util.h"
+#include "tests/border/failing_allocations.h"
+
+namespace host_stub {
+namespace {
+
+using ::long_running_integration::v1::ExecuteRequest;
+using ::long_running_integration::v1::ExecuteResponse;
+using ::testing::AnyOf;
+
+constexpr int64_t kMany = 2'000;
+
+struct Outcome {
+  int times = 0;
+  absl::Status status;
+  ExecuteResponse response;
+
+  ExecuteDone Done() {
+    return [this](const absl::Status& told, ExecuteResponse answer) {
+      ++times;
+      status = told;
+      response = std::move(answer);
+    };
+  }
+};
+
+class ExecuteCallMemoryTest : public testing::Test {
+ protected:
+  ExecuteCallMemoryTest() {
+    HostServices services = TestServices().services;
+    services.store = store_;
+    auto plugin = HostedPlugin::Load("tests/abi/echo_plugin.so", {}, services);
+    EXPECT_TRUE(plugin.ok()) << plugin.status();
+    auto instance = (*plugin)->CreateInstance(TestSpec("first"));
+    EXPECT_TRUE(instance.ok() && (*instance)->Start().ok());
+    auto registry = std::make_shared<InstanceRegistry>();
+    EXPECT_TRUE(registry->Add(*instance).ok());
+    instance_ = *std::move(instance);
+    environment_->registry = std::move(registry);
+  }
+  ~ExecuteCallMemoryTest() override {
+    EXPECT_TRUE(instance_->Stop(absl::Now() + absl::Seconds(10)).ok());
+    EXPECT_EQ(environment_->bytes_in_flight, 0);
+  }
+
+  static ExecuteRequest MakeRequest() {
+    ExecuteRequest request;
+    request.set_instance("first");
+    request.set_path_remainder("/a/path/that/is/longer/than/a/short/string");
+    request.set_body(R"({"text":"longer than a short string is"})");
+    auto* header = request.add_headers();
+    header->set_name("x-one");
+    header->set_value("1");
+    return request;
+  }
+
+  std::shared_ptr<ExecuteCall> Start(Outcome& outcome) {
+    return ExecuteCall::Start(environment_, MakeRequest(), caller_, absl::InfiniteFuture(),
+                              outcome.Done());
+  }
+
+  // True: an allocation failed.
+  bool CallWith(int64_t n, const decltype(&border::FailNth) fail) {
+    Outcome outcome;
+    ExecuteRequest request = MakeRequest();
+    ExecuteDone done = outcome.Done();
+    fail(n);
+    const std::shared_ptr<ExecuteCall> call = ExecuteCall::Start(
+        environment_, std::move(request), caller_, absl::InfiniteFuture(), std::move(done));
+    const bool failed = border::StopFailing();
+    EXPECT_EQ(outcome.times, 1);
+    EXPECT_LE(call.use_count(), 1);
+    if (!outcome.status.ok()) {
+      EXPECT_TRUE(failed);
+      EXPECT_THAT(outcome.status.code(),
+                  AnyOf(absl::StatusCode::kResourceExhausted, absl::StatusCode::kUnavailable));
+    } else {
+      EXPECT_THAT(outcome.response.status(), failed ? AnyOf(200, 500, 503) : AnyOf(200, 200, 200));
+    }
+    return failed;
+  }
+
+  const std::shared_ptr<HoldingStore> store_ = std::make_shared<HoldingStore>();
+  const std::shared_ptr<CallEnvironment> environment_ = std::make_shared<CallEnvironment>();
+  const Caller caller_{true, "unix"};
+  std::shared_ptr<HostedInstance> instance_;
+};
+
+TEST_F(ExecuteCallMemoryTest, CallEndsInOneOutcomeAndTheNextWorks) {
+  for (const auto fail : {&border::FailNth, &border::FailFrom}) {
+    for (int64_t n = 1;; ++n) {
+      ASSERT_LT(n, kMany);
+      SCOPED_TRACE(testing::Message() << (fail == &border::FailNth ? "the one " : "from ") << n);
+      const bool failed = CallWith(n, fail);
+      Outcome next;
+      Start(next);
+      ASSERT_EQ(next.times, 1);
+      ASSERT_EQ(next.response.status(), 200) << next.status;
+      if (HasFailure()) return;
+      if (failed) continue;
+      EXPECT_GT(n, 5);
+      break;
+    }
+  }
+}
+
+TEST_F(ExecuteCallMemoryTest, CallThatExpiresWithoutMemoryIsToldSo) {
+  store_->Hold();
+  Outcome outcome;
+  const auto call = Start(outcome);
+  ASSERT_EQ(outcome.times, 0);
+  border::FailFrom(1);
+  call->Expire();
+  EXPECT_TRUE(border::StopFailing());
+  EXPECT_EQ(outcome.times, 1);
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDeadlineExceeded);
+  store_->ReleaseAll();  // the late answer is nobody's
+  EXPECT_EQ(outcome.times, 1);
+  environment_->timer.Stop();  // which has not let go, since it did not expire the call itself
+  EXPECT_EQ(call.use_count(), 1);
+}
+
+TEST_F(ExecuteCallMemoryTest, AnswerThatFindsNoMemoryFailsTheCall) {
+  store_->Hold();
+  Outcome outcome;
+  const auto call = Start(outcome);
+  border::FailFrom(1);
+  store_->ReleaseAll();
+  EXPECT_TRUE(border::StopFailing());
+  EXPECT_EQ(outcome.times, 1);
+  EXPECT_EQ(call.use_count(), 1);
+}
+
+}  // namespace
+}  // namespace host_stub
