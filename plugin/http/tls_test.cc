@@ -148,11 +148,13 @@ TEST_F(TlsServerTest, LargeBodiesGoBothWays) {
 TEST_F(TlsServerTest, RotationServesTheNewCertificateAndKeepsOpenConnections) {
   const Pair second("second");
   test_.options.tls = *pair_.Make();
+  std::atomic<Server*> server{nullptr};
   test_.handler.on_request = [&](Exchange& exchange) {
-    test_.server->SetTls(*second.Make());
+    server.load()->SetTls(*second.Make());
     Reply(exchange, 200, "rotated");
   };
   test_.Listen();
+  server = test_.server.get();
   // Two requests on one connection, the second after the rotation.
   const std::string url = absl::StrCat("https://localhost:", test_.server->port(), "/");
   EXPECT_EQ(Curl(absl::StrCat("--cacert ", pair_.certificate_path, " -d a ", url,

@@ -29,7 +29,9 @@ class PipeliningSender(threading.Thread):
     def __init__(self, address, name, depth, answered):
         super().__init__(daemon=True)
         host, port = address.rsplit(":", 1)
-        self.address, self.sender, self.depth = (host, int(port)), name, depth
+        # Before the stop, at which new connections are refused.
+        self.connection = socket.create_connection((host, int(port)), timeout=60)
+        self.sender, self.depth = name, depth
         self.answered_so_far = answered
         self.statuses = []  # of the requests 0, 1, 2 ... as far as they were answered
         self.ids = {}  # of each that was created
@@ -45,8 +47,8 @@ class PipeliningSender(threading.Thread):
 
     def run(self):
         try:
-            with socket.create_connection(self.address, timeout=60) as connection:
-                self.converse(connection)
+            with self.connection:
+                self.converse(self.connection)
         except Exception as error:  # pylint: disable=broad-except
             self.failure = f"{self.sender}: {error!r}"
 
