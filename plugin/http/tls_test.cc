@@ -161,6 +161,7 @@ TEST_F(TlsServerTest, RotationServesTheNewCertificateAndKeepsOpenConnections) {
                               " -w '%{num_connects}'")),
             "rotated1rotated0");
   EXPECT_THAT(Client("", request_), HasSubstr("subject=CN = second"));
+  test_.server.reset();  // before what its handler uses
 }
 
 TEST_F(TlsServerTest, ClientWithoutTheRightCertificateGetsNothing) {
