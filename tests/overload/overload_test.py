@@ -128,10 +128,13 @@ class BytesInFlightTest(unittest.TestCase):
             peers = [Peer(address).send(unfinished) for _ in range(60)]
             refused = lambda: sum(bool(peer.answers) for peer in peers)
             self.assertTrue(pump(peers, 30, lambda: refused() >= 50), refused())
+            # Two that grew side by side may both have been refused, and left room for one more.
+            more = [Peer(address).send(unfinished) for _ in range(10)]
+            self.assertTrue(pump(more, 30, lambda: any(peer.answers for peer in more)))
+            peers += more
             for peer in peers:
                 for answer in peer.answers:
                     self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "1"))
-            self.assertEqual(ask(address, unfinished).status, 503)
             self.assertLess(memory.growth(), 24 * MIB)
             for peer in peers:
                 peer.close()
