@@ -8,45 +8,23 @@ the machine's.
 """
 
 import argparse
-import importlib
 import json
 import os
 import random
 import socket
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 
 import grpc
 
+import contract
 import load
 from host_process import HostProcess
 
-PACKAGE = "long_running_integration/v1/"
-FILES = [PACKAGE + name for name in ("incident", "instance", "long_running_integration")]
 INSTANCES = ("plain", load.KEYED, "listen")
 PATH = "/instance/execute/"
 READ_THROUGH_THE_HOST = 20  # incidents after each kill; all of them at the end
-
-
-def generated_modules(folder):
-    """The contract's classes, made as any client would make them."""
-    subprocess.run(
-        ["protoc", "-Iproto", f"--python_out={folder}", f"--grpc_out={folder}"]
-        + ["--plugin=protoc-gen-grpc=/usr/bin/grpc_python_plugin"]
-        + [file + ".proto" for file in FILES],
-        check=True,
-    )
-    sys.path.insert(0, folder)
-    modules = {}
-    for file in FILES:
-        name = file.rsplit("/", 1)[1]
-        base = file.replace("/", ".")
-        modules[name] = importlib.import_module(base + "_pb2")
-        modules[name + "_grpc"] = importlib.import_module(base + "_pb2_grpc")
-    return modules
 
 
 def free_port(rng):
@@ -98,7 +76,7 @@ class CrashHarness:
 
     def __enter__(self):
         self.modules_folder = tempfile.TemporaryDirectory()
-        modules = generated_modules(self.modules_folder.name)
+        modules = contract.generate(self.modules_folder.name)
         self.messages = modules["long_running_integration"]
         self.execute_stub = modules["long_running_integration_grpc"].LongRunningIntegrationStub
         self.incident_messages = modules["incident"]
