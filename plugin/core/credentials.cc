@@ -12,6 +12,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/core/token.h"
 
 namespace webhook::core {
 namespace {
@@ -21,12 +22,6 @@ constexpr absl::string_view kHeaderMode = "_header";
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
 
 bool IsBlank(char c) { return c == ' ' || c == '\t'; }
-
-// RFC 9110 section 5.6.2
-bool IsTokenCharacter(char c) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-         absl::string_view("!#$%&'*+-.^_`|~").find(c) != absl::string_view::npos;
-}
 
 absl::string_view WithoutBlanks(absl::string_view value) {
   while (!value.empty() && IsBlank(value.front())) value.remove_prefix(1);
@@ -62,7 +57,7 @@ absl::StatusOr<std::string> HeaderName(absl::string_view username) {
         "username: a header is named by `_header:` and its name, as in `_header:Authorization`");
   }
   const absl::string_view name = username.substr(kHeaderMode.size() + 1);
-  if (name.empty() || !std::all_of(name.begin(), name.end(), IsTokenCharacter)) {
+  if (!IsToken(name)) {
     return Refuse(
         "username: what follows `_header:` must be the name of a header: letters, digits and "
         "!#$%&'*+-.^_`|~ without blanks");

@@ -1,37 +1,15 @@
 #include "plugin/runtime/head_check.h"
 
 #include <algorithm>
-#include <array>
 
 #include "plugin/core/eight_octets.h"
 #include "plugin/core/texts.h"
+#include "plugin/core/token.h"
 #include "plugin/runtime/answers.h"
 #include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
 namespace {
-
-using OctetSet = std::array<bool, 256>;
-
-// A token's characters (RFC 9110 section 5.6.2).
-constexpr OctetSet NameCharacters() {
-  OctetSet set{};
-  for (int c = '0'; c <= '9'; ++c) set[c] = true;
-  for (int c = 'A'; c <= 'Z'; ++c) set[c] = set[c + 'a' - 'A'] = true;
-  for (const unsigned char c :
-       {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'}) {
-    set[c] = true;
-  }
-  return set;
-}
-
-constexpr OctetSet kNameCharacters = NameCharacters();
-
-bool IsName(absl::string_view name) {
-  bool good = !name.empty();
-  for (const char c : name) good &= kNameCharacters[static_cast<unsigned char>(c)];
-  return good;
-}
 
 bool IsValueCharacter(char c) {
   const auto octet = static_cast<unsigned char>(c);
@@ -57,7 +35,7 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits
     return HeadRefusal::kHeadersTooLong;
   }
   for (const core::HeaderView& header : headers) {
-    if (!IsName(header.name)) return HeadRefusal::kHeaderName;
+    if (!core::IsToken(header.name)) return HeadRefusal::kHeaderName;
     if (!IsValue(header.value)) return HeadRefusal::kHeaderValue;
   }
   return HeadRefusal::kNone;
