@@ -129,6 +129,7 @@ void SqliteWriter::WipeLog(bool wait) {
   const absl::StatusOr<bool> emptied = session_->EmptyLog(wait);
   log_holds_secret_ = !emptied.ok() || !*emptied;
   wipe_at_ = Clock::now() + kPauseBetweenWipes;
+  LoseSessionIfDiskFailed(emptied.status());
 }
 
 // A bounded part of what waits: incidents come in between.
@@ -295,12 +296,17 @@ void SqliteWriter::CompleteGroup() noexcept {
   NotifySubscribers();
 }
 
+// Where the log was copied or emptied it keeps everything that was acknowledged. But a sync that
+// failed there is one of the connection that commits: the next commit could not be trusted.
+void SqliteWriter::LoseSessionIfDiskFailed(const absl::Status& status) {
+  if ((SqliteCodeOf(status) & 0xff) == SQLITE_IOERR) LoseSession(status);
+}
+
 // What is not urgent, between two commits.
 void SqliteWriter::KeepHouse() {
   if (checkpointer_->ShouldFinish(session_->log_pages())) {
-    const absl::Status copied = session_->Checkpoint();
-    // The log keeps everything. But a sync that failed here is one of the connection that commits.
-    if ((SqliteCodeOf(copied) & 0xff) == SQLITE_IOERR) return LoseSession(copied);
+    LoseSessionIfDiskFailed(session_->Checkpoint());
+    if (session_ == nullptr) return;
   }
   const size_t forgotten = session_->forgotten_keys();
   if (forgotten < kForgottenKeysWhenIdle) return;

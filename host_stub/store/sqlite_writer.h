@@ -66,6 +66,7 @@ class SqliteWriter {
   void RunStateGroup(std::span<StateWork> works);
   void LoseSession(const absl::Status& why) noexcept;
   void TryToReopen() noexcept;
+  void LoseSessionIfDiskFailed(const absl::Status& status);
   void KeepHouse();
   void WipeLog(bool wait);
   std::optional<Clock::time_point> NextTurn() const;
