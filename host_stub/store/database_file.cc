@@ -43,14 +43,16 @@ absl::Status Refusal(const std::string& path, absl::string_view what) {
 
 absl::Status CheckDatabaseFile(const std::string& path) {
   const int64_t size = SizeOf(path);
-  // With a log or a journal beside it, the file alone does not tell.
-  if (size == 0 || SizeOf(path + "-journal") > 0) return absl::OkStatus();
+  // With a log or a journal beside it the file alone does not tell: a power cut may have torn any
+  // page that was being copied into it, the first one too.
+  if (size == 0 || SizeOf(path + "-journal") > 0 || SizeOf(path + "-wal") > 0) {
+    return absl::OkStatus();
+  }
   std::string header(kHeaderBytes, '\0');
   if (!std::ifstream(path, std::ios::binary).read(header.data(), kHeaderBytes) ||
       !absl::StartsWith(header, kMagic)) {
     return Refusal(path, "is no database");
   }
-  if (SizeOf(path + "-wal") > 0) return absl::OkStatus();
   if (BigEndian(header, kChangeCounterAt, 4) != BigEndian(header, kPagesValidForAt, 4)) {
     return absl::OkStatus();
   }

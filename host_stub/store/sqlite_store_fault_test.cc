@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -155,6 +156,18 @@ TEST_F(SqliteStoreFaultTest, StoreThatCannotBeWrittenDoesNotOpen) {
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("full"));
   disk_.Heal();
   Open();
+}
+
+// A power cut amid a copy of the log into the database may tear any page of it, the first one too.
+TEST_F(SqliteStoreFaultTest, TornFirstPageIsReadFromTheLog) {
+  ExpectCreated("a");
+  disk_.CutPower();
+  store_.reset();
+  disk_.RestoreDisk(0);
+  std::fstream(folder_.path() + "/incidents.db", std::ios::in | std::ios::out | std::ios::binary)
+      << std::string(4096, 'x');
+  ASSERT_NO_FATAL_FAILURE(Open());
+  EXPECT_TRUE(store_->Get(1).ok());
 }
 
 // Every round: some commits, some of them with faults, then the power fails.
