@@ -8,50 +8,24 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/files/file_writers.h"
+#include "host_stub/store/disk_file.h"
 
 namespace host_stub {
 namespace {
-
-constexpr size_t kRewriteBytes = 1 << 20;
-
-absl::Status SystemError(absl::string_view doing, const std::string& path) {
-  return absl::UnavailableError(
-      absl::StrCat("incident store: ", doing, " ", path, ": ", std::strerror(errno)));
-}
 
 absl::Status Refusal(const std::string& path, absl::string_view why) {
   return absl::FailedPreconditionError(
       absl::StrCat("incident store: data folder ", path, ": ", why));
 }
 
-class File {
- public:
-  File(DiskCalls& calls, const std::string& path, int flags, mode_t mode = 0)
-      : descriptor_(calls.Open(path, flags, mode)) {}
-  ~File() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  bool ok() const { return descriptor_ >= 0; }
-  int get() const { return descriptor_; }
-  int Release() { return std::exchange(descriptor_, -1); }
-
- private:
-  int descriptor_;
-};
-
 // 0, or the error's number.
 int SyncFolder(DiskCalls& calls, const std::string& path) {
-  const File folder(calls, path, O_RDONLY | O_DIRECTORY);
+  const DiskFile folder(calls, path, O_RDONLY | O_DIRECTORY);
   return folder.ok() && calls.Sync(folder.get()) == 0 ? 0 : errno;
 }
 
@@ -72,7 +46,7 @@ absl::Status SyncTheWayTo(DiskCalls& calls, std::string path, bool made) {
     const bool counts = error == EIO || error == ENOSPC || error == EDQUOT || (made && first);
     if (error != 0 && counts) {
       errno = error;
-      return SystemError("syncing", parent);
+      return DiskError("syncing", parent);
     }
     if (parent == "/" || parent == ".") return absl::OkStatus();
     path = parent;
@@ -81,14 +55,14 @@ absl::Status SyncTheWayTo(DiskCalls& calls, std::string path, bool made) {
 
 absl::Status MakeFolder(DiskCalls& calls, const std::string& path) {
   const bool made = calls.MakeFolder(path, 0700) == 0;
-  if (!made && errno != EEXIST) return SystemError("making", path);
-  if (made && chmod(path.c_str(), 0700) != 0) return SystemError("making", path);
+  if (!made && errno != EEXIST) return DiskError("making", path);
+  if (made && chmod(path.c_str(), 0700) != 0) return DiskError("making", path);
   return SyncTheWayTo(calls, path, made);
 }
 
 absl::Status CheckFolder(const std::string& path) {
   struct stat info {};
-  if (stat(path.c_str(), &info) != 0) return SystemError("reading", path);
+  if (stat(path.c_str(), &info) != 0) return DiskError("reading", path);
   if (!S_ISDIR(info.st_mode)) return Refusal(path, "is not a folder");
   if (info.st_uid != geteuid()) {
     return Refusal(path, absl::StrCat("belongs to user ", info.st_uid, "; choose another one"));
@@ -99,7 +73,7 @@ absl::Status CheckFolder(const std::string& path) {
   }
   // Whoever can write to a folder above it could put another one into its place.
   char* const resolved = realpath(path.c_str(), nullptr);
-  if (resolved == nullptr) return SystemError("reading", path);
+  if (resolved == nullptr) return DiskError("reading", path);
   const std::string real_path = resolved;
   free(resolved);
   const absl::Status status = CheckWriters(real_path, TrustedOwners());
@@ -137,13 +111,13 @@ std::string HolderOf(int lock) {
 
 absl::StatusOr<int> Lock(DiskCalls& calls, const std::string& folder) {
   const std::string path = folder + "/lock";
-  File lock(calls, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-  if (!lock.ok()) return SystemError("opening", path);
+  DiskFile lock(calls, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!lock.ok()) return DiskError("opening", path);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return SystemError("locking", path);
+    if (errno != EWOULDBLOCK) return DiskError("locking", path);
     return Refusal(folder, absl::StrCat("is in use by ", HolderOf(lock.get())));
   }
-  if (fchmod(lock.get(), 0600) != 0) return SystemError("opening", path);
+  if (fchmod(lock.get(), 0600) != 0) return DiskError("opening", path);
   TellWhoHolds(lock.get());
   return lock.Release();
 }
@@ -164,32 +138,14 @@ DataFolder::~DataFolder() { close(lock_); }
 
 absl::Status DataFolder::PrepareFile(const std::string& name) const {
   const std::string path = FileIn(name);
-  const File file(*calls_, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-  if (!file.ok() || fchmod(file.get(), 0600) != 0) return SystemError("opening", path);
-  return absl::OkStatus();
-}
-
-absl::Status DataFolder::RewriteFile(const std::string& name) const {
-  const std::string path = FileIn(name);
-  const File file(*calls_, path, O_RDWR | O_NOFOLLOW);
-  if (!file.ok()) return errno == ENOENT ? absl::OkStatus() : SystemError("opening", path);
-  std::vector<char> buffer(kRewriteBytes);
-  for (off_t offset = 0;;) {
-    const ssize_t size = pread(file.get(), buffer.data(), buffer.size(), offset);
-    if (size < 0) return SystemError("reading", path);
-    if (size == 0) break;
-    if (calls_->Write(file.get(), buffer.data(), static_cast<size_t>(size), offset) != size) {
-      return SystemError("writing", path);
-    }
-    offset += size;
-  }
-  if (calls_->Sync(file.get()) != 0) return SystemError("syncing", path);
+  const DiskFile file(*calls_, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!file.ok() || fchmod(file.get(), 0600) != 0) return DiskError("opening", path);
   return absl::OkStatus();
 }
 
 absl::Status DataFolder::Sync() const {
   errno = SyncFolder(*calls_, path_);
-  return errno == 0 ? absl::OkStatus() : SystemError("syncing", path_);
+  return errno == 0 ? absl::OkStatus() : DiskError("syncing", path_);
 }
 
 }  // namespace host_stub

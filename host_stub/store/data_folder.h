@@ -29,12 +29,7 @@ class DataFolder {
   // where it is there. Not for a file that SQLite has open: closing would drop its locks.
   absl::Status PrepareFile(const std::string& name) const;
 
-  // Writes a file's bytes over themselves and syncs it, if it is there. After a failed sync the
-  // kernel counts pages as clean that the disk never got, and serves them to the next process; a
-  // log that is read in again must be made true first.
-  absl::Status RewriteFile(const std::string& name) const;
-
-  // Makes the names of new files durable.
+  // Makes names durable: of files that are new, renamed or removed.
   absl::Status Sync() const;
 
   std::string FileIn(const std::string& name) const { return path_ + "/" + name; }

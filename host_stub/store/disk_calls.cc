@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 namespace host_stub {
 
 int DiskCalls::Open(const std::string& path, int flags, mode_t mode) {
@@ -19,5 +21,11 @@ ssize_t DiskCalls::Write(int descriptor, const void* data, size_t size, off_t of
 }
 
 int DiskCalls::Sync(int descriptor) { return fsync(descriptor); }
+
+int DiskCalls::Rename(const std::string& from, const std::string& to) {
+  return rename(from.c_str(), to.c_str());
+}
+
+int DiskCalls::Remove(const std::string& path) { return unlink(path.c_str()); }
 
 }  // namespace host_stub

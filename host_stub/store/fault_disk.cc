@@ -377,6 +377,22 @@ int FaultDisk::Delete(const std::string& given_path, bool sync_folder,
   return real();
 }
 
+int FaultDisk::Rename(const std::string& given_from, const std::string& given_to,
+                      const std::function<int()>& real) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (PowerIsOff()) return SQLITE_IOERR_WRITE;
+  const std::string from = Canonical(given_from);
+  const std::string to = Canonical(given_to);
+  Note("rename", to, 0, 0);
+  const int code = real();
+  if (code != SQLITE_OK) return code;
+  files_[to] = std::move(files_[from]);
+  files_.erase(from);
+  new_names_.erase(from);
+  new_names_.insert(to);
+  return SQLITE_OK;
+}
+
 int FaultDisk::MakeFolder(const std::string& path, const std::function<int()>& real) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (Exists(path)) return real();

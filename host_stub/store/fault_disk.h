@@ -3,7 +3,7 @@
 // The files are real ones, and stand for what the kernel's cache shows. Beside them the model keeps
 // what the platter has:
 //   - A write or a truncation reaches the platter at a successful sync of its file, not before.
-//   - A name that was made or deleted is so for good once its folder was synced.
+//   - A name that was made, renamed or deleted is so for good once its folder was synced.
 //   - After a failed sync the kernel takes the pages for clean: what was pending is on the platter
 //     by chance, sector by sector, and is never written again. Every handle that is open on the
 //     file then learns of the failure at its next sync, once (Linux since 4.13).
@@ -86,6 +86,8 @@ class FaultDisk {
   int Truncate(Handle& handle, int64_t size, const std::function<int()>& real);
   int Sync(Handle& handle);
   int Delete(const std::string& path, bool sync_folder, const std::function<int()>& real);
+  // To a name that is free.
+  int Rename(const std::string& from, const std::string& to, const std::function<int()>& real);
   int MakeFolder(const std::string& path, const std::function<int()>& real);
   int SyncFolder(const std::string& path);
 

@@ -109,15 +109,8 @@ class FaultVfs::Calls : public host_stub::DiskCalls {
     return descriptor;
   }
   int MakeFolder(const std::string& path, mode_t mode) override {
-    int result = -1;
-    int error = EIO;
-    disk_.MakeFolder(path, [&] {
-      result = DiskCalls::MakeFolder(path, mode);
-      error = errno;
-      return result == 0 ? SQLITE_OK : SQLITE_IOERR;
-    });
-    errno = error;
-    return result;
+    return Ask([&](const Real& real) { disk_.MakeFolder(path, real); },
+               [&] { return DiskCalls::MakeFolder(path, mode); });
   }
   ssize_t Write(int descriptor, const void* data, size_t size, off_t offset) override {
     FaultDisk::Handle& handle = HandleOf(descriptor);
@@ -136,8 +129,30 @@ class FaultVfs::Calls : public host_stub::DiskCalls {
     const int code = folder ? disk_.SyncFolder(path) : disk_.Sync(HandleOf(descriptor));
     return Failed(code) ? -1 : 0;
   }
+  int Rename(const std::string& from, const std::string& to) override {
+    return Ask([&](const Real& real) { disk_.Rename(from, to, real); },
+               [&] { return DiskCalls::Rename(from, to); });
+  }
+  int Remove(const std::string& path) override {
+    return Ask([&](const Real& real) { disk_.Delete(path, false, real); },
+               [&] { return DiskCalls::Remove(path); });
+  }
 
  private:
+  using Real = std::function<int()>;
+
+  // What the disk lets through has the system's own errno, what it does not EIO.
+  static int Ask(const std::function<void(const Real&)>& disk, const Real& system) {
+    int result = -1;
+    int error = EIO;
+    disk([&] {
+      result = system();
+      error = errno;
+      return result == 0 ? SQLITE_OK : SQLITE_IOERR;
+    });
+    errno = error;
+    return result;
+  }
   static bool Failed(int code) {
     if (code == SQLITE_OK) return false;
     errno = (code & 0xff) == SQLITE_FULL ? ENOSPC : EIO;

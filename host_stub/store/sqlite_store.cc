@@ -7,6 +7,7 @@
 #include "absl/synchronization/notification.h"
 #include "host_stub/store/data_folder.h"
 #include "host_stub/store/database_file.h"
+#include "host_stub/store/log_rewrite.h"
 #include "host_stub/store/sqlite_reader.h"
 #include "host_stub/store/sqlite_writer.h"
 #include "host_stub/store/subscriber_list.h"
@@ -91,23 +92,23 @@ class SqliteStore : public Store {
   const std::unique_ptr<SqliteWriter> writer_;
 };
 
-absl::Status PrepareFiles(const DataFolder& folder) {
+absl::Status PrepareFiles(const DataFolder& folder, DiskCalls& calls) {
   if (absl::Status status = CheckDatabaseFile(folder.FileIn(kDatabase)); !status.ok()) {
     return status;
   }
   if (absl::Status status = folder.PrepareFile(kDatabase); !status.ok()) return status;
-  if (absl::Status status = folder.RewriteFile(kLog); !status.ok()) return status;
+  if (absl::Status status = RewriteLog(folder, calls, kLog); !status.ok()) return status;
   return folder.Sync();
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions options) {
-  absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(
-      options.data_dir,
-      options.disk_calls != nullptr ? options.disk_calls : std::make_shared<DiskCalls>());
+  const auto calls =
+      options.disk_calls != nullptr ? options.disk_calls : std::make_shared<DiskCalls>();
+  absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(options.data_dir, calls);
   if (!folder.ok()) return folder.status();
-  if (absl::Status status = PrepareFiles(**folder); !status.ok()) return status;
+  if (absl::Status status = PrepareFiles(**folder, *calls); !status.ok()) return status;
   auto subscribers = std::make_shared<SubscriberList>();
   absl::StatusOr<std::unique_ptr<SqliteWriter>> writer =
       SqliteWriter::Start({(*folder)->FileIn(kDatabase),

@@ -125,7 +125,8 @@ void Simulation::Live() {
   step_ = 0;
   if (OneIn(4)) OpenOnAFailingDisk();
   if (store_ == nullptr) {
-    Require(Open(), absl::StrCat("a healthy disk, but ", opening_.ToString()));
+    const bool opened = Open();
+    Require(opened, absl::StrCat("a healthy disk, but ", opening_.ToString()));
   }
   if (!ok()) return;
   if (!armed_ && !disk_.power_is_cut()) CheckAll();
@@ -184,9 +185,13 @@ void Simulation::ArmAFault() {
   }
 }
 
-// What is asked after an opening has begun is answered when it is over. False: the power is cut.
+// What is asked after an opening has begun is answered when it is over. Asked twice, for in between
+// the writer keeps house, and may learn only then of a sync that failed. False: the power is cut.
 bool Simulation::WaitUntilHealthy() {
-  for (int64_t opens = disk_.opens(); !store_->ListInstances().ok(); opens = disk_.opens()) {
+  const auto healthy = [this] {
+    return store_->ListInstances().ok() && store_->ListInstances().ok();
+  };
+  for (int64_t opens = disk_.opens(); !healthy(); opens = disk_.opens()) {
     if (disk_.power_is_cut()) return false;
     disk_.AwaitOpensPast(opens);
   }
