@@ -41,6 +41,8 @@ absl::Status Refusal(const std::string& path, absl::string_view what) {
 
 }  // namespace
 
+absl::Status NoDatabase(const std::string& path) { return Refusal(path, "is no database"); }
+
 absl::Status CheckDatabaseFile(const std::string& path) {
   const int64_t size = SizeOf(path);
   // With a log or a journal beside it the file alone does not tell: a power cut may have torn any
@@ -51,7 +53,7 @@ absl::Status CheckDatabaseFile(const std::string& path) {
   std::string header(kHeaderBytes, '\0');
   if (!std::ifstream(path, std::ios::binary).read(header.data(), kHeaderBytes) ||
       !absl::StartsWith(header, kMagic)) {
-    return Refusal(path, "is no database");
+    return NoDatabase(path);
   }
   if (BigEndian(header, kChangeCounterAt, 4) != BigEndian(header, kPagesValidForAt, 4)) {
     return absl::OkStatus();

@@ -66,6 +66,8 @@ TEST_F(SchemaUpgradeTest, FileThatIsNoDatabaseIsRefusedAndLeftAlone) {
     std::ofstream(Database()) << std::string(size, 'x');
     ExpectRefusal("is no database");
   }
+  std::ofstream(Database() + "-wal") << std::string(9000, 'y');
+  ExpectRefusal("is no database");
 }
 
 TEST_F(SchemaUpgradeTest, DatabaseThatWasCutShortIsRefusedAndLeftAlone) {

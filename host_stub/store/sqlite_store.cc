@@ -8,6 +8,7 @@
 #include "host_stub/store/data_folder.h"
 #include "host_stub/store/database_file.h"
 #include "host_stub/store/log_rewrite.h"
+#include "host_stub/store/sqlite_connection.h"
 #include "host_stub/store/sqlite_reader.h"
 #include "host_stub/store/sqlite_writer.h"
 #include "host_stub/store/subscriber_list.h"
@@ -118,6 +119,9 @@ absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions option
                            subscribers,
                            options.first_reopen_pause,
                            {options.log_pages_between_copies, options.copies_on_a_thread}});
+  if (SqliteCodeOf(writer.status()) == SQLITE_NOTADB) {
+    return NoDatabase((*folder)->FileIn(kDatabase));
+  }
   if (!writer.ok()) return writer.status();
   // Once more, for the log that SQLite has made: it overlooks a failure of its own sync of the
   // folder.
