@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -17,6 +16,7 @@
 #include "host_stub/cli/ask.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/file_argument.h"
 #include "host_stub/cli/secret_arguments.h"
 #include "host_stub/cli/text.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
@@ -43,10 +43,7 @@ absl::StatusOr<std::string> ReadBody(const std::string& data) {
   }
   absl::string_view path = data;
   if (!absl::ConsumePrefix(&path, "@")) return data;
-  std::ifstream file{std::string(path), std::ios::binary};
-  std::string body{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.good() || file.eof()) return body;
-  return absl::NotFoundError(absl::StrCat("-d: cannot read ", path));
+  return ReadFileArgument("-d", std::string(path));
 }
 
 void AddHeader(v1::ExecuteRequest& request, absl::string_view name, absl::string_view value) {

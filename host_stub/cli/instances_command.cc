@@ -19,8 +19,10 @@
 #include "host_stub/cli/certificate_text.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/file_argument.h"
 #include "host_stub/cli/secret_arguments.h"
 #include "host_stub/cli/text.h"
+#include "host_stub/config/json_fault.h"
 #include "long_running_integration/v1/instance.grpc.pb.h"
 
 namespace host_stub {
@@ -184,18 +186,22 @@ absl::Status AddParameter(const std::string& text, v1::Instance& instance) {
 
 // The "configuration" of an instance as it stands in the host's own file.
 absl::Status AddParametersFrom(const std::string& path, v1::Instance& instance) {
+  const absl::StatusOr<std::string> text = ReadFileArgument("--from-file", path);
+  if (!text.ok()) return text.status();
   simdjson::dom::parser parser;
   simdjson::dom::object object;
-  if (parser.load(path).get(object) != simdjson::SUCCESS) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": is no JSON object that can be read"));
+  if (parser.parse(*text).get(object) != simdjson::SUCCESS) {
+    const std::string fault = FindJsonFault(*text);
+    return absl::InvalidArgumentError(
+        absl::StrCat("--from-file: ", path, ": ", fault.empty() ? "is no JSON object" : fault));
   }
   for (const auto& [name, value] : object) {
-    std::string_view text;
-    if (value.get(text) != simdjson::SUCCESS) {
+    std::string_view string;
+    if (value.get(string) != simdjson::SUCCESS) {
       // Numbers, booleans and lists as their JSON text.
       (*instance.mutable_parameters())[std::string(name)] = simdjson::minify(value);
     } else {
-      (*instance.mutable_parameters())[std::string(name)] = std::string(text);
+      (*instance.mutable_parameters())[std::string(name)] = std::string(string);
     }
   }
   return absl::OkStatus();

@@ -8,6 +8,38 @@
 #include "host_stub/cli/connection.h"
 #include "host_stub/cli/secret_arguments.h"
 
+namespace {
+
+// The command that was reached: `instances` of `host_stub instances frob`.
+const CLI::App* Reached(const CLI::App* app) {
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return app;
+}
+
+std::string WholeName(const CLI::App* app) {
+  const CLI::App* const parent = app->get_parent();
+  return parent == nullptr ? app->get_name() : WholeName(parent) + " " + app->get_name();
+}
+
+// Not what stood in the command's place: it may be a secret that was put there by mistake.
+std::string CommandsOf(const CLI::App* app) {
+  std::string names;
+  for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) {
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  }
+  return names;
+}
+
+std::string Explain(const CLI::App* app, const CLI::ParseError& error) {
+  const bool lacks_command = app->get_require_subcommand_min() > 0;
+  const std::string what =
+      lacks_command ? "say one of these commands after " + WholeName(app) + ": " + CommandsOf(app)
+                    : error.what();
+  return what + "; see " + WholeName(app) + " --help";
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app("Receives webhooks and makes incidents of them.\n", "host_stub");
   app.require_subcommand(1);
@@ -29,13 +61,13 @@ int main(int argc, char** argv) {
     app.parse(std::move(arguments));
   } catch (const CLI::ExtrasError&) {
     // CLI11 would show them, and a password may be among them.
-    host_stub::PrintError(
-        "there are arguments that this command does not take; see host_stub --help");
+    host_stub::PrintError("there are arguments that this command does not take; see " +
+                          WholeName(Reached(&app)) + " --help");
     return host_stub::kNotAsked;
   } catch (const CLI::ParseError& error) {
     // Help is an "error" of code 0.
     if (error.get_exit_code() == 0) return app.exit(error);
-    host_stub::PrintError(std::string(error.what()) + "; see host_stub --help");
+    host_stub::PrintError(Explain(Reached(&app), error));
     return host_stub::kNotAsked;
   }
   return exit_code;

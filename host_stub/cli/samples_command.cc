@@ -14,6 +14,7 @@
 #include "host_stub/cli/ask.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
+#include "host_stub/cli/file_argument.h"
 #include "host_stub/cli/text.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
@@ -94,14 +95,14 @@ int Fields(const SamplesOptions& options) {
 }
 
 int Map(const SamplesOptions& options) {
-  std::ifstream file(options.mapper_file, std::ios::binary);
-  if (!file) {
-    PrintError(absl::StrCat("cannot read ", options.mapper_file));
+  absl::StatusOr<std::string> mapper = ReadFileArgument("--mapper", options.mapper_file);
+  if (!mapper.ok()) {
+    PrintError(std::string(mapper.status().message()));
     return kNotAsked;
   }
   v1::MapSamplesRequest request;
   request.set_instance(options.instance);
-  request.set_mapper(std::string(std::istreambuf_iterator<char>(file), {}));
+  request.set_mapper(*std::move(mapper));
   v1::MapSamplesResponse response;
   const int code = Ask<v1::LongRunningIntegration>(
       options.client, [&](Stub& stub, grpc::ClientContext& context) {
