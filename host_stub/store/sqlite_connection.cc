@@ -61,6 +61,11 @@ void SqliteStatement::Bind(int index, absl::string_view text) {
 
 void SqliteStatement::BindNull(int index) { sqlite3_bind_null(statement_.get(), index); }
 
+void SqliteStatement::BindZeros(int index, size_t size) {
+  const int code = sqlite3_bind_zeroblob64(statement_.get(), index, size);
+  if (code != SQLITE_OK) bind_code_ = code;
+}
+
 absl::StatusOr<bool> SqliteStatement::Step() {
   if (bind_code_ != SQLITE_OK) return Fail(bind_code_);
   const int code = sqlite3_step(statement_.get());
@@ -149,6 +154,24 @@ absl::StatusOr<int64_t> SqliteConnection::QueryInteger(absl::string_view sql) {
   const absl::StatusOr<bool> row = statement->Step();
   if (!row.ok()) return row.status();
   return *row ? statement->Integer(0) : 0;
+}
+
+absl::Status SqliteConnection::WriteBlob(const char* table, const char* column, int64_t row,
+                                         std::span<const absl::string_view> pieces) {
+  sqlite3_blob* blob = nullptr;
+  int code = sqlite3_blob_open(handle_, "main", table, column, row, 1, &blob);
+  int offset = 0;
+  for (const absl::string_view piece : pieces) {
+    if (code != SQLITE_OK) break;
+    const int size = static_cast<int>(piece.size());  // SQLite's limit of a row is below 2^31
+    code = sqlite3_blob_write(blob, piece.data(), size, offset);
+    offset += size;
+  }
+  if (code != SQLITE_OK) code = sqlite3_extended_errcode(handle_);
+  const int closed = sqlite3_blob_close(blob);
+  if (code == SQLITE_OK) code = closed;
+  if (code == SQLITE_OK) return absl::OkStatus();
+  return SqliteError(code, sqlite3_errstr(code), "a blob failed");
 }
 
 }  // namespace host_stub

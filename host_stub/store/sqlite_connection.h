@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -30,6 +31,8 @@ class SqliteStatement {
   // The text must stay until Reset.
   void Bind(int index, absl::string_view text);
   void BindNull(int index);
+  // A blob of so many bytes, to be written by SqliteConnection::WriteBlob.
+  void BindZeros(int index, size_t size);
 
   // True: a row is there. False: done; the statement is reset then, as it is after an error.
   absl::StatusOr<bool> Step();
@@ -69,6 +72,9 @@ class SqliteConnection {
   absl::StatusOr<SqliteStatement> Prepare(absl::string_view sql);
   // The first column of the first row; 0 where there is none.
   absl::StatusOr<int64_t> QueryInteger(absl::string_view sql);
+  // Writes over a blob of that very length, piece by piece: no second copy of it is made.
+  absl::Status WriteBlob(const char* table, const char* column, int64_t row,
+                         std::span<const absl::string_view> pieces);
 
   bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
   sqlite3* handle() { return handle_; }

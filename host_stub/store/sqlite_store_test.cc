@@ -133,6 +133,26 @@ TEST_F(SqliteStoreTest, IncidentsKeysAndNamesSurviveAReopening) {
   EXPECT_THAT(more.duplicates(), ElementsAre(true, false));
 }
 
+// Details from 1 MiB on are written slice by slice.
+TEST_F(SqliteStoreTest, GreatDetailsAreKeptByteForByte) {
+  constexpr size_t kLimit = 1 << 20;
+  for (const size_t size : {kLimit - 1, kLimit, kLimit + 1, 5 * kLimit}) {
+    TestIncident great;
+    great.details = {R"({"a":")", std::string(size - 8, 'x'), R"("})"};
+    const std::string whole = great.details[0] + great.details[1] + great.details[2];
+    ASSERT_EQ(whole.size(), size);
+    auto store = Open(folder_.path());
+    TestBatch batch({Plain(), great, Plain()});
+    ASSERT_TRUE(batch.CreateIn(**store).ok());
+    ASSERT_EQ(batch->outcome, CreationOutcome::kCreated) << batch->status;
+    store = absl::UnknownError("closed");
+    store = Open(folder_.path());
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_TRUE((*store)->Get(batch.ids()[1])->details == whole);
+    EXPECT_EQ((*store)->Get(batch.ids()[2])->details, R"({"a":1})");
+  }
+}
+
 int64_t KeysInTheTable(const std::string& folder) {
   sqlite3* database = nullptr;
   EXPECT_EQ(sqlite3_open((folder + "/incidents.db").c_str(), &database), SQLITE_OK);

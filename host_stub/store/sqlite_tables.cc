@@ -9,12 +9,19 @@ namespace host_stub {
 namespace {
 
 constexpr size_t kCachedInstances = 10'000;
-// A buffer that one great incident has grown is given back.
-constexpr size_t kKeptBufferBytes = 1 << 20;
+// Details of that many bytes and more are written slice by slice, which costs the log's pages twice
+// the writing but no memory: else there would be two more copies, ours in one piece, and SQLite's
+// row. Stored so they are a blob, which reads as the text that it is.
+constexpr size_t kWrittenInPiecesBytes = 1 << 20;
+
+size_t BytesOf(std::span<const absl::string_view> slices) {
+  size_t bytes = 0;
+  for (const absl::string_view slice : slices) bytes += slice.size();
+  return bytes;
+}
 
 absl::string_view PutTogether(std::span<const absl::string_view> slices, std::string& buffer) {
   if (slices.size() == 1) return slices.front();
-  if (buffer.capacity() > kKeptBufferBytes) buffer = std::string();
   buffer.clear();
   for (const absl::string_view slice : slices) buffer.append(slice.data(), slice.size());
   return buffer;
@@ -103,9 +110,19 @@ absl::StatusOr<int64_t> SqliteTables::AddIncident(int64_t instance, absl::Time c
   add_incident_.Bind(4, incident.type);
   add_incident_.Bind(5, incident.occurred);
   add_incident_.Bind(6, AsLines(incident.warnings, warnings_));
-  add_incident_.Bind(7, PutTogether(incident.details, details_));
+  const size_t bytes = BytesOf(incident.details);
+  const bool in_pieces = bytes >= kWrittenInPiecesBytes;
+  if (in_pieces) {
+    add_incident_.BindZeros(7, bytes);
+  } else {
+    add_incident_.Bind(7, PutTogether(incident.details, details_));
+  }
   if (absl::Status status = add_incident_.Run(); !status.ok()) return status;
-  return sqlite3_last_insert_rowid(connection_.handle());
+  const int64_t id = sqlite3_last_insert_rowid(connection_.handle());
+  if (!in_pieces) return id;
+  absl::Status status = connection_.WriteBlob("incidents", "details", id, incident.details);
+  if (!status.ok()) return status;
+  return id;
 }
 
 absl::Status SqliteTables::AddKey(DeliveryKey& key) {
