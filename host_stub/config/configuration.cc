@@ -122,7 +122,7 @@ absl::Status Builder::Limits(const PlacedValue& object) {
     absl::StatusOr<std::string> number = reader_.WholeNumber(member.value);
     if (!number.ok()) return number.status();
     absl::Status status = webhook::SetLimit(member.name, *number, configuration_.limits);
-    if (!status.ok()) return reader_.Fault(member.value.place, status.message());
+    if (!status.ok()) return reader_.Fault(object.place, status.message());  // it names the limit
     configuration_.limits_set.emplace_back(member.name, *std::move(number));
     return absl::OkStatus();
   });

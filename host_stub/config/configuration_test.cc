@@ -142,7 +142,7 @@ TEST(ConfigurationRefusals, WrongTypesAreRefusedWithBothTypes) {
 
 TEST(ConfigurationRefusals, LimitsOutOfRangeAreRefusedWithTheRange) {
   EXPECT_THAT(Refusal(R"({"limits": {"body_bytes": 0}})"),
-              HasSubstr("limits.body_bytes: limit body_bytes must be a whole number from 1 to"));
+              HasSubstr("limits: body_bytes must be a whole number from 1 to"));
 }
 
 TEST(ConfigurationRefusals, WhatIsRequiredIsMissed) {

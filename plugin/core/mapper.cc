@@ -93,7 +93,9 @@ class MapperReader {
   absl::Status Target(JsonReader& reader, Mapper::Target& target) {
     if (reader.Peek() != '{') {
       JsonValue path;
-      return reader.ReadValue(path) ? Path(path, target) : NotJson(reader);
+      if (!reader.ReadValue(path)) return NotJson(reader);
+      if (path.kind == JsonKind::kString) return Path(path, target);
+      return TargetRefusal(target, "must be a path, or an object with path and default");
     }
     JsonValue key;
     JsonValue value;

@@ -47,7 +47,8 @@ TEST(MapperTest, MalformedArgumentsAreRefusedWithThePlace) {
 }
 
 TEST(MapperTest, MalformedTargetIsRefusedByName) {
-  EXPECT_THAT(Refusal(R"({"mapper":{"a":5}})"), HasSubstr("target \"a\": path must be a string"));
+  EXPECT_THAT(Refusal(R"({"mapper":{"a":5}})"),
+              HasSubstr("target \"a\": must be a path, or an object"));
   EXPECT_THAT(Refusal(R"({"mapper":{"a":{"path":5}}})"), HasSubstr("path must be a string"));
   EXPECT_THAT(Refusal(R"({"mapper":{"a":{"default":5}}})"), HasSubstr("path is missing"));
   EXPECT_THAT(Refusal(R"({"mapper":{"a":{"path":"b","defualt":5}}})"), HasSubstr("nothing else"));

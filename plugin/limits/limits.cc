@@ -72,9 +72,8 @@ absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& l
     if (name != setting.name) continue;
     int64_t number = 0;
     if (!absl::SimpleAtoi(value, &number) || number < setting.least || number > setting.most) {
-      return absl::InvalidArgumentError(absl::StrCat("limit ", setting.name,
-                                                     " must be a whole number from ", setting.least,
-                                                     " to ", setting.most));
+      return absl::InvalidArgumentError(absl::StrCat(setting.name, " must be a whole number from ",
+                                                     setting.least, " to ", setting.most));
     }
     limits.*setting.member = number;
     return absl::OkStatus();
