@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "host_stub/store/log_index.h"
+
 namespace host_stub {
 namespace {
 
@@ -41,20 +43,35 @@ Checkpointer::~Checkpointer() {
 bool Checkpointer::ShouldFinish(int64_t log_pages) {
   const int64_t between = options_.log_pages_between;
   if (log_pages < next_pages_ - between) next_pages_ = between;  // begun anew
-  if (log_pages >= next_pages_) {
-    next_pages_ = log_pages + between;
-    if (!options_.own_thread) {
-      Copy();
-      return finish_.exchange(false, std::memory_order_relaxed);
-    }
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      begin_ = true;
-    }
-    wake_.notify_one();
-    return false;
+  if (log_pages < next_pages_) return TakeFinish();
+  next_pages_ = log_pages + between;
+  if (!options_.own_thread) {
+    Copy();
+    return TakeFinish();
   }
-  return finish_.exchange(false, std::memory_order_relaxed);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    begin_ = true;
+  }
+  wake_.notify_one();
+  return false;
+}
+
+bool Checkpointer::TakeFinish() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return asked_to_copy_again_ == forgotten_ && std::exchange(finish_, false);
+}
+
+void Checkpointer::CopyAllAgain() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++asked_to_copy_again_;
+  begin_ = true;
+  wake_.notify_one();
+}
+
+bool Checkpointer::must_copy_again() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return asked_to_copy_again_ != forgotten_;
 }
 
 void Checkpointer::Run() {
@@ -71,9 +88,25 @@ void Checkpointer::Run() {
 
 // Where it fails, the log keeps everything, and the next turn copies it again.
 void Checkpointer::Copy() {
+  if (!ForgetIfAsked()) return;
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
                                              SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-  if (code == SQLITE_OK) finish_.store(true, std::memory_order_relaxed);
+  if (code == SQLITE_BUSY) return;
+  const bool copied = code == SQLITE_OK && options_.sync_database().ok();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  finish_ = copied;
+  if (!copied) ++asked_to_copy_again_;
+}
+
+bool Checkpointer::ForgetIfAsked() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const int64_t asked = asked_to_copy_again_;
+  if (asked == forgotten_) return true;
+  lock.unlock();
+  if (!ForgetWhatWasCopied(*connection_).ok()) return false;
+  lock.lock();
+  forgotten_ = asked;
+  return true;
 }
 
 }  // namespace host_stub

@@ -2,19 +2,21 @@
 //
 // SQLite can start the log at its beginning again only when all of it has been copied, and the
 // writer keeps adding. So the work is done in two steps: this thread copies the bulk whenever the
-// log has grown by a bound, and then asks the writer to copy the short rest between two commits.
+// log has grown by a bound and syncs the database, and then asks the writer to copy, and to sync,
+// the short rest between two commits.
 // The log stays near the bound, unless a reader keeps an old snapshot; reads are bounded.
 #ifndef HOST_STUB_STORE_CHECKPOINTER_H_
 #define HOST_STUB_STORE_CHECKPOINTER_H_
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "host_stub/store/sqlite_connection.h"
 
@@ -25,6 +27,8 @@ class Checkpointer {
   struct Options {
     int64_t log_pages_between = 4096;  // of 4 KiB: 16 MiB of log
     bool own_thread = true;            // else ShouldFinish copies
+    // Of the database's file, by a descriptor that stays open as long as any connection.
+    std::function<absl::Status()> sync_database;
   };
 
   // Its connection stays open: it keeps SQLite's index of the log alive while the writer's
@@ -37,18 +41,27 @@ class Checkpointer {
   // The writer's thread, after a commit: the log has that many pages. True: copy the rest now.
   bool ShouldFinish(int64_t log_pages);
 
+  // The writer's thread: a sync failed there, and what was copied may not be on the disk. All of
+  // the log is to be copied again; until that is sure to happen, nobody may finish or empty it.
+  void CopyAllAgain();
+  bool must_copy_again() const;
+
  private:
   Checkpointer(std::unique_ptr<SqliteConnection> connection, const Options& options);
   void Run();
   void Copy();
+  bool ForgetIfAsked();
+  bool TakeFinish();
 
   const Options options_;
   const std::unique_ptr<SqliteConnection> connection_;
   int64_t next_pages_;  // the writer's: when to begin
-  std::atomic<bool> finish_{false};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool begin_ = false;
+  bool finish_ = false;
+  int64_t asked_to_copy_again_ = 0;  // times
+  int64_t forgotten_ = 0;            // of them, those after which nothing counts as copied
   bool stop_ = false;
   std::thread thread_;
 };

@@ -22,6 +22,8 @@ ssize_t DiskCalls::Write(int descriptor, const void* data, size_t size, off_t of
 
 int DiskCalls::Sync(int descriptor) { return fsync(descriptor); }
 
+int DiskCalls::SyncData(int descriptor) { return fdatasync(descriptor); }
+
 int DiskCalls::Rename(const std::string& from, const std::string& to) {
   return rename(from.c_str(), to.c_str());
 }

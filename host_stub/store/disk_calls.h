@@ -10,8 +10,8 @@
 
 namespace host_stub {
 
-// As open(2) with O_CLOEXEC, mkdir(2), pwrite(2), fsync(2), rename(2) and unlink(2): -1 and errno.
-// Any thread.
+// As open(2) with O_CLOEXEC, mkdir(2), pwrite(2), fsync(2), fdatasync(2), rename(2) and unlink(2):
+// -1 and errno. Any thread.
 class DiskCalls {
  public:
   virtual ~DiskCalls() = default;
@@ -19,6 +19,7 @@ class DiskCalls {
   virtual int MakeFolder(const std::string& path, mode_t mode);
   virtual ssize_t Write(int descriptor, const void* data, size_t size, off_t offset);
   virtual int Sync(int descriptor);
+  virtual int SyncData(int descriptor);
   virtual int Rename(const std::string& from, const std::string& to);
   virtual int Remove(const std::string& path);
 };

@@ -129,6 +129,7 @@ class FaultVfs::Calls : public host_stub::DiskCalls {
     const int code = folder ? disk_.SyncFolder(path) : disk_.Sync(HandleOf(descriptor));
     return Failed(code) ? -1 : 0;
   }
+  int SyncData(int descriptor) override { return Sync(descriptor); }
   int Rename(const std::string& from, const std::string& to) override {
     return Ask([&](const Real& real) { disk_.Rename(from, to, real); },
                [&] { return DiskCalls::Rename(from, to); });

@@ -1,5 +1,7 @@
 #include "host_stub/store/sqlite_store.h"
 
+#include <fcntl.h>
+
 #include <memory>
 #include <utility>
 
@@ -7,6 +9,7 @@
 #include "absl/synchronization/notification.h"
 #include "host_stub/store/data_folder.h"
 #include "host_stub/store/database_file.h"
+#include "host_stub/store/disk_file.h"
 #include "host_stub/store/log_rewrite.h"
 #include "host_stub/store/sqlite_connection.h"
 #include "host_stub/store/sqlite_reader.h"
@@ -35,9 +38,11 @@ absl::Status RunAndWait(SqliteWriter& writer, std::function<absl::Status(StateTa
 
 class SqliteStore : public Store {
  public:
-  SqliteStore(std::unique_ptr<DataFolder> folder, std::shared_ptr<SubscriberList> subscribers,
-              std::unique_ptr<SqliteWriter> writer, const std::string& vfs)
+  SqliteStore(std::unique_ptr<DataFolder> folder, std::shared_ptr<DiskFile> database,
+              std::shared_ptr<SubscriberList> subscribers, std::unique_ptr<SqliteWriter> writer,
+              const std::string& vfs)
       : folder_(std::move(folder)),
+        database_(std::move(database)),
         subscribers_(std::move(subscribers)),
         readers_(folder_->FileIn(kDatabase), vfs),
         writer_(std::move(writer)) {}
@@ -88,6 +93,8 @@ class SqliteStore : public Store {
  private:
   // Destroyed from the last to the first: the lock is given back when all files are closed.
   const std::unique_ptr<DataFolder> folder_;
+  // Closing any descriptor of the database drops the locks that SQLite holds on it.
+  const std::shared_ptr<DiskFile> database_;
   const std::shared_ptr<SubscriberList> subscribers_;
   SqliteReaders readers_;
   const std::unique_ptr<SqliteWriter> writer_;
@@ -110,23 +117,29 @@ absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions option
   absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(options.data_dir, calls);
   if (!folder.ok()) return folder.status();
   if (absl::Status status = PrepareFiles(**folder, *calls); !status.ok()) return status;
+  const std::string path = (*folder)->FileIn(kDatabase);
+  const auto database = std::make_shared<DiskFile>(*calls, path, O_RDWR | O_NOFOLLOW);
+  if (!database->ok()) return DiskError("opening", path);
+  const auto sync_database = [calls, database, path] {
+    return calls->SyncData(database->get()) == 0 ? absl::OkStatus() : DiskError("syncing", path);
+  };
   auto subscribers = std::make_shared<SubscriberList>();
-  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer =
-      SqliteWriter::Start({(*folder)->FileIn(kDatabase),
-                           options.vfs,
-                           options.limits,
-                           options.now,
-                           subscribers,
-                           options.first_reopen_pause,
-                           {options.log_pages_between_copies, options.copies_on_a_thread}});
+  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer = SqliteWriter::Start(
+      {path,
+       options.vfs,
+       options.limits,
+       options.now,
+       subscribers,
+       options.first_reopen_pause,
+       {options.log_pages_between_copies, options.copies_on_a_thread, sync_database}});
   if (SqliteCodeOf(writer.status()) == SQLITE_NOTADB) {
-    return NoDatabase((*folder)->FileIn(kDatabase));
+    return NoDatabase(path);
   }
   if (!writer.ok()) return writer.status();
   // Once more, for the log that SQLite has made: it overlooks a failure of its own sync of the
   // folder.
   if (absl::Status status = (*folder)->Sync(); !status.ok()) return status;
-  return std::make_unique<SqliteStore>(std::move(*folder), std::move(subscribers),
+  return std::make_unique<SqliteStore>(std::move(*folder), database, std::move(subscribers),
                                        std::move(*writer), options.vfs);
 }
 

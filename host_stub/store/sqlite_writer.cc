@@ -95,7 +95,9 @@ void SqliteWriter::Close() {
     state_queue_.Close();
     queue_.Close();
     thread_.join();
-    if (session_ != nullptr) session_->EmptyLog(true).status().IgnoreError();
+    if (session_ != nullptr && !checkpointer_->must_copy_again()) {
+      session_->EmptyLog(true).status().IgnoreError();
+    }
     session_.reset();
     checkpointer_.reset();
   });
@@ -126,9 +128,10 @@ std::optional<SqliteWriter::Clock::time_point> SqliteWriter::NextTurn() const {
 // A reader may be in the way; then once more in a while, without holding up who writes.
 void SqliteWriter::WipeLog(bool wait) {
   if (session_ == nullptr) return;
+  wipe_at_ = Clock::now() + kPauseBetweenWipes;
+  if (checkpointer_->must_copy_again()) return;
   const absl::StatusOr<bool> emptied = session_->EmptyLog(wait);
   log_holds_secret_ = !emptied.ok() || !*emptied;
-  wipe_at_ = Clock::now() + kPauseBetweenWipes;
   LoseSessionIfDiskFailed(emptied.status());
 }
 
@@ -299,7 +302,9 @@ void SqliteWriter::CompleteGroup() noexcept {
 // Where the log was copied or emptied it keeps everything that was acknowledged. But a sync that
 // failed there is one of the connection that commits: the next commit could not be trusted.
 void SqliteWriter::LoseSessionIfDiskFailed(const absl::Status& status) {
-  if ((SqliteCodeOf(status) & 0xff) == SQLITE_IOERR) LoseSession(status);
+  if ((SqliteCodeOf(status) & 0xff) != SQLITE_IOERR) return;
+  checkpointer_->CopyAllAgain();
+  LoseSession(status);
 }
 
 // What is not urgent, between two commits.

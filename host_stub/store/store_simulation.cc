@@ -28,7 +28,8 @@ class Simulation {
   explicit Simulation(uint32_t seed)
       : random_(seed),
         disk_(absl::StrCat("simulation-", seed), seed),
-        has_great_ones_(seed % 8 == 2) {
+        has_great_ones_(seed % 8 == 2),
+        has_other_readers_(seed % 8 == 3 || seed % 8 == 6) {
     folder_ = parent_.path() + "/data";
     disk_.RefuseOpensAfterAFault();
   }
@@ -77,12 +78,19 @@ class Simulation {
   void SetContext();
   void CheckState();
 
+  // Another process that reads: the log behind its snapshot cannot be copied.
+  void OpenOrCloseOtherReader();
+  void CloseOtherReader();
+
   std::mt19937 random_;
   TemporaryFolder parent_;
   std::string folder_;
   FaultVfs disk_;
+  // Of some histories, so that older seeds play as they did.
   const bool has_great_ones_;
+  const bool has_other_readers_;
   std::unique_ptr<Store> store_;
+  sqlite3* other_reader_ = nullptr;
   SimulationModel model_;
   std::map<std::string, Candidates> instances_;  // configurations by uid; "": none
   std::map<std::string, Candidates> contexts_;   // by key
@@ -139,7 +147,20 @@ void Simulation::Live() {
   if (ok()) End();
 }
 
+void Simulation::OpenOrCloseOtherReader() {
+  if (other_reader_ != nullptr) return CloseOtherReader();
+  const std::string path = folder_ + "/incidents.db";
+  const int code =
+      sqlite3_open_v2(path.c_str(), &other_reader_, SQLITE_OPEN_READWRITE, disk_.name().c_str());
+  if (code != SQLITE_OK) return CloseOtherReader();
+  sqlite3_db_config(other_reader_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  sqlite3_exec(other_reader_, "BEGIN; SELECT count(*) FROM incidents", nullptr, nullptr, nullptr);
+}
+
+void Simulation::CloseOtherReader() { sqlite3_close(std::exchange(other_reader_, nullptr)); }
+
 void Simulation::Step() {
+  if (has_other_readers_ && OneIn(3)) OpenOrCloseOtherReader();
   if (!armed_ && OneIn(4)) ArmAFault();
   const int64_t faults = disk_.faults();
   const int64_t failed_syncs = disk_.failed_log_syncs();
@@ -356,6 +377,7 @@ void Simulation::CheckState() {
 }
 
 void Simulation::End() {
+  CloseOtherReader();
   const uint32_t how = Below(3);
   if (how == 0 && !disk_.power_is_cut()) {
     disk_.Heal();
