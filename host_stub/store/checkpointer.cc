@@ -1,5 +1,9 @@
 #include "host_stub/store/checkpointer.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "host_stub/store/log_index.h"
@@ -8,6 +12,8 @@ namespace host_stub {
 namespace {
 
 constexpr int kBusyTimeoutMs = 1000;
+constexpr int64_t kTurns = 8;
+constexpr int kNiceness = 10;
 
 }  // namespace
 
@@ -26,7 +32,9 @@ absl::StatusOr<std::unique_ptr<Checkpointer>> Checkpointer::Start(const std::str
 Checkpointer::Checkpointer(std::unique_ptr<SqliteConnection> connection, const Options& options)
     : options_(options),
       connection_(std::move(connection)),
-      next_pages_(options.log_pages_between) {
+      turn_pages_(options.own_thread ? std::max<int64_t>(options.log_pages_between / kTurns, 1)
+                                     : options.log_pages_between),
+      next_pages_(turn_pages_) {
   if (options_.own_thread) thread_ = std::thread([this] { Run(); });
 }
 
@@ -41,20 +49,20 @@ Checkpointer::~Checkpointer() {
 }
 
 bool Checkpointer::ShouldFinish(int64_t log_pages) {
-  const int64_t between = options_.log_pages_between;
-  if (log_pages < next_pages_ - between) next_pages_ = between;  // begun anew
+  if (log_pages < next_pages_ - turn_pages_) next_pages_ = turn_pages_;  // begun anew
   if (log_pages < next_pages_) return TakeFinish();
-  next_pages_ = log_pages + between;
-  if (!options_.own_thread) {
-    Copy();
-    return TakeFinish();
-  }
+  next_pages_ = log_pages + turn_pages_;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     begin_ = true;
+    is_last_turn_ = log_pages >= options_.log_pages_between;
   }
-  wake_.notify_one();
-  return false;
+  if (options_.own_thread) {
+    wake_.notify_one();
+    return false;
+  }
+  Copy();
+  return TakeFinish();
 }
 
 bool Checkpointer::TakeFinish() {
@@ -75,6 +83,8 @@ bool Checkpointer::must_copy_again() const {
 }
 
 void Checkpointer::Run() {
+  // What a request waits for comes first.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return begin_ || stop_; });
@@ -89,13 +99,20 @@ void Checkpointer::Run() {
 // Where it fails, the log keeps everything, and the next turn copies it again.
 void Checkpointer::Copy() {
   if (!ForgetIfAsked()) return;
+  const bool is_last_turn = IsLastTurn();
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
                                              SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
   if (code == SQLITE_BUSY) return;
-  const bool copied = code == SQLITE_OK && options_.sync_database().ok();
+  if (code == SQLITE_OK && !is_last_turn) return options_.begin_writing();
+  const bool synced = code == SQLITE_OK && options_.sync_database().ok();
   const std::lock_guard<std::mutex> lock(mutex_);
-  finish_ = copied;
-  if (!copied) ++asked_to_copy_again_;
+  finish_ = synced;
+  if (!synced) ++asked_to_copy_again_;
+}
+
+bool Checkpointer::IsLastTurn() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return is_last_turn_;
 }
 
 bool Checkpointer::ForgetIfAsked() {

@@ -24,6 +24,10 @@ int DiskCalls::Sync(int descriptor) { return fsync(descriptor); }
 
 int DiskCalls::SyncData(int descriptor) { return fdatasync(descriptor); }
 
+void DiskCalls::BeginWriting(int descriptor) {
+  sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 int DiskCalls::Rename(const std::string& from, const std::string& to) {
   return rename(from.c_str(), to.c_str());
 }

@@ -20,6 +20,8 @@ class DiskCalls {
   virtual ssize_t Write(int descriptor, const void* data, size_t size, off_t offset);
   virtual int Sync(int descriptor);
   virtual int SyncData(int descriptor);
+  // Makes the system write what it has of a file, without waiting: a hint.
+  virtual void BeginWriting(int descriptor);
   virtual int Rename(const std::string& from, const std::string& to);
   virtual int Remove(const std::string& path);
 };

@@ -19,8 +19,7 @@ constexpr int kCheckpointLock = 1;
 absl::Status ForgetWhatWasCopied(SqliteConnection& connection) {
   constexpr char kDoing[] = "changing the index of the log";
   sqlite3_file* file = nullptr;
-  int code =
-      sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  int code = sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
   if (code != SQLITE_OK) return SqliteError(code, sqlite3_errstr(code), kDoing);
   const sqlite3_io_methods& methods = *file->pMethods;
   code = methods.xShmLock(file, kCheckpointLock, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);

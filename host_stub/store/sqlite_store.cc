@@ -123,15 +123,17 @@ absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions option
   const auto sync_database = [calls, database, path] {
     return calls->SyncData(database->get()) == 0 ? absl::OkStatus() : DiskError("syncing", path);
   };
+  const auto begin_writing = [calls, database] { calls->BeginWriting(database->get()); };
   auto subscribers = std::make_shared<SubscriberList>();
-  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer = SqliteWriter::Start(
-      {path,
-       options.vfs,
-       options.limits,
-       options.now,
-       subscribers,
-       options.first_reopen_pause,
-       {options.log_pages_between_copies, options.copies_on_a_thread, sync_database}});
+  absl::StatusOr<std::unique_ptr<SqliteWriter>> writer =
+      SqliteWriter::Start({path,
+                           options.vfs,
+                           options.limits,
+                           options.now,
+                           subscribers,
+                           options.first_reopen_pause,
+                           {options.log_pages_between_copies, options.copies_on_a_thread,
+                            sync_database, begin_writing}});
   if (SqliteCodeOf(writer.status()) == SQLITE_NOTADB) {
     return NoDatabase(path);
   }
