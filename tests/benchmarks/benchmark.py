@@ -26,8 +26,8 @@ def arguments(line):
         help="only that, on standard output; may be repeated. Names: " + ", ".join(suite.NAMES),
     )
     parser.add_argument(
-        "--incidents", type=int, default=1_000_000, metavar="N",
-        help="stored, in the growth of the store (1,000,000)",
+        "--incidents", type=int, default=10_000_000, metavar="N",
+        help="stored, in the growth of the store (10,000,000: 5 GB of disk)",
     )
     parser.add_argument(
         "--data-dir", default=Disk.parent, metavar="DIR",

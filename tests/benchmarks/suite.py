@@ -18,7 +18,7 @@ class Settings:
     turns: int = 5
     seconds: float = 3
     warm_seconds: float = 1
-    incidents: int = 1_000_000
+    incidents: int = 10_000_000
     instances: int = 1_000
     connections: int = 10_000
     micro_seconds: float = 0.2
