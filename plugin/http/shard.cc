@@ -8,6 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "plugin/http/connection.h"
+#include "plugin/http/peer_network.h"
 
 namespace webhook::http {
 namespace {
@@ -57,7 +58,7 @@ bool ServerState::Admit(const std::string& peer) {
   absl::Cleanup not_admitted = [this] { connections_.fetch_sub(1); };
   if (!trusted_peers_.contains(peer)) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    int64_t& count = peers_[peer];
+    int64_t& count = peers_[NetworkOf(peer)];
     if (count >= limits().connections_from_one_address) return false;
     ++count;
   }
@@ -69,7 +70,7 @@ void ServerState::Release(const std::string& peer) {
   connections_.fetch_sub(1);
   if (trusted_peers_.contains(peer)) return;
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = peers_.find(peer);
+  const auto found = peers_.find(NetworkOf(peer));
   if (found != peers_.end() && --found->second == 0) peers_.erase(found);
 }
 

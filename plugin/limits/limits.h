@@ -40,7 +40,8 @@ struct Limits {
 
   // Connections.
   int64_t connections = 1'024;                // refused when passed
-  int64_t connections_from_one_address = 64;  // refused when passed; unix sockets do not count
+  int64_t connections_from_one_address = 64;  // refused when passed; all of an IPv6 /64 are one
+                                              // address, unix sockets do not count
   int64_t requests_of_a_connection = 1'000;   // then the connection is closed
   int64_t pipelined_bytes = 64 * 1024;        // read ahead of an unanswered request
 
