@@ -3,10 +3,10 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/config/json_quote.h"
 #include "host_stub/service/command_results.h"
-#include "host_stub/service/execute_call.h"
 #include "host_stub/service/execute_stream.h"
 #include "host_stub/service/guarded_reactor.h"
 #include "host_stub/service/services.h"
+#include "host_stub/service/unary_call.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
 namespace host_stub {
@@ -18,24 +18,13 @@ using Context = grpc::CallbackServerContext;
 class IntegrationService : public v1::LongRunningIntegration::CallbackService {
  public:
   explicit IntegrationService(std::shared_ptr<CallEnvironment> environment)
-      : environment_(std::move(environment)) {}
+      : environment_(std::move(environment)), unary_calls_(environment_) {
+    SetMessageAllocatorFor_Execute(&unary_calls_);
+  }
 
-  grpc::ServerUnaryReactor* Execute(Context* context, const v1::ExecuteRequest* request,
-                                    v1::ExecuteResponse* response) override {
-    auto reactor = GuardedReactor::Make(environment_);
-    auto done = [reactor, response](const absl::Status& status, v1::ExecuteResponse answer) {
-      reactor->CompleteWith([&] {
-        *response = std::move(answer);
-        return status;
-      });
-    };
-    // gRPC's holder of the message is not const and reads it no more. The plugin may need the body
-    // for longer than the RPC lasts, so it moves, and is not copied.
-    auto& owned = const_cast<v1::ExecuteRequest&>(*request);
-    auto call = ExecuteCall::Start(environment_, std::move(owned), CallerOf(*context),
-                                   DeadlineOf(*context), std::move(done));
-    if (call != nullptr) reactor->WhenCancelled([call] { call->Cancel(); });
-    return reactor.get();
+  grpc::ServerUnaryReactor* Execute(Context* context, const v1::ExecuteRequest*,
+                                    v1::ExecuteResponse*) override {
+    return UnaryCall::Begin(*context, CallerOf(*context));
   }
 
   ExecuteStreamReactor* ExecuteStream(Context* context) override {
@@ -138,6 +127,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   }
 
   const std::shared_ptr<CallEnvironment> environment_;
+  UnaryCalls unary_calls_;
 };
 
 }  // namespace
