@@ -262,9 +262,10 @@ void StreamCall::OnOutcome(const absl::Status& status) noexcept {
 }  // namespace
 
 ExecuteStreamReactor* NewExecuteStream(std::shared_ptr<CallEnvironment> environment,
-                                       const grpc::CallbackServerContext& context) {
-  auto stream = std::make_shared<ExecuteStream>(std::move(environment), CallerOf(context),
-                                                DeadlineOf(context));
+                                       const grpc::CallbackServerContext& context,
+                                       const Caller& caller) {
+  auto stream =
+      std::make_shared<ExecuteStream>(std::move(environment), caller, DeadlineOf(context));
   stream->Begin();
   return stream.get();
 }

@@ -17,7 +17,8 @@ using ExecuteStreamReactor =
 
 // One stream; owns itself until gRPC and its calls have let go.
 ExecuteStreamReactor* NewExecuteStream(std::shared_ptr<CallEnvironment> environment,
-                                       const grpc::CallbackServerContext& context);
+                                       const grpc::CallbackServerContext& context,
+                                       const Caller& caller);
 
 }  // namespace host_stub
 

@@ -17,18 +17,20 @@ using Context = grpc::CallbackServerContext;
 
 class IntegrationService : public v1::LongRunningIntegration::CallbackService {
  public:
-  explicit IntegrationService(std::shared_ptr<CallEnvironment> environment)
-      : environment_(std::move(environment)), unary_calls_(environment_) {
+  IntegrationService(std::shared_ptr<CallEnvironment> environment, bool by_certificate)
+      : environment_(std::move(environment)),
+        by_certificate_(by_certificate),
+        unary_calls_(environment_) {
     SetMessageAllocatorFor_Execute(&unary_calls_);
   }
 
   grpc::ServerUnaryReactor* Execute(Context* context, const v1::ExecuteRequest*,
                                     v1::ExecuteResponse*) override {
-    return UnaryCall::Begin(*context, CallerOf(*context));
+    return UnaryCall::Begin(*context, CallerOf(*context, by_certificate_));
   }
 
   ExecuteStreamReactor* ExecuteStream(Context* context) override {
-    return NewExecuteStream(environment_, *context);
+    return NewExecuteStream(environment_, *context, CallerOf(*context, by_certificate_));
   }
 
   grpc::ServerUnaryReactor* TestModule(Context*, const v1::TestModuleRequest* request,
@@ -42,7 +44,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
 
   grpc::ServerUnaryReactor* FetchSamples(Context* context, const v1::FetchSamplesRequest* request,
                                          v1::FetchSamplesResponse* response) override {
-    if (!CallerOf(*context).trusted) {
+    if (!CallerOf(*context, by_certificate_).trusted) {
       return Refuse(context, PayloadsAreNotShown());
     }
     return RunCommand("samples", request->instance(),
@@ -56,7 +58,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* ListSampleFields(Context* context,
                                              const v1::ListSampleFieldsRequest* request,
                                              v1::ListSampleFieldsResponse* response) override {
-    if (!CallerOf(*context).trusted) return Refuse(context, PayloadsAreNotShown());
+    if (!CallerOf(*context, by_certificate_).trusted) return Refuse(context, PayloadsAreNotShown());
     return RunCommand("fields", request->instance(),
                       [response](const std::shared_ptr<HostedInstance>&,
                                  const absl::StatusOr<std::string>& result) {
@@ -66,7 +68,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
 
   grpc::ServerUnaryReactor* MapSamples(Context* context, const v1::MapSamplesRequest* request,
                                        v1::MapSamplesResponse* response) override {
-    if (!CallerOf(*context).trusted) return Refuse(context, PayloadsAreNotShown());
+    if (!CallerOf(*context, by_certificate_).trusted) return Refuse(context, PayloadsAreNotShown());
     return RunCommand(
         "map", request->instance(),
         [response](const std::shared_ptr<HostedInstance>&,
@@ -127,13 +129,15 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   }
 
   const std::shared_ptr<CallEnvironment> environment_;
+  const bool by_certificate_;
   UnaryCalls unary_calls_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<CallEnvironment> environment) {
-  return std::make_unique<IntegrationService>(std::move(environment));
+std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<CallEnvironment> environment,
+                                                     bool by_certificate) {
+  return std::make_unique<IntegrationService>(std::move(environment), by_certificate);
 }
 
 }  // namespace host_stub
