@@ -1,5 +1,7 @@
 #include "host_stub/service/execute_stream.h"
 
+#include <google/protobuf/arena.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <exception>
@@ -18,14 +20,16 @@
 namespace host_stub {
 namespace {
 
+using ::google::protobuf::Arena;
 using ::long_running_integration::v1::ExecuteRequest;
 using ::long_running_integration::v1::ExecuteResponse;
 using ::long_running_integration::v1::ExecuteStreamRequest;
 using ::long_running_integration::v1::ExecuteStreamResponse;
 
-// What a stream keeps of calls that have ended for those that come.
-constexpr size_t kMostKept = 16;
-constexpr size_t kMostKeptBytes = 4'096;
+// What all streams together keep of calls that have ended for those that come.
+constexpr size_t kMostKept = 256;
+// Holds the messages of most calls, but for their longer texts.
+constexpr size_t kBlockBytes = 3'072;
 
 // Above this a timeout means: none.
 constexpr int64_t kLongestTimeoutSeconds = 366 * 86'400;
@@ -45,33 +49,37 @@ absl::StatusOr<absl::Time> MessageDeadline(const ExecuteStreamRequest& message,
 
 class ExecuteStream;
 
+}  // namespace
+
 // One request of a stream, from when it is read until its answer is written.
 class StreamCall : public ExecuteCall {
  public:
   explicit StreamCall(std::shared_ptr<CallEnvironment> environment)
       : ExecuteCall(std::move(environment)) {}
 
-  // Takes the request out of the message.
-  void Open(std::shared_ptr<ExecuteStream> stream, ExecuteStreamRequest& message) {
+  // Where the request is read to.
+  ExecuteStreamRequest& message() { return *message_; }
+  const ExecuteStreamResponse& answer() const { return *answer_; }
+
+  // The message is read.
+  void Open(std::shared_ptr<ExecuteStream> stream) {
     stream_ = std::move(stream);
-    if (message.has_request()) request_.Swap(message.mutable_request());
-    answer_.set_correlation_id(message.correlation_id());
+    answer_->set_correlation_id(message_->correlation_id());
   }
 
   // Ends the call by itself where it is not begun.
   void OnOutcome(const absl::Status& status) noexcept override;
-
-  const ExecuteStreamResponse& answer() const { return answer_; }
 
   // Of Recycler.
   bool Recycle() noexcept {
     stream_ = nullptr;
     next_answered = nullptr;
     begun = false;
-    answer_.Clear();
-    if (request_.ByteSizeLong() > kMostKeptBytes) return false;
-    request_.Clear();
     Renew();
+    arena_.Reset();
+    // In the block, which has room for them.
+    message_ = Arena::CreateMessage<ExecuteStreamRequest>(&arena_);
+    answer_ = Arena::CreateMessage<ExecuteStreamResponse>(&arena_);
     return true;
   }
 
@@ -86,28 +94,37 @@ class StreamCall : public ExecuteCall {
   std::shared_ptr<StreamCall> next_answered;
 
  protected:
-  ExecuteRequest& mutable_request() override { return request_; }
-  ExecuteResponse& mutable_response() override { return *answer_.mutable_response(); }
+  ExecuteRequest& mutable_request() override { return *message_->mutable_request(); }
+  ExecuteResponse& mutable_response() override { return *answer_->mutable_response(); }
 
  private:
   std::shared_ptr<ExecuteStream> stream_;  // until it has the outcome
-  ExecuteRequest request_;
-  ExecuteStreamResponse answer_;
+  // Messages within messages end when their owner is cleared, so that room is kept by an arena.
+  alignas(std::max_align_t) char block_[kBlockBytes];
+  Arena arena_{block_, kBlockBytes};
+  ExecuteStreamRequest* message_ = Arena::CreateMessage<ExecuteStreamRequest>(&arena_);
+  ExecuteStreamResponse* answer_ = Arena::CreateMessage<ExecuteStreamResponse>(&arena_);
 };
+
+namespace {
 
 class ExecuteStream : public ExecuteStreamReactor,
                       public Drainable,
                       public std::enable_shared_from_this<ExecuteStream> {
  public:
-  ExecuteStream(std::shared_ptr<CallEnvironment> environment, Caller caller, absl::Time deadline)
-      : environment_(std::move(environment)), caller_(std::move(caller)), deadline_(deadline) {
+  ExecuteStream(std::shared_ptr<CallEnvironment> environment,
+                std::shared_ptr<Recycler<StreamCall>> recycler, Caller caller, absl::Time deadline)
+      : environment_(std::move(environment)),
+        recycler_(std::move(recycler)),
+        caller_(std::move(caller)),
+        deadline_(deadline) {
     environment_->calls.Enter();
   }
 
   void Begin() {
     self_ = shared_from_this();
     environment_->lasting.Add(self_);
-    StartRead(&incoming_);
+    Read();
   }
 
   void OnReadDone(bool ok) override {
@@ -162,11 +179,15 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
  private:
+  void Read() {
+    incoming_ = recycler_->Get([this] { return std::make_unique<StreamCall>(environment_); });
+    StartRead(&incoming_->message());
+  }
+
   void StartCall() {
-    const std::shared_ptr<StreamCall> call =
-        recycler_->Get([this] { return std::make_unique<StreamCall>(environment_); });
-    const absl::StatusOr<absl::Time> deadline = MessageDeadline(incoming_, deadline_);
-    call->Open(shared_from_this(), incoming_);
+    const std::shared_ptr<StreamCall> call = std::move(incoming_);
+    const absl::StatusOr<absl::Time> deadline = MessageDeadline(call->message(), deadline_);
+    call->Open(shared_from_this());
     {
       absl::MutexLock lock(&mutex_);
       call->position = calls_.size();
@@ -212,7 +233,7 @@ class ExecuteStream : public ExecuteStreamReactor,
     const size_t most = static_cast<size_t>(environment_->limits.stream_calls_in_flight);
     if (!reading_ && !half_closed_ && !draining_ && calls_.size() < most) {
       reading_ = true;
-      StartRead(&incoming_);
+      Read();
     }
     if (!calls_.empty()) return;
     if (half_closed_) return End(grpc::Status::OK);
@@ -225,11 +246,10 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
   const std::shared_ptr<CallEnvironment> environment_;
+  const std::shared_ptr<Recycler<StreamCall>> recycler_;
   const Caller caller_;
   const absl::Time deadline_;
-  const std::shared_ptr<Recycler<StreamCall>> recycler_ =
-      std::make_shared<Recycler<StreamCall>>(kMostKept);
-  ExecuteStreamRequest incoming_;  // gRPC's while reading_
+  std::shared_ptr<StreamCall> incoming_;  // gRPC's while reading_
   std::shared_ptr<ExecuteStream> self_;
 
   absl::Mutex mutex_;
@@ -246,11 +266,13 @@ class ExecuteStream : public ExecuteStreamReactor,
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
+}  // namespace
+
 void StreamCall::OnOutcome(const absl::Status& status) noexcept {
   if (!status.ok()) {
     try {
-      answer_.mutable_failure()->set_code(static_cast<int>(status.code()));
-      answer_.mutable_failure()->set_message(std::string(status.message()));
+      answer_->mutable_failure()->set_code(static_cast<int>(status.code()));
+      answer_->mutable_failure()->set_message(std::string(status.message()));
     } catch (const std::exception&) {
       // Without the words.
     }
@@ -259,13 +281,15 @@ void StreamCall::OnOutcome(const absl::Status& status) noexcept {
   stream->Answered(std::static_pointer_cast<StreamCall>(shared_from_this()));
 }
 
-}  // namespace
+ExecuteStreams::ExecuteStreams(std::shared_ptr<CallEnvironment> environment)
+    : environment_(std::move(environment)),
+      calls_(std::make_shared<Recycler<StreamCall>>(kMostKept)) {}
 
-ExecuteStreamReactor* NewExecuteStream(std::shared_ptr<CallEnvironment> environment,
-                                       const grpc::CallbackServerContext& context,
-                                       const Caller& caller) {
-  auto stream =
-      std::make_shared<ExecuteStream>(std::move(environment), caller, DeadlineOf(context));
+ExecuteStreams::~ExecuteStreams() = default;
+
+ExecuteStreamReactor* ExecuteStreams::New(const grpc::CallbackServerContext& context,
+                                          const Caller& caller) {
+  auto stream = std::make_shared<ExecuteStream>(environment_, calls_, caller, DeadlineOf(context));
   stream->Begin();
   return stream.get();
 }

@@ -20,7 +20,8 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   IntegrationService(std::shared_ptr<CallEnvironment> environment, bool by_certificate)
       : environment_(std::move(environment)),
         by_certificate_(by_certificate),
-        unary_calls_(environment_) {
+        unary_calls_(environment_),
+        streams_(environment_) {
     SetMessageAllocatorFor_Execute(&unary_calls_);
   }
 
@@ -30,7 +31,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   }
 
   ExecuteStreamReactor* ExecuteStream(Context* context) override {
-    return NewExecuteStream(environment_, *context, CallerOf(*context, by_certificate_));
+    return streams_.New(*context, CallerOf(*context, by_certificate_));
   }
 
   grpc::ServerUnaryReactor* TestModule(Context*, const v1::TestModuleRequest* request,
@@ -131,6 +132,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   const std::shared_ptr<CallEnvironment> environment_;
   const bool by_certificate_;
   UnaryCalls unary_calls_;
+  ExecuteStreams streams_;
 };
 
 }  // namespace

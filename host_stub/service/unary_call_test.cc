@@ -1,6 +1,7 @@
 // What is kept of a call for the next.
 #include "host_stub/service/unary_call.h"
 
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -8,6 +9,8 @@
 
 namespace host_stub {
 namespace {
+
+namespace v1 = ::long_running_integration::v1;
 
 class UnaryCallTest : public testing::Test {
  protected:
@@ -25,7 +28,9 @@ TEST_F(UnaryCallTest, ALargeAnswerIsNotKept) {
 }
 
 TEST_F(UnaryCallTest, WhatThisVersionDoesNotKnowCountsAsWell) {
-  call_.request()->mutable_unknown_fields()->AddLengthDelimited(99, std::string(5'000, 'x'));
+  v1::ExecuteRequest& request = *call_.request();
+  request.GetReflection()->MutableUnknownFields(&request)->AddLengthDelimited(
+      99, std::string(5'000, 'x'));
   EXPECT_FALSE(call_.Recycle());
 }
 
