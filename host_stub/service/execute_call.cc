@@ -22,6 +22,9 @@ using ::long_running_integration::v1::Header;
 constexpr unsigned kHandedOver = 1;  // handle_ may be read
 constexpr unsigned kClosed = 2;      // the outcome is told, or nobody waits for it
 
+// A smaller one's room is for the next call.
+constexpr int64_t kMostKeptBodyBytes = 4'096;
+
 // Needs none.
 absl::Status NoMemory() { return absl::Status(absl::StatusCode::kResourceExhausted, ""); }
 
@@ -34,10 +37,14 @@ int64_t ToMonotonic(absl::Time deadline, absl::Time now) {
 ExecuteCall::ExecuteCall(std::shared_ptr<CallEnvironment> environment)
     : environment_(std::move(environment)) {}
 
-ExecuteCall::~ExecuteCall() { environment_->bytes_in_flight -= counted_bytes_; }
+ExecuteCall::~ExecuteCall() = default;
+
+void ExecuteCall::LetGoOfBody() {
+  environment_->bytes_in_flight -= counted_bytes_;
+  if (counted_bytes_ > kMostKeptBodyBytes) std::string().swap(*mutable_request().mutable_body());
+}
 
 void ExecuteCall::Renew() noexcept {
-  environment_->bytes_in_flight -= std::exchange(counted_bytes_, 0);
   headers_.clear();
   instance_ = nullptr;
   handle_ = {};
@@ -64,6 +71,7 @@ void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
     status = NoMemory();
   }
   if (status.ok() && !refusal.has_value()) return;
+  LetGoOfBody();
   if (!Close()) return;
   if (refusal.has_value()) mutable_response() = *std::move(refusal);
   Finish(status);
@@ -180,7 +188,8 @@ void ExecuteCall::Fill(const Answer& answer) {
 
 void ExecuteCall::OnRequestReleased() {
   // The last owner may be this: nothing of the object is touched after.
-  std::shared_ptr<ExecuteCall> self = std::move(self_);
+  const std::shared_ptr<ExecuteCall> self = std::move(self_);
+  LetGoOfBody();
 }
 
 bool ExecuteCall::Cancel() {

@@ -42,7 +42,7 @@ class ExecuteCall : public AnswerReceiver,
   void Expire() override;
 
  protected:
-  // The same ones from Begin until nobody owns the call.
+  // The same ones from Begin until nobody owns the call, but for the body, which may go before.
   virtual long_running_integration::v1::ExecuteRequest& mutable_request() = 0;
   // Empty at first.
   virtual long_running_integration::v1::ExecuteResponse& mutable_response() = 0;
@@ -61,6 +61,9 @@ class ExecuteCall : public AnswerReceiver,
   absl::Status HandOver(absl::Time now);
   Request MakeRequest(absl::Time now);
   void Fill(const Answer& answer);
+
+  // Nobody reads the body any more, though its call may last until a slow client has its answer.
+  void LetGoOfBody();
 
   // True for the one who may tell the outcome.
   bool Close();

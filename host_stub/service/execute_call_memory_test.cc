@@ -151,5 +151,21 @@ TEST_F(ExecuteCallMemoryTest, AnswerThatFindsNoMemoryFailsTheCall) {
   EXPECT_EQ(call.use_count(), 1);
 }
 
+// A slow client may take its time to read the answer.
+TEST_F(ExecuteCallMemoryTest, CallThatIsOverHoldsItsBodyNoMore) {
+  for (const char* instance : {"not a name", "first"}) {
+    const auto call = Make();
+    call->request.set_instance(instance);
+    call->request.set_body(std::string(100'000, 'x'));
+    store_->Hold();
+    call->Begin(caller_, absl::InfiniteFuture());
+    EXPECT_EQ(environment_->bytes_in_flight, call->times == 0 ? 100'000 : 0);
+    store_->ReleaseAll();
+    EXPECT_EQ(call->times, 1);
+    EXPECT_EQ(environment_->bytes_in_flight, 0);
+    EXPECT_LT(call->request.body().capacity(), 5'000u);
+  }
+}
+
 }  // namespace
 }  // namespace host_stub

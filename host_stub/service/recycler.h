@@ -22,9 +22,12 @@ class Recycler : public std::enable_shared_from_this<Recycler<T>> {
   std::shared_ptr<T> Get(const Make& make) {
     std::unique_ptr<T> object = TakeKept();
     if (object == nullptr) object = make();
-    return std::shared_ptr<T>(object.release(), [recycler = this->shared_from_this()](T* used) {
-      recycler->TakeBack(std::unique_ptr<T>(used));
-    });
+    // Moved out when it is called: an object that knows itself by a weak_ptr keeps the function.
+    return std::shared_ptr<T>(object.release(),
+                              [recycler = this->shared_from_this()](T* used) mutable {
+                                const auto taker = std::move(recycler);
+                                taker->TakeBack(std::unique_ptr<T>(used));
+                              });
   }
 
  private:

@@ -8,7 +8,7 @@
 namespace host_stub {
 namespace {
 
-struct Thing {
+struct Thing : std::enable_shared_from_this<Thing> {
   explicit Thing(int& ended) : ended(ended) {}
   ~Thing() { ++ended; }
   bool Recycle() noexcept { return worth_keeping; }
@@ -46,6 +46,12 @@ TEST_F(RecyclerTest, WhatIsNotInUseIsGivenAgain) {
   Thing* const first = Get().get();
   EXPECT_EQ(Get().get(), first);
   EXPECT_EQ(ended_, 0);
+}
+
+TEST_F(RecyclerTest, WhatIsKeptEndsWithTheRecycler) {
+  Get();
+  recycler_ = nullptr;
+  EXPECT_EQ(ended_, 1);
 }
 
 TEST_F(RecyclerTest, AnObjectOutlivesWhoeverMadeTheRecycler) {
