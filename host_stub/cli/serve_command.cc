@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/connection.h"
@@ -65,6 +66,15 @@ int64_t RaiseDescriptorLimit() {
 
 // Of the store, the plugin, gRPC and the threads.
 constexpr int64_t kOwnDescriptors = 128;
+
+// Debian builds Abseil with its search for deadlocks, a tool for who writes a program: each lock of
+// a mutex, of gRPC's many as well, goes through one lock of the whole process. Sanitized builds
+// keep it.
+void StopSearchForDeadlocks() {
+#ifndef __SANITIZE_ADDRESS__
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+#endif
+}
 
 absl::StatusOr<std::optional<GrpcTls>> ReadGrpcTls(const ServeOptions& options) {
   if (options.grpc_certificate.empty() && options.grpc_key.empty() &&
@@ -135,6 +145,7 @@ void Reload(const std::string& file, Host& host, Logger& logger) {
 
 int Serve(const ServeOptions& options) {
   HardenProcess();
+  StopSearchForDeadlocks();
   SilenceGrpcLog();
   StopSignals signals;  // before any thread, so that all inherit its mask
   KeepGrpcUntilExit();

@@ -89,16 +89,20 @@ bool IsIpAddress(const std::string& text) {
 Caller MakeCaller(const std::string& peer, bool authenticated) {
   if (absl::StartsWith(peer, "unix:")) return {true, "unix"};
   Caller caller{authenticated, ""};
-  std::string address = absl::StrReplaceAll(peer, {{"%5B", "["}, {"%5D", "]"}, {"%25", "%"}});
-  absl::string_view rest = address;
+  std::string decoded;
+  absl::string_view rest = peer;
+  if (absl::StrContains(peer, '%')) {
+    decoded = absl::StrReplaceAll(peer, {{"%5B", "["}, {"%5D", "]"}, {"%25", "%"}});
+    rest = decoded;
+  }
   if (!absl::ConsumePrefix(&rest, "ipv4:") && !absl::ConsumePrefix(&rest, "ipv6:")) return caller;
   rest = rest.substr(0, rest.rfind(':'));
   absl::ConsumePrefix(&rest, "[");
   absl::ConsumeSuffix(&rest, "]");
   rest = rest.substr(0, rest.find('%'));  // the zone of a link-local address
   absl::ConsumePrefix(&rest, "::ffff:");  // IPv4 on a socket for both
-  const std::string text(rest);
-  if (IsIpAddress(text)) caller.address = text;
+  std::string text(rest);
+  if (IsIpAddress(text)) caller.address = std::move(text);
   return caller;
 }
 

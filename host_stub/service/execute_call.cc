@@ -22,72 +22,68 @@ using ::long_running_integration::v1::Header;
 constexpr unsigned kHandedOver = 1;  // handle_ may be read
 constexpr unsigned kClosed = 2;      // the outcome is told, or nobody waits for it
 
+// A smaller one's room is for the next call.
+constexpr int64_t kMostKeptBodyBytes = 4'096;
+
 // Needs none.
 absl::Status NoMemory() { return absl::Status(absl::StatusCode::kResourceExhausted, ""); }
 
-// Who is told so has no memory either, and may throw.
-void TellNoMemory(const ExecuteDone& done) noexcept try {
-  done(NoMemory(), ExecuteResponse());
-} catch (const std::exception&) {
-}
-
-int64_t ToMonotonic(absl::Time deadline) {
-  return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - absl::Now());
+int64_t ToMonotonic(absl::Time deadline, absl::Time now) {
+  return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - now);
 }
 
 }  // namespace
 
-std::shared_ptr<ExecuteCall> ExecuteCall::Start(std::shared_ptr<CallEnvironment> environment,
-                                                ExecuteRequest request, const Caller& caller,
-                                                absl::Time deadline, ExecuteDone done) noexcept {
-  std::shared_ptr<ExecuteCall> call;
-  try {
-    call =
-        std::make_shared<ExecuteCall>(std::move(environment), std::move(request), std::move(done));
-  } catch (const std::exception&) {
-    // Nothing was moved: the allocation comes first.
-    TellNoMemory(done);
-    return nullptr;
-  }
-  call->Begin(caller, deadline);
-  return call;
+ExecuteCall::ExecuteCall(std::shared_ptr<CallEnvironment> environment)
+    : environment_(std::move(environment)) {}
+
+ExecuteCall::~ExecuteCall() = default;
+
+void ExecuteCall::LetGoOfBody() {
+  environment_->bytes_in_flight -= counted_bytes_;
+  if (counted_bytes_ > kMostKeptBodyBytes) std::string().swap(*mutable_request().mutable_body());
 }
 
-ExecuteCall::ExecuteCall(std::shared_ptr<CallEnvironment> environment, ExecuteRequest request,
-                         ExecuteDone done)
-    : environment_(std::move(environment)), request_(std::move(request)), done_(std::move(done)) {
-  environment_->bytes_in_flight += static_cast<int64_t>(request_.body().size());
+void ExecuteCall::Renew() noexcept {
+  headers_.clear();
+  instance_ = nullptr;
+  handle_ = {};
+  timer_token_ = {};
+  state_ = 0;
 }
 
-ExecuteCall::~ExecuteCall() {
-  environment_->bytes_in_flight -= static_cast<int64_t>(request_.body().size());
-}
-
-void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) {
-  const absl::Time ours = absl::Now() + absl::Milliseconds(environment_->limits.answer_timeout_ms);
+void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
+  counted_bytes_ = static_cast<int64_t>(mutable_request().body().size());
+  environment_->bytes_in_flight += counted_bytes_;
+  const absl::Time now = absl::Now();
+  const absl::Time ours = now + absl::Milliseconds(environment_->limits.answer_timeout_ms);
   deadline_is_ours_ = ours <= deadline;
   deadline_ = std::min(ours, deadline);
   absl::Status status;
   std::optional<ExecuteResponse> refusal;
   try {
-    status = Admit(caller);
-    if (status.ok()) refusal = TooLong(request_, environment_->limits);
-    if (status.ok() && !refusal.has_value()) status = HandOver();
+    status = Admit(caller, now);
+    if (status.ok()) refusal = TooLong(mutable_request(), environment_->limits);
+    if (status.ok() && !refusal.has_value()) status = HandOver(now);
   } catch (const std::exception&) {
     // The plugin does not have the request: what asks it throws nothing.
     self_.reset();
     status = NoMemory();
   }
-  const bool decided = !status.ok() || refusal.has_value();
-  if (decided && Close()) Finish(status, std::move(refusal).value_or(ExecuteResponse()));
+  if (status.ok() && !refusal.has_value()) return;
+  LetGoOfBody();
+  if (!Close()) return;
+  if (refusal.has_value()) mutable_response() = *std::move(refusal);
+  Finish(status);
 }
 
-absl::Status ExecuteCall::Admit(const Caller& caller) {
-  if (absl::Status status = CheckFields(request_); !status.ok()) return status;
-  absl::StatusOr<std::string> peer = EffectivePeer(request_, caller);
+absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
+  const ExecuteRequest& request = mutable_request();
+  if (absl::Status status = CheckFields(request); !status.ok()) return status;
+  absl::StatusOr<std::string> peer = EffectivePeer(request, caller);
   if (!peer.ok()) return peer.status();
   peer_ = *std::move(peer);
-  if (deadline_ <= absl::Now()) {
+  if (deadline_ <= now) {
     return absl::DeadlineExceededError("the deadline had passed; nothing was done");
   }
   if (environment_->draining) return absl::UnavailableError("the host is stopping");
@@ -95,48 +91,51 @@ absl::Status ExecuteCall::Admit(const Caller& caller) {
     return absl::UnavailableError("too much is in flight (limit bytes_in_flight); try again later");
   }
   absl::StatusOr<std::shared_ptr<HostedInstance>> instance =
-      environment_->FindInstance("instance", request_.instance());
+      environment_->FindInstance("instance", request.instance());
   if (instance.ok()) instance_ = *std::move(instance);
   return instance.status();
 }
 
-Request ExecuteCall::MakeRequest() {
+Request ExecuteCall::MakeRequest(absl::Time now) {
+  ExecuteRequest& message = mutable_request();
   // The plugin may read LRI_BODY_PADDING bytes past the end.
-  request_.mutable_body()->reserve(request_.body().size() + LRI_BODY_PADDING);
-  if (request_.method().empty()) request_.set_method("POST");
-  if (request_.request_id().empty()) {
-    request_.set_request_id(absl::StrCat("grpc-", environment_->next_request++));
+  message.mutable_body()->reserve(message.body().size() + LRI_BODY_PADDING);
+  if (message.method().empty()) message.set_method("POST");
+  if (message.request_id().empty()) {
+    message.set_request_id(absl::StrCat("grpc-", environment_->next_request++));
   }
-  path_ = absl::StrCat(*instance_->path_prefix(), request_.instance(), request_.path_remainder());
-  headers_.reserve(request_.headers_size());
-  for (const Header& header : request_.headers()) {
+  path_.clear();
+  absl::StrAppend(&path_, *instance_->path_prefix(), message.instance(), message.path_remainder());
+  headers_.reserve(message.headers_size());
+  for (const Header& header : message.headers()) {
     const absl::string_view value = absl::StripAsciiWhitespace(header.value());
     headers_.push_back({ToView(header.name()), ToView(value)});
   }
   Request request;
-  request.head.method = request_.method();
+  request.head.method = message.method();
   request.head.path = path_;
-  request.head.remainder = request_.path_remainder();
-  request.head.query = request_.query();
+  request.head.remainder = message.path_remainder();
+  request.head.query = message.query();
   request.head.headers = headers_;
   request.head.peer_address = peer_;
-  request.head.request_id = request_.request_id();
-  request.head.content_length = request_.body().size();
-  request.head.deadline_mono_ns = ToMonotonic(deadline_);
-  request.body = request_.body();
+  request.head.request_id = message.request_id();
+  request.head.content_length = message.body().size();
+  request.head.deadline_mono_ns = ToMonotonic(deadline_, now);
+  request.body = message.body();
   return request;
 }
 
-absl::Status ExecuteCall::HandOver() {
-  const Request request = MakeRequest();
+absl::Status ExecuteCall::HandOver(absl::Time now) {
+  const Request request = MakeRequest(now);
   self_ = shared_from_this();
   timer_token_ = environment_->timer.Add(deadline_, self_);
   absl::Status status = instance_->Execute(request, this, &handle_);
   // Another one may have taken its place since it was found; nothing was begun.
   while (absl::IsUnavailable(status)) {
-    std::shared_ptr<HostedInstance> now = environment_->registry->Find(request_.instance());
-    if (now == nullptr || now == instance_) break;
-    instance_ = std::move(now);
+    std::shared_ptr<HostedInstance> other =
+        environment_->registry->Find(mutable_request().instance());
+    if (other == nullptr || other == instance_) break;
+    instance_ = std::move(other);
     status = instance_->Execute(request, this, &handle_);
   }
   if (!status.ok()) {
@@ -151,55 +150,54 @@ absl::Status ExecuteCall::HandOver() {
 
 bool ExecuteCall::Close() { return (state_.fetch_or(kClosed) & kClosed) == 0; }
 
-void ExecuteCall::Finish(const absl::Status& status, ExecuteResponse response) {
+void ExecuteCall::Finish(const absl::Status& status) {
   environment_->timer.Remove(timer_token_);
-  Tell(status, std::move(response));
+  Tell(status);
 }
 
-void ExecuteCall::Tell(const absl::Status& status, ExecuteResponse response) noexcept {
-  // Moved out, so that what it captured ends with it.
-  const ExecuteDone done = std::exchange(done_, nullptr);
+void ExecuteCall::Tell(absl::Status status) noexcept {
   try {
     // A failure goes without a response, so it needs no memory here.
-    if (status.ok()) response.set_request_id(request_.request_id());
-    done(status, std::move(response));
+    if (status.ok()) mutable_response().set_request_id(mutable_request().request_id());
   } catch (const std::exception&) {
-    TellNoMemory(done);
+    status = NoMemory();
   }
+  OnOutcome(status);
 }
 
 void ExecuteCall::OnAnswer(const Answer& answer) {
   if (!Close()) return;
-  ExecuteResponse response;
   try {
-    Fill(answer, response);
+    Fill(answer);
   } catch (const std::exception&) {
-    return Finish(NoMemory(), ExecuteResponse());
+    return Finish(NoMemory());
   }
-  Finish(absl::OkStatus(), std::move(response));
+  Finish(absl::OkStatus());
 }
 
-void ExecuteCall::Fill(const Answer& answer, ExecuteResponse& response) {
+void ExecuteCall::Fill(const Answer& answer) {
+  ExecuteResponse& response = mutable_response();
   response.set_status(answer.status);
   for (size_t i = 0; i < answer.headers.size(); ++i) {
     Header* header = response.add_headers();
-    header->set_name(std::string(answer.headers.name(i)));
-    header->set_value(std::string(answer.headers.value(i)));
+    header->set_name(answer.headers.name(i).data(), answer.headers.name(i).size());
+    header->set_value(answer.headers.value(i).data(), answer.headers.value(i).size());
   }
   response.set_body(answer.body.data(), answer.body.size());
 }
 
 void ExecuteCall::OnRequestReleased() {
   // The last owner may be this: nothing of the object is touched after.
-  std::shared_ptr<ExecuteCall> self = std::move(self_);
+  const std::shared_ptr<ExecuteCall> self = std::move(self_);
+  LetGoOfBody();
 }
 
-void ExecuteCall::Cancel() {
+bool ExecuteCall::Cancel() {
   const unsigned before = state_.fetch_or(kClosed);
-  if ((before & kClosed) != 0) return;
+  if ((before & kClosed) != 0) return false;
   environment_->timer.Remove(timer_token_);
-  done_ = nullptr;
   if ((before & kHandedOver) != 0) instance_->Abandon(handle_);
+  return true;
 }
 
 void ExecuteCall::Expire() {
@@ -207,10 +205,9 @@ void ExecuteCall::Expire() {
   if ((before & kClosed) != 0) return;
   if ((before & kHandedOver) != 0) instance_->Abandon(handle_);
   absl::Status status(absl::StatusCode::kDeadlineExceeded, "");
-  ExecuteResponse response;
   try {
     if (deadline_is_ours_) {
-      response =
+      mutable_response() =
           TextAnswer(504, "No answer in time; it is not known whether incidents were created.");
       status = absl::OkStatus();
     } else {
@@ -220,7 +217,7 @@ void ExecuteCall::Expire() {
   } catch (const std::exception&) {
     // Without the words.
   }
-  Tell(status, std::move(response));
+  Tell(std::move(status));
 }
 
 }  // namespace host_stub

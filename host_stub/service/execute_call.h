@@ -3,7 +3,7 @@
 #define HOST_STUB_SERVICE_EXECUTE_CALL_H_
 
 #include <atomic>
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,59 +18,66 @@
 
 namespace host_stub {
 
-// Where a call ends. A status that is not OK: the call itself failed, and there is no response.
-using ExecuteDone = std::function<void(const absl::Status& status,
-                                       long_running_integration::v1::ExecuteResponse response)>;
-
+// Where the messages are, and who is told the outcome, is the derived class's. Owned by shared_ptr:
+// by the plugin while it has the request, and by the timer.
 class ExecuteCall : public AnswerReceiver,
                     public Expiring,
                     public std::enable_shared_from_this<ExecuteCall> {
  public:
-  // Begins a call. `deadline` is the sender's, InfiniteFuture for none; the host's
-  // answer_timeout_ms holds as well. `done` comes exactly once, on any thread and perhaps before
-  // the return, unless Cancel prevents it; where it throws for want of memory it is called once
-  // more, with RESOURCE_EXHAUSTED and no words, and must need less then. It must not block. Null:
-  // there was no memory for a call, and `done` was told.
-  static std::shared_ptr<ExecuteCall> Start(std::shared_ptr<CallEnvironment> environment,
-                                            long_running_integration::v1::ExecuteRequest request,
-                                            const Caller& caller, absl::Time deadline,
-                                            ExecuteDone done) noexcept;
-
-  // The sender is gone. `done` does not come any more, unless it is just being called. Any thread.
-  void Cancel();
-
-  // By Start alone.
-  ExecuteCall(std::shared_ptr<CallEnvironment> environment,
-              long_running_integration::v1::ExecuteRequest request, ExecuteDone done);
+  explicit ExecuteCall(std::shared_ptr<CallEnvironment> environment);
   ~ExecuteCall() override;
+
+  // Begins the call. `deadline` is the sender's, InfiniteFuture for none; the host's
+  // answer_timeout_ms holds as well. OnOutcome comes exactly once, on any thread and perhaps before
+  // the return, unless Cancel prevents it. Once, until Renew.
+  void Begin(const Caller& caller, absl::Time deadline) noexcept;
+
+  // The sender is gone. True: OnOutcome will not come. False: it was or is just being called. Any
+  // thread, after Begin has returned.
+  bool Cancel();
 
   // AnswerReceiver and Expiring.
   void OnAnswer(const Answer& answer) override;
   void OnRequestReleased() override;
   void Expire() override;
 
+ protected:
+  // The same ones from Begin until nobody owns the call, but for the body, which may go before.
+  virtual long_running_integration::v1::ExecuteRequest& mutable_request() = 0;
+  // Empty at first.
+  virtual long_running_integration::v1::ExecuteResponse& mutable_response() = 0;
+
+  // A status that is not OK: the call itself failed, and what the response holds is no answer. Must
+  // not block.
+  virtual void OnOutcome(const absl::Status& status) noexcept = 0;
+
+  // Ready for another Begin. Nobody owns the call.
+  void Renew() noexcept;
+
+  CallEnvironment& environment() { return *environment_; }
+
  private:
-  void Begin(const Caller& caller, absl::Time deadline);
-  absl::Status Admit(const Caller& caller);
-  absl::Status HandOver();
-  Request MakeRequest();
-  static void Fill(const Answer& answer, long_running_integration::v1::ExecuteResponse& response);
+  absl::Status Admit(const Caller& caller, absl::Time now);
+  absl::Status HandOver(absl::Time now);
+  Request MakeRequest(absl::Time now);
+  void Fill(const Answer& answer);
+
+  // Nobody reads the body any more, though its call may last until a slow client has its answer.
+  void LetGoOfBody();
 
   // True for the one who may tell the outcome.
   bool Close();
-  void Finish(const absl::Status& status, long_running_integration::v1::ExecuteResponse response);
+  void Finish(const absl::Status& status);
   // Without the timer: Expire may run before HandOver has kept the token.
-  void Tell(const absl::Status& status,
-            long_running_integration::v1::ExecuteResponse response) noexcept;
+  void Tell(absl::Status status) noexcept;
 
   const std::shared_ptr<CallEnvironment> environment_;
-  long_running_integration::v1::ExecuteRequest request_;
-  ExecuteDone done_;
 
-  // What the plugin's views point to, beside request_.
+  // What the plugin's views point to, beside the request.
   std::string peer_;
   std::string path_;
   std::vector<lri_pair> headers_;
+  int64_t counted_bytes_ = 0;  // in the environment's bytes_in_flight
   absl::Time deadline_;
   bool deadline_is_ours_ = false;  // answer_timeout_ms, and not the sender's
 

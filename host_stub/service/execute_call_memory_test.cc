@@ -1,4 +1,4 @@
-// Memory runs out in a call over gRPC, as far as the call is ours: from ExecuteCall::Start to its
+// Memory runs out in a call over gRPC, as far as the call is ours: from ExecuteCall::Begin to its
 // outcome the first allocation fails, then the second, and so on; then all from one on. There is
 // one outcome each time, nothing is left behind, and the next call works. Not covered: gRPC's own
 // allocations, before and after, which end the process.
@@ -25,17 +25,23 @@ using ::testing::AnyOf;
 
 constexpr int64_t kMany = 2'000;
 
-struct Outcome {
+// Counts its outcomes.
+class CountedCall : public ExecuteCall {
+ public:
+  CountedCall(std::shared_ptr<CallEnvironment> environment, ExecuteRequest made)
+      : ExecuteCall(std::move(environment)), request(std::move(made)) {}
+
+  ExecuteRequest request;
+  ExecuteResponse response;
   int times = 0;
   absl::Status status;
-  ExecuteResponse response;
 
-  ExecuteDone Done() {
-    return [this](const absl::Status& told, ExecuteResponse answer) {
-      ++times;
-      status = told;
-      response = std::move(answer);
-    };
+ protected:
+  ExecuteRequest& mutable_request() override { return request; }
+  ExecuteResponse& mutable_response() override { return response; }
+  void OnOutcome(const absl::Status& told) noexcept override {
+    ++times;
+    status = told;
   }
 };
 
@@ -69,28 +75,30 @@ class ExecuteCallMemoryTest : public testing::Test {
     return request;
   }
 
-  std::shared_ptr<ExecuteCall> Start(Outcome& outcome) {
-    return ExecuteCall::Start(environment_, MakeRequest(), caller_, absl::InfiniteFuture(),
-                              outcome.Done());
+  std::shared_ptr<CountedCall> Make() {
+    return std::make_shared<CountedCall>(environment_, MakeRequest());
+  }
+
+  std::shared_ptr<CountedCall> Start() {
+    auto call = Make();
+    call->Begin(caller_, absl::InfiniteFuture());
+    return call;
   }
 
   // True: an allocation failed.
   bool CallWith(int64_t n, const decltype(&border::FailNth) fail) {
-    Outcome outcome;
-    ExecuteRequest request = MakeRequest();
-    ExecuteDone done = outcome.Done();
+    const std::shared_ptr<CountedCall> call = Make();
     fail(n);
-    const std::shared_ptr<ExecuteCall> call = ExecuteCall::Start(
-        environment_, std::move(request), caller_, absl::InfiniteFuture(), std::move(done));
+    call->Begin(caller_, absl::InfiniteFuture());
     const bool failed = border::StopFailing();
-    EXPECT_EQ(outcome.times, 1);
-    EXPECT_LE(call.use_count(), 1);
-    if (!outcome.status.ok()) {
+    EXPECT_EQ(call->times, 1);
+    EXPECT_EQ(call.use_count(), 1);
+    if (!call->status.ok()) {
       EXPECT_TRUE(failed);
-      EXPECT_THAT(outcome.status.code(),
+      EXPECT_THAT(call->status.code(),
                   AnyOf(absl::StatusCode::kResourceExhausted, absl::StatusCode::kUnavailable));
     } else {
-      EXPECT_THAT(outcome.response.status(), failed ? AnyOf(200, 500, 503) : AnyOf(200, 200, 200));
+      EXPECT_THAT(call->response.status(), failed ? AnyOf(200, 500, 503) : AnyOf(200, 200, 200));
     }
     return failed;
   }
@@ -107,10 +115,9 @@ TEST_F(ExecuteCallMemoryTest, CallEndsInOneOutcomeAndTheNextWorks) {
       ASSERT_LT(n, kMany);
       SCOPED_TRACE(testing::Message() << (fail == &border::FailNth ? "the one " : "from ") << n);
       const bool failed = CallWith(n, fail);
-      Outcome next;
-      Start(next);
-      ASSERT_EQ(next.times, 1);
-      ASSERT_EQ(next.response.status(), 200) << next.status;
+      const auto next = Start();
+      ASSERT_EQ(next->times, 1);
+      ASSERT_EQ(next->response.status(), 200) << next->status;
       if (HasFailure()) return;
       if (failed) continue;
       EXPECT_GT(n, 5);
@@ -121,29 +128,43 @@ TEST_F(ExecuteCallMemoryTest, CallEndsInOneOutcomeAndTheNextWorks) {
 
 TEST_F(ExecuteCallMemoryTest, CallThatExpiresWithoutMemoryIsToldSo) {
   store_->Hold();
-  Outcome outcome;
-  const auto call = Start(outcome);
-  ASSERT_EQ(outcome.times, 0);
+  const auto call = Start();
+  ASSERT_EQ(call->times, 0);
   border::FailFrom(1);
   call->Expire();
   EXPECT_TRUE(border::StopFailing());
-  EXPECT_EQ(outcome.times, 1);
-  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(call->times, 1);
+  EXPECT_EQ(call->status.code(), absl::StatusCode::kDeadlineExceeded);
   store_->ReleaseAll();  // the late answer is nobody's
-  EXPECT_EQ(outcome.times, 1);
+  EXPECT_EQ(call->times, 1);
   environment_->timer.Stop();  // which has not let go, since it did not expire the call itself
   EXPECT_EQ(call.use_count(), 1);
 }
 
 TEST_F(ExecuteCallMemoryTest, AnswerThatFindsNoMemoryFailsTheCall) {
   store_->Hold();
-  Outcome outcome;
-  const auto call = Start(outcome);
+  const auto call = Start();
   border::FailFrom(1);
   store_->ReleaseAll();
   EXPECT_TRUE(border::StopFailing());
-  EXPECT_EQ(outcome.times, 1);
+  EXPECT_EQ(call->times, 1);
   EXPECT_EQ(call.use_count(), 1);
+}
+
+// A slow client may take its time to read the answer.
+TEST_F(ExecuteCallMemoryTest, CallThatIsOverHoldsItsBodyNoMore) {
+  for (const char* instance : {"not a name", "first"}) {
+    const auto call = Make();
+    call->request.set_instance(instance);
+    call->request.set_body(std::string(100'000, 'x'));
+    store_->Hold();
+    call->Begin(caller_, absl::InfiniteFuture());
+    EXPECT_EQ(environment_->bytes_in_flight, call->times == 0 ? 100'000 : 0);
+    store_->ReleaseAll();
+    EXPECT_EQ(call->times, 1);
+    EXPECT_EQ(environment_->bytes_in_flight, 0);
+    EXPECT_LT(call->request.body().capacity(), 5'000u);
+  }
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 #include "host_stub/service/execute_request.h"
 
 #include <algorithm>
+#include <array>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
@@ -16,25 +16,39 @@ using ::long_running_integration::v1::Header;
 constexpr size_t kRequestIdBytes = 64;
 constexpr size_t kMethodBytes = 64;
 
+// Which bytes a text may hold; one look-up for each, for every request's headers are judged.
+using Bytes = std::array<bool, 256>;
+
 template <typename Predicate>
-bool All(absl::string_view text, Predicate allowed) {
+constexpr Bytes MakeBytes(Predicate allowed) {
+  Bytes bytes = {};
+  for (int c = 0; c < 256; ++c) bytes[static_cast<size_t>(c)] = allowed(c);
+  return bytes;
+}
+
+constexpr bool IsAlphanumeric(int c) {
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+constexpr bool IsOneOf(int c, const char* characters) {
+  for (; *characters != '\0'; ++characters) {
+    if (c == *characters) return true;
+  }
+  return false;
+}
+
+constexpr Bytes kToken =
+    MakeBytes([](int c) { return IsAlphanumeric(c) || IsOneOf(c, "!#$%&'*+-.^_`|~"); });
+constexpr Bytes kTarget = MakeBytes([](int c) { return c > 0x20 && c < 0x7f && c != '#'; });
+constexpr Bytes kValue = MakeBytes([](int c) { return (c >= 0x20 && c != 0x7f) || c == '\t'; });
+constexpr Bytes kId = MakeBytes([](int c) { return IsAlphanumeric(c) || IsOneOf(c, "._-"); });
+
+bool All(absl::string_view text, const Bytes& allowed) {
   return std::all_of(text.begin(), text.end(),
-                     [&](char c) { return allowed(static_cast<unsigned char>(c)); });
+                     [&](char c) { return allowed[static_cast<unsigned char>(c)]; });
 }
 
-bool IsTokenCharacter(unsigned char c) {
-  return absl::ascii_isalnum(c) || (c != 0 && absl::StrContains("!#$%&'*+-.^_`|~", char(c)));
-}
-
-bool IsToken(absl::string_view text) { return !text.empty() && All(text, IsTokenCharacter); }
-
-bool IsTargetCharacter(unsigned char c) { return c > 0x20 && c < 0x7f && c != '#'; }
-
-bool IsValueCharacter(unsigned char c) { return (c >= 0x20 && c != 0x7f) || c == '\t'; }
-
-bool IsIdCharacter(unsigned char c) {
-  return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-}
+bool IsToken(absl::string_view text) { return !text.empty() && All(text, kToken); }
 
 absl::Status Fault(absl::string_view field, absl::string_view reason) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", reason));
@@ -49,23 +63,23 @@ absl::Status CheckFields(const ExecuteRequest& request) {
     return Fault("method", "must be an HTTP method such as POST");
   }
   const std::string& remainder = request.path_remainder();
-  if (!remainder.empty() && (remainder[0] != '/' || absl::StrContains(remainder, '?') ||
-                             !All(remainder, IsTargetCharacter))) {
+  if (!remainder.empty() &&
+      (remainder[0] != '/' || absl::StrContains(remainder, '?') || !All(remainder, kTarget))) {
     return Fault("path_remainder", "must begin with '/' and be percent-encoded");
   }
-  if (!All(request.query(), IsTargetCharacter)) return Fault("query", "must be percent-encoded");
+  if (!All(request.query(), kTarget)) return Fault("query", "must be percent-encoded");
   for (int i = 0; i < request.headers_size(); ++i) {
     const Header& header = request.headers(i);
     if (!IsToken(header.name())) {
       return Fault(absl::StrCat("headers[", i, "].name"),
                    "must be one or more of the characters A-Z a-z 0-9 !#$%&'*+-.^_`|~");
     }
-    if (!All(header.value(), IsValueCharacter)) {
+    if (!All(header.value(), kValue)) {
       return Fault(absl::StrCat("headers[", i, "].value"),
                    "must not hold line breaks or other control characters");
     }
   }
-  if (request.request_id().size() > kRequestIdBytes || !All(request.request_id(), IsIdCharacter)) {
+  if (request.request_id().size() > kRequestIdBytes || !All(request.request_id(), kId)) {
     return Fault("request_id", "must be at most 64 of the characters A-Z a-z 0-9 . _ -");
   }
   return absl::OkStatus();

@@ -15,9 +15,23 @@ using ExecuteStreamReactor =
     grpc::ServerBidiReactor<long_running_integration::v1::ExecuteStreamRequest,
                             long_running_integration::v1::ExecuteStreamResponse>;
 
-// One stream; owns itself until gRPC and its calls have let go.
-ExecuteStreamReactor* NewExecuteStream(std::shared_ptr<CallEnvironment> environment,
-                                       const grpc::CallbackServerContext& context);
+template <typename T>
+class Recycler;
+class StreamCall;
+
+// The streams of a service. They may outlive it.
+class ExecuteStreams {
+ public:
+  explicit ExecuteStreams(std::shared_ptr<CallEnvironment> environment);
+  ~ExecuteStreams();
+
+  // One that owns itself until gRPC and its calls have let go.
+  ExecuteStreamReactor* New(const grpc::CallbackServerContext& context, const Caller& caller);
+
+ private:
+  const std::shared_ptr<CallEnvironment> environment_;
+  const std::shared_ptr<Recycler<StreamCall>> calls_;
+};
 
 }  // namespace host_stub
 

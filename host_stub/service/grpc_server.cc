@@ -165,8 +165,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   environment.manager = std::move(parts.manager);
 
   Listener& front = servers->public_listener;
-  front.Add(kIntegration, NewIntegrationService(servers->environment));
-  if (options.tls && !options.tls->client_ca.empty()) AddManagement(front, servers->environment);
+  const bool by_certificate = options.tls && !options.tls->client_ca.empty();
+  front.Add(kIntegration, NewIntegrationService(servers->environment, by_certificate));
+  if (by_certificate) AddManagement(front, servers->environment);
   if (!front.Start(options.address, options.limits, kStreamsOfAConnection, *credentials)) {
     const std::string reason = WhyNotBound(*address);
     return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address,
@@ -174,7 +175,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
                                                "; choose another --grpc address"));
   }
   Listener& control = servers->control_listener;
-  control.Add(kIntegration, NewIntegrationService(servers->environment));
+  control.Add(kIntegration, NewIntegrationService(servers->environment, /*by_certificate=*/false));
   AddManagement(control, servers->environment);
   if (!control.Start(UnixTarget(options.control_path), options.limits, kStreamsOfTheOwner,
                      grpc::InsecureServerCredentials())) {

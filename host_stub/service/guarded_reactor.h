@@ -32,8 +32,11 @@ inline grpc::Status ToGrpc(const absl::Status& status) noexcept {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message);
 }
 
-inline Caller CallerOf(const grpc::CallbackServerContext& context) {
-  return MakeCaller(context.peer(), context.auth_context()->IsPeerAuthenticated());
+// `by_certificate`: the listener asks for certificates. Where it does not, nobody has shown one,
+// and gRPC need not be asked.
+inline Caller CallerOf(const grpc::CallbackServerContext& context, bool by_certificate) {
+  return MakeCaller(context.peer(),
+                    by_certificate && context.auth_context()->IsPeerAuthenticated());
 }
 
 inline absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {

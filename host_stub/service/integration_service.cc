@@ -3,10 +3,10 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/config/json_quote.h"
 #include "host_stub/service/command_results.h"
-#include "host_stub/service/execute_call.h"
 #include "host_stub/service/execute_stream.h"
 #include "host_stub/service/guarded_reactor.h"
 #include "host_stub/service/services.h"
+#include "host_stub/service/unary_call.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
 namespace host_stub {
@@ -17,29 +17,21 @@ using Context = grpc::CallbackServerContext;
 
 class IntegrationService : public v1::LongRunningIntegration::CallbackService {
  public:
-  explicit IntegrationService(std::shared_ptr<CallEnvironment> environment)
-      : environment_(std::move(environment)) {}
+  IntegrationService(std::shared_ptr<CallEnvironment> environment, bool by_certificate)
+      : environment_(std::move(environment)),
+        by_certificate_(by_certificate),
+        unary_calls_(environment_),
+        streams_(environment_) {
+    SetMessageAllocatorFor_Execute(&unary_calls_);
+  }
 
-  grpc::ServerUnaryReactor* Execute(Context* context, const v1::ExecuteRequest* request,
-                                    v1::ExecuteResponse* response) override {
-    auto reactor = GuardedReactor::Make(environment_);
-    auto done = [reactor, response](const absl::Status& status, v1::ExecuteResponse answer) {
-      reactor->CompleteWith([&] {
-        *response = std::move(answer);
-        return status;
-      });
-    };
-    // gRPC's holder of the message is not const and reads it no more. The plugin may need the body
-    // for longer than the RPC lasts, so it moves, and is not copied.
-    auto& owned = const_cast<v1::ExecuteRequest&>(*request);
-    auto call = ExecuteCall::Start(environment_, std::move(owned), CallerOf(*context),
-                                   DeadlineOf(*context), std::move(done));
-    if (call != nullptr) reactor->WhenCancelled([call] { call->Cancel(); });
-    return reactor.get();
+  grpc::ServerUnaryReactor* Execute(Context* context, const v1::ExecuteRequest*,
+                                    v1::ExecuteResponse*) override {
+    return UnaryCall::Begin(*context, CallerOf(*context, by_certificate_));
   }
 
   ExecuteStreamReactor* ExecuteStream(Context* context) override {
-    return NewExecuteStream(environment_, *context);
+    return streams_.New(*context, CallerOf(*context, by_certificate_));
   }
 
   grpc::ServerUnaryReactor* TestModule(Context*, const v1::TestModuleRequest* request,
@@ -53,7 +45,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
 
   grpc::ServerUnaryReactor* FetchSamples(Context* context, const v1::FetchSamplesRequest* request,
                                          v1::FetchSamplesResponse* response) override {
-    if (!CallerOf(*context).trusted) {
+    if (!CallerOf(*context, by_certificate_).trusted) {
       return Refuse(context, PayloadsAreNotShown());
     }
     return RunCommand("samples", request->instance(),
@@ -67,7 +59,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* ListSampleFields(Context* context,
                                              const v1::ListSampleFieldsRequest* request,
                                              v1::ListSampleFieldsResponse* response) override {
-    if (!CallerOf(*context).trusted) return Refuse(context, PayloadsAreNotShown());
+    if (!CallerOf(*context, by_certificate_).trusted) return Refuse(context, PayloadsAreNotShown());
     return RunCommand("fields", request->instance(),
                       [response](const std::shared_ptr<HostedInstance>&,
                                  const absl::StatusOr<std::string>& result) {
@@ -77,7 +69,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
 
   grpc::ServerUnaryReactor* MapSamples(Context* context, const v1::MapSamplesRequest* request,
                                        v1::MapSamplesResponse* response) override {
-    if (!CallerOf(*context).trusted) return Refuse(context, PayloadsAreNotShown());
+    if (!CallerOf(*context, by_certificate_).trusted) return Refuse(context, PayloadsAreNotShown());
     return RunCommand(
         "map", request->instance(),
         [response](const std::shared_ptr<HostedInstance>&,
@@ -138,12 +130,16 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   }
 
   const std::shared_ptr<CallEnvironment> environment_;
+  const bool by_certificate_;
+  UnaryCalls unary_calls_;
+  ExecuteStreams streams_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<CallEnvironment> environment) {
-  return std::make_unique<IntegrationService>(std::move(environment));
+std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<CallEnvironment> environment,
+                                                     bool by_certificate) {
+  return std::make_unique<IntegrationService>(std::move(environment), by_certificate);
 }
 
 }  // namespace host_stub

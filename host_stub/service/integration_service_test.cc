@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "host_stub/service/grpc_test_client.h"
@@ -15,6 +16,7 @@ namespace {
 
 using ::grpc::StatusCode;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 class TightLimitsTest : public GrpcServerTest {
  protected:
@@ -75,6 +77,28 @@ TEST_F(GrpcServerTest, RequestWithoutAnIdIsAnsweredWithOneOfTheHosts) {
   ASSERT_TRUE(Execute(Request(), &second).ok());
   EXPECT_NE(first.request_id(), "");
   EXPECT_NE(first.request_id(), second.request_id());
+}
+
+// The host uses a call's objects again.
+TEST_F(GrpcServerTest, NothingOfACallIsLeftInTheNext) {
+  v1::ExecuteRequest full = Request("{\"a\":1}");
+  full.set_request_id("my-id");
+  full.set_method("PUT");
+  full.set_path_remainder("/a");
+  full.set_query("b=c");
+  full.add_headers()->set_name("X");
+  v1::ExecuteRequest refused = full;
+  refused.set_instance("nobody");
+  for (int i = 1; i < 10; i += 2) {
+    v1::ExecuteResponse response;
+    ASSERT_TRUE(Execute(full, &response).ok());
+    EXPECT_EQ(response.request_id(), "my-id");
+    EXPECT_EQ(Execute(refused, &response).error_code(), StatusCode::NOT_FOUND);
+    ASSERT_TRUE(Execute(Request(), &response).ok());
+    EXPECT_THAT(response.request_id(), StartsWith("grpc-"));
+    EXPECT_EQ(response.headers_size(), 1);
+    EXPECT_EQ(response.body(), absl::StrCat("[{\"id\":\"", i + 1, "\"}]"));
+  }
 }
 
 TEST_F(GrpcServerTest, ExecuteAnswersAndTheIncidentCanBeReadOverTheControlSocket) {

@@ -12,7 +12,9 @@ class Service;
 
 namespace host_stub {
 
-std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<CallEnvironment> environment);
+// `by_certificate`: the server asks its clients for certificates, and takes only those.
+std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<CallEnvironment> environment,
+                                                     bool by_certificate);
 std::unique_ptr<grpc::Service> NewInstanceService(std::shared_ptr<CallEnvironment> environment);
 std::unique_ptr<grpc::Service> NewIncidentService(std::shared_ptr<CallEnvironment> environment);
 
