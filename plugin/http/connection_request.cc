@@ -47,7 +47,7 @@ bool Connection::StepHead() {
     return false;
   }
   if (begin_ == end_ || work_ == nullptr) return false;
-  if (target_ == Target::kNone) Compact();
+  Compact();
   switch (scan_.Feed(work_->in.data() + begin_, end_ - begin_)) {
     case HeadScan::Result::kMore:
       if (eof_) {
