@@ -33,7 +33,7 @@ Connection::Connection(std::shared_ptr<Shard> shard, Socket socket, std::string 
       scan_(limits_) {
   if (tls != nullptr) {
     state_ = State::kHandshake;
-    tls_ = TlsSession::Create(std::move(tls), socket_.native_handle());
+    tls_ = TlsSession::Create(std::move(tls), socket_.descriptor());
     if (tls_ == nullptr) closing_ = true;
   }
 }
@@ -47,12 +47,12 @@ Connection::~Connection() {
 void Connection::Start() {
   Hold hold(*this);
   const int yes = 1;
-  setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  setsockopt(socket_.descriptor(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   if (closing_) return Close();
   since_ms_ = CoarseNowMs();
   SetDeadline(tls_ != nullptr ? limits_.tls_handshake_timeout_ms : limits_.idle_timeout_ms);
   // Buffers are taken when there is something to read.
-  StartWait();
+  if (!shard_->loop().sockets.Add(socket_, *this)) Close();
 }
 
 // The one loop of a connection: understand what is there, write what came of it, read on. Never
@@ -81,7 +81,7 @@ void Connection::DriveOn() {
     if (state_ == State::kClosed || !Flush()) break;
     if (closing_) FinishWriting();
     if (std::exchange(paused_, false)) continue;
-    if (target_ != Target::kNone || !WantsRead() || !Read()) break;
+    if (!WantsRead() || !Read()) break;
   }
 }
 
@@ -126,11 +126,11 @@ void Connection::FinishWriting() {
 void Connection::BeginLinger() {
   if (eof_) return Close();
   if (tls_ != nullptr) tls_->Close();
-  if (shutdown(socket_.native_handle(), SHUT_WR) != 0) return Close();
+  if (shutdown(socket_.descriptor(), SHUT_WR) != 0) return Close();
   state_ = State::kLinger;
   SetDeadline(shard_->draining() ? std::min(limits_.linger_timeout_ms, kDrainLingerMs)
                                  : limits_.linger_timeout_ms);
-  if (target_ == Target::kNone) ReleaseWorkspace();
+  ReleaseWorkspace();
 }
 
 void Connection::Close() {
@@ -138,16 +138,16 @@ void Connection::Close() {
   Hold hold(*this);
   state_ = State::kClosed;
   closing_ = false;
-  Error ignored;
-  socket_.close(ignored);
+  shard_->loop().sockets.Remove(socket_, *this);
+  socket_.Close();
   if (phase_ == Phase::kReading) Drop();
   if (phase_ == Phase::kHeld && !lost_) Abandon();
   shard_->OnClosed(*this);
 }
 
 bool Connection::MayBeDeleted() const {
-  return state_ == State::kClosed && !deleted_ && depth_ == 0 && target_ == Target::kNone &&
-         !writing_ && !resuming_ && phase_ != Phase::kHeld;
+  return state_ == State::kClosed && !deleted_ && depth_ == 0 && !resuming_ &&
+         phase_ != Phase::kHeld;
 }
 
 void Connection::OnSweep(int64_t now_ms) {
@@ -156,7 +156,7 @@ void Connection::OnSweep(int64_t now_ms) {
   if (write_deadline_ms_ != 0 && now_ms >= write_deadline_ms_) {
     // With a reset, so that the kernel does not keep the unread answer for a peer that never reads.
     const linger none = {1, 0};
-    setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    setsockopt(socket_.descriptor(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     return Close();
   }
   if (now_ms >= deadline_ms_) return OnDeadline();
@@ -170,13 +170,9 @@ void Connection::OnSweep(int64_t now_ms) {
     }
     return;
   }
-  const bool parkable = state_ == State::kIdle && work_ != nullptr && begin_ == end_ && !writing_ &&
-                        (target_ == Target::kIn || target_ == Target::kCipher);
-  if (parkable && !parking_ && now_ms - since_ms_ >= kParkAfterMs) {
-    parking_ = true;
-    Error ignored;
-    socket_.cancel(ignored);
-  }
+  const bool parkable =
+      state_ == State::kIdle && work_ != nullptr && begin_ == end_ && !writing_ && !resuming_;
+  if (parkable && now_ms - since_ms_ >= kParkAfterMs) ReleaseWorkspace();
 }
 
 void Connection::OnDeadline() {
@@ -209,7 +205,7 @@ void Connection::OnDrain() {
   }
   // A request that has come is read as if the drain had begun after it.
   char byte;
-  if (recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
+  if (recv(socket_.descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
 }
 
 bool Connection::busy() const {

@@ -7,7 +7,6 @@
 #define PLUGIN_HTTP_CONNECTION_H_
 
 #include <atomic>
-#include <boost/system/error_code.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,12 +17,13 @@
 #include "plugin/http/head_scan.h"
 #include "plugin/http/operation_slot.h"
 #include "plugin/http/shard.h"
+#include "plugin/http/socket_events.h"
 #include "plugin/http/tls_session.h"
 #include "plugin/http/workspace.h"
 
 namespace webhook::http {
 
-class Connection final : public Exchange {
+class Connection final : public Exchange, private SocketWatcher {
  public:
   Connection(std::shared_ptr<Shard> shard, Socket socket, std::string peer,
              std::shared_ptr<const TlsContext> tls);
@@ -48,7 +48,6 @@ class Connection final : public Exchange {
 
  private:
   friend class Shard;
-  using Error = boost::system::error_code;
 
   // What the bytes that come next are.
   enum class State {
@@ -71,9 +70,6 @@ class Connection final : public Exchange {
     kHeld,     // OnRequest was called, Respond is owed
   };
 
-  // Where the pending read puts its bytes.
-  enum class Target { kNone, kWait, kIn, kBody, kCipher, kScratch };
-
   // Keeps the object while a function of it runs; the outermost one deletes it if it is over.
   class Hold;
 
@@ -91,18 +87,16 @@ class Connection final : public Exchange {
 
   // connection_io.cc: bytes in and out.
   bool WantsRead() const;
+  void OnSocketEvents(uint32_t events) override;
   bool Read();
   bool ReadDecrypted();
-  void StartRead(Target target, char* data, size_t size);
-  void StartWait();
-  void OnWaited(const Error& error) { OnRead(error, 0); }
-  void OnRead(const Error& error, size_t count);
+  bool ReceiveCipher();
+  bool Receive(char* data, size_t size, size_t* count);
   bool ReadsBody() const;
-  void Received(Target target, size_t count);
+  void Received(size_t count);
   bool ReadSpace(char*& data, size_t& size);
   bool Flush();
   void WaitWritable();
-  void OnWritable(const Error& error);
   void PostResume();
   void OnResume();
   void ReleaseWorkspace();
@@ -145,20 +139,21 @@ class Connection final : public Exchange {
 
   State state_ = State::kIdle;
   Phase phase_ = Phase::kNone;
-  Target target_ = Target::kNone;  // of the pending read; kNone: there is none
-  bool writing_ = false;           // waits for the socket to take more
-  bool resuming_ = false;          // OnResume is on its way
-  bool driving_ = false;           // Drive is on the stack
-  bool parking_ = false;           // the pending read was cancelled to give the workspace back
-  bool eof_ = false;               // the peer has closed its side
-  bool closing_ = false;           // after what is in the output buffer
-  bool paused_ = false;            // Step waits for the answers so far to be written
-  bool given_up_ = false;          // GiveUp was called on another thread
-  bool lost_ = false;              // the handler's answer is no longer wanted
+  bool readable_ = false;  // the socket may have bytes; else an event will tell
+  bool hung_up_ = false;   // behind the bytes is an end or an error, which is told only once
+  bool writing_ = false;   // waits for the socket to take more
+  bool resuming_ = false;  // OnResume is on its way
+  bool driving_ = false;   // Drive is on the stack
+  bool eof_ = false;       // the peer has closed its side
+  bool closing_ = false;   // after what is in the output buffer
+  bool paused_ = false;    // Step waits for the answers so far to be written
+  bool given_up_ = false;  // GiveUp was called on another thread
+  bool lost_ = false;      // the handler's answer is no longer wanted
   bool deleted_ = false;
   bool body_in_place_ = false;
   bool for_head_ = false;  // the request's method is HEAD: its answer has no body
   int depth_ = 0;
+  int receives_ = 0;  // since the loop had its turn
 
   // The input buffer: [begin_, end_) was received and not yet used.
   size_t begin_ = 0;
@@ -190,8 +185,6 @@ class Connection final : public Exchange {
   Connection* next_doomed_ = nullptr;
   Connection* previous_ = nullptr;
 
-  OperationSlot read_slot_;
-  OperationSlot write_slot_;
   OperationSlot resume_slot_;
   OperationSlot hand_over_slot_;  // taken by another thread
 };

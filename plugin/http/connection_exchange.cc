@@ -35,17 +35,17 @@ void Connection::Dispatch(absl::string_view body) {
 }
 
 void Connection::Respond(const Response& response) {
-  if (socket_.get_executor().running_in_this_thread()) return RespondHere(response);
+  if (shard_->loop().context.get_executor().running_in_this_thread()) return RespondHere(response);
   // Formatted first: if there is no memory for that, the exchange still counts as unanswered and
   // ends with 504.
   handed_over_status_line_ = FormatUndecided(response, for_head_, work_->handed_over);
   answered_.store(true, std::memory_order_relaxed);
-  boost::asio::post(socket_.get_executor(),
+  boost::asio::post(shard_->loop().context,
                     SlotHandler<&Connection::OnHandedOver, Connection>{this, &hand_over_slot_});
 }
 
 void Connection::GiveUp() noexcept {
-  if (socket_.get_executor().running_in_this_thread()) {
+  if (shard_->loop().context.get_executor().running_in_this_thread()) {
     if (phase_ != Phase::kInHead && phase_ != Phase::kHeld) return;  // nothing is owed
     Hold hold(*this);
     lost_ = true;
@@ -54,7 +54,7 @@ void Connection::GiveUp() noexcept {
   }
   given_up_ = true;
   answered_.store(true, std::memory_order_release);
-  boost::asio::post(socket_.get_executor(),
+  boost::asio::post(shard_->loop().context,
                     SlotHandler<&Connection::OnHandedOver, Connection>{this, &hand_over_slot_});
 }
 
@@ -100,7 +100,7 @@ void Connection::RespondHere(const Response& response) {
   const bool more = !closing_ && (begin_ < end_ || eof_);
   if (closing_) FinishWriting();
   if (state_ == State::kClosed) return;
-  if (more || (target_ == Target::kNone && WantsRead() && Read())) PostResume();
+  if (more || (WantsRead() && Read())) PostResume();
 }
 
 // An answer that another thread has formatted.
@@ -157,11 +157,10 @@ void Connection::EndExchange() {
   body_ = absl::string_view();
   chunked_.reset();
   body_in_place_ = false;
-  // What is no longer counted is no longer held: a busy connection is never parked. A read that is
-  // still pending may write into the body, though.
-  if (work_ != nullptr && target_ != Target::kBody) work_->ShrinkBody();
+  // What is no longer counted is no longer held: a busy connection is never parked.
+  if (work_ != nullptr) work_->ShrinkBody();
   if (reserved_bytes_ > 0) shard_->state().ReleaseBytes(std::exchange(reserved_bytes_, 0));
-  if (begin_ == end_ && target_ == Target::kNone) begin_ = end_ = 0;
+  if (begin_ == end_) begin_ = end_ = 0;
 }
 
 // The exchange ends before the handler got it.

@@ -2,14 +2,18 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
 #include <utility>
 
 #include "plugin/http/connection.h"
 
 namespace webhook::http {
+namespace {
+
+// A sender that is never out of bytes lets the other connections have their turn after these.
+constexpr int kMostReceives = 8;
+
+}  // namespace
 
 bool Connection::WantsRead() const {
   if (eof_ || closing_) return false;
@@ -29,22 +33,64 @@ bool Connection::WantsRead() const {
   }
 }
 
-// Begins to read. True: bytes (or the end of them) came at once.
+void Connection::OnSocketEvents(uint32_t events) {
+  Hold hold(*this);
+  if ((events & ~EPOLLOUT) != 0) readable_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) writing_ = false;
+  receives_ = 0;
+  Drive();
+}
+
+// True: bytes, or the end of them, came. Else an event tells when to read on.
 bool Connection::Read() {
+  if (work_ == nullptr && readable_ && state_ != State::kLinger) {
+    work_ = shard_->loop().workspaces.Take();
+    if (work_ == nullptr) {
+      Close();
+      return false;
+    }
+  }
+  size_t count = 0;
   if (state_ == State::kLinger) {
-    StartRead(Target::kScratch, shard_->loop().scratch, sizeof shard_->loop().scratch);
-    return false;
+    Loop& loop = shard_->loop();
+    if (!Receive(loop.scratch, sizeof loop.scratch, &count)) return false;
+    if (eof_) Close();
+    return !eof_;
   }
-  if (work_ == nullptr) {
-    StartWait();
-    return false;
-  }
+  if (work_ == nullptr) return false;
   if (tls_ != nullptr) return ReadDecrypted();
+  if (!readable_) return false;
   char* data = nullptr;
   size_t size = 0;
   if (!ReadSpace(data, size)) return state_ == State::kFlush;
-  StartRead(ReadsBody() ? Target::kBody : Target::kIn, data, size);
-  return false;
+  if (!Receive(data, size, &count)) return false;
+  Received(count);
+  return true;
+}
+
+// From the socket. True: `count` bytes came, or none and eof_ is set.
+bool Connection::Receive(char* data, size_t size, size_t* count) {
+  if (!readable_) return false;
+  if (receives_ == kMostReceives) {
+    PostResume();
+    return false;
+  }
+  ++receives_;
+  ssize_t received;
+  do {
+    received = recv(socket_.descriptor(), data, size, MSG_DONTWAIT);
+  } while (received < 0 && errno == EINTR);
+  if (received < 0) {
+    readable_ = false;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) Close();
+    return false;
+  }
+  *count = static_cast<size_t>(received);
+  eof_ = received == 0;
+  // Less than there was room for is all that there was (epoll(7)); what comes then is a new event.
+  readable_ = hung_up_ || *count == size;
+  return true;
 }
 
 bool Connection::ReadDecrypted() {
@@ -56,18 +102,13 @@ bool Connection::ReadDecrypted() {
     size_t count = 0;
     result = tls_->Read(data, size, &count);
     if (result == TlsSession::Result::kOk) {
-      Received(ReadsBody() ? Target::kBody : Target::kIn, count);
+      Received(count);
       return true;
     }
   }
   switch (result) {
     case TlsSession::Result::kWantRead:
-      if (!work_->cipher.Reserve(Workspace::kReadBytes)) {
-        Close();
-        return false;
-      }
-      StartRead(Target::kCipher, work_->cipher.data(), work_->cipher.capacity());
-      return false;
+      return ReceiveCipher();
     case TlsSession::Result::kWantWrite:
       WaitWritable();
       return false;
@@ -78,6 +119,18 @@ bool Connection::ReadDecrypted() {
       Close();
       return false;
   }
+}
+
+bool Connection::ReceiveCipher() {
+  if (!work_->cipher.Reserve(Workspace::kReadBytes)) {
+    Close();
+    return false;
+  }
+  size_t count = 0;
+  if (!Receive(work_->cipher.data(), work_->cipher.capacity(), &count)) return false;
+  // An end without close_notify may be an attacker's; what was decrypted before it counts.
+  tls_->Feed(absl::string_view(work_->cipher.data(), count));
+  return true;
 }
 
 // Where the next bytes belong. False: there is no room and no way to make any.
@@ -102,49 +155,9 @@ bool Connection::ReadsBody() const {
   return state_ == State::kBody && !body_in_place_ && !chunked_;
 }
 
-void Connection::Received(Target target, size_t count) {
+void Connection::Received(size_t count) {
   if (state_ == State::kBody) body_seen_ += count;
-  (target == Target::kBody ? body_bytes_ : end_) += count;
-}
-
-void Connection::StartRead(Target target, char* data, size_t size) {
-  target_ = target;
-  socket_.async_read_some(boost::asio::mutable_buffer(data, size),
-                          SlotHandler<&Connection::OnRead, Connection>{this, &read_slot_});
-}
-
-void Connection::StartWait() {
-  target_ = Target::kWait;
-  socket_.async_wait(Socket::wait_read,
-                     SlotHandler<&Connection::OnWaited, Connection>{this, &read_slot_});
-}
-
-void Connection::OnRead(const Error& error, size_t count) {
-  Hold hold(*this);
-  const Target target = std::exchange(target_, Target::kNone);
-  if (state_ == State::kClosed) return;
-  if (std::exchange(parking_, false) && error == boost::asio::error::operation_aborted) {
-    ReleaseWorkspace();
-    StartWait();
-    return;
-  }
-  if (error && error != boost::asio::error::eof) return Close();
-  if (state_ == State::kLinger) {
-    if (error) return Close();
-    ReleaseWorkspace();
-    return Drive();
-  }
-  eof_ = eof_ || error == boost::asio::error::eof;
-  if (target == Target::kWait && work_ == nullptr) {
-    work_ = shard_->loop().workspaces.Take();
-    if (work_ == nullptr) return Close();
-  } else if (target == Target::kCipher) {
-    tls_->Feed(absl::string_view(work_->cipher.data(), count));
-    // An end without close_notify may be an attacker's; what was decrypted before it counts.
-  } else {
-    Received(target, count);
-  }
-  Drive();
+  (ReadsBody() ? body_bytes_ : end_) += count;
 }
 
 // Writes what is there. False: the rest waits for the socket, or the connection is closed.
@@ -167,7 +180,7 @@ bool Connection::Flush() {
       }
     } else {
       const ssize_t sent =
-          send(socket_.native_handle(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+          send(socket_.descriptor(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (sent < 0 && errno == EINTR) continue;
       if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         WaitWritable();
@@ -192,28 +205,19 @@ void Connection::WaitWritable() {
   writing_ = true;
   if (write_deadline_ms_ == 0) write_deadline_ms_ = CoarseNowMs() + limits_.write_timeout_ms;
   CountUnread(work_->out.size());
-  socket_.async_wait(Socket::wait_write,
-                     SlotHandler<&Connection::OnWritable, Connection>{this, &write_slot_});
-}
-
-void Connection::OnWritable(const Error& error) {
-  Hold hold(*this);
-  writing_ = false;
-  if (state_ == State::kClosed) return;
-  if (error && error != boost::asio::error::operation_aborted) return Close();
-  Drive();
 }
 
 void Connection::PostResume() {
   if (resuming_) return;
   resuming_ = true;
-  boost::asio::post(socket_.get_executor(),
+  boost::asio::post(shard_->loop().context,
                     SlotHandler<&Connection::OnResume, Connection>{this, &resume_slot_});
 }
 
 void Connection::OnResume() {
   Hold hold(*this);
   resuming_ = false;
+  receives_ = 0;
   Drive();
 }
 

@@ -47,7 +47,7 @@ bool Connection::StepHead() {
     return false;
   }
   if (begin_ == end_ || work_ == nullptr) return false;
-  if (target_ == Target::kNone) Compact();
+  Compact();
   switch (scan_.Feed(work_->in.data() + begin_, end_ - begin_)) {
     case HeadScan::Result::kMore:
       if (eof_) {
@@ -117,8 +117,10 @@ bool Connection::BeginBody(int64_t most_bytes) {
   state_ = State::kBody;
   body_bytes_ = 0;
   body_seen_ = end_ - begin_;
-  since_ms_ = CoarseNowMs();
-  deadline_ms_ = since_ms_ + limits_.body_timeout_ms;
+  if (head.chunked || body_seen_ < length) {  // else it is whole, and dispatched next
+    since_ms_ = CoarseNowMs();
+    deadline_ms_ = since_ms_ + limits_.body_timeout_ms;
+  }
   return true;
 }
 

@@ -1,37 +1,14 @@
 #include "plugin/http/head_scan.h"
 
-#include <array>
 #include <cstdint>
+
+#include "plugin/http/printable.h"
 
 namespace webhook::http {
 namespace {
 
 // A sender may put a CRLF or two after a body; more is no request.
 constexpr int kMostEmptyLines = 4;
-
-using OctetSet = std::array<bool, 256>;
-
-constexpr OctetSet RequestLineOctets() {
-  OctetSet set{};
-  for (int octet = 0x20; octet < 0x7f; ++octet) set[octet] = true;
-  return set;
-}
-
-constexpr OctetSet FieldOctets() {
-  OctetSet set = RequestLineOctets();
-  set['\t'] = true;
-  for (int octet = 0x80; octet < 0x100; ++octet) set[octet] = true;
-  return set;
-}
-
-constexpr OctetSet kRequestLineOctets = RequestLineOctets();
-constexpr OctetSet kFieldOctets = FieldOctets();
-
-// The first position from `pos` on whose octet is not in `set`.
-size_t Skip(const OctetSet& set, const char* data, size_t pos, size_t size) {
-  while (pos < size && set[static_cast<unsigned char>(data[pos])]) ++pos;
-  return pos;
-}
 
 bool Passed(size_t bytes, int64_t limit) { return bytes > static_cast<uint64_t>(limit); }
 
@@ -51,24 +28,21 @@ HeadScan::LineEnd HeadScan::TakeLineEnd(const char* data, size_t size) {
 }
 
 HeadScan::Result HeadScan::Feed(const char* data, size_t size) {
+  if (state_ == State::kStart) {
+    const Result result = FeedStart(data, size);
+    if (state_ == State::kStart) return result;
+  }
+  if (state_ == State::kRequestLine) {
+    const Result result = FeedRequestLine(data, size);
+    if (state_ == State::kRequestLine) return result;
+  }
   for (;;) {
-    Result result = Result::kMore;
-    const State before = state_;
-    switch (state_) {
-      case State::kStart:
-        result = FeedStart(data, size);
-        break;
-      case State::kRequestLine:
-        result = FeedRequestLine(data, size);
-        break;
-      case State::kFieldStart:
-        result = FeedFieldStart(data, size);
-        break;
-      case State::kField:
-        result = FeedField(data, size);
-        break;
+    if (state_ == State::kFieldStart) {
+      const Result result = FeedFieldStart(data, size);
+      if (state_ == State::kFieldStart) return result;
     }
-    if (result != Result::kMore || state_ == before) return result;
+    const Result result = FeedField(data, size);
+    if (state_ == State::kField) return result;
   }
 }
 
@@ -92,7 +66,7 @@ HeadScan::Result HeadScan::FeedStart(const char* data, size_t size) {
 }
 
 HeadScan::Result HeadScan::FeedRequestLine(const char* data, size_t size) {
-  pos_ = Skip(kRequestLineOctets, data, pos_, size);
+  pos_ = SkipPrintable<Above::kStops>(data, pos_, size);
   if (Passed(pos_ - line_begin_, limits_->request_line_bytes)) {
     return Refuse(414, "the request line is too long");
   }
@@ -131,7 +105,10 @@ HeadScan::Result HeadScan::FeedFieldStart(const char* data, size_t size) {
 }
 
 HeadScan::Result HeadScan::FeedField(const char* data, size_t size) {
-  pos_ = Skip(kFieldOctets, data, pos_, size);
+  pos_ = SkipPrintable<Above::kPasses>(data, pos_, size);
+  while (pos_ < size && data[pos_] == '\t') {
+    pos_ = SkipPrintable<Above::kPasses>(data, pos_ + 1, size);
+  }
   if (Passed(pos_ - fields_begin_, limits_->header_section_bytes)) {
     return Refuse(431, "the header section is too long");
   }

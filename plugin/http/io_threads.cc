@@ -53,9 +53,13 @@ class AllSignalsBlocked {
 absl::StatusOr<std::unique_ptr<IoThreads>> IoThreads::Start(int threads) {
   if (threads < 1) return absl::InvalidArgumentError("at least one I/O thread is needed");
   auto loops = std::make_unique<Loops>();
-  for (int i = 0; i < threads; ++i) {
-    loops->loops.push_back(std::make_unique<Loop>());
-    loops->loops.back()->index = i;
+  try {
+    for (int i = 0; i < threads; ++i) {
+      loops->loops.push_back(std::make_unique<Loop>());
+      loops->loops.back()->index = i;
+    }
+  } catch (const std::exception&) {
+    return absl::ResourceExhaustedError("the system gives no more file descriptors");
   }
   std::unique_ptr<IoThreads> result(new IoThreads(std::move(loops)));
   AllSignalsBlocked blocked;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "plugin/http/io_threads.h"
+#include "plugin/http/socket_events.h"
 #include "plugin/http/workspace.h"
 
 namespace webhook::http {
@@ -21,6 +22,7 @@ struct Loop {
 
   boost::asio::io_context context{1};  // the hint says that one thread runs it
   Work work{context.get_executor()};
+  SocketEvents sockets{context};
   WorkspacePool workspaces;
   char scratch[16 * 1024];  // bytes that nobody will look at are read into this
   int index = 0;

@@ -9,6 +9,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "plugin/http/printable.h"
 
 namespace webhook::http {
 namespace {
@@ -89,11 +90,12 @@ bool IsFieldName(absl::string_view name) {
 }
 
 bool IsFieldValue(absl::string_view value) {
-  for (const char octet : value) {
-    const unsigned char code = static_cast<unsigned char>(octet);
-    if ((code < 0x20 && code != '\t') || code == 0x7f) return false;
-  }
-  return true;
+  size_t pos = 0;
+  do {
+    pos = SkipPrintable<Above::kPasses>(value.data(), pos, value.size());
+    if (pos == value.size()) return true;
+  } while (value[pos++] == '\t');
+  return false;
 }
 
 bool IsServersOwn(absl::string_view name) {
@@ -102,54 +104,81 @@ bool IsServersOwn(absl::string_view name) {
          absl::EqualsIgnoreCase(name, "Connection") || absl::EqualsIgnoreCase(name, "Date");
 }
 
-void Append(absl::string_view text, std::string& out) { out.append(text.data(), text.size()); }
+// Gathers the pieces of a head, which are many and short, so that the output buffer is appended to
+// once. What was added is in `out` after Flush.
+class Pieces {
+ public:
+  explicit Pieces(std::string& out) : out_(out) {}
 
-void AppendNumber(uint64_t number, std::string& out) {
-  char digits[24];
-  out.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr - digits);
-}
+  void Add(absl::string_view text) {
+    if (text.size() > sizeof gathered_ - size_) {
+      Flush();
+      if (text.size() > sizeof gathered_) {
+        out_.append(text.data(), text.size());
+        return;
+      }
+    }
+    std::memcpy(gathered_ + size_, text.data(), text.size());
+    size_ += text.size();
+  }
 
-void AppendField(absl::string_view name, absl::string_view value, std::string& out) {
-  Append(name, out);
-  Append(": ", out);
-  Append(value, out);
-  Append("\r\n", out);
-}
+  void AddNumber(uint64_t number) {
+    char digits[24];
+    const char* const end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+    Add(absl::string_view(digits, static_cast<size_t>(end - digits)));
+  }
+
+  void AddField(absl::string_view name, absl::string_view value) {
+    Add(name);
+    Add(": ");
+    Add(value);
+    Add("\r\n");
+  }
+
+  void Flush() {
+    out_.append(gathered_, size_);
+    size_ = 0;
+  }
+
+ private:
+  std::string& out_;
+  size_t size_ = 0;
+  char gathered_[512];
+};
 
 int StatusOf(const Response& response) {
   return response.status >= 200 && response.status <= 599 ? response.status : 500;
 }
 
-void AppendStatusLine(int status, std::string& out) {
-  if (status == 200) return Append("HTTP/1.1 200 OK\r\n", out);
-  Append("HTTP/1.1 ", out);
-  AppendNumber(status, out);
-  out.push_back(' ');
-  Append(Reason(status), out);
-  Append("\r\n", out);
+void AddStatusLine(int status, Pieces& pieces) {
+  if (status == 200) return pieces.Add("HTTP/1.1 200 OK\r\n");
+  pieces.Add("HTTP/1.1 ");
+  pieces.AddNumber(status);
+  pieces.Add(" ");
+  pieces.Add(Reason(status));
+  pieces.Add("\r\n");
 }
 
-void AppendDateLine(absl::string_view date, std::string& out) { AppendField("Date", date, out); }
-
 // All that follows Connection and Date.
-void AppendRest(const Response& response, bool for_head, std::string& out) {
+void AppendRest(const Response& response, bool for_head, Pieces& pieces, std::string& out) {
   const int status = StatusOf(response);
   const bool bodiless = status == 204 || status == 304;
   if (!response.content_type.empty() && IsFieldValue(response.content_type)) {
-    AppendField("Content-Type", response.content_type, out);
+    pieces.AddField("Content-Type", response.content_type);
   }
   for (const HeaderField& field : response.headers) {
     if (!IsFieldName(field.name) || !IsFieldValue(field.value)) continue;
     if (IsServersOwn(field.name)) continue;
-    AppendField(field.name, field.value, out);
+    pieces.AddField(field.name, field.value);
   }
   if (!bodiless) {
-    Append("Content-Length: ", out);
-    AppendNumber(response.body.size(), out);
-    Append("\r\n", out);
+    pieces.Add("Content-Length: ");
+    pieces.AddNumber(response.body.size());
+    pieces.Add("\r\n");
   }
-  Append("\r\n", out);
-  if (!bodiless && !for_head) Append(response.body, out);
+  pieces.Add("\r\n");
+  pieces.Flush();
+  if (!bodiless && !for_head) out.append(response.body.data(), response.body.size());
 }
 
 }  // namespace
@@ -174,20 +203,26 @@ absl::string_view DateText::At(std::time_t now) {
 void AppendResponse(const Response& response, bool for_head, bool close, absl::string_view date,
                     std::string& out) {
   absl::Cleanup undo = [&out, size = out.size()] { out.resize(size); };
-  AppendStatusLine(StatusOf(response), out);
-  if (close) Append(kClose, out);
-  AppendDateLine(date, out);
-  AppendRest(response, for_head, out);
+  Pieces pieces(out);
+  AddStatusLine(StatusOf(response), pieces);
+  if (close) pieces.Add(kClose);
+  pieces.Add(kDateName);
+  pieces.Add(date);
+  pieces.Add("\r\n");
+  AppendRest(response, for_head, pieces, out);
   std::move(undo).Cancel();
 }
 
 size_t FormatUndecided(const Response& response, bool for_head, std::string& out) {
   absl::Cleanup undo = [&out] { out.clear(); };
-  AppendStatusLine(StatusOf(response), out);
+  Pieces pieces(out);
+  AddStatusLine(StatusOf(response), pieces);
+  pieces.Flush();
   const size_t status_line_bytes = out.size();
-  Append(kClose, out);
+  pieces.Add(kClose);
+  pieces.Flush();
   out.append(kDateLineBytes, ' ');
-  AppendRest(response, for_head, out);
+  AppendRest(response, for_head, pieces, out);
   std::move(undo).Cancel();
   return status_line_bytes;
 }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
 #include <exception>
@@ -157,9 +158,10 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
   struct AcceptNow;
   void Accept();
   void AcceptLater();
-  void Admit(Socket socket, size_t target);
+  Socket AcceptOne(Error& error);
+  void Admit(Socket socket);
   void OnReadable(Error error);
-  void OnAccepted(const Error& error, Socket socket, size_t target);
+  void OnAccepted(const Error& error, Socket socket);
   void DrainAtHome(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done);
   void ShortenDeadline(absl::Duration deadline);
   void Cut();
@@ -273,10 +275,8 @@ void Server::Core::TakeQueued() {
   Error error;
   for (int i = 0; !error && i < boost::asio::socket_base::max_listen_connections; ++i) {
     try {
-      const size_t target = next_++ % shards_.size();
-      Socket socket(loops_.loops[target]->context);
-      acceptor_.accept(socket, peer_, error);
-      if (!error) Admit(std::move(socket), target);
+      Socket socket = AcceptOne(error);
+      if (!error) Admit(std::move(socket));
     } catch (const std::exception&) {
       return;
     }
@@ -300,17 +300,30 @@ void Server::Core::Accept() {
 void Server::Core::OnReadable(Error error) {
   if (draining_) return;
   try {
-    const size_t target = next_++ % shards_.size();
-    Socket socket(loops_.loops[target]->context);
-    if (!error) acceptor_.accept(socket, peer_, error);
-    OnAccepted(error, std::move(socket), target);
+    Socket socket;
+    if (!error) socket = AcceptOne(error);
+    OnAccepted(error, std::move(socket));
   } catch (const std::exception&) {
     // No memory for this one; those after it must still be accepted.
     AcceptLater();
   }
 }
 
-void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) {
+// Not by Boost.Asio, which would have the new socket watched by an event loop as well.
+Socket Server::Core::AcceptOne(Error& error) {
+  for (;;) {
+    auto size = static_cast<socklen_t>(peer_.capacity());
+    Socket socket(
+        accept4(acceptor_.native_handle(), peer_.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    const bool accepted = socket.descriptor() >= 0;
+    if (!accepted && errno == EINTR) continue;
+    error = accepted ? Error() : Error(errno, boost::system::system_category());
+    if (accepted) peer_.resize(size);
+    return socket;
+  }
+}
+
+void Server::Core::OnAccepted(const Error& error, Socket socket) {
   if (error == boost::asio::error::connection_aborted || error == boost::asio::error::would_block) {
     return Accept();
   }
@@ -321,17 +334,17 @@ void Server::Core::OnAccepted(const Error& error, Socket socket, size_t target) 
     return;
   }
   if (error) return AcceptLater();
-  Admit(std::move(socket), target);
+  Admit(std::move(socket));
   Accept();
 }
 
-void Server::Core::Admit(Socket socket, size_t target) {
+void Server::Core::Admit(Socket socket) {
   // Descriptors are given out from the lowest on, so a high one tells that few are left, whoever
   // has the others. A closed connection is told so; one in the kernel's queue would wait.
-  if (socket.native_handle() >= first_spare_descriptor_) return;
+  if (socket.descriptor() >= first_spare_descriptor_) return;
   const std::string peer = PeerText(peer_);
   if (!state_->Admit(peer)) return;
-  const std::shared_ptr<Shard>& shard = shards_[target];
+  const std::shared_ptr<Shard>& shard = shards_[next_++ % shards_.size()];
   if (&shard->loop() == &home_) return shard->Adopt(std::move(socket), peer);
   absl::Cleanup release = [this, &peer] { state_->Release(peer); };
   boost::asio::post(shard->loop().context, [shard, socket = std::move(socket), peer]() mutable {

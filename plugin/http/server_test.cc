@@ -340,5 +340,66 @@ TEST(HalfCloseTest, PeerThatClosedItsSendingSideGetsItsAnswers) {
   for (std::thread& helper : helpers) helper.join();
 }
 
+// Holds the only thread while the bytes of others pile up.
+struct BusyThread {
+  explicit BusyThread(TestServer& test) {
+    test.handler.on_request = [this, echo = test.handler.on_request](Exchange& exchange) {
+      if (exchange.head().path == "/hold") {
+        held.Notify();
+        let_go.WaitForNotification();
+      }
+      echo(exchange);
+    };
+  }
+
+  Signal held, let_go;
+};
+
+TEST(HalfCloseTest, EndThatComesTogetherWithTheRequestIsSeen) {
+  TestServer test(1);
+  BusyThread busy(test);
+  const uint16_t port = test.Listen();
+  TestClient holder(port), client(port);
+  client.Send(Post("/", "first"));
+  ASSERT_TRUE(client.ReadAnswer());
+  holder.Send(Post("/hold", ""));
+  busy.held.WaitForNotification();
+  client.Send(Post("/", "last"));
+  client.CloseSending();
+  busy.let_go.Notify();
+  EXPECT_EQ(client.ReadAnswer()->body, "last");
+  EXPECT_TRUE(client.ReadUntilClosed());
+  EXPECT_FALSE(holder.closed());
+}
+
+TEST(FairnessTest, SenderThatIsNeverOutOfBytesLetsOthersHaveTheirTurn) {
+  constexpr int kRequests = 4000;
+  TestServer test(1);
+  test.options.limits.requests_of_a_connection = 2 * kRequests;
+  int from_greedy = 0, when_modest_came = 0;  // for the server's only thread, until it is gone
+  test.handler.on_request = [&](Exchange& exchange) {
+    if (exchange.head().path == "/greedy") ++from_greedy;
+    if (exchange.head().path == "/modest") when_modest_came = from_greedy;
+    Reply(exchange, 200, "");
+  };
+  BusyThread busy(test);
+  const uint16_t port = test.Listen();
+  TestClient holder(port), greedy(port), modest(port);
+  holder.Send(Post("/hold", ""));
+  busy.held.WaitForNotification();
+  const std::string request = Post("/greedy", std::string(1000, 'g'));
+  std::string requests;
+  for (int i = 0; i < kRequests; ++i) requests += request;
+  std::thread sender([&] { greedy.Send(requests); });
+  modest.Send(Post("/modest", ""));
+  busy.let_go.Notify();
+  EXPECT_TRUE(modest.ReadAnswer());
+  sender.join();
+  for (int i = 0; i < kRequests; ++i) ASSERT_TRUE(greedy.ReadAnswer()) << i;
+  test.server.reset();
+  EXPECT_EQ(from_greedy, kRequests);
+  EXPECT_LT(when_modest_came, kRequests / 2);
+}
+
 }  // namespace
 }  // namespace webhook::http

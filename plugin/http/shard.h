@@ -3,7 +3,6 @@
 #define PLUGIN_HTTP_SHARD_H_
 
 #include <atomic>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
@@ -17,14 +16,11 @@
 #include "plugin/http/io_threads_internal.h"
 #include "plugin/http/response_format.h"
 #include "plugin/http/server.h"
+#include "plugin/http/socket_events.h"
 
 namespace webhook::http {
 
 class Connection;
-
-// A socket that knows its executor's type: no virtual call on the way to the event loop.
-using Socket =
-    boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 
 // Milliseconds of a clock that never goes back; cheap, and coarse by a few of them.
 int64_t CoarseNowMs();

@@ -1,5 +1,8 @@
 #include "plugin/http/target.h"
 
+#include <array>
+#include <cstring>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 
@@ -7,9 +10,19 @@ namespace webhook::http {
 namespace {
 
 // reg-name without the comma, which RFC 3986 permits and which only ever is a list of hosts here.
+constexpr std::array<bool, 256> NameOctets() {
+  std::array<bool, 256> octets{};
+  for (int octet = '0'; octet <= '9'; ++octet) octets[octet] = true;
+  for (int octet = 'a'; octet <= 'z'; ++octet) octets[octet] = octets[octet - 'a' + 'A'] = true;
+  for (const char octet : absl::string_view("-._~%!$&'()*+;=")) {
+    octets[static_cast<unsigned char>(octet)] = true;
+  }
+  return octets;
+}
+
 bool IsNameOctet(char octet) {
-  return absl::ascii_isalnum(octet) ||
-         absl::string_view("-._~%!$&'()*+;=").find(octet) != absl::string_view::npos;
+  static constexpr std::array<bool, 256> kNameOctets = NameOctets();
+  return kNameOctets[static_cast<unsigned char>(octet)];
 }
 
 bool IsAddressOctet(char octet) {
@@ -24,8 +37,16 @@ bool AllOf(absl::string_view text, Test test) {
   return true;
 }
 
+// Where `octet` stands first from `begin` on; the text's size if nowhere.
+size_t Find(absl::string_view text, char octet, size_t begin = 0) {
+  const void* const found =
+      begin < text.size() ? std::memchr(text.data() + begin, octet, text.size() - begin) : nullptr;
+  return found == nullptr ? text.size()
+                          : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+}
+
 bool HasBrokenEscape(absl::string_view path) {
-  for (size_t i = path.find('%'); i != absl::string_view::npos; i = path.find('%', i + 1)) {
+  for (size_t i = Find(path, '%'); i < path.size(); i = Find(path, '%', i + 1)) {
     if (i + 2 >= path.size() || !absl::ascii_isxdigit(path[i + 1]) ||
         !absl::ascii_isxdigit(path[i + 2])) {
       return true;
@@ -57,8 +78,9 @@ bool IsAuthority(absl::string_view text) {
     if (!AllOf(text.substr(1, end - 1), IsAddressOctet)) return false;
     rest = text.substr(end + 1);
   } else {
-    const size_t end = text.find(':') == absl::string_view::npos ? text.size() : text.find(':');
-    if (end == 0 || !AllOf(text.substr(0, end), IsNameOctet)) return false;
+    size_t end = 0;
+    while (end < text.size() && IsNameOctet(text[end])) ++end;
+    if (end == 0) return false;
     rest = text.substr(end);
   }
   if (rest.empty()) return true;
@@ -73,12 +95,12 @@ bool SplitTarget(absl::string_view target, absl::string_view method, absl::strin
     path = target;
     return method == "OPTIONS";
   }
-  if (target.empty() || target.find('#') != absl::string_view::npos) return false;
+  if (target.empty() || Find(target, '#') < target.size()) return false;
   const bool absolute = target[0] != '/';
   if (absolute && !TakeAuthority(target)) return false;
-  const size_t mark = target.find('?');
+  const size_t mark = Find(target, '?');
   path = target.substr(0, mark);
-  if (mark != absl::string_view::npos) query = target.substr(mark + 1);
+  if (mark < target.size()) query = target.substr(mark + 1);
   if (path.empty()) path = "/";
   return !HasBrokenEscape(path);
 }
