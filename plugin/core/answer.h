@@ -2,10 +2,11 @@
 #ifndef PLUGIN_CORE_ANSWER_H_
 #define PLUGIN_CORE_ANSWER_H_
 
+#include <cstddef>
 #include <span>
-#include <string>
 
 #include "absl/strings/string_view.h"
+#include "plugin/core/text_buffer.h"
 
 namespace webhook::core {
 
@@ -27,16 +28,20 @@ struct IncidentMetadata {
 // `out` and both source texts must outlive the writer. Not thread-safe.
 class AnswerWriter {
  public:
-  AnswerWriter(std::string* out, absl::string_view source_brand, absl::string_view source_instance);
+  AnswerWriter(TextBuffer* out, absl::string_view source_brand, absl::string_view source_instance);
 
   void Add(const IncidentMetadata& incident);
   void Finish();
 
  private:
-  std::string* out_;
+  char* WriteSource(char* at);
+
+  TextBuffer* out_;
   absl::string_view source_brand_;
   absl::string_view source_instance_;
-  bool first_ = true;
+  // Where the members of the source were written first, for they are the same for each incident.
+  size_t source_begin_ = 0;
+  size_t source_bytes_ = 0;
 };
 
 }  // namespace webhook::core

@@ -6,19 +6,19 @@ namespace webhook::core {
 namespace {
 
 TEST(AnswerTest, NoIncidentsAreAnEmptyArray) {
-  std::string answer;
-  AnswerWriter(&answer, "Generic Webhook", "webhook").Finish();
-  EXPECT_EQ(answer, "[]");
+  TextBuffer buffer;
+  AnswerWriter(&buffer, "Generic Webhook", "webhook").Finish();
+  EXPECT_EQ(buffer.text(), "[]");
 }
 
 TEST(AnswerTest, IncidentsStandInOrderWithTheirMetadata) {
-  std::string answer;
-  AnswerWriter writer(&answer, "Generic Webhook", "webhook");
+  TextBuffer buffer;
+  AnswerWriter writer(&buffer, "Generic Webhook", "webhook");
   writer.Add({"1", "a", "Phishing", "2024-05-01T10:00:00Z", "2024-05-01T10:00:01Z", false, {}});
   const absl::string_view warnings[] = {"first \"x\"", "second"};
   writer.Add({"2", "b\n", "", "2024-05-01T10:00:00Z", "2024-05-01T10:00:01Z", true, warnings});
   writer.Finish();
-  EXPECT_EQ(answer,
+  EXPECT_EQ(buffer.text(),
             R"([{"id":"1","name":"a","type":"Phishing","occurred":"2024-05-01T10:00:00Z",)"
             R"("created":"2024-05-01T10:00:01Z","sourceBrand":"Generic Webhook",)"
             R"("sourceInstance":"webhook"},)"
@@ -28,10 +28,11 @@ TEST(AnswerTest, IncidentsStandInOrderWithTheirMetadata) {
 }
 
 TEST(AnswerTest, TextsOfSendersCannotBreakOut) {
-  std::string answer;
-  AnswerWriter writer(&answer, "b", "i");
+  TextBuffer buffer;
+  AnswerWriter writer(&buffer, "b", "i");
   writer.Add({"1", absl::string_view("\"},{\\\x01\0\x7f é", 11), "", "", "", false, {}});
   writer.Finish();
+  const absl::string_view answer = buffer.text();
   EXPECT_EQ(answer.substr(0, answer.find(",\"type\"")),
             "[{\"id\":\"1\",\"name\":\"\\\"},{\\\\\\u0001\\u0000\x7f é\"");
 }

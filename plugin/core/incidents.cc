@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -12,6 +11,7 @@
 #include "plugin/core/incident_builder.h"
 #include "plugin/core/json_reader.h"
 #include "plugin/core/stored_headers.h"
+#include "plugin/core/text_buffer.h"
 #include "plugin/core/texts.h"
 
 namespace webhook::core {
@@ -72,7 +72,7 @@ class IncidentParser::Impl {
   std::optional<DeliveryKeyFinder> key_finder_;  // once it is needed
   StoredHeaders stored_headers_;
   TriggerTimes trigger_times_;
-  std::string headers_;
+  TextBuffer headers_;
 
   // Of the incident being read.
   JsonValue name_;
@@ -86,9 +86,9 @@ class IncidentParser::Impl {
 absl::Status IncidentParser::Impl::Parse(absl::string_view body,
                                          std::span<const HeaderView> headers,
                                          const Defaults& defaults, ParsedRequest& out) {
-  headers_.clear();
+  headers_.Clear();
   stored_headers_.Append(headers, defaults.secret_header, &headers_);
-  IncidentBuilder builder(limits_, defaults, headers_, trigger_times_, out);
+  IncidentBuilder builder(limits_, defaults, headers_.text(), trigger_times_, out);
   const absl::Status status = ParseText(body, builder);
   if (status.ok()) {
     builder.Finish();

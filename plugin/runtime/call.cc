@@ -164,7 +164,7 @@ void Call::TakeResult(const lri_create_result* result) {
 }
 
 void Call::AnswerCreated(const lri_create_result& result) {
-  answer_.clear();
+  answer_.Clear();
   core::AnswerWriter writer(&answer_, kSourceBrand, context_.configuration->name);
   for (size_t i = 0; i < result.count; ++i) {
     const lri_created_incident& created = At(result, i);
@@ -180,7 +180,7 @@ void Call::AnswerCreated(const lri_create_result& result) {
   }
   writer.Finish();
   if (context_.samples != nullptr) CopySamples(result);
-  Finish(Answer(200, kApplicationJson, answer_).abi());
+  Finish(Answer(200, kApplicationJson, answer_.text()).abi());
 }
 
 // The last incidents that are no duplicates, oldest first. Copied now, for the request's bytes are
@@ -249,7 +249,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
   plugin->ReleaseExpanded(std::exchange(expanded_bytes_, 0));
   parsed_.Clear();
   const size_t kept_bytes = lease_.index < kFewCalls ? kKeptBytesOfFew : kKeptBytes;
-  ReleaseAbove(kept_bytes, answer_);
+  answer_.ReleaseAbove(kept_bytes);
   ReleaseAbove(kept_bytes, views_);
   ReleaseAbove(kept_bytes, incidents_);
   plugin->calls().GiveBack(lease_);
