@@ -41,7 +41,9 @@ class IncidentBuilder {
   absl::string_view Joined(std::initializer_list<absl::string_view> texts);
   absl::string_view Unescape(absl::string_view inside);
   absl::string_view Text(const JsonValue& value, const char* what, absl::string_view otherwise);
+  absl::string_view CutText(absl::string_view text, const char* what);
   absl::string_view Occurred(const JsonValue& value);
+  absl::string_view GivenTime(const JsonValue& value);
   absl::string_view TriggerTime();
   void Warn(absl::string_view text) { out_.warnings_.push_back(out_.arena_.Copy(text)); }
 

@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/core/details_object.h"
 #include "plugin/core/duplication_key.h"
@@ -42,6 +41,23 @@ struct RawMember {
   DetailsObject object;
 };
 
+// Reads an object. Calls read_value(KnownKey) -> bool for each member, to read its value.
+template <typename ReadValue>
+bool ReadObject(JsonReader& reader, DetailsObject& object, ReadValue read_value) {
+  object.Clear();
+  const char* const begin = reader.position();
+  JsonValue key;
+  JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
+  for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
+    const KnownKey known = WhichKey(key);
+    object.NoteKey(known, key);
+    if (!read_value(known)) return false;
+  }
+  if (next == JsonNext::kFault) return false;
+  object.SetText(absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin)));
+  return true;
+}
+
 }  // namespace
 
 class IncidentParser::Impl {
@@ -58,11 +74,12 @@ class IncidentParser::Impl {
   absl::Status ParseText(absl::string_view body, IncidentBuilder& builder);
   absl::Status ParseArray(IncidentBuilder& builder);
   absl::Status ParseIncident(size_t incident, IncidentBuilder& builder);
-  absl::Status ReadMembers();
+  bool ReadMembers();
   bool ReadMember(KnownKey key);
   bool ReadRaw(RawMember& raw);
-  absl::Status CheckCount(size_t count) const;
-  absl::StatusOr<DetailsObject*> UseRaw(RawMember& raw, size_t incident, IncidentBuilder& builder);
+  size_t MostIncidents() const;
+  absl::Status TooMany(size_t count) const;
+  absl::Status ReadRawString(RawMember& raw, size_t incident, IncidentBuilder& builder);
   DeliveryKeyFinder& KeyFinder();
   static bool ReadDetails(JsonReader& reader, DetailsObject& object);
 
@@ -107,7 +124,7 @@ absl::Status IncidentParser::Impl::ParseText(absl::string_view body, IncidentBui
   if (!body_.Open(body)) return NotJson(body_.fault());
   switch (body_.Peek()) {
     case '{':
-      if (absl::Status status = CheckCount(1); !status.ok()) return status;
+      if (MostIncidents() == 0) return TooMany(1);
       if (absl::Status status = ParseIncident(kSingle, builder); !status.ok()) return status;
       break;
     case '[':
@@ -121,6 +138,7 @@ absl::Status IncidentParser::Impl::ParseText(absl::string_view body, IncidentBui
 
 absl::Status IncidentParser::Impl::ParseArray(IncidentBuilder& builder) {
   if (!body_.EnterArray()) return NotJson(body_.fault());
+  const size_t most = MostIncidents();
   for (size_t incident = 0;; ++incident) {
     switch (body_.NextItem()) {
       case JsonNext::kFault:
@@ -130,64 +148,53 @@ absl::Status IncidentParser::Impl::ParseArray(IncidentBuilder& builder) {
       case JsonNext::kItem:
         break;
     }
-    if (absl::Status status = CheckCount(incident + 1); !status.ok()) return status;
+    if (incident >= most) return TooMany(incident + 1);
     if (absl::Status status = ParseIncident(incident, builder); !status.ok()) return status;
   }
 }
 
 // Every incident stores the headers, so a small body with large headers could ask for very much.
-absl::Status IncidentParser::Impl::CheckCount(size_t count) const {
+size_t IncidentParser::Impl::MostIncidents() const {
+  return std::min(static_cast<size_t>(limits_.incidents_of_a_request),
+                  static_cast<size_t>(limits_.stored_header_bytes) / headers_.size());
+}
+
+absl::Status IncidentParser::Impl::TooMany(size_t count) const {
   if (count > static_cast<size_t>(limits_.incidents_of_a_request)) {
     return absl::ResourceExhaustedError(
         absl::StrCat("A request may have ", limits_.incidents_of_a_request, " incidents at most"));
   }
-  if (count * headers_.size() > static_cast<size_t>(limits_.stored_header_bytes)) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("Headers of ", headers_.size(), " bytes, stored with each of ", count,
-                     " incidents or more, are more than ", limits_.stored_header_bytes, " bytes"));
-  }
-  return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("Headers of ", headers_.size(), " bytes, stored with each of ", count,
+                   " incidents or more, are more than ", limits_.stored_header_bytes, " bytes"));
 }
 
 absl::Status IncidentParser::Impl::ParseIncident(size_t incident, IncidentBuilder& builder) {
   if (body_.Peek() != '{') {
-    JsonValue value;
-    return body_.ReadValue(value) ? NotJson(incident, "must be an object") : NotJson(body_.fault());
+    return body_.SkipValue() ? NotJson(incident, "must be an object") : NotJson(body_.fault());
   }
-  if (absl::Status status = ReadMembers(); !status.ok()) return status;
-  DetailsObject* details = &whole_;
-  for (RawMember* raw : {&raw_json_, &older_raw_json_}) {
-    const absl::StatusOr<DetailsObject*> used = UseRaw(*raw, incident, builder);
-    if (!used.ok()) return used.status();
-    if (*used == nullptr) continue;
-    details = *used;
-    break;
+  if (!ReadMembers()) return NotJson(body_.fault());
+  DetailsObject* details = nullptr;
+  for (RawMember* const raw : {&raw_json_, &older_raw_json_}) {
+    if (details != nullptr || CountsAsAbsent(raw->value)) continue;
+    if (raw->value.kind != JsonKind::kObject) {
+      if (absl::Status status = ReadRawString(*raw, incident, builder); !status.ok()) return status;
+    }
+    if (!raw->object.empty()) details = &raw->object;
   }
-  builder.Add(name_, type_, occurred_, *details);
+  builder.Add(name_, type_, occurred_, details != nullptr ? *details : whole_);
   return absl::OkStatus();
 }
 
-absl::Status IncidentParser::Impl::ReadMembers() {
+bool IncidentParser::Impl::ReadMembers() {
   // A null counts as absent; the other members of a value mean nothing then.
   name_.kind = type_.kind = occurred_.kind = JsonKind::kNull;
   raw_json_.value.kind = older_raw_json_.value.kind = JsonKind::kNull;
-  whole_.Clear();
-  const char* const begin = body_.position();
-  JsonValue key;
-  JsonNext next = body_.EnterObject() ? body_.NextMember(key) : JsonNext::kFault;
-  for (; next == JsonNext::kItem; next = body_.NextMember(key)) {
-    const KnownKey known = WhichKey(key);
-    whole_.NoteKey(known, key);
-    if (!ReadMember(known)) return NotJson(body_.fault());
-  }
-  if (next == JsonNext::kFault) return NotJson(body_.fault());
-  whole_.SetText(absl::string_view(begin, static_cast<size_t>(body_.bracket_end() - begin)));
-  return absl::OkStatus();
+  return ReadObject(body_, whole_, [this](KnownKey key) { return ReadMember(key); });
 }
 
 // RFC 8259 section 4 leaves repeated keys open; here the last of them counts, as in Python.
 bool IncidentParser::Impl::ReadMember(KnownKey key) {
-  JsonValue other;
   switch (key) {
     case KnownKey::kName:
       return body_.ReadValue(name_);
@@ -200,7 +207,7 @@ bool IncidentParser::Impl::ReadMember(KnownKey key) {
     case KnownKey::kOlderRawJson:
       return ReadRaw(older_raw_json_);
     default:
-      return body_.ReadValue(other);
+      return body_.SkipValue();
   }
 }
 
@@ -213,25 +220,11 @@ bool IncidentParser::Impl::ReadRaw(RawMember& raw) {
 }
 
 bool IncidentParser::Impl::ReadDetails(JsonReader& reader, DetailsObject& object) {
-  object.Clear();
-  const char* const begin = reader.position();
-  JsonValue key;
-  JsonValue value;
-  JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
-  for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
-    object.NoteKey(WhichKey(key), key);
-    if (!reader.ReadValue(value)) return false;
-  }
-  if (next == JsonNext::kFault) return false;
-  object.SetText(absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin)));
-  return true;
+  return ReadObject(reader, object, [&reader](KnownKey) { return reader.SkipValue(); });
 }
 
-// The object that the member stands for; nullptr where it counts as absent.
-absl::StatusOr<DetailsObject*> IncidentParser::Impl::UseRaw(RawMember& raw, size_t incident,
-                                                            IncidentBuilder& builder) {
-  if (CountsAsAbsent(raw.value)) return nullptr;
-  if (raw.value.kind == JsonKind::kObject) return &raw.object;
+absl::Status IncidentParser::Impl::ReadRawString(RawMember& raw, size_t incident,
+                                                 IncidentBuilder& builder) {
   if (raw.value.kind != JsonKind::kString) {
     return NotJson(incident, absl::StrCat(raw.key, " must be an object"));
   }
@@ -241,7 +234,7 @@ absl::StatusOr<DetailsObject*> IncidentParser::Impl::UseRaw(RawMember& raw, size
                    absl::StrCat(raw.key, " must be an object; the text in it is not one (", "byte ",
                                 string_.fault().byte, ": ", string_.fault().what, ")"));
   }
-  return raw.object.empty() ? nullptr : &raw.object;
+  return absl::OkStatus();
 }
 
 DeliveryKeyFinder& IncidentParser::Impl::KeyFinder() {

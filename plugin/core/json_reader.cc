@@ -31,6 +31,8 @@ JsonKind KindOfScalar(char first) {
   }
 }
 
+constexpr char ClosingOf(char bracket) { return bracket == '{' ? '}' : ']'; }
+
 }  // namespace
 
 bool CountsAsAbsent(const JsonValue& value) {
@@ -85,6 +87,7 @@ bool JsonReader::Open(absl::string_view text) {
   const simdjson::error_code error = stage.stage1(reinterpret_cast<const uint8_t*>(text_),
                                                   text_bytes_, simdjson::stage1_mode::regular);
   if (error != simdjson::SUCCESS) return FailIndex(error, text);
+  if (!CheckEscapes()) return false;
   Rewind();
   return true;
 }
@@ -124,73 +127,85 @@ bool JsonReader::FailIndex(int error, absl::string_view text) {
 }
 
 bool JsonReader::ReadValue(JsonValue& value) {
-  if (next_ == end_) return Fail("the text ends where a value must be");
   const uint32_t* const first = next_;
-  const char* const start = text_ + *first;
-  const char* end;
-  if (*start == '"') {
+  const char* const start = position();
+  const char kind = Peek();
+  if (kind == '"') {
     ++next_;
-    end = StringEnd(start, value.escaped);
-    value.empty = end == start + 2;
-    value.kind = JsonKind::kString;
-  } else if (*start == '{' || *start == '[') {
-    if (!ReadContainer()) return false;
-    end = text_ + next_[-1] + 1;
-    value.empty = next_ == first + 2;
-    value.escaped = false;
-    value.kind = *start == '{' ? JsonKind::kObject : JsonKind::kArray;
-  } else {
-    end = ScalarEnd(start);
-    value.empty = value.escaped = false;
-    value.kind = KindOfScalar(*start);
+    SetString(start, position(), value);
+    return true;
   }
-  if (end == nullptr) return false;
-  value.text = absl::string_view(start, static_cast<size_t>(end - start));
+  if (!SkipValue()) return false;
+  value.escaped = false;
+  if (kind == '{' || kind == '[') {
+    value.kind = kind == '{' ? JsonKind::kObject : JsonKind::kArray;
+    value.empty = next_ == first + 2;
+    value.text = absl::string_view(start, static_cast<size_t>(bracket_end() - start));
+  } else {
+    value.kind = KindOfScalar(kind);
+    value.empty = false;
+    value.text = absl::string_view(start, static_cast<size_t>(scalar_end_ - start));
+  }
+  return true;
+}
+
+bool JsonReader::SkipValue() {
+  if (next_ == end_) return Fail("the text ends where a value must be");
+  switch (text_[*next_]) {
+    case '"':
+      ++next_;
+      return true;
+    case '{':
+    case '[':
+      return SkipContainer();
+    default:
+      return SkipScalar();
+  }
+}
+
+bool JsonReader::SkipKey() {
+  if (Peek() != '"') return Fail("expected a key in quotes");
+  ++next_;
+  if (Peek() != ':') return Fail("expected a colon");
+  ++next_;
   return true;
 }
 
 // Not recursive: the depth of a text must not become the depth of our stack.
-bool JsonReader::ReadContainer() {
-  std::array<bool, kMostDepth> is_object;
+bool JsonReader::SkipContainer() {
+  std::array<char, kMostDepth + 1> brackets;  // that are open; only those from outer_depth on
   const int outer_depth = depth_;
-  JsonValue key;
-  bool escaped;
+  int depth = outer_depth;
+  char bracket = '\0';
   for (;;) {  // a value comes next
-    if (next_ == end_) return Fail("the text ends where a value must be");
-    const char* const start = text_ + *next_;
-    if (*start == '"') {
+    const char next = Peek();
+    if (next == '"') {
       ++next_;
-      if (StringEnd(start, escaped) == nullptr) return false;
-    } else if (*start == '{' || *start == '[') {
-      if (depth_ == max_depth_) return Fail("nested deeper than the limit");
-      const bool object = *start == '{';
+    } else if (next == '{' || next == '[') {
+      if (depth == max_depth_) return Fail("nested deeper than the limit");
+      brackets[depth++] = bracket;
+      bracket = next;
       ++next_;
-      if (Peek() == (object ? '}' : ']')) {
-        ++next_;
-      } else {
-        is_object[depth_++] = object;
-        if (object && !ReadKey(key)) return false;
+      if (Peek() != ClosingOf(bracket)) {
+        if (bracket == '{' && !SkipKey()) return false;
         continue;
       }
-    } else if (ScalarEnd(start) == nullptr) {
+    } else if (next_ == end_) {
+      return Fail("the text ends where a value must be");
+    } else if (!SkipScalar()) {
       return false;
     }
-    for (;;) {  // a value has ended
-      if (depth_ == outer_depth) return true;
-      const bool object = is_object[depth_ - 1];
-      const char next = Peek();
-      if (next == ',') {
-        ++next_;
-        if (object && !ReadKey(key)) return false;
-        break;
-      }
-      if (next != (object ? '}' : ']')) {
-        return Fail(object ? "expected a comma or a closing brace"
-                           : "expected a comma or a closing bracket");
-      }
+    while (Peek() == ClosingOf(bracket)) {
       ++next_;
-      --depth_;
+      bracket = brackets[--depth];
+      if (depth == outer_depth) return true;
     }
+    if (Peek() != ',') {
+      return Fail(bracket == '{' ? "expected a comma or a closing brace"
+                                 : "expected a comma or a closing bracket");
+    }
+    ++next_;
+    if (bracket == '{' && !SkipKey()) return false;
   }
 }
 
@@ -198,14 +213,20 @@ bool JsonReader::Finish() {
   return next_ == end_ || Fail("something follows the end of the JSON text");
 }
 
-const char* JsonReader::EscapedStringEnd(const char* backslash) {
-  const char* at = backslash;
-  do {
+// A backslash outside of strings is a part of a token that the grammar refuses, so here it may
+// count for anything.
+bool JsonReader::CheckEscapes() {
+  const char* const end = text_ + text_bytes_;
+  const char* at = text_;
+  escapes_ = false;
+  while (at < end) {
+    at = static_cast<const char*>(std::memchr(at, '\\', static_cast<size_t>(end - at)));
+    if (at == nullptr) return true;
+    escapes_ = true;
     at = EscapeEnd(at);
-    if (at == nullptr) return nullptr;
-    at = FindQuoteOrBackslash(at);
-  } while (*at != '"');
-  return at + 1;
+    if (at == nullptr) return false;
+  }
+  return true;
 }
 
 const char* JsonReader::EscapeEnd(const char* backslash) {
@@ -235,9 +256,10 @@ const char* JsonReader::EscapeEnd(const char* backslash) {
   return FailNull(backslash, "half of a surrogate pair");
 }
 
-const char* JsonReader::ScalarEnd(const char* start) {
+bool JsonReader::SkipScalar() {
   // The last token of a valid text is a bracket. One that is not may run into the padding.
-  if (next_ + 1 == end_) return FailNull(position(), "the text ends too early");
+  if (next_ + 1 == end_) return Fail("the text ends too early");
+  const char* const start = text_ + *next_;
   const char* end = nullptr;
   switch (*start) {
     case 't':
@@ -254,9 +276,10 @@ const char* JsonReader::ScalarEnd(const char* start) {
       break;
   }
   // `1"a"` and `truex` are one token to the first stage.
-  if (end == nullptr || !EndsScalar(*end)) return FailNull(start, "not a JSON value");
+  if (end == nullptr || !EndsScalar(*end)) return Fail("not a JSON value");
+  scalar_end_ = end;
   ++next_;
-  return end;
+  return true;
 }
 
 }  // namespace webhook::core
