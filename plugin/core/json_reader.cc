@@ -31,8 +31,6 @@ JsonKind KindOfScalar(char first) {
   }
 }
 
-constexpr char ClosingOf(char bracket) { return bracket == '{' ? '}' : ']'; }
-
 }  // namespace
 
 bool CountsAsAbsent(const JsonValue& value) {
@@ -171,41 +169,60 @@ bool JsonReader::SkipKey() {
   return true;
 }
 
-// Not recursive: the depth of a text must not become the depth of our stack.
+// Not recursive: the depth of a text must not become the depth of our stack. Here all of a large
+// text goes by, so the place is held in a register but where a function is called.
 bool JsonReader::SkipContainer() {
-  std::array<char, kMostDepth + 1> brackets;  // that are open; only those from outer_depth on
+  std::array<char, kMostDepth + 1> closings;  // of what is open; only those from outer_depth on
   const int outer_depth = depth_;
   int depth = outer_depth;
-  char bracket = '\0';
+  char closing = '\0';
+  const char* const text = text_;
+  const uint32_t* const end = end_;
+  const uint32_t* next = next_;
+  const auto peek = [&] { return next == end ? '\0' : text[*next]; };
+  const auto fail = [&](const char* what) { return next_ = next, Fail(what); };
+  const auto skip = [&](bool (JsonReader::*what)()) {
+    next_ = next;
+    if (!(this->*what)()) return false;
+    next = next_;
+    return true;
+  };
+  const auto skip_key = [&] {
+    if (end - next < 2 || text[next[0]] != '"' || text[next[1]] != ':') {
+      return skip(&JsonReader::SkipKey);
+    }
+    next += 2;
+    return true;
+  };
   for (;;) {  // a value comes next
-    const char next = Peek();
-    if (next == '"') {
-      ++next_;
-    } else if (next == '{' || next == '[') {
-      if (depth == max_depth_) return Fail("nested deeper than the limit");
-      brackets[depth++] = bracket;
-      bracket = next;
-      ++next_;
-      if (Peek() != ClosingOf(bracket)) {
-        if (bracket == '{' && !SkipKey()) return false;
+    const char first = peek();
+    if (first == '"') {
+      ++next;
+    } else if (first == '{' || first == '[') {
+      if (depth == max_depth_) return fail("nested deeper than the limit");
+      closings[depth++] = closing;
+      closing = first == '{' ? '}' : ']';
+      ++next;
+      if (peek() != closing) {
+        if (closing == '}' && !skip_key()) return false;
         continue;
       }
-    } else if (next_ == end_) {
-      return Fail("the text ends where a value must be");
-    } else if (!SkipScalar()) {
+    } else if (next == end) {
+      return fail("the text ends where a value must be");
+    } else if (!skip(&JsonReader::SkipScalar)) {
       return false;
     }
-    while (Peek() == ClosingOf(bracket)) {
-      ++next_;
-      bracket = brackets[--depth];
-      if (depth == outer_depth) return true;
+    while (peek() != ',') {
+      if (peek() != closing) {
+        return fail(closing == '}' ? "expected a comma or a closing brace"
+                                   : "expected a comma or a closing bracket");
+      }
+      ++next;
+      closing = closings[--depth];
+      if (depth == outer_depth) return next_ = next, true;
     }
-    if (Peek() != ',') {
-      return Fail(bracket == '{' ? "expected a comma or a closing brace"
-                                 : "expected a comma or a closing bracket");
-    }
-    ++next_;
-    if (bracket == '{' && !SkipKey()) return false;
+    ++next;
+    if (closing == '}' && !skip_key()) return false;
   }
 }
 

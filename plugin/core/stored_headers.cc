@@ -21,18 +21,28 @@ absl::string_view WithoutBlanks(absl::string_view value) {
   return value;
 }
 
-char* WriteLowerCase(absl::string_view text, char* out) {
-  const char* at = text.data();
-  size_t left = text.size();
-  for (; left >= EightOctets::kCount; left -= EightOctets::kCount) {
-    EightOctets octets(at);
+// Of kCount octets at least. The last ones are written together with some before them.
+template <typename Octets>
+void WriteLowerCase(absl::string_view text, char* out) {
+  const char* const last = text.data() + text.size() - Octets::kCount;
+  const auto write = [&](const char* at) {
+    Octets octets(at);
     octets.LowerCase();
-    octets.CopyTo(out);
-    at += EightOctets::kCount;
-    out += EightOctets::kCount;
+    octets.CopyTo(out + (at - text.data()));
+  };
+  for (const char* at = text.data(); at < last; at += Octets::kCount) write(at);
+  write(last);
+}
+
+char* WriteLowerCase(absl::string_view text, char* out) {
+  if (text.size() >= EightOctets::kCount) {
+    WriteLowerCase<EightOctets>(text, out);
+  } else if (text.size() >= FourOctets::kCount) {
+    WriteLowerCase<FourOctets>(text, out);
+  } else {
+    std::transform(text.begin(), text.end(), out, absl::ascii_tolower);
   }
-  for (; left != 0; --left) *out++ = absl::ascii_tolower(static_cast<unsigned char>(*at++));
-  return out;
+  return out + text.size();
 }
 
 // Names seen so far, each as one of 256 places that many share: a place that is free is a new name.

@@ -98,19 +98,19 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
 }
 
 void Call::FillBatch() {
-  views_.clear();
-  incidents_.clear();
   size_t view_count = 0;
   for (const core::ParsedIncident& incident : parsed_.incidents()) {
     view_count += incident.details.size() + incident.warnings.size();
   }
-  views_.reserve(view_count);  // so that pointers into it hold
-  incidents_.reserve(parsed_.incidents().size());
-  const auto add = [this](std::span<const absl::string_view> texts) {
-    const lri_view* const first = views_.data() + views_.size();
-    for (absl::string_view text : texts) views_.push_back(ToView(text));
-    return lri_views{first, texts.size(), sizeof(lri_view)};
+  views_.resize(view_count);
+  lri_view* next_view = views_.data();
+  const auto add = [&next_view](std::span<const absl::string_view> texts) {
+    const lri_views views{next_view, texts.size(), sizeof(lri_view)};
+    for (const absl::string_view text : texts) *next_view++ = ToView(text);
+    return views;
   };
+  incidents_.clear();
+  incidents_.reserve(parsed_.incidents().size());
   for (const core::ParsedIncident& incident : parsed_.incidents()) {
     incidents_.push_back({.name = ToView(incident.name),
                           .type = ToView(incident.type),

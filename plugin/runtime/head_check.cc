@@ -48,11 +48,11 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits
 }  // namespace
 
 HeaderViews ToHeaderViews(const lri_pairs& pairs) {
-  HeaderViews views;
-  views.reserve(pairs.count);
+  HeaderViews views(pairs.count);
+  core::HeaderView* out = views.data();
   for (size_t i = 0; i < pairs.count; ++i) {
     const lri_pair& pair = At(pairs, i);
-    views.push_back({FromView(pair.name), FromView(pair.value)});
+    *out++ = {FromView(pair.name), FromView(pair.value)};
   }
   return views;
 }
