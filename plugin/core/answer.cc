@@ -17,6 +17,10 @@ char* WriteMember(absl::string_view before, absl::string_view value, char* at) {
   return at;
 }
 
+bool IsSamePlace(absl::string_view one, absl::string_view other) {
+  return one.data() == other.data() && one.size() == other.size();
+}
+
 }  // namespace
 
 AnswerWriter::AnswerWriter(TextBuffer* out, absl::string_view source_brand,
@@ -30,13 +34,11 @@ void AnswerWriter::Add(const IncidentMetadata& incident) {
                        incident.occurred.size() + incident.created.size() + source_brand_.size() +
                        source_instance_.size();
   char* at = out_->Room(kFrameBytes + MostEscapedBytes(bytes));
-  if (source_bytes_ != 0) *at++ = ',';
+  if (tail_.bytes != 0) *at++ = ',';
   at = WriteMember("{\"id\":\"", incident.id, at);
   at = WriteMember(",\"name\":\"", incident.name, at);
   at = WriteMember(",\"type\":\"", incident.type, at);
-  at = WriteMember(",\"occurred\":\"", incident.occurred, at);
-  at = WriteMember(",\"created\":\"", incident.created, at);
-  at = WriteSource(at);
+  at = WriteTail(incident, at);
   if (incident.duplicate) at = Write(",\"duplicate\":true", at);
   if (!incident.warnings.empty()) {
     absl::string_view before = ",\"warnings\":[\"";
@@ -52,13 +54,18 @@ void AnswerWriter::Add(const IncidentMetadata& incident) {
   out_->EndAt(at);
 }
 
-char* AnswerWriter::WriteSource(char* at) {
-  if (source_bytes_ != 0) return Write(out_->text().substr(source_begin_, source_bytes_), at);
+char* AnswerWriter::WriteTail(const IncidentMetadata& incident, char* at) {
+  if (tail_.bytes != 0 && IsSamePlace(incident.occurred, tail_.occurred) &&
+      IsSamePlace(incident.created, tail_.created)) {
+    return Write(out_->text().substr(tail_.begin, tail_.bytes), at);
+  }
   char* const begin = at;
+  at = WriteMember(",\"occurred\":\"", incident.occurred, at);
+  at = WriteMember(",\"created\":\"", incident.created, at);
   at = WriteMember(",\"sourceBrand\":\"", source_brand_, at);
   at = WriteMember(",\"sourceInstance\":\"", source_instance_, at);
-  source_begin_ = static_cast<size_t>(begin - out_->text().data());
-  source_bytes_ = static_cast<size_t>(at - begin);
+  tail_ = {incident.occurred, incident.created, static_cast<size_t>(begin - out_->text().data()),
+           static_cast<size_t>(at - begin)};
   return at;
 }
 

@@ -25,7 +25,7 @@ struct IncidentMetadata {
 //   [{"id":"1","name":"a","type":"Phishing","occurred":"2024-05-01T10:00:00Z",
 //     "created":"...","sourceBrand":"Generic Webhook","sourceInstance":"webhook"}]
 // and, only where there are any, "duplicate":true and "warnings":["..."]. Without any Add: [].
-// `out` and both source texts must outlive the writer. Not thread-safe.
+// `out`, both source texts and those of the incidents must outlive the writer. Not thread-safe.
 class AnswerWriter {
  public:
   AnswerWriter(TextBuffer* out, absl::string_view source_brand, absl::string_view source_instance);
@@ -34,14 +34,20 @@ class AnswerWriter {
   void Finish();
 
  private:
-  char* WriteSource(char* at);
+  // The members of an incident after its type, which are the same for most incidents of a batch.
+  struct Tail {
+    absl::string_view occurred;
+    absl::string_view created;
+    size_t begin = 0;  // where they were written last
+    size_t bytes = 0;  // 0: not yet
+  };
+
+  char* WriteTail(const IncidentMetadata& incident, char* at);
 
   TextBuffer* out_;
   absl::string_view source_brand_;
   absl::string_view source_instance_;
-  // Where the members of the source were written first, for they are the same for each incident.
-  size_t source_begin_ = 0;
-  size_t source_bytes_ = 0;
+  Tail tail_;
 };
 
 }  // namespace webhook::core

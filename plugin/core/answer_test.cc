@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
 namespace webhook::core {
 namespace {
 
@@ -25,6 +31,34 @@ TEST(AnswerTest, IncidentsStandInOrderWithTheirMetadata) {
             R"({"id":"2","name":"b\n","type":"","occurred":"2024-05-01T10:00:00Z",)"
             R"("created":"2024-05-01T10:00:01Z","sourceBrand":"Generic Webhook",)"
             R"("sourceInstance":"webhook","duplicate":true,"warnings":["first \"x\"","second"]}])");
+}
+
+TEST(AnswerTest, TimesAreThoseOfEachIncidentWhereSomeShareThem) {
+  const std::string shared = "2024-05-01T10:00:00Z";
+  const absl::string_view minute = absl::string_view(shared).substr(0, 16);
+  TextBuffer buffer;
+  AnswerWriter writer(&buffer, "b", "i");
+  writer.Add({"1", "a", "", shared, shared, false, {}});
+  writer.Add({"2", "a", "", shared, shared, false, {}});
+  writer.Add({"3", "a", "", minute, shared, false, {}});
+  writer.Add({"4", "a", "", minute, shared, false, {}});
+  writer.Add({"5", "a", "", minute, "", false, {}});
+  std::string expected;
+  for (const auto& [occurred, created] :
+       {std::pair<absl::string_view, absl::string_view>(shared, shared),
+        {shared, shared},
+        {minute, shared},
+        {minute, shared},
+        {minute, ""}}) {
+    expected += absl::StrCat("\"occurred\":\"", occurred, "\",\"created\":\"", created,
+                             "\",\"sourceBrand\":\"b\",\"sourceInstance\":\"i\"}\n");
+  }
+  std::string found;
+  for (const absl::string_view part : absl::StrSplit(buffer.text(), "\"type\":\"\",")) {
+    const size_t end = part.find('}');
+    if (end != absl::string_view::npos) absl::StrAppend(&found, part.substr(0, end + 1), "\n");
+  }
+  EXPECT_EQ(found, expected);
 }
 
 TEST(AnswerTest, TextsOfSendersCannotBreakOut) {

@@ -169,60 +169,56 @@ bool JsonReader::SkipKey() {
   return true;
 }
 
-// Not recursive: the depth of a text must not become the depth of our stack. Here all of a large
-// text goes by, so the place is held in a register but where a function is called.
+// Not recursive: the depth of a text must not become the depth of our stack. Nearly all of a large
+// text goes by here, so the place is in next_ only where another function is called.
 bool JsonReader::SkipContainer() {
   std::array<char, kMostDepth + 1> closings;  // of what is open; only those from outer_depth on
   const int outer_depth = depth_;
   int depth = outer_depth;
   char closing = '\0';
-  const char* const text = text_;
-  const uint32_t* const end = end_;
   const uint32_t* next = next_;
-  const auto peek = [&] { return next == end ? '\0' : text[*next]; };
-  const auto fail = [&](const char* what) { return next_ = next, Fail(what); };
-  const auto skip = [&](bool (JsonReader::*what)()) {
-    next_ = next;
-    if (!(this->*what)()) return false;
-    next = next_;
-    return true;
+  const auto peek = [text = text_, end = end_](const uint32_t* at) {
+    return at == end ? '\0' : text[*at];
   };
-  const auto skip_key = [&] {
-    if (end - next < 2 || text[next[0]] != '"' || text[next[1]] != ':') {
-      return skip(&JsonReader::SkipKey);
-    }
-    next += 2;
-    return true;
+  const auto fail = [this](const uint32_t* at, const char* what) { return next_ = at, Fail(what); };
+  // What `skip` makes of the place, or null after a fault.
+  const auto after = [this](bool (JsonReader::*skip)(), const uint32_t* at) {
+    next_ = at;
+    return (this->*skip)() ? next_ : nullptr;
+  };
+  const auto after_key = [after, text = text_, end = end_](const uint32_t* at) {
+    const bool good = end - at >= 2 && text[at[0]] == '"' && text[at[1]] == ':';
+    return good ? at + 2 : after(&JsonReader::SkipKey, at);
   };
   for (;;) {  // a value comes next
-    const char first = peek();
+    const char first = peek(next);
     if (first == '"') {
       ++next;
     } else if (first == '{' || first == '[') {
-      if (depth == max_depth_) return fail("nested deeper than the limit");
+      if (depth == max_depth_) return fail(next, "nested deeper than the limit");
       closings[depth++] = closing;
       closing = first == '{' ? '}' : ']';
       ++next;
-      if (peek() != closing) {
-        if (closing == '}' && !skip_key()) return false;
+      if (peek(next) != closing) {
+        if (closing == '}' && (next = after_key(next)) == nullptr) return false;
         continue;
       }
-    } else if (next == end) {
-      return fail("the text ends where a value must be");
-    } else if (!skip(&JsonReader::SkipScalar)) {
+    } else if (next == end_) {
+      return fail(next, "the text ends where a value must be");
+    } else if ((next = after(&JsonReader::SkipScalar, next)) == nullptr) {
       return false;
     }
-    while (peek() != ',') {
-      if (peek() != closing) {
-        return fail(closing == '}' ? "expected a comma or a closing brace"
-                                   : "expected a comma or a closing bracket");
+    while (peek(next) != ',') {
+      if (peek(next) != closing) {
+        return fail(next, closing == '}' ? "expected a comma or a closing brace"
+                                         : "expected a comma or a closing bracket");
       }
       ++next;
       closing = closings[--depth];
       if (depth == outer_depth) return next_ = next, true;
     }
     ++next;
-    if (closing == '}' && !skip_key()) return false;
+    if (closing == '}' && (next = after_key(next)) == nullptr) return false;
   }
 }
 
