@@ -42,21 +42,12 @@ std::string Quoted(absl::string_view text) {
 }  // namespace
 
 IncidentBuilder::IncidentBuilder(const Limits& limits, const Defaults& defaults,
-                                 absl::string_view headers, TriggerTimes& trigger_times,
+                                 absl::string_view tail, TriggerTimes& trigger_times,
                                  ParsedRequest& out)
     : limits_(limits), defaults_(defaults), trigger_times_(trigger_times), out_(out) {
   out_.Reset();
   incident_type_ = out_.arena_.Copy(defaults.incident_type);
-  tail_ = Joined({",\"headers\":", headers, defaults.mirror_members, "}"});
-}
-
-absl::string_view IncidentBuilder::Joined(std::initializer_list<absl::string_view> texts) {
-  size_t size = 0;
-  for (const absl::string_view text : texts) size += text.size();
-  char* const joined = out_.arena_.Allocate(size);
-  char* end = joined;
-  for (const absl::string_view text : texts) end = std::copy(text.begin(), text.end(), end);
-  return {joined, size};
+  tail_ = out_.arena_.Copy(tail);
 }
 
 // The vectors have stopped growing, so spans of them stay valid.

@@ -89,7 +89,8 @@ class IncidentParser::Impl {
   std::optional<DeliveryKeyFinder> key_finder_;  // once it is needed
   StoredHeaders stored_headers_;
   TriggerTimes trigger_times_;
-  TextBuffer headers_;
+  TextBuffer tail_;          // `,"headers":{...}}`, with mirror_ members where they are set
+  size_t header_bytes_ = 0;  // of it, the headers
 
   // Of the incident being read.
   JsonValue name_;
@@ -103,9 +104,14 @@ class IncidentParser::Impl {
 absl::Status IncidentParser::Impl::Parse(absl::string_view body,
                                          std::span<const HeaderView> headers,
                                          const Defaults& defaults, ParsedRequest& out) {
-  headers_.Clear();
-  stored_headers_.Append(headers, defaults.secret_header, &headers_);
-  IncidentBuilder builder(limits_, defaults, headers_.text(), trigger_times_, out);
+  tail_.Clear();
+  tail_.Append(",\"headers\":");
+  const size_t before = tail_.size();
+  stored_headers_.Append(headers, defaults.secret_header, &tail_);
+  header_bytes_ = tail_.size() - before;
+  tail_.Append(defaults.mirror_members);
+  tail_.Append("}");
+  IncidentBuilder builder(limits_, defaults, tail_.text(), trigger_times_, out);
   const absl::Status status = ParseText(body, builder);
   if (status.ok()) {
     builder.Finish();
@@ -156,7 +162,7 @@ absl::Status IncidentParser::Impl::ParseArray(IncidentBuilder& builder) {
 // Every incident stores the headers, so a small body with large headers could ask for very much.
 size_t IncidentParser::Impl::MostIncidents() const {
   return std::min(static_cast<size_t>(limits_.incidents_of_a_request),
-                  static_cast<size_t>(limits_.stored_header_bytes) / headers_.size());
+                  static_cast<size_t>(limits_.stored_header_bytes) / header_bytes_);
 }
 
 absl::Status IncidentParser::Impl::TooMany(size_t count) const {
@@ -165,7 +171,7 @@ absl::Status IncidentParser::Impl::TooMany(size_t count) const {
         absl::StrCat("A request may have ", limits_.incidents_of_a_request, " incidents at most"));
   }
   return absl::ResourceExhaustedError(
-      absl::StrCat("Headers of ", headers_.size(), " bytes, stored with each of ", count,
+      absl::StrCat("Headers of ", header_bytes_, " bytes, stored with each of ", count,
                    " incidents or more, are more than ", limits_.stored_header_bytes, " bytes"));
 }
 
