@@ -18,6 +18,7 @@ namespace {
 
 static_assert(IncidentParser::kPadding >= JsonReader::kPadding);
 
+constexpr size_t kKeptTailBytes = 64 * 1024;
 constexpr size_t kSingle = SIZE_MAX;  // the incident of a body that is one object
 
 absl::Status NotJson(absl::string_view place) {
@@ -120,6 +121,7 @@ absl::Status IncidentParser::Impl::Parse(absl::string_view body,
   } else {
     out.Clear();
   }
+  tail_.ReleaseAbove(kKeptTailBytes);  // the incidents have a copy
   body_.ReleaseLarge();
   string_.ReleaseLarge();
   if (key_finder_.has_value()) key_finder_->ReleaseLarge();
