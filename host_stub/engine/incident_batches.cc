@@ -32,14 +32,11 @@ const char* WrongWith(const lri_incident_batch* batch) {
   return nullptr;
 }
 
-// The ABI's views as the store's, put behind what `all` has; all.capacity() suffices.
-std::span<const absl::string_view> Append(const lri_views& views,
-                                          std::vector<absl::string_view>& all) {
-  const size_t first = all.size();
-  for (size_t i = 0; i < views.count; ++i) {
-    all.push_back(ToStringView(At(views.data, views.stride, i)));
-  }
-  return std::span<const absl::string_view>(all).subspan(first);
+// The ABI's views as the store's, written from `out` on, which then stands behind them.
+std::span<const absl::string_view> Copy(const lri_views& views, absl::string_view*& out) {
+  const absl::string_view* const first = out;
+  for (size_t i = 0; i < views.count; ++i) *out++ = ToStringView(At(views.data, views.stride, i));
+  return {first, views.count};
 }
 
 int32_t ToCode(const absl::Status& status) { return static_cast<int32_t>(status.code()); }
@@ -81,7 +78,7 @@ size_t WriteSecond(absl::Time time, char* begin) {
   return static_cast<size_t>(out - begin);
 }
 
-// Formats times as FormatCreated does; remembers the last second, for most batches share it.
+// Formats times as FormatCreated does; remembers the last second, which most batches share.
 class CreatedTimes {
  public:
   size_t Write(absl::Time created, char* begin) {
@@ -207,8 +204,8 @@ void IncidentBatches::Fill(const lri_incident_batch& batch, InstanceRecord& reco
     const lri_incident& incident = At(batch.incidents.data, batch.incidents.stride, i);
     views += incident.details.count + incident.warnings.count;
   }
-  pending.views.clear();
-  pending.views.reserve(views);
+  pending.views.resize(views);
+  absl::string_view* next_view = pending.views.data();
   pending.incidents.clear();
   pending.incidents.reserve(batch.incidents.count);
   for (size_t i = 0; i < batch.incidents.count; ++i) {
@@ -216,8 +213,8 @@ void IncidentBatches::Fill(const lri_incident_batch& batch, InstanceRecord& reco
     pending.incidents.push_back({.name = ToStringView(incident.name),
                                  .type = ToStringView(incident.type),
                                  .occurred = ToStringView(incident.occurred),
-                                 .details = Append(incident.details, pending.views),
-                                 .warnings = Append(incident.warnings, pending.views),
+                                 .details = Copy(incident.details, next_view),
+                                 .warnings = Copy(incident.warnings, next_view),
                                  .delivery_key = ToStringView(incident.delivery_key)});
   }
   pending.record = &record;
@@ -295,22 +292,27 @@ void IncidentBatches::Pending::FormatCreatedIncidents() {
   created.reserve(results.size());
   text.resize(results.size() * (kIdBytes + kCreatedBytes));
   char* out = text.data();
+  lri_view created_at = {};
+  absl::Time formatted = absl::InfinitePast();  // what created_at says
   for (const CreatedIncident& result : results) {
-    lri_created_incident incident = {};
+    lri_created_incident& incident = created.emplace_back();
     char* const id = out;
     // A dry run gives no ids.
     if (result.id != 0) out = std::to_chars(id, id + kIdBytes, result.id).ptr;
     incident.id = {id, static_cast<size_t>(out - id)};
-    char* const time = out;
-    out += times.Write(result.created, time);
-    incident.created = {time, static_cast<size_t>(out - time)};
+    // All but duplicates are of one time.
+    if (result.created != formatted) {
+      formatted = result.created;
+      created_at = {out, times.Write(formatted, out)};
+      out += created_at.size;
+    }
+    incident.created = created_at;
     if (result.duplicate()) {
       incident.duplicate = 1;
       incident.name = ToView(result.first->name);
       incident.type = ToView(result.first->type);
       incident.occurred = ToView(result.first->occurred);
     }
-    created.push_back(incident);
   }
 }
 

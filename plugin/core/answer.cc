@@ -5,41 +5,70 @@
 namespace webhook::core {
 namespace {
 
-void AppendMember(std::string* out, const char* key, absl::string_view value) {
-  out->append(key);
-  AppendJsonString(out, value);
+// More than the keys, quotes and brackets of one incident, or of one warning.
+constexpr size_t kFrameBytes = 192;
+
+char* Write(absl::string_view text, char* at) { return TextBuffer::Write(text, at); }
+
+// `before` is the key with the opening quote.
+char* WriteMember(absl::string_view before, absl::string_view value, char* at) {
+  at = WriteJsonEscaped(value, Write(before, at));
+  *at++ = '"';
+  return at;
+}
+
+bool IsSamePlace(absl::string_view one, absl::string_view other) {
+  return one.data() == other.data() && one.size() == other.size();
 }
 
 }  // namespace
 
-AnswerWriter::AnswerWriter(std::string* out, absl::string_view source_brand,
+AnswerWriter::AnswerWriter(TextBuffer* out, absl::string_view source_brand,
                            absl::string_view source_instance)
     : out_(out), source_brand_(source_brand), source_instance_(source_instance) {
-  out_->push_back('[');
+  out_->Append("[");
 }
 
 void AnswerWriter::Add(const IncidentMetadata& incident) {
-  if (!first_) out_->push_back(',');
-  first_ = false;
-  AppendMember(out_, "{\"id\":", incident.id);
-  AppendMember(out_, ",\"name\":", incident.name);
-  AppendMember(out_, ",\"type\":", incident.type);
-  AppendMember(out_, ",\"occurred\":", incident.occurred);
-  AppendMember(out_, ",\"created\":", incident.created);
-  AppendMember(out_, ",\"sourceBrand\":", source_brand_);
-  AppendMember(out_, ",\"sourceInstance\":", source_instance_);
-  if (incident.duplicate) out_->append(",\"duplicate\":true");
+  const size_t bytes = incident.id.size() + incident.name.size() + incident.type.size() +
+                       incident.occurred.size() + incident.created.size() + source_brand_.size() +
+                       source_instance_.size();
+  char* at = out_->Room(kFrameBytes + MostEscapedBytes(bytes));
+  if (tail_.bytes != 0) *at++ = ',';
+  at = WriteMember("{\"id\":\"", incident.id, at);
+  at = WriteMember(",\"name\":\"", incident.name, at);
+  at = WriteMember(",\"type\":\"", incident.type, at);
+  at = WriteTail(incident, at);
+  if (incident.duplicate) at = Write(",\"duplicate\":true", at);
   if (!incident.warnings.empty()) {
-    const char* before = ",\"warnings\":[";
+    absl::string_view before = ",\"warnings\":[\"";
     for (const absl::string_view warning : incident.warnings) {
-      AppendMember(out_, before, warning);
-      before = ",";
+      out_->EndAt(at);
+      at = out_->Room(kFrameBytes + MostEscapedBytes(warning.size()));
+      at = WriteMember(before, warning, at);
+      before = ",\"";
     }
-    out_->push_back(']');
+    *at++ = ']';
   }
-  out_->push_back('}');
+  *at++ = '}';
+  out_->EndAt(at);
 }
 
-void AnswerWriter::Finish() { out_->push_back(']'); }
+char* AnswerWriter::WriteTail(const IncidentMetadata& incident, char* at) {
+  if (tail_.bytes != 0 && IsSamePlace(incident.occurred, tail_.occurred) &&
+      IsSamePlace(incident.created, tail_.created)) {
+    return Write(out_->text().substr(tail_.begin, tail_.bytes), at);
+  }
+  char* const begin = at;
+  at = WriteMember(",\"occurred\":\"", incident.occurred, at);
+  at = WriteMember(",\"created\":\"", incident.created, at);
+  at = WriteMember(",\"sourceBrand\":\"", source_brand_, at);
+  at = WriteMember(",\"sourceInstance\":\"", source_instance_, at);
+  tail_ = {incident.occurred, incident.created, static_cast<size_t>(begin - out_->text().data()),
+           static_cast<size_t>(at - begin)};
+  return at;
+}
+
+void AnswerWriter::Finish() { out_->Append("]"); }
 
 }  // namespace webhook::core

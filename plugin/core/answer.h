@@ -2,10 +2,11 @@
 #ifndef PLUGIN_CORE_ANSWER_H_
 #define PLUGIN_CORE_ANSWER_H_
 
+#include <cstddef>
 #include <span>
-#include <string>
 
 #include "absl/strings/string_view.h"
+#include "plugin/core/text_buffer.h"
 
 namespace webhook::core {
 
@@ -24,19 +25,29 @@ struct IncidentMetadata {
 //   [{"id":"1","name":"a","type":"Phishing","occurred":"2024-05-01T10:00:00Z",
 //     "created":"...","sourceBrand":"Generic Webhook","sourceInstance":"webhook"}]
 // and, only where there are any, "duplicate":true and "warnings":["..."]. Without any Add: [].
-// `out` and both source texts must outlive the writer. Not thread-safe.
+// `out`, both source texts and those of the incidents must outlive the writer. Not thread-safe.
 class AnswerWriter {
  public:
-  AnswerWriter(std::string* out, absl::string_view source_brand, absl::string_view source_instance);
+  AnswerWriter(TextBuffer* out, absl::string_view source_brand, absl::string_view source_instance);
 
   void Add(const IncidentMetadata& incident);
   void Finish();
 
  private:
-  std::string* out_;
+  // The members of an incident after its type, which are the same for most incidents of a batch.
+  struct Tail {
+    absl::string_view occurred;
+    absl::string_view created;
+    size_t begin = 0;  // where they were written last
+    size_t bytes = 0;  // 0: not yet
+  };
+
+  char* WriteTail(const IncidentMetadata& incident, char* at);
+
+  TextBuffer* out_;
   absl::string_view source_brand_;
   absl::string_view source_instance_;
-  bool first_ = true;
+  Tail tail_;
 };
 
 }  // namespace webhook::core

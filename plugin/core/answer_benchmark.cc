@@ -1,17 +1,15 @@
 // What it costs to write the answer, by the number of incidents.
 #include <benchmark/benchmark.h>
 
-#include <string>
-
 #include "plugin/core/answer.h"
 
 namespace webhook::core {
 namespace {
 
 void BM_Answer(benchmark::State& state) {
-  std::string answer;
+  TextBuffer answer;
   for (auto _ : state) {
-    answer.clear();
+    answer.Clear();
     AnswerWriter writer(&answer, "Generic Webhook", "webhook");
     for (int64_t i = 0; i < state.range(0); ++i) {
       writer.Add({"12345",
@@ -23,7 +21,7 @@ void BM_Answer(benchmark::State& state) {
                   {}});
     }
     writer.Finish();
-    benchmark::DoNotOptimize(answer.data());
+    benchmark::DoNotOptimize(answer.text().data());
   }
   state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(answer.size()));
 }

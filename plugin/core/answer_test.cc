@@ -2,23 +2,29 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
 namespace webhook::core {
 namespace {
 
 TEST(AnswerTest, NoIncidentsAreAnEmptyArray) {
-  std::string answer;
-  AnswerWriter(&answer, "Generic Webhook", "webhook").Finish();
-  EXPECT_EQ(answer, "[]");
+  TextBuffer buffer;
+  AnswerWriter(&buffer, "Generic Webhook", "webhook").Finish();
+  EXPECT_EQ(buffer.text(), "[]");
 }
 
 TEST(AnswerTest, IncidentsStandInOrderWithTheirMetadata) {
-  std::string answer;
-  AnswerWriter writer(&answer, "Generic Webhook", "webhook");
+  TextBuffer buffer;
+  AnswerWriter writer(&buffer, "Generic Webhook", "webhook");
   writer.Add({"1", "a", "Phishing", "2024-05-01T10:00:00Z", "2024-05-01T10:00:01Z", false, {}});
   const absl::string_view warnings[] = {"first \"x\"", "second"};
   writer.Add({"2", "b\n", "", "2024-05-01T10:00:00Z", "2024-05-01T10:00:01Z", true, warnings});
   writer.Finish();
-  EXPECT_EQ(answer,
+  EXPECT_EQ(buffer.text(),
             R"([{"id":"1","name":"a","type":"Phishing","occurred":"2024-05-01T10:00:00Z",)"
             R"("created":"2024-05-01T10:00:01Z","sourceBrand":"Generic Webhook",)"
             R"("sourceInstance":"webhook"},)"
@@ -27,11 +33,40 @@ TEST(AnswerTest, IncidentsStandInOrderWithTheirMetadata) {
             R"("sourceInstance":"webhook","duplicate":true,"warnings":["first \"x\"","second"]}])");
 }
 
+TEST(AnswerTest, TimesAreThoseOfEachIncidentWhereSomeShareThem) {
+  const std::string shared = "2024-05-01T10:00:00Z";
+  const absl::string_view minute = absl::string_view(shared).substr(0, 16);
+  TextBuffer buffer;
+  AnswerWriter writer(&buffer, "b", "i");
+  writer.Add({"1", "a", "", shared, shared, false, {}});
+  writer.Add({"2", "a", "", shared, shared, false, {}});
+  writer.Add({"3", "a", "", minute, shared, false, {}});
+  writer.Add({"4", "a", "", minute, shared, false, {}});
+  writer.Add({"5", "a", "", minute, "", false, {}});
+  std::string expected;
+  for (const auto& [occurred, created] :
+       {std::pair<absl::string_view, absl::string_view>(shared, shared),
+        {shared, shared},
+        {minute, shared},
+        {minute, shared},
+        {minute, ""}}) {
+    expected += absl::StrCat("\"occurred\":\"", occurred, "\",\"created\":\"", created,
+                             "\",\"sourceBrand\":\"b\",\"sourceInstance\":\"i\"}\n");
+  }
+  std::string found;
+  for (const absl::string_view part : absl::StrSplit(buffer.text(), "\"type\":\"\",")) {
+    const size_t end = part.find('}');
+    if (end != absl::string_view::npos) absl::StrAppend(&found, part.substr(0, end + 1), "\n");
+  }
+  EXPECT_EQ(found, expected);
+}
+
 TEST(AnswerTest, TextsOfSendersCannotBreakOut) {
-  std::string answer;
-  AnswerWriter writer(&answer, "b", "i");
+  TextBuffer buffer;
+  AnswerWriter writer(&buffer, "b", "i");
   writer.Add({"1", absl::string_view("\"},{\\\x01\0\x7f é", 11), "", "", "", false, {}});
   writer.Finish();
+  const absl::string_view answer = buffer.text();
   EXPECT_EQ(answer.substr(0, answer.find(",\"type\"")),
             "[{\"id\":\"1\",\"name\":\"\\\"},{\\\\\\u0001\\u0000\x7f é\"");
 }

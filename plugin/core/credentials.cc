@@ -150,7 +150,7 @@ CredentialCheck Credentials::Check(std::span<const HeaderView> headers, absl::Ti
   if (mode_ == Mode::kNone) return CredentialCheck::kAccepted;
   const HeaderView* line = nullptr;
   for (const HeaderView& header : headers) {
-    if (!absl::EqualsIgnoreCase(header.name, header_)) continue;
+    if (!header.IsNamed(header_)) continue;
     if (line != nullptr) return CredentialCheck::kRepeated;
     line = &header;
   }

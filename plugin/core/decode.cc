@@ -35,7 +35,7 @@ Coding CodingOf(absl::string_view name) {
 Coding CodingOf(std::span<const HeaderView> headers) {
   Coding found = Coding::kIdentity;
   for (const HeaderView& header : headers) {
-    if (!absl::EqualsIgnoreCase(header.name, "content-encoding")) continue;
+    if (!header.IsNamed("content-encoding")) continue;
     for (const absl::string_view part : absl::StrSplit(header.value, ',')) {
       const Coding coding = CodingOf(absl::StripAsciiWhitespace(part));
       if (coding == Coding::kIdentity) continue;

@@ -38,9 +38,8 @@ uint32_t NumberOf(absl::string_view suffix) {
 // A key without its escapes, where it is short enough to be one that we know.
 class EscapedKey {
  public:
-  explicit EscapedKey(const JsonValue& key) {
-    const absl::string_view inside = key.inside();
-    if (!key.escaped) {
+  EscapedKey(absl::string_view inside, bool escaped) {
+    if (!escaped) {
       text_ = inside;
     } else if (inside.size() <= kMostBytes) {
       text_ = absl::string_view(buffer_, JsonUnescape(inside, buffer_));
@@ -62,21 +61,16 @@ absl::string_view Between(const char* begin, const char* end) {
 
 }  // namespace
 
-KnownKey WhichEscapedKey(const JsonValue& key) { return WhichPlainKey(EscapedKey(key).text()); }
-
-void DetailsObject::Clear() {
-  text_ = {};
-  empty_ = true;
-  own_keys_.clear();
-  taken_.clear();
+KnownKey WhichEscapedKey(absl::string_view inside) {
+  return WhichPlainKey(EscapedKey(inside, true).text());
 }
 
-void DetailsObject::NoteWrittenKey(KnownKey known, const JsonValue& key) {
+void DetailsObject::NoteWrittenKey(KnownKey known, absl::string_view text, bool escaped) {
   if (known != KnownKey::kBodyKey) {
-    own_keys_.push_back({known, key.text});
+    own_keys_.push_back({known, text});
     return;
   }
-  const EscapedKey plain(key);
+  const EscapedKey plain(text.substr(1, text.size() - 2), escaped);
   for (const KnownKey written : {KnownKey::kHeaders, KnownKey::kMirrorDirection,
                                  KnownKey::kMirrorTags, KnownKey::kMirrorInstance}) {
     absl::string_view rest = plain.text();

@@ -59,21 +59,25 @@ inline KnownKey WhichPlainKey(absl::string_view key) {
   }
 }
 
-KnownKey WhichEscapedKey(const JsonValue& key);
+KnownKey WhichEscapedKey(absl::string_view inside);
 
 inline KnownKey WhichKey(const JsonValue& key) {
-  return key.escaped ? WhichEscapedKey(key) : WhichPlainKey(key.inside());
+  return key.escaped ? WhichEscapedKey(key.inside()) : WhichPlainKey(key.inside());
 }
 
 // Reused from object to object, so that nothing is allocated once it is warm.
 class DetailsObject {
  public:
-  void Clear();
+  void Clear() {
+    empty_ = true;
+    own_keys_.clear();
+    taken_.clear();
+  }
 
   // Told of each key of the object, with its place in the text.
   void NoteKey(KnownKey known, const JsonValue& key) {
     empty_ = false;
-    if (known >= KnownKey::kHeaders) NoteWrittenKey(known, key);
+    if (known >= KnownKey::kHeaders) NoteWrittenKey(known, key.text, key.escaped);
   }
 
   void SetText(absl::string_view text) { text_ = text; }
@@ -97,7 +101,7 @@ class DetailsObject {
     uint32_t number;
   };
 
-  void NoteWrittenKey(KnownKey known, const JsonValue& key);
+  void NoteWrittenKey(KnownKey known, absl::string_view text, bool escaped);
   absl::string_view FreeKey(KnownKey known, Arena& arena);
 
   absl::string_view text_;

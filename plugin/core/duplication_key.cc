@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/core/json_chars.h"
 #include "plugin/core/withheld_headers.h"
 
 namespace webhook::core {

@@ -1,33 +1,56 @@
-// Looking at eight octets at a time, where nearly all of a text is harmless.
+// Looking at eight octets at a time, or at four, where nearly all of a text is harmless.
 #ifndef PLUGIN_CORE_EIGHT_OCTETS_H_
 #define PLUGIN_CORE_EIGHT_OCTETS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 namespace webhook::core {
 
-// Eight octets in the order of memory. The questions below are exact, as a whole: which octet it
-// is, the caller finds out by looking at each.
-class EightOctets {
+// As many octets as `Word` has, in the order of memory. The questions are answered for all of them
+// together, by a word that is zero where none is so; words of several can be joined with |.
+template <typename Word>
+class Octets {
  public:
-  // Reads 8 octets from `at`.
-  explicit EightOctets(const char* at) { std::memcpy(&octets_, at, sizeof octets_); }
+  static constexpr size_t kCount = sizeof(Word);
 
-  bool AnyNotAscii() const { return (octets_ & kEach * 0x80) != 0; }
-  bool AnyControl() const { return AnyZero(octets_ & kEach * 0xE0); }  // below 0x20
-  bool AnyIs(char octet) const {
-    return AnyZero(octets_ ^ (kEach * static_cast<unsigned char>(octet)));
+  // Reads kCount octets from `at`.
+  explicit Octets(const char* at) { std::memcpy(&octets_, at, kCount); }
+  void CopyTo(char* at) const { std::memcpy(at, &octets_, kCount); }
+
+  Word NotAscii() const { return octets_ & kTops; }
+  // Anything but 0x20 to 0x7E.
+  Word NotPrintable() const { return (octets_ | Below(' ') | Equal('\x7F')) & kTops; }
+  // Not ASCII, or what a JSON string cannot hold: a control character, quote or backslash
+  // (RFC 8259 section 7).
+  Word NotPlainInJson() const { return (octets_ | Below(' ') | Equal('"') | Equal('\\')) & kTops; }
+
+  void LowerCase() {
+    const Word low = octets_ & ~kTops;
+    const Word from_a = low + Each(0x80 - 'A');
+    const Word past_z = low + Each(0x7F - 'Z');
+    octets_ |= (from_a & ~past_z & ~octets_ & kTops) >> 2;
   }
 
  private:
-  static constexpr uint64_t kEach = 0x0101010101010101;
+  static constexpr Word Each(unsigned char octet) {
+    return static_cast<Word>(static_cast<Word>(-1) / 0xFF * octet);
+  }
+  static constexpr Word kTops = Each(0x80);
 
-  // A borrow reaches an octet's top bit only out of a zero.
-  static bool AnyZero(uint64_t octets) { return ((octets - kEach) & ~octets & kEach * 0x80) != 0; }
+  // The top bit of each octet of ASCII for which it is so. A borrow out of an octet may set that of
+  // the next one too, which is no matter, for it comes only out of one for which it is so.
+  Word Below(char bound) const { return octets_ - Each(static_cast<unsigned char>(bound)); }
+  Word Equal(char octet) const {
+    return (octets_ ^ Each(static_cast<unsigned char>(octet))) - Each(1);
+  }
 
-  uint64_t octets_;
+  Word octets_;
 };
+
+using EightOctets = Octets<uint64_t>;
+using FourOctets = Octets<uint32_t>;
 
 }  // namespace webhook::core
 

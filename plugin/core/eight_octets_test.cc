@@ -8,34 +8,55 @@ namespace webhook::core {
 namespace {
 
 // Every octet at every place, among neighbours that a borrow or a carry could come from.
-template <typename Expected, typename Asked>
-void ExpectForEveryOctet(Expected expected, Asked asked) {
-  for (const char neighbour : {'a', '!', ' ', '~', '#', ']', '['}) {
+template <typename Word, typename Expected, typename Asked>
+void ExpectOfWord(Expected expected, Asked asked) {
+  for (const char neighbour : {'a', '!', ' ', '~', '#', ']', '[', '\xA2'}) {
+    const bool among = expected(static_cast<unsigned char>(neighbour));
     for (int octet = 0; octet < 256; ++octet) {
-      for (size_t place = 0; place < 8; ++place) {
-        std::string text(8, neighbour);
+      for (size_t place = 0; place < sizeof(Word); ++place) {
+        std::string text(sizeof(Word), neighbour);
         text[place] = static_cast<char>(octet);
-        EXPECT_EQ(asked(EightOctets(text.data())), expected(octet))
+        EXPECT_EQ(asked(Octets<Word>(text.data())) != 0, among || expected(octet))
             << "octet " << octet << " at " << place << " among " << neighbour;
       }
     }
   }
 }
 
+template <typename Expected, typename Asked>
+void ExpectForEveryOctet(Expected expected, Asked asked) {
+  ExpectOfWord<uint64_t>(expected, asked);
+  ExpectOfWord<uint32_t>(expected, asked);
+}
+
 TEST(EightOctetsTest, AnOctetPast127IsSeenAtEveryPlace) {
   ExpectForEveryOctet([](int octet) { return octet >= 0x80; },
-                      [](EightOctets octets) { return octets.AnyNotAscii(); });
+                      [](auto octets) { return octets.NotAscii(); });
 }
 
-TEST(EightOctetsTest, AControlCharacterIsSeenAtEveryPlace) {
-  ExpectForEveryOctet([](int octet) { return octet < 0x20; },
-                      [](EightOctets octets) { return octets.AnyControl(); });
+TEST(EightOctetsTest, WhatIsNotPlainInJsonIsSeenAtEveryPlace) {
+  ExpectForEveryOctet(
+      [](int octet) { return octet < 0x20 || octet >= 0x80 || octet == '"' || octet == '\\'; },
+      [](auto octets) { return octets.NotPlainInJson(); });
 }
 
-TEST(EightOctetsTest, ACertainOctetIsSeenAtEveryPlace) {
-  for (const char wanted : {'"', '\\', '\x7F'}) {
-    ExpectForEveryOctet([wanted](int octet) { return octet == wanted; },
-                        [wanted](EightOctets octets) { return octets.AnyIs(wanted); });
+TEST(EightOctetsTest, WhatIsNotPrintableIsSeenAtEveryPlace) {
+  ExpectForEveryOctet([](int octet) { return octet < 0x20 || octet >= 0x7F; },
+                      [](auto octets) { return octets.NotPrintable(); });
+}
+
+TEST(EightOctetsTest, LettersOfAsciiAloneBecomeLowerCase) {
+  for (int octet = 0; octet < 256; ++octet) {
+    for (size_t place = 0; place < 8; ++place) {
+      std::string text(8, '\xC1');
+      text[place] = static_cast<char>(octet);
+      EightOctets octets(text.data());
+      octets.LowerCase();
+      std::string lower(8, '\0');
+      octets.CopyTo(lower.data());
+      if (octet >= 'A' && octet <= 'Z') text[place] = static_cast<char>(octet + 32);
+      EXPECT_EQ(lower, text);
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 #ifndef PLUGIN_CORE_HEADER_VIEW_H_
 #define PLUGIN_CORE_HEADER_VIEW_H_
 
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 
 namespace webhook::core {
@@ -11,6 +12,11 @@ namespace webhook::core {
 struct HeaderView {
   absl::string_view name;
   absl::string_view value;
+
+  // In any case (RFC 9110 section 5.1). Asked of every header, so most are told by their length.
+  bool IsNamed(absl::string_view other) const {
+    return name.size() == other.size() && absl::EqualsIgnoreCase(name, other);
+  }
 };
 
 }  // namespace webhook::core

@@ -42,31 +42,12 @@ std::string Quoted(absl::string_view text) {
 }  // namespace
 
 IncidentBuilder::IncidentBuilder(const Limits& limits, const Defaults& defaults,
-                                 absl::string_view headers, TriggerTimes& trigger_times,
+                                 absl::string_view tail, TriggerTimes& trigger_times,
                                  ParsedRequest& out)
     : limits_(limits), defaults_(defaults), trigger_times_(trigger_times), out_(out) {
   out_.Reset();
   incident_type_ = out_.arena_.Copy(defaults.incident_type);
-  tail_ = Joined({",\"headers\":", headers, defaults.mirror_members, "}"});
-}
-
-absl::string_view IncidentBuilder::Joined(std::initializer_list<absl::string_view> texts) {
-  size_t size = 0;
-  for (const absl::string_view text : texts) size += text.size();
-  char* const joined = out_.arena_.Allocate(size);
-  char* end = joined;
-  for (const absl::string_view text : texts) end = std::copy(text.begin(), text.end(), end);
-  return {joined, size};
-}
-
-void IncidentBuilder::Add(const JsonValue& name, const JsonValue& type, const JsonValue& occurred,
-                          DetailsObject& details) {
-  out_.ranges_.push_back({out_.slices_.size(), out_.warnings_.size()});
-  ParsedIncident& incident = out_.incidents_.emplace_back();
-  incident.name = Text(name, "name", kDefaultIncidentName);
-  incident.type = Text(type, "type", incident_type_);
-  incident.occurred = Occurred(occurred);
-  details.AppendSlices(tail_, !defaults_.mirror_members.empty(), out_.arena_, out_.slices_);
+  tail_ = out_.arena_.Copy(tail);
 }
 
 // The vectors have stopped growing, so spans of them stay valid.
@@ -99,19 +80,25 @@ absl::string_view IncidentBuilder::Unescape(absl::string_view inside) {
   return {text, size};
 }
 
-absl::string_view IncidentBuilder::Text(const JsonValue& value, const char* what,
-                                        absl::string_view otherwise) {
+inline absl::string_view IncidentBuilder::Text(const JsonValue& value, const char* what,
+                                               absl::string_view otherwise) {
   if (!IsText(value)) return otherwise;
   const absl::string_view text = Unescaped(value);
+  return text.size() <= static_cast<size_t>(limits_.name_bytes) ? text : CutText(text, what);
+}
+
+absl::string_view IncidentBuilder::CutText(absl::string_view text, const char* what) {
   const absl::string_view kept = Cut(text, static_cast<size_t>(limits_.name_bytes));
-  if (kept.size() < text.size()) {
-    Warn(absl::StrCat(what, " was cut to ", kept.size(), " of its ", text.size(), " bytes"));
-  }
+  Warn(absl::StrCat(what, " was cut to ", kept.size(), " of its ", text.size(), " bytes"));
   return kept;
 }
 
-absl::string_view IncidentBuilder::Occurred(const JsonValue& value) {
-  if (!IsText(value)) return TriggerTime();
+inline absl::string_view IncidentBuilder::Occurred(const JsonValue& value) {
+  if (IsText(value)) return GivenTime(value);
+  return trigger_time_.empty() ? TriggerTime() : trigger_time_;
+}
+
+absl::string_view IncidentBuilder::GivenTime(const JsonValue& value) {
   const absl::string_view text = Unescaped(value);
   if (const auto time = NormalizeOccurred(text); time.has_value()) {
     return time->text() == text ? text : out_.arena_.Copy(time->text());
@@ -126,6 +113,16 @@ absl::string_view IncidentBuilder::TriggerTime() {
     trigger_time_ = out_.arena_.Copy(trigger_times_.Format(defaults_.trigger_time).text());
   }
   return trigger_time_;
+}
+
+void IncidentBuilder::Add(const JsonValue& name, const JsonValue& type, const JsonValue& occurred,
+                          DetailsObject& details) {
+  out_.ranges_.push_back({out_.slices_.size(), out_.warnings_.size()});
+  ParsedIncident& incident = out_.incidents_.emplace_back();
+  incident.name = Text(name, "name", kDefaultIncidentName);
+  incident.type = Text(type, "type", incident_type_);
+  incident.occurred = Occurred(occurred);
+  details.AppendSlices(tail_, !defaults_.mirror_members.empty(), out_.arena_, out_.slices_);
 }
 
 }  // namespace webhook::core

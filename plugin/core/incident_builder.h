@@ -2,8 +2,6 @@
 #ifndef PLUGIN_CORE_INCIDENT_BUILDER_H_
 #define PLUGIN_CORE_INCIDENT_BUILDER_H_
 
-#include <initializer_list>
-
 #include "absl/strings/string_view.h"
 #include "plugin/core/details_object.h"
 #include "plugin/core/duplication_key.h"
@@ -18,8 +16,9 @@ namespace webhook::core {
 // incidents.
 class IncidentBuilder {
  public:
-  // `headers` is the text of the stored headers, an object.
-  IncidentBuilder(const Limits& limits, const Defaults& defaults, absl::string_view headers,
+  // `tail` is what the details of each incident end with: see DetailsObject::AppendSlices. It is
+  // copied.
+  IncidentBuilder(const Limits& limits, const Defaults& defaults, absl::string_view tail,
                   TriggerTimes& trigger_times, ParsedRequest& out);
 
   // The values are those of the last member of that key; any but a string counts as absent.
@@ -38,10 +37,11 @@ class IncidentBuilder {
   }
 
  private:
-  absl::string_view Joined(std::initializer_list<absl::string_view> texts);
   absl::string_view Unescape(absl::string_view inside);
   absl::string_view Text(const JsonValue& value, const char* what, absl::string_view otherwise);
+  absl::string_view CutText(absl::string_view text, const char* what);
   absl::string_view Occurred(const JsonValue& value);
+  absl::string_view GivenTime(const JsonValue& value);
   absl::string_view TriggerTime();
   void Warn(absl::string_view text) { out_.warnings_.push_back(out_.arena_.Copy(text)); }
 
@@ -51,7 +51,7 @@ class IncidentBuilder {
   ParsedRequest& out_;
   absl::string_view incident_type_;
   absl::string_view trigger_time_;  // once it is needed
-  absl::string_view tail_;          // `,"headers":{...}}`, with mirror_ members where they are set
+  absl::string_view tail_;
 };
 
 }  // namespace webhook::core

@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <optional>
-#include <string>
 #include <utility>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/core/details_object.h"
 #include "plugin/core/duplication_key.h"
 #include "plugin/core/incident_builder.h"
 #include "plugin/core/json_reader.h"
 #include "plugin/core/stored_headers.h"
+#include "plugin/core/text_buffer.h"
 #include "plugin/core/texts.h"
 
 namespace webhook::core {
@@ -19,6 +18,7 @@ namespace {
 
 static_assert(IncidentParser::kPadding >= JsonReader::kPadding);
 
+constexpr size_t kKeptTailBytes = 64 * 1024;
 constexpr size_t kSingle = SIZE_MAX;  // the incident of a body that is one object
 
 absl::Status NotJson(absl::string_view place) {
@@ -42,6 +42,23 @@ struct RawMember {
   DetailsObject object;
 };
 
+// Reads an object. Calls read_value(KnownKey) -> bool for each member, to read its value.
+template <typename ReadValue>
+bool ReadObject(JsonReader& reader, DetailsObject& object, ReadValue read_value) {
+  object.Clear();
+  const char* const begin = reader.position();
+  JsonValue key;
+  JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
+  for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
+    const KnownKey known = WhichKey(key);
+    object.NoteKey(known, key);
+    if (!read_value(known)) return false;
+  }
+  if (next == JsonNext::kFault) return false;
+  object.SetText(absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin)));
+  return true;
+}
+
 }  // namespace
 
 class IncidentParser::Impl {
@@ -58,11 +75,12 @@ class IncidentParser::Impl {
   absl::Status ParseText(absl::string_view body, IncidentBuilder& builder);
   absl::Status ParseArray(IncidentBuilder& builder);
   absl::Status ParseIncident(size_t incident, IncidentBuilder& builder);
-  absl::Status ReadMembers();
+  bool ReadMembers();
   bool ReadMember(KnownKey key);
   bool ReadRaw(RawMember& raw);
-  absl::Status CheckCount(size_t count) const;
-  absl::StatusOr<DetailsObject*> UseRaw(RawMember& raw, size_t incident, IncidentBuilder& builder);
+  size_t MostIncidents() const;
+  absl::Status TooMany(size_t count) const;
+  absl::Status ReadRawString(RawMember& raw, size_t incident, IncidentBuilder& builder);
   DeliveryKeyFinder& KeyFinder();
   static bool ReadDetails(JsonReader& reader, DetailsObject& object);
 
@@ -72,7 +90,8 @@ class IncidentParser::Impl {
   std::optional<DeliveryKeyFinder> key_finder_;  // once it is needed
   StoredHeaders stored_headers_;
   TriggerTimes trigger_times_;
-  std::string headers_;
+  TextBuffer tail_;          // `,"headers":{...}}`, with mirror_ members where they are set
+  size_t header_bytes_ = 0;  // of it, the headers
 
   // Of the incident being read.
   JsonValue name_;
@@ -86,9 +105,14 @@ class IncidentParser::Impl {
 absl::Status IncidentParser::Impl::Parse(absl::string_view body,
                                          std::span<const HeaderView> headers,
                                          const Defaults& defaults, ParsedRequest& out) {
-  headers_.clear();
-  stored_headers_.Append(headers, defaults.secret_header, &headers_);
-  IncidentBuilder builder(limits_, defaults, headers_, trigger_times_, out);
+  tail_.Clear();
+  tail_.Append(",\"headers\":");
+  const size_t before = tail_.size();
+  stored_headers_.Append(headers, defaults.secret_header, &tail_);
+  header_bytes_ = tail_.size() - before;
+  tail_.Append(defaults.mirror_members);
+  tail_.Append("}");
+  IncidentBuilder builder(limits_, defaults, tail_.text(), trigger_times_, out);
   const absl::Status status = ParseText(body, builder);
   if (status.ok()) {
     builder.Finish();
@@ -97,6 +121,7 @@ absl::Status IncidentParser::Impl::Parse(absl::string_view body,
   } else {
     out.Clear();
   }
+  tail_.ReleaseAbove(kKeptTailBytes);  // the incidents have a copy
   body_.ReleaseLarge();
   string_.ReleaseLarge();
   if (key_finder_.has_value()) key_finder_->ReleaseLarge();
@@ -107,7 +132,7 @@ absl::Status IncidentParser::Impl::ParseText(absl::string_view body, IncidentBui
   if (!body_.Open(body)) return NotJson(body_.fault());
   switch (body_.Peek()) {
     case '{':
-      if (absl::Status status = CheckCount(1); !status.ok()) return status;
+      if (MostIncidents() == 0) return TooMany(1);
       if (absl::Status status = ParseIncident(kSingle, builder); !status.ok()) return status;
       break;
     case '[':
@@ -121,6 +146,7 @@ absl::Status IncidentParser::Impl::ParseText(absl::string_view body, IncidentBui
 
 absl::Status IncidentParser::Impl::ParseArray(IncidentBuilder& builder) {
   if (!body_.EnterArray()) return NotJson(body_.fault());
+  const size_t most = MostIncidents();
   for (size_t incident = 0;; ++incident) {
     switch (body_.NextItem()) {
       case JsonNext::kFault:
@@ -130,64 +156,53 @@ absl::Status IncidentParser::Impl::ParseArray(IncidentBuilder& builder) {
       case JsonNext::kItem:
         break;
     }
-    if (absl::Status status = CheckCount(incident + 1); !status.ok()) return status;
+    if (incident >= most) return TooMany(incident + 1);
     if (absl::Status status = ParseIncident(incident, builder); !status.ok()) return status;
   }
 }
 
 // Every incident stores the headers, so a small body with large headers could ask for very much.
-absl::Status IncidentParser::Impl::CheckCount(size_t count) const {
+size_t IncidentParser::Impl::MostIncidents() const {
+  return std::min(static_cast<size_t>(limits_.incidents_of_a_request),
+                  static_cast<size_t>(limits_.stored_header_bytes) / header_bytes_);
+}
+
+absl::Status IncidentParser::Impl::TooMany(size_t count) const {
   if (count > static_cast<size_t>(limits_.incidents_of_a_request)) {
     return absl::ResourceExhaustedError(
         absl::StrCat("A request may have ", limits_.incidents_of_a_request, " incidents at most"));
   }
-  if (count * headers_.size() > static_cast<size_t>(limits_.stored_header_bytes)) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("Headers of ", headers_.size(), " bytes, stored with each of ", count,
-                     " incidents or more, are more than ", limits_.stored_header_bytes, " bytes"));
-  }
-  return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("Headers of ", header_bytes_, " bytes, stored with each of ", count,
+                   " incidents or more, are more than ", limits_.stored_header_bytes, " bytes"));
 }
 
 absl::Status IncidentParser::Impl::ParseIncident(size_t incident, IncidentBuilder& builder) {
   if (body_.Peek() != '{') {
-    JsonValue value;
-    return body_.ReadValue(value) ? NotJson(incident, "must be an object") : NotJson(body_.fault());
+    return body_.SkipValue() ? NotJson(incident, "must be an object") : NotJson(body_.fault());
   }
-  if (absl::Status status = ReadMembers(); !status.ok()) return status;
-  DetailsObject* details = &whole_;
-  for (RawMember* raw : {&raw_json_, &older_raw_json_}) {
-    const absl::StatusOr<DetailsObject*> used = UseRaw(*raw, incident, builder);
-    if (!used.ok()) return used.status();
-    if (*used == nullptr) continue;
-    details = *used;
-    break;
+  if (!ReadMembers()) return NotJson(body_.fault());
+  DetailsObject* details = nullptr;
+  for (RawMember* const raw : {&raw_json_, &older_raw_json_}) {
+    if (details != nullptr || CountsAsAbsent(raw->value)) continue;
+    if (raw->value.kind != JsonKind::kObject) {
+      if (absl::Status status = ReadRawString(*raw, incident, builder); !status.ok()) return status;
+    }
+    if (!raw->object.empty()) details = &raw->object;
   }
-  builder.Add(name_, type_, occurred_, *details);
+  builder.Add(name_, type_, occurred_, details != nullptr ? *details : whole_);
   return absl::OkStatus();
 }
 
-absl::Status IncidentParser::Impl::ReadMembers() {
+bool IncidentParser::Impl::ReadMembers() {
   // A null counts as absent; the other members of a value mean nothing then.
   name_.kind = type_.kind = occurred_.kind = JsonKind::kNull;
   raw_json_.value.kind = older_raw_json_.value.kind = JsonKind::kNull;
-  whole_.Clear();
-  const char* const begin = body_.position();
-  JsonValue key;
-  JsonNext next = body_.EnterObject() ? body_.NextMember(key) : JsonNext::kFault;
-  for (; next == JsonNext::kItem; next = body_.NextMember(key)) {
-    const KnownKey known = WhichKey(key);
-    whole_.NoteKey(known, key);
-    if (!ReadMember(known)) return NotJson(body_.fault());
-  }
-  if (next == JsonNext::kFault) return NotJson(body_.fault());
-  whole_.SetText(absl::string_view(begin, static_cast<size_t>(body_.bracket_end() - begin)));
-  return absl::OkStatus();
+  return ReadObject(body_, whole_, [this](KnownKey key) { return ReadMember(key); });
 }
 
 // RFC 8259 section 4 leaves repeated keys open; here the last of them counts, as in Python.
 bool IncidentParser::Impl::ReadMember(KnownKey key) {
-  JsonValue other;
   switch (key) {
     case KnownKey::kName:
       return body_.ReadValue(name_);
@@ -200,7 +215,7 @@ bool IncidentParser::Impl::ReadMember(KnownKey key) {
     case KnownKey::kOlderRawJson:
       return ReadRaw(older_raw_json_);
     default:
-      return body_.ReadValue(other);
+      return body_.SkipValue();
   }
 }
 
@@ -213,25 +228,11 @@ bool IncidentParser::Impl::ReadRaw(RawMember& raw) {
 }
 
 bool IncidentParser::Impl::ReadDetails(JsonReader& reader, DetailsObject& object) {
-  object.Clear();
-  const char* const begin = reader.position();
-  JsonValue key;
-  JsonValue value;
-  JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
-  for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
-    object.NoteKey(WhichKey(key), key);
-    if (!reader.ReadValue(value)) return false;
-  }
-  if (next == JsonNext::kFault) return false;
-  object.SetText(absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin)));
-  return true;
+  return ReadObject(reader, object, [&reader](KnownKey) { return reader.SkipValue(); });
 }
 
-// The object that the member stands for; nullptr where it counts as absent.
-absl::StatusOr<DetailsObject*> IncidentParser::Impl::UseRaw(RawMember& raw, size_t incident,
-                                                            IncidentBuilder& builder) {
-  if (CountsAsAbsent(raw.value)) return nullptr;
-  if (raw.value.kind == JsonKind::kObject) return &raw.object;
+absl::Status IncidentParser::Impl::ReadRawString(RawMember& raw, size_t incident,
+                                                 IncidentBuilder& builder) {
   if (raw.value.kind != JsonKind::kString) {
     return NotJson(incident, absl::StrCat(raw.key, " must be an object"));
   }
@@ -241,7 +242,7 @@ absl::StatusOr<DetailsObject*> IncidentParser::Impl::UseRaw(RawMember& raw, size
                    absl::StrCat(raw.key, " must be an object; the text in it is not one (", "byte ",
                                 string_.fault().byte, ": ", string_.fault().what, ")"));
   }
-  return raw.object.empty() ? nullptr : &raw.object;
+  return absl::OkStatus();
 }
 
 DeliveryKeyFinder& IncidentParser::Impl::KeyFinder() {

@@ -70,7 +70,7 @@ void CheckSame(const ParsedIncident& one, const ParsedIncident& other) {
 
 // Everything made of incidents must be JSON as well.
 void CheckTexts(const ParsedRequest& request) {
-  std::string answer;
+  webhook::core::TextBuffer answer;
   webhook::core::AnswerWriter writer(&answer, "Generic Webhook", "webhook");
   std::vector<webhook::core::SharedSample> samples;
   for (const ParsedIncident& incident : request.incidents()) {
@@ -85,7 +85,7 @@ void CheckTexts(const ParsedRequest& request) {
                                                 incident.details, 50));
   }
   writer.Finish();
-  Require(MayBeJson(answer));
+  Require(MayBeJson(answer.text()));
   Require(MayBeJson(webhook::core::WriteSamples(samples, 1000)));
 }
 

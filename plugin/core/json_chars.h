@@ -2,35 +2,12 @@
 #ifndef PLUGIN_CORE_JSON_CHARS_H_
 #define PLUGIN_CORE_JSON_CHARS_H_
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
 
 namespace webhook::core {
-
-// The first quote or backslash at or after `at`. There must be one; 15 bytes after it are read.
-inline const char* FindQuoteOrBackslash(const char* at) {
-#if defined(__SSE2__)
-  const __m128i quote = _mm_set1_epi8('"');
-  const __m128i backslash = _mm_set1_epi8('\\');
-  for (;; at += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    const int found = _mm_movemask_epi8(
-        _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)));
-    if (found != 0) return at + std::countr_zero(static_cast<uint32_t>(found));
-  }
-#else
-  while (*at != '"' && *at != '\\') ++at;
-  return at;
-#endif
-}
 
 // What may follow a number or a literal: a blank or one of the six structural characters.
 inline bool EndsScalar(char c) {

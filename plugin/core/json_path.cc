@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/core/json_chars.h"
 #include "plugin/core/json_text.h"
 
 namespace webhook::core {
@@ -192,11 +193,10 @@ bool JsonPath::CollectMember(size_t step, JsonReader& reader,
                              std::vector<JsonValue>& values) const {
   const size_t before = values.size();
   JsonValue key;
-  JsonValue other;
   JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
   for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
     if (!IsName(key, steps_[step].name)) {
-      if (!reader.ReadValue(other)) return false;
+      if (!reader.SkipValue()) return false;
       continue;
     }
     values.resize(before);  // what an earlier member of that key gave
@@ -206,11 +206,10 @@ bool JsonPath::CollectMember(size_t step, JsonReader& reader,
 }
 
 bool JsonPath::CollectItems(size_t step, JsonReader& reader, std::vector<JsonValue>& values) const {
-  JsonValue other;
   JsonNext next = reader.EnterArray() ? reader.NextItem() : JsonNext::kFault;
   for (uint32_t i = 0; next == JsonNext::kItem; next = reader.NextItem(), ++i) {
     const bool wanted = steps_[step].kind == StepKind::kEach || steps_[step].index == i;
-    if (!(wanted ? CollectFrom(step + 1, reader, values) : reader.ReadValue(other))) return false;
+    if (!(wanted ? CollectFrom(step + 1, reader, values) : reader.SkipValue())) return false;
   }
   return next == JsonNext::kEnd;
 }

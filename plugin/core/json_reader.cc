@@ -85,6 +85,7 @@ bool JsonReader::Open(absl::string_view text) {
   const simdjson::error_code error = stage.stage1(reinterpret_cast<const uint8_t*>(text_),
                                                   text_bytes_, simdjson::stage1_mode::regular);
   if (error != simdjson::SUCCESS) return FailIndex(error, text);
+  if (!CheckEscapes()) return false;
   Rewind();
   return true;
 }
@@ -124,73 +125,100 @@ bool JsonReader::FailIndex(int error, absl::string_view text) {
 }
 
 bool JsonReader::ReadValue(JsonValue& value) {
-  if (next_ == end_) return Fail("the text ends where a value must be");
   const uint32_t* const first = next_;
-  const char* const start = text_ + *first;
-  const char* end;
-  if (*start == '"') {
+  const char* const start = position();
+  const char kind = Peek();
+  if (kind == '"') {
     ++next_;
-    end = StringEnd(start, value.escaped);
-    value.empty = end == start + 2;
-    value.kind = JsonKind::kString;
-  } else if (*start == '{' || *start == '[') {
-    if (!ReadContainer()) return false;
-    end = text_ + next_[-1] + 1;
-    value.empty = next_ == first + 2;
-    value.escaped = false;
-    value.kind = *start == '{' ? JsonKind::kObject : JsonKind::kArray;
-  } else {
-    end = ScalarEnd(start);
-    value.empty = value.escaped = false;
-    value.kind = KindOfScalar(*start);
+    SetString(start, position(), value);
+    return true;
   }
-  if (end == nullptr) return false;
-  value.text = absl::string_view(start, static_cast<size_t>(end - start));
+  if (!SkipValue()) return false;
+  value.escaped = false;
+  if (kind == '{' || kind == '[') {
+    value.kind = kind == '{' ? JsonKind::kObject : JsonKind::kArray;
+    value.empty = next_ == first + 2;
+    value.text = absl::string_view(start, static_cast<size_t>(bracket_end() - start));
+  } else {
+    value.kind = KindOfScalar(kind);
+    value.empty = false;
+    value.text = absl::string_view(start, static_cast<size_t>(scalar_end_ - start));
+  }
   return true;
 }
 
-// Not recursive: the depth of a text must not become the depth of our stack.
-bool JsonReader::ReadContainer() {
-  std::array<bool, kMostDepth> is_object;
+bool JsonReader::SkipValue() {
+  if (next_ == end_) return Fail("the text ends where a value must be");
+  switch (text_[*next_]) {
+    case '"':
+      ++next_;
+      return true;
+    case '{':
+    case '[':
+      return SkipContainer();
+    default:
+      return SkipScalar();
+  }
+}
+
+bool JsonReader::SkipKey() {
+  if (Peek() != '"') return Fail("expected a key in quotes");
+  ++next_;
+  if (Peek() != ':') return Fail("expected a colon");
+  ++next_;
+  return true;
+}
+
+// Not recursive: the depth of a text must not become the depth of our stack. Nearly all of a large
+// text goes by here, so the place is in next_ only where another function is called.
+bool JsonReader::SkipContainer() {
+  std::array<char, kMostDepth + 1> closings;  // of what is open; only those from outer_depth on
   const int outer_depth = depth_;
-  JsonValue key;
-  bool escaped;
+  int depth = outer_depth;
+  char closing = '\0';
+  const uint32_t* next = next_;
+  const auto peek = [text = text_, end = end_](const uint32_t* at) {
+    return at == end ? '\0' : text[*at];
+  };
+  const auto fail = [this](const uint32_t* at, const char* what) { return next_ = at, Fail(what); };
+  // What `skip` makes of the place, or null after a fault.
+  const auto after = [this](bool (JsonReader::*skip)(), const uint32_t* at) {
+    next_ = at;
+    return (this->*skip)() ? next_ : nullptr;
+  };
+  const auto after_key = [after, text = text_, end = end_](const uint32_t* at) {
+    const bool good = end - at >= 2 && text[at[0]] == '"' && text[at[1]] == ':';
+    return good ? at + 2 : after(&JsonReader::SkipKey, at);
+  };
   for (;;) {  // a value comes next
-    if (next_ == end_) return Fail("the text ends where a value must be");
-    const char* const start = text_ + *next_;
-    if (*start == '"') {
-      ++next_;
-      if (StringEnd(start, escaped) == nullptr) return false;
-    } else if (*start == '{' || *start == '[') {
-      if (depth_ == max_depth_) return Fail("nested deeper than the limit");
-      const bool object = *start == '{';
-      ++next_;
-      if (Peek() == (object ? '}' : ']')) {
-        ++next_;
-      } else {
-        is_object[depth_++] = object;
-        if (object && !ReadKey(key)) return false;
+    const char first = peek(next);
+    if (first == '"') {
+      ++next;
+    } else if (first == '{' || first == '[') {
+      if (depth == max_depth_) return fail(next, "nested deeper than the limit");
+      closings[depth++] = closing;
+      closing = first == '{' ? '}' : ']';
+      ++next;
+      if (peek(next) != closing) {
+        if (closing == '}' && (next = after_key(next)) == nullptr) return false;
         continue;
       }
-    } else if (ScalarEnd(start) == nullptr) {
+    } else if (next == end_) {
+      return fail(next, "the text ends where a value must be");
+    } else if ((next = after(&JsonReader::SkipScalar, next)) == nullptr) {
       return false;
     }
-    for (;;) {  // a value has ended
-      if (depth_ == outer_depth) return true;
-      const bool object = is_object[depth_ - 1];
-      const char next = Peek();
-      if (next == ',') {
-        ++next_;
-        if (object && !ReadKey(key)) return false;
-        break;
+    while (peek(next) != ',') {
+      if (peek(next) != closing) {
+        return fail(next, closing == '}' ? "expected a comma or a closing brace"
+                                         : "expected a comma or a closing bracket");
       }
-      if (next != (object ? '}' : ']')) {
-        return Fail(object ? "expected a comma or a closing brace"
-                           : "expected a comma or a closing bracket");
-      }
-      ++next_;
-      --depth_;
+      ++next;
+      closing = closings[--depth];
+      if (depth == outer_depth) return next_ = next, true;
     }
+    ++next;
+    if (closing == '}' && (next = after_key(next)) == nullptr) return false;
   }
 }
 
@@ -198,14 +226,20 @@ bool JsonReader::Finish() {
   return next_ == end_ || Fail("something follows the end of the JSON text");
 }
 
-const char* JsonReader::EscapedStringEnd(const char* backslash) {
-  const char* at = backslash;
-  do {
+// A backslash outside of strings is a part of a token that the grammar refuses, so here it may
+// count for anything.
+bool JsonReader::CheckEscapes() {
+  const char* const end = text_ + text_bytes_;
+  const char* at = text_;
+  escapes_ = false;
+  while (at < end) {
+    at = static_cast<const char*>(std::memchr(at, '\\', static_cast<size_t>(end - at)));
+    if (at == nullptr) return true;
+    escapes_ = true;
     at = EscapeEnd(at);
-    if (at == nullptr) return nullptr;
-    at = FindQuoteOrBackslash(at);
-  } while (*at != '"');
-  return at + 1;
+    if (at == nullptr) return false;
+  }
+  return true;
 }
 
 const char* JsonReader::EscapeEnd(const char* backslash) {
@@ -235,9 +269,10 @@ const char* JsonReader::EscapeEnd(const char* backslash) {
   return FailNull(backslash, "half of a surrogate pair");
 }
 
-const char* JsonReader::ScalarEnd(const char* start) {
+bool JsonReader::SkipScalar() {
   // The last token of a valid text is a bracket. One that is not may run into the padding.
-  if (next_ + 1 == end_) return FailNull(position(), "the text ends too early");
+  if (next_ + 1 == end_) return Fail("the text ends too early");
+  const char* const start = text_ + *next_;
   const char* end = nullptr;
   switch (*start) {
     case 't':
@@ -254,9 +289,10 @@ const char* JsonReader::ScalarEnd(const char* start) {
       break;
   }
   // `1"a"` and `truex` are one token to the first stage.
-  if (end == nullptr || !EndsScalar(*end)) return FailNull(start, "not a JSON value");
+  if (end == nullptr || !EndsScalar(*end)) return Fail("not a JSON value");
+  scalar_end_ = end;
   ++next_;
-  return end;
+  return true;
 }
 
 }  // namespace webhook::core

@@ -1,8 +1,8 @@
 // Reads JSON (RFC 8259) by pulling: whole-document validation and raw bytes in one pass.
 //
-// simdjson's first stage finds the tokens and validates UTF-8 and control characters; the grammar
-// is checked here, token by token, and nothing is skipped. No tree is built and no number is
-// converted, so numbers of any size keep their bytes.
+// simdjson's first stage finds the tokens and validates UTF-8 and control characters. Escapes are
+// checked here, all at once, and the grammar, token by token; nothing is skipped. No tree is built
+// and no number is converted, so numbers of any size keep their bytes.
 #ifndef PLUGIN_CORE_JSON_READER_H_
 #define PLUGIN_CORE_JSON_READER_H_
 
@@ -12,7 +12,6 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "plugin/core/json_chars.h"
 
 namespace webhook::core {
 
@@ -80,6 +79,8 @@ class JsonReader {
 
   // Validates the value that comes next, whatever is in it.
   bool ReadValue(JsonValue& value);
+  // The same for who does not want to know what it was.
+  bool SkipValue();
 
   // The text must end here.
   bool Finish();
@@ -99,29 +100,24 @@ class JsonReader {
   bool FailIndex(int error, absl::string_view text);
   bool Enter(char bracket, const char* otherwise);
   JsonNext Leave();
-  const char* EscapedStringEnd(const char* backslash);
-
-  // The first stage has seen the closing quote, so the scan ends inside the text.
-  const char* StringEnd(const char* open, bool& escaped) {
-    const char* const at = FindQuoteOrBackslash(open + 1);
-    escaped = *at != '"';
-    return escaped ? EscapedStringEnd(at) : at + 1;
-  }
-
+  bool CheckEscapes();
   const char* EscapeEnd(const char* backslash);
-  const char* ScalarEnd(const char* start);
-  bool ReadKey(JsonValue& key);
-  bool ReadContainer();
+  bool SkipKey();
+  bool SkipContainer();
+  bool SkipScalar();
+  void SetString(const char* open, const char* next_token, JsonValue& value) const;
 
   std::unique_ptr<Index> index_;
   const char* text_ = nullptr;      // after the byte order mark
   const uint32_t* next_ = nullptr;  // offsets of tokens in text_
   const uint32_t* end_ = nullptr;
+  const char* scalar_end_ = nullptr;  // of the scalar that was read last
   size_t text_bytes_ = 0;
   size_t skipped_ = 0;  // bytes of the byte order mark
   int depth_ = 0;
   int max_depth_;
-  bool first_ = false;  // just inside a container
+  bool first_ = false;    // just inside a container
+  bool escapes_ = false;  // the text has a backslash
   JsonFault fault_;
 };
 
@@ -149,7 +145,12 @@ inline JsonNext JsonReader::NextMember(JsonValue& key) {
     ++next_;
   }
   first_ = false;
-  return ReadKey(key) ? JsonNext::kItem : JsonNext::kFault;
+  if (Peek() != '"') return FailNext("expected a key in quotes");
+  const char* const open = text_ + *next_++;
+  if (Peek() != ':') return FailNext("expected a colon");
+  SetString(open, text_ + *next_, key);
+  ++next_;
+  return JsonNext::kItem;
 }
 
 inline JsonNext JsonReader::NextItem() {
@@ -163,17 +164,15 @@ inline JsonNext JsonReader::NextItem() {
   return JsonNext::kItem;
 }
 
-inline bool JsonReader::ReadKey(JsonValue& key) {
-  if (Peek() != '"') return Fail("expected a key in quotes");
-  const char* const open = text_ + *next_++;
-  const char* const end = StringEnd(open, key.escaped);
-  if (end == nullptr) return false;
-  if (Peek() != ':') return Fail("expected a colon");
-  ++next_;
-  key.kind = JsonKind::kString;
-  key.text = absl::string_view(open, static_cast<size_t>(end - open));
-  key.empty = key.text.size() == 2;
-  return true;
+// The first stage has seen the string's last quote, after which nothing but blanks is no token.
+inline void JsonReader::SetString(const char* open, const char* next_token,
+                                  JsonValue& value) const {
+  const char* end = next_token;
+  while (end[-1] != '"') --end;
+  value.kind = JsonKind::kString;
+  value.text = absl::string_view(open, static_cast<size_t>(end - open));
+  value.empty = value.text.size() == 2;
+  value.escaped = escapes_ && value.text.find('\\') != absl::string_view::npos;
 }
 
 }  // namespace webhook::core

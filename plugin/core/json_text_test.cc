@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 
 #include "plugin/core/json_chars.h"
@@ -13,6 +14,12 @@ std::string Escaped(absl::string_view text) {
   std::string escaped;
   AppendJsonEscaped(&escaped, text);
   return escaped;
+}
+
+// In a block of its own size, so that AddressSanitizer sees what is written past it.
+std::string EscapedBytes(absl::string_view bytes) {
+  const auto room = std::make_unique<char[]>(MostEscapedBytes(bytes.size()));
+  return std::string(room.get(), WriteJsonEscapedBytes(bytes, room.get()));
 }
 
 TEST(JsonTextTest, EveryOctetThatMustBeIsEscapedAtEveryPlace) {
@@ -40,13 +47,28 @@ TEST(JsonTextTest, SeveralEscapesInARowAndAtTheEndsAreKept) {
             "\\u00010123456789abcdef\\\"");
 }
 
+TEST(JsonTextTest, LongTextsAreEscapedAsShortOnesAre) {
+  std::string text;
+  std::string expected;
+  for (int i = 0; i < 5'000; ++i) {
+    text += i % 7 == 0 ? "\x1F" : i % 3 == 0 ? "\"" : "é";
+    expected += i % 7 == 0 ? "\\u001f" : i % 3 == 0 ? "\\\"" : "é";
+  }
+  EXPECT_EQ(Escaped(text), expected);
+}
+
 TEST(JsonTextTest, BytesThatAreNoUtf8AreTakenAsLatin1) {
-  std::string escaped;
-  AppendJsonEscapedBytes(&escaped, "12345678\xE4\"");
-  EXPECT_EQ(escaped, "12345678\xC3\xA4\\\"");
-  escaped.clear();
-  AppendJsonEscapedBytes(&escaped, "12345678\xC3\xA4");
-  EXPECT_EQ(escaped, "12345678\xC3\xA4");
+  EXPECT_EQ(EscapedBytes("12345678\xE4\""), "12345678\xC3\xA4\\\"");
+  EXPECT_EQ(EscapedBytes("12345678\xC3\xA4"), "12345678\xC3\xA4");
+  for (size_t size = 1; size <= 18; ++size) {
+    for (size_t place = 0; place < size; ++place) {
+      std::string bytes(size, 'x');
+      bytes[place] = '\xE4';
+      std::string expected(size, 'x');
+      expected.replace(place, 1, "ä");
+      EXPECT_EQ(EscapedBytes(bytes), expected) << place << " of " << size;
+    }
+  }
 }
 
 }  // namespace

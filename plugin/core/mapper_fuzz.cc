@@ -58,9 +58,9 @@ void CheckPath(absl::string_view path, absl::string_view json) {
 
 void CheckName(absl::string_view name) {
   constexpr size_t kMostPathBytes = 1024;
-  std::string json = "{";
-  webhook::core::AppendJsonEscapedBytes(&json, name);
-  const std::string inside = json.substr(1);
+  std::string inside(webhook::core::MostEscapedBytes(name.size()), '\0');
+  const char* const end = webhook::core::WriteJsonEscapedBytes(name, inside.data());
+  inside.resize(static_cast<size_t>(end - inside.data()));
   Require(MayBeJson(absl::StrCat("\"", inside, "\"")));
   const std::string quoted = absl::StrCat("\"", inside, "\"");
   // A name put into a path is found under it.

@@ -98,10 +98,10 @@ void OccurredText::AppendNumber(int64_t number, int digits) {
   size_ += static_cast<size_t>(digits);
 }
 
-void OccurredText::AppendFraction(int nanosecond) {
-  if (nanosecond != 0) {
+void OccurredText::AppendFraction(int fraction, int digits) {
+  if (fraction != 0) {
     Append('.');
-    AppendNumber(nanosecond, 9);
+    AppendNumber(fraction, digits);
     while (bytes_[size_ - 1] == '0') --size_;
   }
   Append('Z');
@@ -120,7 +120,7 @@ OccurredText OccurredText::Of(absl::CivilSecond second, int nanosecond) {
   text.AppendNumber(second.minute(), 2);
   text.Append(':');
   text.AppendNumber(second.second(), 2);
-  text.AppendFraction(nanosecond);
+  text.AppendFraction(nanosecond, 9);
   return text;
 }
 
@@ -172,7 +172,7 @@ OccurredText TriggerTimes::Format(absl::Time time) {
     return Format(time);
   }
   OccurredText text = text_;
-  text.AppendFraction(static_cast<int>(absl::ToInt64Milliseconds(since)) * 1'000'000);
+  text.AppendFraction(static_cast<int>(absl::ToInt64Milliseconds(since)), 3);
   return text;
 }
 

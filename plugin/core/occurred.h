@@ -25,7 +25,7 @@ class OccurredText {
   static OccurredText Of(absl::CivilSecond second, int nanosecond);
   void Append(char c) { bytes_[size_++] = c; }
   void AppendNumber(int64_t number, int digits);
-  void AppendFraction(int nanosecond);
+  void AppendFraction(int fraction, int digits);
 
   char bytes_[32];
   size_t size_ = 0;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
+#include "plugin/core/eight_octets.h"
 #include "plugin/core/json_text.h"
 #include "plugin/core/withheld_headers.h"
 
@@ -9,8 +11,7 @@ namespace webhook::core {
 namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
-
-char LowerCase(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+constexpr size_t kFrameBytes = 8;  // more than the punctuation of one member
 
 // Blanks around a value are no part of it (RFC 9110 section 5.5).
 absl::string_view WithoutBlanks(absl::string_view value) {
@@ -20,45 +21,93 @@ absl::string_view WithoutBlanks(absl::string_view value) {
   return value;
 }
 
+// Of kCount octets at least. The last ones are written together with some before them.
+template <typename Octets>
+void WriteLowerCase(absl::string_view text, char* out) {
+  const char* const last = text.data() + text.size() - Octets::kCount;
+  const auto write = [&](const char* at) {
+    Octets octets(at);
+    octets.LowerCase();
+    octets.CopyTo(out + (at - text.data()));
+  };
+  for (const char* at = text.data(); at < last; at += Octets::kCount) write(at);
+  write(last);
+}
+
+char* WriteLowerCase(absl::string_view text, char* out) {
+  if (text.size() >= EightOctets::kCount) {
+    WriteLowerCase<EightOctets>(text, out);
+  } else if (text.size() >= FourOctets::kCount) {
+    WriteLowerCase<FourOctets>(text, out);
+  } else {
+    std::transform(text.begin(), text.end(), out, absl::ascii_tolower);
+  }
+  return out + text.size();
+}
+
+// Names seen so far, each as one of 256 places that many share: a place that is free is a new name.
+class SeenNames {
+ public:
+  bool MayHave(absl::string_view name) {
+    if (name.empty()) return true;
+    const auto first = static_cast<unsigned char>(name.front());
+    const auto last = static_cast<unsigned char>(name.back());
+    const uint32_t mixed =
+        (static_cast<uint32_t>(name.size()) << 16 | first << 8 | last) * 0x9E3779B1;
+    uint64_t& word = words_[mixed >> 30];
+    const uint64_t bit = uint64_t{1} << (mixed >> 24) % 64;
+    const bool seen = (word & bit) != 0;
+    word |= bit;
+    return seen;
+  }
+
+ private:
+  uint64_t words_[4] = {};
+};
+
 }  // namespace
 
 void StoredHeaders::Append(std::span<const HeaderView> headers, absl::string_view secret_header,
-                           std::string* out) {
-  Collect(headers, secret_header);
-  ChainSameNames();
+                           TextBuffer* out) {
+  if (Collect(headers, secret_header)) ChainSameNames();
   char before = '{';
   for (const Entry& entry : entries_) {
     if (!entry.first) continue;
-    out->push_back(before);
+    char* at = out->Room(kFrameBytes + MostEscapedBytes(entry.name.size() + entry.value.size()));
+    *at++ = before;
+    *at++ = '"';
     before = ',';
-    out->push_back('"');
-    AppendJsonEscapedBytes(out, entry.name);
-    out->append("\":\"");
-    AppendJsonEscapedBytes(out, entry.value);
+    at = WriteJsonEscapedBytes(entry.name, at);
+    at = TextBuffer::Write("\":\"", at);
+    at = WriteJsonEscapedBytes(entry.value, at);
     for (uint32_t i = entry.next; i != kNone; i = entries_[i].next) {
-      out->append(", ");
-      AppendJsonEscapedBytes(out, entries_[i].value);
+      out->EndAt(at);
+      at = out->Room(kFrameBytes + MostEscapedBytes(entries_[i].value.size()));
+      at = WriteJsonEscapedBytes(entries_[i].value, TextBuffer::Write(", ", at));
     }
-    out->push_back('"');
+    *at++ = '"';
+    out->EndAt(at);
   }
-  if (before == '{') out->push_back('{');
-  out->push_back('}');
+  out->Append(before == '{' ? "{}" : "}");
 }
 
-void StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_view secret_header) {
+bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_view secret_header) {
   entries_.clear();
-  names_.clear();
   size_t name_bytes = 0;
   for (const HeaderView& header : headers) name_bytes += header.name.size();
-  names_.resize(name_bytes);  // once, for the views below point into it
+  if (names_.size() < name_bytes) names_.resize(name_bytes);  // once, for views point into it
   char* at = names_.data();
+  SeenNames seen;
+  bool may_repeat = false;
   for (const HeaderView& header : headers) {
-    char* const end = std::transform(header.name.begin(), header.name.end(), at, LowerCase);
+    char* const end = WriteLowerCase(header.name, at);
     const absl::string_view name(at, header.name.size());
     at = end;
     if (name == secret_header || IsWithheldHeader(name)) continue;
+    may_repeat |= seen.MayHave(name);
     entries_.push_back({name, WithoutBlanks(header.value), kNone, true});
   }
+  return may_repeat;
 }
 
 // By sorting, since a sender chooses the names: comparing each with each would be quadratic.

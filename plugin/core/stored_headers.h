@@ -4,11 +4,11 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "plugin/core/header_view.h"
+#include "plugin/core/text_buffer.h"
 
 namespace webhook::core {
 
@@ -20,7 +20,7 @@ class StoredHeaders {
   // `secret_header`, given in lower case, and what IsWithheldHeader names. Valid JSON whatever the
   // headers hold.
   void Append(std::span<const HeaderView> headers, absl::string_view secret_header,
-              std::string* out);
+              TextBuffer* out);
 
  private:
   struct Entry {
@@ -30,10 +30,11 @@ class StoredHeaders {
     bool first;     // of its name
   };
 
-  void Collect(std::span<const HeaderView> headers, absl::string_view secret_header);
+  // False if no two entries can have the same name.
+  bool Collect(std::span<const HeaderView> headers, absl::string_view secret_header);
   void ChainSameNames();
 
-  std::string names_;
+  std::vector<char> names_;
   std::vector<Entry> entries_;
   std::vector<uint32_t> by_name_;
 };

@@ -8,9 +8,9 @@ namespace webhook::core {
 namespace {
 
 std::string Stored(std::initializer_list<HeaderView> headers, absl::string_view secret = "") {
-  std::string text;
+  TextBuffer text;
   StoredHeaders().Append(std::span(headers.begin(), headers.size()), secret, &text);
-  return text;
+  return std::string(text.text());
 }
 
 TEST(StoredHeadersTest, SecretsAreNeverStored) {
@@ -55,9 +55,9 @@ TEST(StoredHeadersTest, ManyDistinctNamesDoNotTakeQuadraticTime) {
   for (int i = 0; i < 10'000; ++i) names.push_back("x-" + std::to_string(i % 5'000));
   std::vector<HeaderView> headers;
   for (const std::string& name : names) headers.push_back({name, "v"});
-  std::string text;
+  TextBuffer text;
   StoredHeaders().Append(headers, "", &text);
-  EXPECT_EQ(text.substr(0, 30), R"({"x-0":"v, v","x-1":"v, v","x-)");
+  EXPECT_EQ(text.text().substr(0, 30), R"({"x-0":"v, v","x-1":"v, v","x-)");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "plugin/core/withheld_headers.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <iterator>
 
 namespace webhook::core {
@@ -101,9 +102,34 @@ constexpr bool Before(const WithheldHeader& header, absl::string_view name) {
   return header.name < name;
 }
 
+// For each length the last letters that withheld names of it have, as bits: nearly all other names
+// are told from them by that. Names longer than the table are searched for.
+class LastLetters {
+ public:
+  constexpr LastLetters() {
+    for (const WithheldHeader& header : kWithheld) {
+      if (header.name.size() < kLengths) letters_[header.name.size()] |= BitOf(header.name.back());
+    }
+  }
+  bool MayHave(absl::string_view name) const {
+    if (name.size() >= kLengths) return true;
+    return !name.empty() && (letters_[name.size()] & BitOf(name.back())) != 0;
+  }
+
+ private:
+  static constexpr size_t kLengths = 32;
+  static constexpr uint64_t BitOf(char letter) {
+    return uint64_t{1} << (static_cast<unsigned char>(letter) % 64);
+  }
+
+  uint64_t letters_[kLengths] = {};
+};
+constexpr LastLetters kLastLetters;
+
 }  // namespace
 
 bool IsWithheldHeader(absl::string_view name) {
+  if (!kLastLetters.MayHave(name)) return false;
   const auto* const found =
       std::lower_bound(std::begin(kWithheld), std::end(kWithheld), name, Before);
   return found != std::end(kWithheld) && found->name == name;

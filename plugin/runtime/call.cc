@@ -98,19 +98,19 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
 }
 
 void Call::FillBatch() {
-  views_.clear();
-  incidents_.clear();
   size_t view_count = 0;
   for (const core::ParsedIncident& incident : parsed_.incidents()) {
     view_count += incident.details.size() + incident.warnings.size();
   }
-  views_.reserve(view_count);  // so that pointers into it hold
-  incidents_.reserve(parsed_.incidents().size());
-  const auto add = [this](std::span<const absl::string_view> texts) {
-    const lri_view* const first = views_.data() + views_.size();
-    for (absl::string_view text : texts) views_.push_back(ToView(text));
-    return lri_views{first, texts.size(), sizeof(lri_view)};
+  views_.resize(view_count);
+  lri_view* next_view = views_.data();
+  const auto add = [&next_view](std::span<const absl::string_view> texts) {
+    const lri_views views{next_view, texts.size(), sizeof(lri_view)};
+    for (const absl::string_view text : texts) *next_view++ = ToView(text);
+    return views;
   };
+  incidents_.clear();
+  incidents_.reserve(parsed_.incidents().size());
   for (const core::ParsedIncident& incident : parsed_.incidents()) {
     incidents_.push_back({.name = ToView(incident.name),
                           .type = ToView(incident.type),
@@ -164,7 +164,7 @@ void Call::TakeResult(const lri_create_result* result) {
 }
 
 void Call::AnswerCreated(const lri_create_result& result) {
-  answer_.clear();
+  answer_.Clear();
   core::AnswerWriter writer(&answer_, kSourceBrand, context_.configuration->name);
   for (size_t i = 0; i < result.count; ++i) {
     const lri_created_incident& created = At(result, i);
@@ -180,7 +180,7 @@ void Call::AnswerCreated(const lri_create_result& result) {
   }
   writer.Finish();
   if (context_.samples != nullptr) CopySamples(result);
-  Finish(Answer(200, kApplicationJson, answer_).abi());
+  Finish(Answer(200, kApplicationJson, answer_.text()).abi());
 }
 
 // The last incidents that are no duplicates, oldest first. Copied now, for the request's bytes are
@@ -249,7 +249,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
   plugin->ReleaseExpanded(std::exchange(expanded_bytes_, 0));
   parsed_.Clear();
   const size_t kept_bytes = lease_.index < kFewCalls ? kKeptBytesOfFew : kKeptBytes;
-  ReleaseAbove(kept_bytes, answer_);
+  answer_.ReleaseAbove(kept_bytes);
   ReleaseAbove(kept_bytes, views_);
   ReleaseAbove(kept_bytes, incidents_);
   plugin->calls().GiveBack(lease_);

@@ -3,12 +3,12 @@
 #define PLUGIN_RUNTIME_CALL_H_
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/decode.h"
 #include "plugin/core/incidents.h"
+#include "plugin/core/text_buffer.h"
 #include "plugin/runtime/answer_counts.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/done_slot.h"
@@ -78,7 +78,7 @@ class Call {
   std::vector<lri_incident> incidents_;
   lri_incident_batch batch_{};
   DoneSlot done_;
-  std::string answer_;
+  core::TextBuffer answer_;
   std::vector<core::SharedSample> samples_;  // to be handed over after the answer
 };
 

@@ -17,10 +17,14 @@ bool IsValueCharacter(char c) {
 }
 
 bool IsValue(absl::string_view value) {
-  while (value.size() >= 8) {
-    const core::EightOctets octets(value.data());
-    if (octets.AnyNotAscii() || octets.AnyControl() || octets.AnyIs('\x7F')) break;
-    value.remove_prefix(8);
+  using Octets = core::EightOctets;
+  if (value.size() >= Octets::kCount) {
+    const char* const last = value.data() + value.size() - Octets::kCount;
+    auto not_printable = Octets(last).NotPrintable();
+    for (const char* at = value.data(); at < last; at += Octets::kCount) {
+      not_printable |= Octets(at).NotPrintable();
+    }
+    if (not_printable == 0) return true;
   }
   return std::all_of(value.begin(), value.end(), IsValueCharacter);
 }
@@ -44,11 +48,11 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits
 }  // namespace
 
 HeaderViews ToHeaderViews(const lri_pairs& pairs) {
-  HeaderViews views;
-  views.reserve(pairs.count);
+  HeaderViews views(pairs.count);
+  core::HeaderView* out = views.data();
   for (size_t i = 0; i < pairs.count; ++i) {
     const lri_pair& pair = At(pairs, i);
-    views.push_back({FromView(pair.name), FromView(pair.value)});
+    *out++ = {FromView(pair.name), FromView(pair.value)};
   }
   return views;
 }
