@@ -9,9 +9,9 @@
 #include <iterator>
 #include <utility>
 
-namespace {
+#include "host_stub/store/pending_change.h"
 
-constexpr int64_t kSectorBytes = 512;
+namespace {
 
 std::string ReadWhole(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -34,62 +34,11 @@ std::string Canonical(const std::string& path) {
   return std::filesystem::weakly_canonical(path, ignored).string();
 }
 
-struct Change {
-  int64_t offset = 0;
-  std::string data;
-  int64_t truncate_to = -1;  // 0 or more: a truncation
-};
-
-void Put(std::string& bytes, int64_t offset, std::string_view data) {
-  const size_t end = static_cast<size_t>(offset) + data.size();
-  if (bytes.size() < end) bytes.resize(end);
-  std::copy(data.begin(), data.end(), bytes.begin() + static_cast<std::ptrdiff_t>(offset));
-}
-
-void Apply(const Change& change, std::string& bytes) {
-  if (change.truncate_to < 0) return Put(bytes, change.offset, change.data);
-  bytes.resize(static_cast<size_t>(change.truncate_to));
-}
-
-// One sector's part of a write: lost, kept, or torn.
-void ApplySectorByChance(int64_t offset, std::string_view data, std::mt19937& random,
-                         std::string& bytes) {
-  const uint32_t chance = random() % 8;
-  if (chance < 3) return;
-  if (chance < 6) return Put(bytes, offset, data);
-  const size_t kept = random() % data.size();
-  // Bytes that are there already are the same however far the write came.
-  if (std::string_view(bytes).substr(std::min(bytes.size(), static_cast<size_t>(offset)),
-                                     data.size()) == data) {
-    return;
-  }
-  if (kept > 0) Put(bytes, offset, data.substr(0, kept));
-  if (chance == 6) return;
-  std::string garbage(data.size() - kept, '\0');
-  for (char& byte : garbage) byte = static_cast<char>(random());
-  Put(bytes, offset + static_cast<int64_t>(kept), garbage);
-}
-
-void ApplyByChance(const Change& change, std::mt19937& random, std::string& bytes) {
-  if (change.truncate_to >= 0) {
-    if (random() % 2 == 0) Apply(change, bytes);
-    return;
-  }
-  const std::string_view data = change.data;
-  for (size_t done = 0; done < data.size();) {
-    const int64_t offset = change.offset + static_cast<int64_t>(done);
-    const auto rest = static_cast<size_t>(kSectorBytes - offset % kSectorBytes);
-    const std::string_view part = data.substr(done, rest);
-    ApplySectorByChance(offset, part, random, bytes);
-    done += part.size();
-  }
-}
-
 }  // namespace
 
 struct FaultDisk::File {
   std::string synced;
-  std::vector<Change> pending;
+  std::vector<PendingChange> pending;
   uint64_t errors = 0;  // syncs that failed
 };
 
@@ -204,7 +153,7 @@ void FaultDisk::RestoreDisk(uint32_t seed) {
     SpoilSharedMemory(path, lose_all);
     if (!Exists(path)) continue;
     std::string bytes = file->synced;
-    for (const Change& change : file->pending) {
+    for (const PendingChange& change : file->pending) {
       if (!lose_all) ApplyByChance(change, random_, bytes);
     }
     WriteWhole(path, bytes);
@@ -346,7 +295,7 @@ int FaultDisk::Sync(Handle& handle) {
   if (const int code = Hit(sync_fault_); code != SQLITE_OK) {
     ++failed_syncs_;
     failed_log_syncs_ += handle.path.ends_with("-wal");
-    for (const Change& change : file.pending) ApplyByChance(change, random_, file.synced);
+    for (const PendingChange& change : file.pending) ApplyByChance(change, random_, file.synced);
     file.pending.clear();
     handle.errors_seen = ++file.errors;
     return code;
@@ -356,7 +305,7 @@ int FaultDisk::Sync(Handle& handle) {
     if (refuse_opens_after_a_fault_) open_code_ = SQLITE_CANTOPEN;
     return SQLITE_IOERR_FSYNC;
   }
-  for (const Change& change : file.pending) Apply(change, file.synced);
+  for (const PendingChange& change : file.pending) Apply(change, file.synced);
   file.pending.clear();
   if (std::exchange(handle.syncs_its_folder, false)) MakeNamesDurable(FolderOf(handle.path));
   return SQLITE_OK;
