@@ -140,7 +140,9 @@ class Connection final : public Exchange, private SocketWatcher {
   State state_ = State::kIdle;
   Phase phase_ = Phase::kNone;
   bool readable_ = false;  // the socket may have bytes; else an event will tell
-  bool hung_up_ = false;   // behind the bytes is an end or an error, which is told only once
+  // Behind the bytes is an end or an error, which is told only once, or urgent data was among them,
+  // at which a read stops early.
+  bool reads_to_the_end_ = false;
   bool writing_ = false;   // waits for the socket to take more
   bool resuming_ = false;  // OnResume is on its way
   bool driving_ = false;   // Drive is on the stack

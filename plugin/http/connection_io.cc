@@ -36,7 +36,7 @@ bool Connection::WantsRead() const {
 void Connection::OnSocketEvents(uint32_t events) {
   Hold hold(*this);
   if ((events & ~EPOLLOUT) != 0) readable_ = true;
-  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) hung_up_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR)) != 0) reads_to_the_end_ = true;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) writing_ = false;
   receives_ = 0;
   Drive();
@@ -89,7 +89,7 @@ bool Connection::Receive(char* data, size_t size, size_t* count) {
   *count = static_cast<size_t>(received);
   eof_ = received == 0;
   // Less than there was room for is all that there was (epoll(7)); what comes then is a new event.
-  readable_ = hung_up_ || *count == size;
+  readable_ = reads_to_the_end_ || *count == size;
   return true;
 }
 

@@ -23,8 +23,8 @@ void RunLoop(Loop& loop) {
         stopped = true;
         loop.context.restart();
       }
-      // The last sockets that were closed have their cancelled operations still in the queue, and
-      // it is these that free the connections. Never run() again: nothing would stop it.
+      // The last operations that were cancelled are still in the queue, and may own what they were
+      // for. Never run() again: nothing would stop it.
       loop.context.poll();
       return;
     } catch (const std::exception&) {

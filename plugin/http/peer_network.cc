@@ -9,7 +9,7 @@ std::string NetworkOf(const std::string& peer) {
   const auto address = boost::asio::ip::make_address_v6(peer.c_str(), no_address);
   if (no_address) return peer;
   const auto octets = address.to_bytes();
-  std::string key = "6";  // no IPv4 address is so
+  std::string key = "[";  // no other text of a peer begins so
   key.append(octets.begin(), octets.begin() + 8);
   return key;
 }

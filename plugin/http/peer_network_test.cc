@@ -12,6 +12,7 @@ TEST(PeerNetworkTest, AddressesOfOneIPv6NetworkAreOnePeer) {
 
 TEST(PeerNetworkTest, OtherNetworksAndOtherTextsStayApart) {
   EXPECT_NE(NetworkOf("2001:db8:1:2::1"), NetworkOf("2001:db8:1:3::1"));
+  EXPECT_NE(NetworkOf("60.1.2.34"), NetworkOf("302e:312e:322e:3334::1"));  // the same octets
   for (const char* text : {"192.0.2.1", "", "unix", "no:address"}) EXPECT_EQ(NetworkOf(text), text);
 }
 

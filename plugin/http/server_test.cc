@@ -372,6 +372,27 @@ TEST(HalfCloseTest, EndThatComesTogetherWithTheRequestIsSeen) {
   EXPECT_FALSE(holder.closed());
 }
 
+// A read stops early where urgent data stood, though more has come.
+TEST(UrgentDataTest, WhatComesBehindUrgentDataIsRead) {
+  TestServer test(1);
+  BusyThread busy(test);
+  const uint16_t port = test.Listen();
+  TestClient holder(port), client(port);
+  client.Send(Post("/", "first"));
+  ASSERT_TRUE(client.ReadAnswer());
+  holder.Send(Post("/hold", ""));
+  busy.held.WaitForNotification();
+  const std::string request = Post("/", "last");
+  client.Send(request.substr(0, 20));
+  ASSERT_TRUE(client.SendUrgent('!'));
+  client.Send(request.substr(20));
+  busy.let_go.Notify();
+  const auto answer = client.ReadAnswer();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(answer->body, "last");
+}
+
 TEST(FairnessTest, SenderThatIsNeverOutOfBytesLetsOthersHaveTheirTurn) {
   constexpr int kRequests = 4000;
   TestServer test(1);

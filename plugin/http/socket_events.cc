@@ -27,7 +27,7 @@ SocketEvents::SocketEvents(boost::asio::io_context& context) : epoll_(context, M
 
 bool SocketEvents::Add(const Socket& socket, SocketWatcher& watcher) {
   epoll_event event = {};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
   event.data.ptr = &watcher;
   return epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, socket.descriptor(), &event) == 0;
 }

@@ -47,8 +47,8 @@ class Socket {
 // Who waits for a socket.
 class SocketWatcher {
  public:
-  // A set of EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR: all that holds now, told when one
-  // of them begins to hold again. May remove itself or others.
+  // A set of EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLPRI, EPOLLHUP, EPOLLERR: all that holds now, told
+  // when one of them begins to hold again. May remove itself or others.
   virtual void OnSocketEvents(uint32_t events) = 0;
 
  protected:

@@ -59,6 +59,10 @@ bool TestClient::Send(absl::string_view bytes) {
   return true;
 }
 
+bool TestClient::SendUrgent(char octet) {
+  return send(socket_, &octet, 1, MSG_NOSIGNAL | MSG_OOB) == 1;
+}
+
 void TestClient::CloseSending() { shutdown(socket_, SHUT_WR); }
 
 void TestClient::Reset() {

@@ -34,6 +34,7 @@ class TestClient {
 
   // Sends while also reading, so that neither side can block the other. False: it did not go out.
   bool Send(absl::string_view bytes);
+  bool SendUrgent(char octet);  // TCP's urgent data, which is not part of the stream
   void CloseSending();
   void Reset();  // closes with RST
   void SetReceiveBuffer(int bytes);
