@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -117,14 +118,21 @@ class ExecuteStream : public ExecuteStreamReactor,
       : environment_(std::move(environment)),
         recycler_(std::move(recycler)),
         caller_(std::move(caller)),
-        deadline_(deadline) {
-    environment_->calls.Enter();
+        deadline_(deadline) {}
+
+  // One by one: each may still own the next.
+  ~ExecuteStream() override {
+    absl::MutexLock lock(&mutex_);
+    while (first_answered_ != nullptr) TakeAnswered();
   }
 
+  // Without memory it throws, and nothing has begun.
   void Begin() {
+    incoming_ = NewCall();
+    environment_->lasting.Add(shared_from_this());
     self_ = shared_from_this();
-    environment_->lasting.Add(self_);
-    Read();
+    environment_->calls.Enter();
+    StartRead(&incoming_->message());
   }
 
   void OnReadDone(bool ok) override {
@@ -179,9 +187,19 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
  private:
-  void Read() {
-    incoming_ = recycler_->Get([this] { return std::make_unique<StreamCall>(environment_); });
+  std::shared_ptr<StreamCall> NewCall() {
+    return recycler_->Get([this] { return std::make_unique<StreamCall>(environment_); });
+  }
+
+  // False: there is no memory for another call.
+  bool Read() noexcept {
+    try {
+      incoming_ = NewCall();
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
     StartRead(&incoming_->message());
+    return true;
   }
 
   void StartCall() {
@@ -232,8 +250,8 @@ class ExecuteStream : public ExecuteStreamReactor,
     // An answer counts until it is written, so that a slow reader of answers is not fed either.
     const size_t most = static_cast<size_t>(environment_->limits.stream_calls_in_flight);
     if (!reading_ && !half_closed_ && !draining_ && calls_.size() < most) {
-      reading_ = true;
-      Read();
+      reading_ = true;  // the reaction may come at once
+      if (!Read()) return End(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "no memory"));
     }
     if (!calls_.empty()) return;
     if (half_closed_) return End(grpc::Status::OK);

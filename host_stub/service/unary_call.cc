@@ -12,7 +12,8 @@ using ::long_running_integration::v1::ExecuteRequest;
 using ::long_running_integration::v1::ExecuteResponse;
 
 // What is kept between calls is bounded, whoever calls: each of a message's texts keeps the room of
-// the longest that it has held, which comes to 16 MiB in all at the very worst.
+// the longest that it has held, which comes to some 20 MiB for the requests of a listener at the
+// very worst, and as much for the answers.
 constexpr size_t kMostKept = 64;
 constexpr size_t kMostKeptBytes = 4'096;
 constexpr int kMostKeptHeaders = 32;

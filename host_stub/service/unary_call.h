@@ -66,6 +66,8 @@ class UnaryCalls : public grpc::MessageAllocator<long_running_integration::v1::E
                                                  long_running_integration::v1::ExecuteResponse> {
  public:
   explicit UnaryCalls(std::shared_ptr<CallEnvironment> environment);
+  // gRPC does not catch what is thrown here: without memory the process ends, as it does where gRPC
+  // finds none itself.
   grpc::MessageHolder<long_running_integration::v1::ExecuteRequest,
                       long_running_integration::v1::ExecuteResponse>*
   AllocateMessages() override;

@@ -17,6 +17,10 @@ namespace webhook::core {
 // thread-safe.
 class TextBuffer {
  public:
+  TextBuffer() = default;
+  TextBuffer(const TextBuffer&) = delete;
+  TextBuffer& operator=(const TextBuffer&) = delete;
+
   absl::string_view text() const { return {bytes_.get(), size_}; }
   size_t size() const { return size_; }
   void Clear() { size_ = 0; }
@@ -38,7 +42,9 @@ class TextBuffer {
 
   // Gives the memory back, and the text with it, where there is more than that.
   void ReleaseAbove(size_t kept_bytes) {
-    if (capacity_ > kept_bytes) *this = TextBuffer();
+    if (capacity_ <= kept_bytes) return;
+    bytes_.reset();
+    capacity_ = size_ = 0;
   }
 
  private:
