@@ -38,7 +38,9 @@ Checkpointer::Checkpointer(std::unique_ptr<SqliteConnection> connection, const O
   if (options_.own_thread) thread_ = std::thread([this] { Run(); });
 }
 
-Checkpointer::~Checkpointer() {
+Checkpointer::~Checkpointer() { Stop(); }
+
+void Checkpointer::Stop() {
   if (!thread_.joinable()) return;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -49,8 +51,9 @@ Checkpointer::~Checkpointer() {
 }
 
 bool Checkpointer::ShouldFinish(int64_t log_pages) {
+  if (TakeFinish()) return true;
   if (log_pages < next_pages_ - turn_pages_) next_pages_ = turn_pages_;  // begun anew
-  if (log_pages < next_pages_) return TakeFinish();
+  if (log_pages < next_pages_) return false;
   next_pages_ = log_pages + turn_pages_;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -65,21 +68,35 @@ bool Checkpointer::ShouldFinish(int64_t log_pages) {
   return TakeFinish();
 }
 
+// The thread copies no more until the writer has taken this: two that copy at a time would keep
+// each other from finishing, and the log would grow.
 bool Checkpointer::TakeFinish() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return asked_to_copy_again_ == forgotten_ && std::exchange(finish_, false);
+  if (!finish_ || asked_to_copy_again_ != forgotten_) return false;
+  finish_ = false;
+  begin_ = false;
+  return true;
 }
 
 void Checkpointer::CopyAllAgain() {
   const std::lock_guard<std::mutex> lock(mutex_);
   ++asked_to_copy_again_;
+  finish_ = false;
   begin_ = true;
   wake_.notify_one();
 }
 
-bool Checkpointer::must_copy_again() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return asked_to_copy_again_ != forgotten_;
+bool Checkpointer::MayEmptyLog() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (asked_to_copy_again_ == forgotten_) return true;
+    if (thread_.joinable()) {
+      begin_ = true;
+      wake_.notify_one();
+      return false;
+    }
+  }
+  return ForgetIfAsked();
 }
 
 void Checkpointer::Run() {
@@ -87,7 +104,7 @@ void Checkpointer::Run() {
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
-    wake_.wait(lock, [this] { return begin_ || stop_; });
+    wake_.wait(lock, [this] { return (begin_ && !finish_) || stop_; });
     if (stop_) return;
     begin_ = false;
     lock.unlock();
@@ -99,10 +116,13 @@ void Checkpointer::Run() {
 // Where it fails, the log keeps everything, and the next turn copies it again.
 void Checkpointer::Copy() {
   if (!ForgetIfAsked()) return;
+  // The writer begins a log anew that is all copied. SQLite up to 3.51.2 takes new commits for
+  // copied where a copy begins at that moment ("the WAL-reset bug", https://sqlite.org/wal.html).
+  if (IsAllCopied(*connection_)) return;
   const bool is_last_turn = IsLastTurn();
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
                                              SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-  if (code == SQLITE_BUSY) return;
+  if ((code & 0xff) == SQLITE_BUSY) return;
   if (code == SQLITE_OK && !is_last_turn) return options_.begin_writing();
   const bool synced = code == SQLITE_OK && options_.sync_database().ok();
   const std::lock_guard<std::mutex> lock(mutex_);

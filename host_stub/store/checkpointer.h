@@ -46,7 +46,11 @@ class Checkpointer {
   // The writer's thread: a sync failed there, and what was copied may not be on the disk. All of
   // the log is to be copied again; until that is sure to happen, nobody may finish or empty it.
   void CopyAllAgain();
-  bool must_copy_again() const;
+  // The writer's thread, before it empties the log. False: not yet, but it is being seen to.
+  bool MayEmptyLog();
+
+  // The writer's thread, or where it has ended: ends this one. MayEmptyLog can still be asked.
+  void Stop();
 
  private:
   Checkpointer(std::unique_ptr<SqliteConnection> connection, const Options& options);

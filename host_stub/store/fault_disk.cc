@@ -169,7 +169,8 @@ void FaultDisk::KeepCache() {
   changes_until_the_cut_ = -1;
 }
 
-// Names that were made vanish, names that were deleted come back with what the platter has.
+// Names that were made vanish, names that were renamed to or deleted come back with what the
+// platter has.
 void FaultDisk::RestoreNames(bool lose_all) {
   for (const std::string& path : new_names_) {
     if (!lose_all && Below(2) == 0) continue;
@@ -177,6 +178,10 @@ void FaultDisk::RestoreNames(bool lose_all) {
     std::filesystem::remove_all(path, ignored);
   }
   new_names_.clear();
+  for (auto& [path, file] : replaced_) {
+    if (lose_all || Below(2) == 0) files_[path] = std::move(file);
+  }
+  replaced_.clear();
   for (auto& [path, file] : deleted_) {
     if (Exists(path) || (!lose_all && Below(2) == 0)) continue;
     if (!Exists(FolderOf(path))) continue;
@@ -333,12 +338,21 @@ int FaultDisk::Rename(const std::string& given_from, const std::string& given_to
   const std::string from = Canonical(given_from);
   const std::string to = Canonical(given_to);
   Note("rename", to, 0, 0);
+  std::shared_ptr<File> old = files_[to];
+  if (Exists(to) && old == nullptr) {
+    old = std::make_shared<File>();
+    old->synced = ReadWhole(to);
+  }
   const int code = real();
   if (code != SQLITE_OK) return code;
   files_[to] = std::move(files_[from]);
   files_.erase(from);
   new_names_.erase(from);
-  new_names_.insert(to);
+  if (old == nullptr) {
+    new_names_.insert(to);
+  } else if (!new_names_.contains(to)) {
+    replaced_.try_emplace(to, std::move(old));
+  }
   return SQLITE_OK;
 }
 
@@ -367,4 +381,5 @@ int FaultDisk::SyncFolder(const std::string& path) {
 void FaultDisk::MakeNamesDurable(const std::string& folder) {
   std::erase_if(new_names_, [&](const std::string& path) { return FolderOf(path) == folder; });
   std::erase_if(deleted_, [&](const auto& entry) { return FolderOf(entry.first) == folder; });
+  std::erase_if(replaced_, [&](const auto& entry) { return FolderOf(entry.first) == folder; });
 }

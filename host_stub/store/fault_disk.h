@@ -86,7 +86,6 @@ class FaultDisk {
   int Truncate(Handle& handle, int64_t size, const std::function<int()>& real);
   int Sync(Handle& handle);
   int Delete(const std::string& path, bool sync_folder, const std::function<int()>& real);
-  // To a name that is free.
   int Rename(const std::string& from, const std::string& to, const std::function<int()>& real);
   int MakeFolder(const std::string& path, const std::function<int()>& real);
   int SyncFolder(const std::string& path);
@@ -112,6 +111,8 @@ class FaultDisk {
   std::map<std::string, std::shared_ptr<File>> files_;    // by path
   std::set<std::string> new_names_;                       // files and folders, not yet durable
   std::map<std::string, std::shared_ptr<File>> deleted_;  // names whose end is not yet durable
+  std::map<std::string, std::shared_ptr<File>>
+      replaced_;  // what a name was before it was renamed to
   Fault write_fault_;
   Fault sync_fault_;
   Fault read_fault_;

@@ -8,31 +8,51 @@
 namespace host_stub {
 namespace {
 
-// Section 2.1 of the format: the first block of the index, the number of frames that are in the
-// database, and the lock that who changes that number must hold.
+// Section 2.1 of the format: the first block of the index, in it the number of frames in the log
+// and of those that are in the database, and the lock that who changes the latter must hold.
 constexpr int kBlockBytes = 32'768;
+constexpr size_t kFramesAt = 16;
 constexpr size_t kCopiedFramesAt = 96;
 constexpr int kCheckpointLock = 1;
+
+sqlite3_file* FileOf(SqliteConnection& connection) {
+  sqlite3_file* file = nullptr;
+  sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  return file != nullptr && file->pMethods != nullptr ? file : nullptr;
+}
+
+// Null where there is none.
+volatile uint32_t* FirstBlock(sqlite3_file* file) {
+  volatile void* block = nullptr;
+  const int code = file->pMethods->xShmMap(file, 0, kBlockBytes, 0, &block);
+  return code == SQLITE_OK ? static_cast<volatile uint32_t*>(block) : nullptr;
+}
 
 }  // namespace
 
 absl::Status ForgetWhatWasCopied(SqliteConnection& connection) {
   constexpr char kDoing[] = "changing the index of the log";
-  sqlite3_file* file = nullptr;
-  int code = sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  if (code != SQLITE_OK) return SqliteError(code, sqlite3_errstr(code), kDoing);
+  sqlite3_file* const file = FileOf(connection);
+  if (file == nullptr) return SqliteError(SQLITE_CANTOPEN, "it is not there", kDoing);
   const sqlite3_io_methods& methods = *file->pMethods;
-  code = methods.xShmLock(file, kCheckpointLock, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+  const int code =
+      methods.xShmLock(file, kCheckpointLock, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
   if (code != SQLITE_OK) return SqliteError(code, sqlite3_errstr(code), kDoing);
-  volatile void* block = nullptr;
-  code = methods.xShmMap(file, 0, kBlockBytes, 0, &block);
-  if (code == SQLITE_OK && block != nullptr) {
-    static_cast<volatile uint32_t*>(block)[kCopiedFramesAt / sizeof(uint32_t)] = 0;
+  volatile uint32_t* const block = FirstBlock(file);
+  if (block != nullptr) {
+    block[kCopiedFramesAt / sizeof(uint32_t)] = 0;
     methods.xShmBarrier(file);
   }
   methods.xShmLock(file, kCheckpointLock, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
-  if (code == SQLITE_OK) return absl::OkStatus();
-  return SqliteError(code, sqlite3_errstr(code), kDoing);
+  if (block == nullptr) return SqliteError(SQLITE_CANTOPEN, "it is not there", kDoing);
+  return absl::OkStatus();
+}
+
+bool IsAllCopied(SqliteConnection& connection) {
+  sqlite3_file* const file = FileOf(connection);
+  volatile const uint32_t* const block = file == nullptr ? nullptr : FirstBlock(file);
+  if (block == nullptr) return false;
+  return block[kCopiedFramesAt / sizeof(uint32_t)] == block[kFramesAt / sizeof(uint32_t)];
 }
 
 }  // namespace host_stub

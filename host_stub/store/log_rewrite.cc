@@ -14,6 +14,11 @@ namespace {
 
 constexpr size_t kPieceBytes = 1 << 20;
 
+// The bytes of a database on which every process that has it open holds a lock:
+// https://sqlite.org/src/file/src/os.h, PENDING_BYTE and what follows it.
+constexpr off_t kLockedFrom = 0x40000000;
+constexpr off_t kLockedBytes = 512;
+
 bool IsThereWithBytes(const std::string& path) {
   struct stat info {};
   return lstat(path.c_str(), &info) == 0 && info.st_size > 0;
@@ -24,7 +29,17 @@ absl::Status Remove(DiskCalls& calls, const std::string& path) {
   return DiskError("removing", path);
 }
 
-// `to` is synced when this is OK; it need not be longer or shorter than before.
+// False: somebody has the database open. While the file is open nobody else can open it.
+bool LockDatabase(const DiskFile& database) {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = kLockedFrom;
+  lock.l_len = kLockedBytes;
+  return database.ok() && fcntl(database.get(), F_OFD_SETLK, &lock) == 0;
+}
+
+// `to` is synced when this is OK; it is not made shorter.
 absl::Status WriteBytesOf(const std::string& from, const std::string& to, DiskCalls& calls) {
   const DiskFile source(calls, from, O_RDONLY | O_NOFOLLOW);
   if (!source.ok()) return DiskError("opening", from);
@@ -43,27 +58,27 @@ absl::Status WriteBytesOf(const std::string& from, const std::string& to, DiskCa
   return calls.Sync(target.get()) == 0 ? absl::OkStatus() : DiskError("syncing", to);
 }
 
-absl::Status MakeCopy(const DataFolder& folder, DiskCalls& calls, const std::string& log,
-                      const std::string& copy) {
-  const std::string unfinished = copy + ".unfinished";
-  if (absl::Status status = Remove(calls, unfinished); !status.ok()) return status;
-  if (absl::Status status = WriteBytesOf(log, unfinished, calls); !status.ok()) return status;
-  if (calls.Rename(unfinished, copy) != 0) return DiskError("renaming", unfinished);
+absl::Status ReplaceByCopy(const DataFolder& folder, DiskCalls& calls, const std::string& path,
+                           const std::string& copy) {
+  if (absl::Status status = WriteBytesOf(path, copy, calls); !status.ok()) return status;
+  if (calls.Rename(copy, path) != 0) return DiskError("renaming", copy);
   return folder.Sync();
 }
 
 }  // namespace
 
-absl::Status RewriteLog(const DataFolder& folder, DiskCalls& calls, const std::string& log) {
+absl::Status RewriteLog(const DataFolder& folder, DiskCalls& calls, const std::string& database,
+                        const std::string& log) {
   const std::string path = folder.FileIn(log);
   const std::string copy = path + ".copy";
-  if (!IsThereWithBytes(copy)) {
-    if (!IsThereWithBytes(path)) return absl::OkStatus();
-    if (absl::Status status = MakeCopy(folder, calls, path, copy); !status.ok()) return status;
-  }
-  if (absl::Status status = WriteBytesOf(copy, path, calls); !status.ok()) return status;
   if (absl::Status status = Remove(calls, copy); !status.ok()) return status;
-  return folder.Sync();
+  if (!IsThereWithBytes(path)) return absl::OkStatus();
+  const DiskFile locked(calls, folder.FileIn(database), O_RDWR | O_NOFOLLOW);
+  if (LockDatabase(locked)) {
+    if (ReplaceByCopy(folder, calls, path, copy).ok()) return absl::OkStatus();
+    if (absl::Status status = Remove(calls, copy); !status.ok()) return status;
+  }
+  return WriteBytesOf(path, path, calls);
 }
 
 }  // namespace host_stub

@@ -10,18 +10,18 @@
 
 namespace host_stub {
 
-// Writes the log's bytes over themselves and syncs it, if it is there. After a failed sync the
-// kernel counts pages as clean that the disk never got, and serves them to the next process: what
-// is committed behind such pages would be lost with them at a power cut.
+// Writes a database's log anew and syncs it, if it is there. After a failed sync the kernel counts
+// pages as clean that the disk never got, and serves them to the next process: what is committed
+// behind such pages would be lost with them at a power cut.
 //
-// A power cut during the writing may tear the sector in which the last acknowledged commit ends, so
-// the bytes are written into a file of their own first ("<log>.copy", there only when it is whole).
-// One that is found was not brought to its end: it is what the log must be. The log itself stays
-// the same file, for another process (a person's sqlite3) may have it open.
+// Written over itself, a log can lose the end of its last acknowledged commit to a power cut that
+// tears a sector. So a copy takes its place, unless there is no room for one, or another process (a
+// person's sqlite3) has the database open and would go on with the old file.
 //
 // Before SQLite opens the database, with the folder's lock held. UNAVAILABLE: the system refused;
 // nothing is lost, and it can be called again.
-absl::Status RewriteLog(const DataFolder& folder, DiskCalls& calls, const std::string& log);
+absl::Status RewriteLog(const DataFolder& folder, DiskCalls& calls, const std::string& database,
+                        const std::string& log);
 
 }  // namespace host_stub
 

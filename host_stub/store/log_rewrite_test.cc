@@ -18,6 +18,7 @@
 namespace host_stub {
 namespace {
 
+constexpr char kDatabase[] = "database";
 constexpr char kLog[] = "log";
 constexpr int64_t kMoreThanItChanges = 40;
 
@@ -26,6 +27,7 @@ constexpr int64_t kMoreThanItChanges = 40;
 class LogRewriteTest : public ::testing::Test {
  protected:
   LogRewriteTest() : folder_(*DataFolder::Open(parent_.path() + "/data", calls_)) {
+    EXPECT_TRUE(folder_->PrepareFile(kDatabase).ok());
     Append(acknowledged_, 0);
     EXPECT_EQ(Sync(), 0);
     EXPECT_TRUE(folder_->Sync().ok());
@@ -44,7 +46,7 @@ class LogRewriteTest : public ::testing::Test {
     close(file);
     return result;
   }
-  absl::Status Rewrite() { return RewriteLog(*folder_, *calls_, kLog); }
+  absl::Status Rewrite() { return RewriteLog(*folder_, *calls_, kDatabase, kLog); }
   void CutPower(uint32_t seed) {
     disk_.CutPower();
     disk_.RestoreDisk(seed);
@@ -56,10 +58,15 @@ class LogRewriteTest : public ::testing::Test {
     std::ifstream file(folder_->FileIn(name), std::ios::binary);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
+  ino_t Number() const {
+    struct stat info {};
+    EXPECT_EQ(stat(folder_->FileIn(kLog).c_str(), &info), 0);
+    return info.st_ino;
+  }
   bool OnlyTheLogIsThere() const {
     for (const auto& entry : std::filesystem::directory_iterator(parent_.path() + "/data")) {
       const std::string name = entry.path().filename();
-      if (name != kLog && name != "lock") return false;
+      if (name != kLog && name != kDatabase && name != "lock") return false;
     }
     return true;
   }
@@ -72,12 +79,22 @@ class LogRewriteTest : public ::testing::Test {
   std::unique_ptr<DataFolder> folder_;
 };
 
-TEST_F(LogRewriteTest, DiskThatRefusesTheCopyLeavesTheLogAsItWas) {
-  disk_.FailWrites(SQLITE_FULL);
+TEST_F(LogRewriteTest, DiskThatRefusesEveryWriteLeavesTheLogAsItWas) {
+  disk_.FailWrites(SQLITE_IOERR_WRITE);
   EXPECT_EQ(Rewrite().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(Read(), acknowledged_ + tail_);
+  EXPECT_TRUE(OnlyTheLogIsThere());
   disk_.Heal();
   EXPECT_TRUE(Rewrite().ok());
+}
+
+TEST_F(LogRewriteTest, WithoutRoomForACopyTheLogIsWrittenOverItself) {
+  const ino_t before = Number();
+  disk_.FailWrites(SQLITE_FULL, 0, 1);
+  ASSERT_TRUE(Rewrite().ok());
+  CutPower(0);
+  EXPECT_EQ(Read(), acknowledged_ + tail_);
+  EXPECT_EQ(Number(), before);
   EXPECT_TRUE(OnlyTheLogIsThere());
 }
 
@@ -105,30 +122,28 @@ TEST_F(LogRewriteTest, PowerCutAtAnyStepKeepsWhatWasAcknowledged) {
   EXPECT_GT(interrupted, 100);
 }
 
-TEST_F(LogRewriteTest, InterruptedRewritingIsEndedFromItsCopy) {
-  Put("log.copy", acknowledged_ + tail_);
-  Put(kLog, acknowledged_.substr(0, 100) + "torn");
-  ASSERT_TRUE(Rewrite().ok());
-  EXPECT_EQ(Read(), acknowledged_ + tail_);
-  EXPECT_TRUE(OnlyTheLogIsThere());
+TEST_F(LogRewriteTest, CopyThatWasLeftIsThrownAway) {
+  for (const bool there_is_a_log : {true, false}) {
+    Put("log.copy", std::string(5000, 'x'));
+    if (!there_is_a_log) std::filesystem::remove(folder_->FileIn(kLog));
+    ASSERT_TRUE(Rewrite().ok());
+    EXPECT_EQ(Read(), there_is_a_log ? acknowledged_ + tail_ : "");
+    EXPECT_TRUE(OnlyTheLogIsThere());
+  }
 }
 
-TEST_F(LogRewriteTest, UnfinishedCopyIsThrownAway) {
-  Put("log.copy.unfinished", std::string(5000, 'x'));
+TEST_F(LogRewriteTest, LogStaysTheFileThatAnotherReaderOfTheDatabaseHas) {
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open(folder_->FileIn(kDatabase).c_str(), &other), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(other, "CREATE TABLE t (c); BEGIN; SELECT * FROM t", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  const ino_t before = Number();
   ASSERT_TRUE(Rewrite().ok());
-  EXPECT_EQ(Read(), acknowledged_ + tail_);
-  EXPECT_TRUE(OnlyTheLogIsThere());
-}
-
-TEST_F(LogRewriteTest, LogStaysTheFileThatAnotherProcessHasOpen) {
-  const int file = open(folder_->FileIn(kLog).c_str(), O_RDONLY);
+  EXPECT_EQ(Number(), before);
+  sqlite3_close(other);
   ASSERT_TRUE(Rewrite().ok());
-  struct stat before {};
-  struct stat after {};
-  ASSERT_EQ(fstat(file, &before), 0);
-  ASSERT_EQ(stat(folder_->FileIn(kLog).c_str(), &after), 0);
-  EXPECT_EQ(before.st_ino, after.st_ino);
-  close(file);
+  EXPECT_NE(Number(), before);
 }
 
 TEST_F(LogRewriteTest, NoLogIsNoFault) {

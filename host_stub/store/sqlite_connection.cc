@@ -167,7 +167,9 @@ absl::Status SqliteConnection::WriteBlob(const char* table, const char* column, 
     code = sqlite3_blob_write(blob, piece.data(), size, offset);
     offset += size;
   }
-  if (code != SQLITE_OK) code = sqlite3_extended_errcode(handle_);
+  if (code != SQLITE_OK && sqlite3_errcode(handle_) == (code & 0xff)) {
+    code = sqlite3_extended_errcode(handle_);
+  }
   const int closed = sqlite3_blob_close(blob);
   if (code == SQLITE_OK) code = closed;
   if (code == SQLITE_OK) return absl::OkStatus();

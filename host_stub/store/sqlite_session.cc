@@ -162,7 +162,7 @@ TransactionResult SqliteSession::DeleteForgottenKeys(size_t most) {
 absl::Status SqliteSession::Checkpoint() {
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
                                              SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-  if (code == SQLITE_OK || code == SQLITE_BUSY) return absl::OkStatus();
+  if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return absl::OkStatus();
   return SqliteError(code, sqlite3_errstr(code), "copying the log into the database");
 }
 

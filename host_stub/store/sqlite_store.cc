@@ -105,7 +105,7 @@ absl::Status PrepareFiles(const DataFolder& folder, DiskCalls& calls) {
     return status;
   }
   if (absl::Status status = folder.PrepareFile(kDatabase); !status.ok()) return status;
-  if (absl::Status status = RewriteLog(folder, calls, kLog); !status.ok()) return status;
+  if (absl::Status status = RewriteLog(folder, calls, kDatabase, kLog); !status.ok()) return status;
   return folder.Sync();
 }
 

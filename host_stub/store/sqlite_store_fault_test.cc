@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "host_stub/store/fault_vfs.h"
 #include "host_stub/store/sqlite_store.h"
 #include "host_stub/store/store_test_util.h"
@@ -230,6 +232,31 @@ TEST_F(SqliteStoreFaultTest, CopiedPartOfTheLogIsCopiedAgainAfterAFailedSync) {
     store_.reset();
   }
   EXPECT_GT(failed, 40);
+}
+
+// What is to be copied again must not keep the log from being emptied for good.
+TEST_F(SqliteStoreFaultTest, DeletedSecretLeavesTheFilesThoughASyncFailedBefore) {
+  store_.reset();
+  ASSERT_NO_FATAL_FAILURE(Open({.log_pages_between_copies = 1, .copies_on_a_thread = false}));
+  disk_.FailSyncs(SQLITE_IOERR_FSYNC, 3, 1);  // past the commit's own and SQLite's of the copy
+  ExpectCreated("a");
+  ASSERT_TRUE(store_->ListInstances().ok());  // the copy is over
+  ASSERT_EQ(disk_.failed_syncs(), 1);
+  ASSERT_TRUE(store_->SaveInstance({.uid = "u", .name = "n", .configuration = "s3cret"}).ok());
+  // SQLite's own descriptors learn of the failure at their next sync.
+  ASSERT_NO_FATAL_FAILURE(WaitUntilHealthy());
+  ASSERT_TRUE(store_->DeleteInstance("u").ok());
+  const auto holds_secret = [this](const std::string& name) {
+    std::ifstream file(folder_.path() + name, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {}).find("s3cret") !=
+           std::string::npos;
+  };
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (holds_secret("/incidents.db-wal") && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  EXPECT_FALSE(holds_secret("/incidents.db-wal"));
+  EXPECT_FALSE(holds_secret("/incidents.db"));
 }
 
 // Every round: some commits, some of them with faults, then the power fails.

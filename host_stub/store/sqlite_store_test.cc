@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -304,6 +305,22 @@ TEST_F(SqliteStoreTest, LogIsCopiedAndStaysSmall) {
   struct stat info {};
   ASSERT_EQ(stat((folder_.path() + "/incidents.db-wal").c_str(), &info), 0);
   EXPECT_LT(info.st_size, 100 << 20);
+}
+
+// The thread that copies and the writer must not keep each other from finishing.
+TEST_F(SqliteStoreTest, LogStaysSmallWhereEveryCommitIsLargerThanWhatIsCopiedAtATime) {
+  auto store = OpenSqliteStore({.data_dir = folder_.path(), .log_pages_between_copies = 256});
+  ASSERT_TRUE(store.ok()) << store.status();
+  const std::vector<TestIncident> incidents(20, {.details = {std::string(8 << 10, 'x')}});
+  int64_t most_bytes = 0;
+  for (int i = 0; i < 400; ++i) {  // 64 MB
+    TestBatch batch(incidents);
+    ASSERT_TRUE(batch.CreateIn(**store).ok());
+    struct stat info {};
+    ASSERT_EQ(stat((folder_.path() + "/incidents.db-wal").c_str(), &info), 0);
+    most_bytes = std::max<int64_t>(most_bytes, info.st_size);
+  }
+  EXPECT_LT(most_bytes, 20 << 20);
 }
 
 TEST_F(SqliteStoreTest, RareInstanceIsFoundPageByPage) {

@@ -95,7 +95,8 @@ void SqliteWriter::Close() {
     state_queue_.Close();
     queue_.Close();
     thread_.join();
-    if (session_ != nullptr && !checkpointer_->must_copy_again()) {
+    checkpointer_->Stop();
+    if (session_ != nullptr && checkpointer_->MayEmptyLog()) {
       session_->EmptyLog(true).status().IgnoreError();
     }
     session_.reset();
@@ -129,7 +130,7 @@ std::optional<SqliteWriter::Clock::time_point> SqliteWriter::NextTurn() const {
 void SqliteWriter::WipeLog(bool wait) {
   if (session_ == nullptr) return;
   wipe_at_ = Clock::now() + kPauseBetweenWipes;
-  if (checkpointer_->must_copy_again()) return;
+  if (!checkpointer_->MayEmptyLog()) return;
   const absl::StatusOr<bool> emptied = session_->EmptyLog(wait);
   log_holds_secret_ = !emptied.ok() || !*emptied;
   LoseSessionIfDiskFailed(emptied.status());
