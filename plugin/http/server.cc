@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/http/io_threads_internal.h"
+#include "plugin/http/listening_socket.h"
 #include "plugin/http/operation_slot.h"
 #include "plugin/http/shard.h"
 
@@ -28,7 +29,6 @@ namespace {
 
 using boost::asio::ip::tcp;
 using Executor = boost::asio::io_context::executor_type;
-using Acceptor = boost::asio::basic_socket_acceptor<tcp, Executor>;
 using Timer = boost::asio::basic_waitable_timer<
     std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>, Executor>;
 using Error = boost::system::error_code;
@@ -57,51 +57,6 @@ std::string PeerText(const tcp::endpoint& endpoint) {
     address = boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6());
   }
   return address.to_string();
-}
-
-absl::Status ExplainBind(const Error& error, const ServerOptions& options) {
-  const std::string where = absl::StrCat("port ", options.port, " of ", options.address);
-  if (error == boost::asio::error::address_in_use) {
-    return absl::AlreadyExistsError(absl::StrCat(where, " is in use"));
-  }
-  if (error == boost::asio::error::access_denied) {
-    return absl::PermissionDeniedError(absl::StrCat(where, " needs more rights"));
-  }
-  if (error == boost::system::errc::address_not_available) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(options.address, " is no address of this machine"));
-  }
-  return absl::UnavailableError(absl::StrCat(where, ": ", error.message()));
-}
-
-Error SetReusePort(int socket) {
-  const int yes = 1;
-  if (setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) == 0) return {};
-  return Error(errno, boost::system::system_category());
-}
-
-// `beside` a listening socket of ours on the same port, -1: there is none.
-absl::Status Bind(const ServerOptions& options, int beside, Acceptor& acceptor) {
-  Error error;
-  const boost::asio::ip::address address = boost::asio::ip::make_address(options.address, error);
-  if (error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", options.address, "\" is no IPv4 or IPv6 address"));
-  }
-  const tcp::endpoint endpoint(address, options.port);
-  acceptor.open(endpoint.protocol(), error);
-  // Restarting must not wait for old connections to fade. Not SO_REUSEPORT, unless the one who has
-  // the port gives it up to us: a port that is in use is to be an error.
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error && beside >= 0) error = SetReusePort(beside);
-  if (!error && beside >= 0) error = SetReusePort(acceptor.native_handle());
-  if (!error) acceptor.bind(endpoint, error);
-  // Beside the other it would at once get connections that the other has to answer.
-  if (!error && beside < 0) {
-    acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
-  }
-  if (!error) acceptor.non_blocking(true, error);
-  return error ? ExplainBind(error, options) : absl::OkStatus();
 }
 
 }  // namespace
