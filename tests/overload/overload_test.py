@@ -41,7 +41,11 @@ class SlowStoreTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.host = HostProcess(
-            config(queued_batches=8, incidents_of_a_commit=INCIDENTS_OF_A_COMMIT)
+            config(
+                queued_batches=8,
+                incidents_of_a_commit=INCIDENTS_OF_A_COMMIT,
+                requests_of_a_connection=1_000_000_000,  # a long flood closes none for its age
+            )
         )
         cls.addClassCleanup(cls.host.__exit__)
         cls.host.environment = os.environ | {
