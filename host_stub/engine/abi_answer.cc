@@ -3,46 +3,13 @@
 #include <cstdint>
 #include <span>
 
+#include "host_stub/engine/character_set.h"
+
 namespace host_stub {
 namespace {
 
 // More than this is no answer but a mistake in a count.
 constexpr size_t kMostHeaders = 256;
-
-struct CharacterSet {
-  bool has[256] = {};
-
-  // True for an empty text.
-  bool HasAll(absl::string_view text) const {
-    bool good = true;
-#pragma GCC unroll 8
-    for (const char c : text) good &= has[static_cast<unsigned char>(c)];
-    return good;
-  }
-};
-
-constexpr CharacterSet TokenCharacters() {
-  CharacterSet set;
-  for (int c = '0'; c <= '9'; ++c) set.has[c] = true;
-  for (int c = 'a'; c <= 'z'; ++c) set.has[c] = true;
-  for (int c = 'A'; c <= 'Z'; ++c) set.has[c] = true;
-  for (char c : {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'}) {
-    set.has[static_cast<unsigned char>(c)] = true;
-  }
-  return set;
-}
-
-constexpr CharacterSet ValueCharacters() {
-  CharacterSet set;
-  for (int c = 0x20; c < 256; ++c) set.has[c] = c != 0x7F;
-  set.has['\t'] = true;
-  return set;
-}
-
-constexpr CharacterSet kTokenCharacters = TokenCharacters();
-constexpr CharacterSet kValueCharacters = ValueCharacters();
-
-bool IsToken(absl::string_view text) { return !text.empty() && kTokenCharacters.HasAll(text); }
 
 bool IsReadable(const lri_view& view) { return view.data != nullptr || view.size == 0; }
 
@@ -60,7 +27,7 @@ const char* JudgeAnswer(const lri_answer* given, Answer* answer) {
   const PairList list(headers);
   for (size_t i = 0; i < list.size(); ++i) {
     if (!IsToken(list.name(i))) return "the name of a header is no token";
-    if (!kValueCharacters.HasAll(list.value(i)))
+    if (!kHeaderValueCharacters.HasAll(list.value(i)))
       return "the value of a header has a control character";
   }
   answer->status = given->status;

@@ -10,32 +10,21 @@
 #include "host_stub/engine/engine_test_util.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/store/memory_store.h"
+#include "host_stub/store/forwarding_store.h"
 
 namespace host_stub {
 namespace {
 
 // Takes one batch, and passes it on when the test says so.
-class LateStore : public IncidentStore {
+class LateStore : public ForwardingStore {
  public:
   absl::Status Create(Submission* submission) override {
     taken_ = submission;
     return absl::OkStatus();
   }
-  void PassOn() { EXPECT_TRUE(store_->Create(std::exchange(taken_, nullptr)).ok()); }
-  absl::StatusOr<StoredIncident> Get(int64_t id) override { return store_->Get(id); }
-  absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
-    return store_->List(query);
-  }
-  int64_t last_id() const override { return store_->last_id(); }
-  std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
-    return store_->Subscribe(std::move(committed));
-  }
-  absl::Status health() const override { return store_->health(); }
-  void Close() override { store_->Close(); }
+  void PassOn() { EXPECT_TRUE(ForwardingStore::Create(std::exchange(taken_, nullptr)).ok()); }
 
  private:
-  const std::unique_ptr<Store> store_ = NewMemoryStore({});
   Submission* taken_ = nullptr;
 };
 

@@ -1,10 +1,8 @@
 #include "host_stub/service/execute_request.h"
 
-#include <algorithm>
-#include <array>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "host_stub/engine/character_set.h"
 
 namespace host_stub {
 namespace {
@@ -16,39 +14,10 @@ using ::long_running_integration::v1::Header;
 constexpr size_t kRequestIdBytes = 64;
 constexpr size_t kMethodBytes = 64;
 
-// Which bytes a text may hold; one look-up for each, for every request's headers are judged.
-using Bytes = std::array<bool, 256>;
-
-template <typename Predicate>
-constexpr Bytes MakeBytes(Predicate allowed) {
-  Bytes bytes = {};
-  for (int c = 0; c < 256; ++c) bytes[static_cast<size_t>(c)] = allowed(c);
-  return bytes;
-}
-
-constexpr bool IsAlphanumeric(int c) {
-  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
-
-constexpr bool IsOneOf(int c, const char* characters) {
-  for (; *characters != '\0'; ++characters) {
-    if (c == *characters) return true;
-  }
-  return false;
-}
-
-constexpr Bytes kToken =
-    MakeBytes([](int c) { return IsAlphanumeric(c) || IsOneOf(c, "!#$%&'*+-.^_`|~"); });
-constexpr Bytes kTarget = MakeBytes([](int c) { return c > 0x20 && c < 0x7f && c != '#'; });
-constexpr Bytes kValue = MakeBytes([](int c) { return (c >= 0x20 && c != 0x7f) || c == '\t'; });
-constexpr Bytes kId = MakeBytes([](int c) { return IsAlphanumeric(c) || IsOneOf(c, "._-"); });
-
-bool All(absl::string_view text, const Bytes& allowed) {
-  return std::all_of(text.begin(), text.end(),
-                     [&](char c) { return allowed[static_cast<unsigned char>(c)]; });
-}
-
-bool IsToken(absl::string_view text) { return !text.empty() && All(text, kToken); }
+constexpr CharacterSet kTargetCharacters =
+    CharacterSet::Of([](int c) { return c > 0x20 && c < 0x7F && c != '#'; });
+constexpr CharacterSet kIdCharacters =
+    CharacterSet::Of([](int c) { return IsAlphanumeric(c) || IsOneOf(c, "._-"); });
 
 absl::Status Fault(absl::string_view field, absl::string_view reason) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", reason));
@@ -63,23 +32,24 @@ absl::Status CheckFields(const ExecuteRequest& request) {
     return Fault("method", "must be an HTTP method such as POST");
   }
   const std::string& remainder = request.path_remainder();
-  if (!remainder.empty() &&
-      (remainder[0] != '/' || absl::StrContains(remainder, '?') || !All(remainder, kTarget))) {
+  if (!remainder.empty() && (remainder[0] != '/' || absl::StrContains(remainder, '?') ||
+                             !kTargetCharacters.HasAll(remainder))) {
     return Fault("path_remainder", "must begin with '/' and be percent-encoded");
   }
-  if (!All(request.query(), kTarget)) return Fault("query", "must be percent-encoded");
+  if (!kTargetCharacters.HasAll(request.query())) return Fault("query", "must be percent-encoded");
   for (int i = 0; i < request.headers_size(); ++i) {
     const Header& header = request.headers(i);
     if (!IsToken(header.name())) {
       return Fault(absl::StrCat("headers[", i, "].name"),
                    "must be one or more of the characters A-Z a-z 0-9 !#$%&'*+-.^_`|~");
     }
-    if (!All(header.value(), kValue)) {
+    if (!kHeaderValueCharacters.HasAll(header.value())) {
       return Fault(absl::StrCat("headers[", i, "].value"),
                    "must not hold line breaks or other control characters");
     }
   }
-  if (request.request_id().size() > kRequestIdBytes || !All(request.request_id(), kId)) {
+  if (request.request_id().size() > kRequestIdBytes ||
+      !kIdCharacters.HasAll(request.request_id())) {
     return Fault("request_id", "must be at most 64 of the characters A-Z a-z 0-9 . _ -");
   }
   return absl::OkStatus();

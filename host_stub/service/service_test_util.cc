@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "host_stub/store/memory_store.h"
 
 namespace host_stub {
 namespace {
@@ -41,8 +40,6 @@ class FixedInstances : public InstanceDirectory {
 
 }  // namespace
 
-HoldingStore::HoldingStore() : store_(NewMemoryStore({})) {}
-
 void HoldingStore::Hold() {
   absl::MutexLock lock(&mutex_);
   holding_ = true;
@@ -55,7 +52,7 @@ void HoldingStore::ReleaseOne() {
     submission = held_.front();
     held_.erase(held_.begin());
   }
-  EXPECT_TRUE(store_->Create(submission).ok());
+  EXPECT_TRUE(ForwardingStore::Create(submission).ok());
 }
 
 void HoldingStore::ReleaseAll() {
@@ -65,7 +62,7 @@ void HoldingStore::ReleaseAll() {
     holding_ = false;
     released.swap(held_);
   }
-  for (Submission* submission : released) EXPECT_TRUE(store_->Create(submission).ok());
+  for (Submission* submission : released) EXPECT_TRUE(ForwardingStore::Create(submission).ok());
 }
 
 void HoldingStore::AwaitHeld(int count) {
@@ -110,7 +107,7 @@ absl::StatusOr<StoredIncident> HoldingStore::Get(int64_t id) {
     const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !holding_reads_; };
     mutex_.Await(absl::Condition(&free));
   }
-  return store_->Get(id);
+  return ForwardingStore::Get(id);
 }
 
 absl::Status HoldingStore::Create(Submission* submission) {
@@ -122,7 +119,7 @@ absl::Status HoldingStore::Create(Submission* submission) {
       return absl::OkStatus();
     }
   }
-  return store_->Create(submission);
+  return ForwardingStore::Create(submission);
 }
 
 TestServer::TestServer(const webhook::Limits& limits)

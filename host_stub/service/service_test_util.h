@@ -12,15 +12,13 @@
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/service/grpc_server.h"
 #include "host_stub/service/instance_directory.h"
-#include "host_stub/store/incident_store.h"
+#include "host_stub/store/forwarding_store.h"
 
 namespace host_stub {
 
 // Passes on to a memory store; batches wait while it is held, so that calls stay in flight.
-class HoldingStore : public IncidentStore {
+class HoldingStore : public ForwardingStore {
  public:
-  HoldingStore();
-
   void Hold();
   // Lets one of those that wait go, or all; after all it holds no more.
   void ReleaseOne();
@@ -36,18 +34,8 @@ class HoldingStore : public IncidentStore {
 
   absl::Status Create(Submission* submission) override;
   absl::StatusOr<StoredIncident> Get(int64_t id) override;
-  absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
-    return store_->List(query);
-  }
-  int64_t last_id() const override { return store_->last_id(); }
-  std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
-    return store_->Subscribe(std::move(committed));
-  }
-  absl::Status health() const override { return store_->health(); }
-  void Close() override { store_->Close(); }
 
  private:
-  std::unique_ptr<IncidentStore> store_;
   mutable absl::Mutex mutex_;
   bool holding_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Submission*> held_ ABSL_GUARDED_BY(mutex_);
