@@ -56,6 +56,17 @@ absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewI
 
 }  // namespace
 
+size_t BytesOf(std::span<const absl::string_view> texts) {
+  size_t bytes = 0;
+  for (const absl::string_view text : texts) bytes += text.size();
+  return bytes;
+}
+
+size_t TextBytes(const NewIncident& incident) {
+  return incident.name.size() + incident.type.size() + incident.occurred.size() +
+         BytesOf(incident.details) + BytesOf(incident.warnings) + incident.warnings.size();
+}
+
 absl::StatusOr<int64_t> CheckBatch(const Submission& batch, const webhook::Limits& limits) {
   if (batch.incidents.empty()) return absl::InvalidArgumentError("a batch without incidents");
   if (batch.instance_uid.empty()) return absl::InvalidArgumentError("a batch without instance");
@@ -63,10 +74,7 @@ absl::StatusOr<int64_t> CheckBatch(const Submission& batch, const webhook::Limit
   int64_t bytes = static_cast<int64_t>(sizeof(Submission));
   for (const NewIncident& incident : batch.incidents) {
     if (absl::Status status = CheckKey(incident.delivery_key, limits); !status.ok()) return status;
-    size_t own_bytes = incident.name.size() + incident.type.size() + incident.occurred.size() +
-                       incident.delivery_key.size();
-    for (const absl::string_view slice : incident.details) own_bytes += slice.size();
-    for (const absl::string_view line : incident.warnings) own_bytes += line.size() + 1;
+    const size_t own_bytes = TextBytes(incident) + incident.delivery_key.size();
     if (own_bytes > kMostTextBytes) {
       return absl::InvalidArgumentError(absl::StrCat("an incident of ", own_bytes, " bytes"));
     }

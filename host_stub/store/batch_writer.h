@@ -2,10 +2,13 @@
 #ifndef HOST_STUB_STORE_BATCH_WRITER_H_
 #define HOST_STUB_STORE_BATCH_WRITER_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "host_stub/store/duplicate_index.h"
 #include "host_stub/store/incident_store.h"
@@ -26,6 +29,12 @@ class IncidentTables {
   // Tells created and first; leaves them as they are where the incident is gone.
   virtual absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) = 0;
 };
+
+// Of the texts put together.
+size_t BytesOf(std::span<const absl::string_view> texts);
+
+// Of what a store keeps of an incident: warnings have a line break each.
+size_t TextBytes(const NewIncident& incident);
 
 // What can be said of a batch without a disk, at the cost of its size: INVALID_ARGUMENT, or its
 // bytes.

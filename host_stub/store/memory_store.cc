@@ -73,13 +73,6 @@ class Copier {
   char* at_;
 };
 
-size_t TextBytes(const NewIncident& incident) {
-  size_t bytes = incident.name.size() + incident.type.size() + incident.occurred.size();
-  for (const absl::string_view slice : incident.details) bytes += slice.size();
-  for (const absl::string_view line : incident.warnings) bytes += line.size() + 1;
-  return bytes;
-}
-
 // Rows in order of their ids, the first of which is first_id.
 class MemoryTables : public IncidentTables {
  public:

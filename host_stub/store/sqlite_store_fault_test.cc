@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "host_stub/store/fault_vfs.h"
 #include "host_stub/store/sqlite_store.h"
 #include "host_stub/store/store_test_util.h"
@@ -251,10 +250,6 @@ TEST_F(SqliteStoreFaultTest, DeletedSecretLeavesTheFilesThoughASyncFailedBefore)
     return std::string(std::istreambuf_iterator<char>(file), {}).find("s3cret") !=
            std::string::npos;
   };
-  const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  while (holds_secret("/incidents.db-wal") && absl::Now() < deadline) {
-    absl::SleepFor(absl::Milliseconds(10));
-  }
   EXPECT_FALSE(holds_secret("/incidents.db-wal"));
   EXPECT_FALSE(holds_secret("/incidents.db"));
 }

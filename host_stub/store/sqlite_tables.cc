@@ -14,12 +14,6 @@ constexpr size_t kCachedInstances = 10'000;
 // row. Stored so they are a blob, which reads as the text that it is.
 constexpr size_t kWrittenInPiecesBytes = 1 << 20;
 
-size_t BytesOf(std::span<const absl::string_view> slices) {
-  size_t bytes = 0;
-  for (const absl::string_view slice : slices) bytes += slice.size();
-  return bytes;
-}
-
 absl::string_view PutTogether(std::span<const absl::string_view> slices, std::string& buffer) {
   if (slices.size() == 1) return slices.front();
   buffer.clear();

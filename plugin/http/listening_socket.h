@@ -11,12 +11,13 @@
 
 namespace webhook::http {
 
-using Acceptor =
-    boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp,
+                                                    boost::asio::io_context::executor_type>;
 
-// Opens the acceptor on the options' address and port. `beside` is a listening socket of ours on the
-// same port that gives it up, -1: there is none. Beside one it does not listen yet. ALREADY_EXISTS:
-// the port is in use; PERMISSION_DENIED; INVALID_ARGUMENT: no address of this machine; UNAVAILABLE.
+// Opens the acceptor on the options' address and port. `beside` is a listening socket of ours on
+// the same port that gives it up, -1: there is none. Beside one it does not listen yet.
+// ALREADY_EXISTS: the port is in use; PERMISSION_DENIED; INVALID_ARGUMENT: no address of this
+// machine; UNAVAILABLE.
 absl::Status Bind(const ServerOptions& options, int beside, Acceptor& acceptor);
 
 // The same errors, of what the system said.

@@ -352,42 +352,47 @@ struct BusyThread {
     };
   }
 
+  // Returns when the thread is held.
+  void Hold(TestClient& holder) {
+    holder.Send(Post("/hold", ""));
+    held.WaitForNotification();
+  }
+
   Signal held, let_go;
 };
 
-TEST(HalfCloseTest, EndThatComesTogetherWithTheRequestIsSeen) {
-  TestServer test(1);
-  BusyThread busy(test);
-  const uint16_t port = test.Listen();
-  TestClient holder(port), client(port);
-  client.Send(Post("/", "first"));
-  ASSERT_TRUE(client.ReadAnswer());
-  holder.Send(Post("/hold", ""));
-  busy.held.WaitForNotification();
-  client.Send(Post("/", "last"));
-  client.CloseSending();
-  busy.let_go.Notify();
-  EXPECT_EQ(client.ReadAnswer()->body, "last");
-  EXPECT_TRUE(client.ReadUntilClosed());
-  EXPECT_FALSE(holder.closed());
+// One whose first request was answered, before a second one holds the thread.
+class BehindBusyThreadTest : public testing::Test {
+ protected:
+  BehindBusyThreadTest() {
+    client_.Send(Post("/", "first"));
+    EXPECT_TRUE(client_.ReadAnswer());
+    busy_.Hold(holder_);
+  }
+
+  TestServer test_{1};
+  BusyThread busy_{test_};
+  const uint16_t port_ = test_.Listen();
+  TestClient holder_{port_}, client_{port_};
+};
+
+TEST_F(BehindBusyThreadTest, EndThatComesTogetherWithTheRequestIsSeen) {
+  client_.Send(Post("/", "last"));
+  client_.CloseSending();
+  busy_.let_go.Notify();
+  EXPECT_EQ(client_.ReadAnswer()->body, "last");
+  EXPECT_TRUE(client_.ReadUntilClosed());
+  EXPECT_FALSE(holder_.closed());
 }
 
 // A read stops early where urgent data stood, though more has come.
-TEST(UrgentDataTest, WhatComesBehindUrgentDataIsRead) {
-  TestServer test(1);
-  BusyThread busy(test);
-  const uint16_t port = test.Listen();
-  TestClient holder(port), client(port);
-  client.Send(Post("/", "first"));
-  ASSERT_TRUE(client.ReadAnswer());
-  holder.Send(Post("/hold", ""));
-  busy.held.WaitForNotification();
+TEST_F(BehindBusyThreadTest, WhatComesBehindUrgentDataIsRead) {
   const std::string request = Post("/", "last");
-  client.Send(request.substr(0, 20));
-  ASSERT_TRUE(client.SendUrgent('!'));
-  client.Send(request.substr(20));
-  busy.let_go.Notify();
-  const auto answer = client.ReadAnswer();
+  client_.Send(request.substr(0, 20));
+  ASSERT_TRUE(client_.SendUrgent('!'));
+  client_.Send(request.substr(20));
+  busy_.let_go.Notify();
+  const auto answer = client_.ReadAnswer();
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 200);
   EXPECT_EQ(answer->body, "last");
@@ -406,8 +411,7 @@ TEST(FairnessTest, SenderThatIsNeverOutOfBytesLetsOthersHaveTheirTurn) {
   BusyThread busy(test);
   const uint16_t port = test.Listen();
   TestClient holder(port), greedy(port), modest(port);
-  holder.Send(Post("/hold", ""));
-  busy.held.WaitForNotification();
+  busy.Hold(holder);
   const std::string request = Post("/greedy", std::string(1000, 'g'));
   std::string requests;
   for (int i = 0; i < kRequests; ++i) requests += request;
