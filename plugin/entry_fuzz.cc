@@ -226,7 +226,8 @@ class Driver {
     Require(code == (slot.state == State::kServing ? LRI_OK : LRI_UNAVAILABLE));
     Require(answers == (code == LRI_OK && verdict.refused == 1 ? 1 : 0));
     if (code != LRI_OK) return;
-    Require(verdict.refused <= 1 && verdict.ticket != 0 && verdict.body_limit_bytes > 0);
+    Require(verdict.refused <= 1 && verdict.body_limit_bytes > 0);
+    Require((verdict.ticket == 0) == (verdict.refused == 1));
     if (verdict.refused == 1) return;
     Require(may_create);
     const int32_t executed =

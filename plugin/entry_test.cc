@@ -140,18 +140,25 @@ class EntryTest : public ::testing::Test {
     table_->plugin_destroy(plugin_);
   }
 
-  std::string Create(const Headers& parameters) {
+  template <typename Call>
+  int32_t WithOptions(const Headers& parameters, const std::string& name, Call call) {
     std::vector<lri_pair> pairs;
     for (const auto& [key, value] : parameters) pairs.push_back({View(key), View(value)});
-    const std::string name = "webhook", url = "https://my.xsoar.live";
+    const std::string url = "https://my.xsoar.live";
     lri_instance_options options{};
     options.struct_size = sizeof options;
     options.name = View(name);
     options.product = View(product_);
     options.platform_url = View(url);
     options.parameters = {pairs.data(), pairs.size(), sizeof(lri_pair)};
+    return call(options);
+  }
+
+  std::string Create(const Headers& parameters, const std::string& name = "webhook") {
     lri_error error{sizeof(lri_error), {}};
-    const int32_t code = table_->create(plugin_, &options, &instance_, &error);
+    const int32_t code = WithOptions(parameters, name, [&](const lri_instance_options& options) {
+      return table_->create(plugin_, &options, &instance_, &error);
+    });
     return code == LRI_OK ? "ok" : error.message;
   }
 
@@ -167,7 +174,7 @@ class EntryTest : public ::testing::Test {
     std::string body;
   };
 
-  int32_t Execute(const Sent& sent) {
+  int32_t Execute(const Sent& sent, uint64_t ticket = 0) {
     std::vector<lri_pair> pairs;
     for (const auto& [key, value] : sent.headers) pairs.push_back({View(key), View(value)});
     lri_request_head head{};
@@ -182,6 +189,7 @@ class EntryTest : public ::testing::Test {
     request.struct_size = sizeof request;
     request.head = &head;
     request.body = {bodies_.back().data(), sent.body.size()};
+    request.head_ticket = ticket;
     return table_->execute(instance_, &request);
   }
 
@@ -190,6 +198,35 @@ class EntryTest : public ::testing::Test {
     EXPECT_EQ(Execute(sent), LRI_OK);
     EXPECT_EQ(host_.answers.size(), before + 1);
     return host_.answers.back();
+  }
+
+  struct Judged {
+    lri_head_verdict verdict{sizeof(lri_head_verdict), 0, 0, 0};
+    Answer answer;
+  };
+
+  // What check_head says of a POST with these headers.
+  Judged CheckHead(lri_instance* instance, const Headers& headers) {
+    std::vector<lri_pair> pairs;
+    for (const auto& [key, value] : headers) pairs.push_back({View(key), View(value)});
+    const std::string method = "POST";
+    lri_request_head head{};
+    head.struct_size = sizeof head;
+    head.method = View(method);
+    head.headers = {pairs.data(), pairs.size(), sizeof(lri_pair)};
+    head.content_length = LRI_LENGTH_UNKNOWN;
+    Judged judged;
+    const auto sink = [](void* context, const lri_answer* answer) {
+      *static_cast<Answer*>(context) = Copy(*answer);
+    };
+    EXPECT_EQ(table_->check_head(instance, &head, sink, &judged.answer, &judged.verdict), LRI_OK);
+    return judged;
+  }
+
+  // Of a POST without credentials that carries the ticket.
+  int StatusWithTicket(uint64_t ticket) {
+    EXPECT_EQ(Execute({.body = "{}"}, ticket), LRI_OK);
+    return host_.answers.back().status;
   }
 
   const lri_plugin_table* const table_ = lri_plugin_entry_v1(LRI_ABI_MINOR);
@@ -319,41 +356,55 @@ TEST_F(EntryTest, DocumentedHeaderExampleIsAccepted) {
 
 TEST_F(EntryTest, CheckHeadAnswersARefusalAndATicketSparesTheSecondCheck) {
   Start(kBasic);
-  lri_request_head head{};
-  head.struct_size = sizeof head;
-  const std::string method = "POST";
-  head.method = View(method);
-  head.content_length = LRI_LENGTH_UNKNOWN;
-  Answer refused;
-  const auto sink = [](void* context, const lri_answer* answer) {
-    *static_cast<Answer*>(context) = Copy(*answer);
-  };
-  lri_head_verdict verdict{};
-  verdict.struct_size = sizeof verdict;
-  ASSERT_EQ(table_->check_head(instance_, &head, sink, &refused, &verdict), LRI_OK);
-  EXPECT_EQ(verdict.refused, 1u);
-  EXPECT_EQ(refused.status, 401);
+  const Judged refused = CheckHead(instance_, {});
+  EXPECT_EQ(refused.verdict.refused, 1u);
+  EXPECT_EQ(refused.answer.status, 401);
 
-  const lri_pair good{View(kGood.first), View(kGood.second)};
-  head.headers = {&good, 1, sizeof good};
-  ASSERT_EQ(table_->check_head(instance_, &head, sink, &refused, &verdict), LRI_OK);
-  EXPECT_EQ(verdict.refused, 0u);
-  EXPECT_EQ(verdict.body_limit_bytes, 8u * 1024 * 1024);
-  ASSERT_NE(verdict.ticket, 0u);
+  const Judged accepted = CheckHead(instance_, {kGood});
+  EXPECT_EQ(accepted.verdict.refused, 0u);
+  EXPECT_EQ(accepted.verdict.body_limit_bytes, 8u * 1024 * 1024);
+  ASSERT_NE(accepted.verdict.ticket, 0u);
 
   // A ticket that the plugin did not give is worth nothing.
-  head.headers = {};
-  bodies_.push_back("{}" + std::string(LRI_BODY_PADDING, '\0'));
-  lri_request request{};
-  request.struct_size = sizeof request;
-  request.head = &head;
-  request.body = {bodies_.back().data(), 2};
-  request.head_ticket = verdict.ticket + 1;
-  ASSERT_EQ(table_->execute(instance_, &request), LRI_OK);
-  EXPECT_EQ(host_.answers.back().status, 401);
-  request.head_ticket = verdict.ticket;
-  ASSERT_EQ(table_->execute(instance_, &request), LRI_OK);
-  EXPECT_EQ(host_.answers.back().status, 200);
+  EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket + 1), 401);
+  // The head is not checked again, however often the ticket is used.
+  EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket), 200);
+  EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket), 200);
+}
+
+TEST_F(EntryTest, RefusedHeadHasNoTicketThatExecuteTakes) {
+  Start(kBasic);
+  const Judged refused = CheckHead(instance_, {{"Authorization", "Basic bm8="}});
+  EXPECT_EQ(refused.verdict.refused, 1u);
+  EXPECT_EQ(refused.verdict.ticket, 0u);
+  EXPECT_EQ(StatusWithTicket(refused.verdict.ticket), 401);
+  EXPECT_TRUE(host_.incidents.empty());
+}
+
+TEST_F(EntryTest, TicketOfAnotherInstanceSparesNoCheck) {
+  Start(kBasic);
+  lri_instance* const first = instance_;
+  ASSERT_EQ(Create(kBasic, "another"), "ok");
+  ASSERT_EQ(table_->start(instance_, nullptr), LRI_OK);
+  lri_instance* const another = std::exchange(instance_, first);
+  EXPECT_EQ(StatusWithTicket(CheckHead(another, {kGood}).verdict.ticket), 401);
+  EXPECT_EQ(table_->stop(another, 0, nullptr), LRI_OK);
+  table_->destroy(another);
+}
+
+TEST_F(EntryTest, TicketFromBeforeAnUpdateSparesNoCheck) {
+  Start(kBasic);
+  const Judged before = CheckHead(instance_, {kGood});
+  ASSERT_EQ(before.verdict.refused, 0u);
+  lri_update* update = nullptr;
+  ASSERT_EQ(WithOptions(kBasic, "webhook",
+                        [&](const lri_instance_options& options) {
+                          return table_->update_prepare(instance_, &options, &update, nullptr);
+                        }),
+            LRI_OK);
+  EXPECT_EQ(StatusWithTicket(before.verdict.ticket), 200);
+  table_->update_commit(update);
+  EXPECT_EQ(StatusWithTicket(before.verdict.ticket), 401);
 }
 
 TEST_F(EntryTest, HostThatTakesNoBatchIsAnswered503WithRetryAfter) {

@@ -144,8 +144,9 @@ typedef struct lri_request {
   lri_call* call;    /* passed back in `complete` */
   const lri_request_head* head;
   lri_view body;        /* the exact bytes; LRI_BODY_PADDING more are readable */
-  uint64_t head_ticket; /* of check_head for this very head; 0: it was not called, and execute
-                           makes all its checks itself */
+  uint64_t head_ticket; /* of check_head for this very head and instance. Execute then repeats no
+                           check of the head. 0, an unknown ticket, or one from before an update:
+                           execute makes all checks itself */
 } lri_request;
 
 typedef struct lri_answer {
@@ -161,7 +162,7 @@ typedef struct lri_head_verdict {
   uint32_t struct_size;
   uint32_t refused;          /* 1: the sink was given the answer, and the body must not be read */
   uint64_t body_limit_bytes; /* a longer body is to be answered 413 */
-  uint64_t ticket;           /* not 0; pass it on in lri_request.head_ticket */
+  uint64_t ticket;           /* pass it on in lri_request.head_ticket; 0 where refused is 1 */
 } lri_head_verdict;
 
 /* ---- incidents ------------------------------------------------------------------------------- */

@@ -52,7 +52,7 @@ struct Configuration {
   // What a person should know now: `warnings`, the fault, a certificate that ends soon.
   std::vector<std::string> WarningsAt(absl::Time now) const;
 
-  // Not 0, and another for each configuration: tells that a head was checked under this one.
+  // Never 0, and different for each configuration: proves that a head was accepted under this one.
   uint64_t ticket;
 };
 

@@ -264,7 +264,8 @@ int32_t Instance::Judge(const lri_request_head& head, lri_answer_sink sink, void
                                                  plugin_.limits(), plugin_.host());
   verdict.refused = refusal != HeadRefusal::kNone;
   verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
-  verdict.ticket = configuration.ticket;
+  // A refused head has no ticket, so that execute checks it again.
+  verdict.ticket = refusal == HeadRefusal::kNone ? configuration.ticket : 0;
   AnswerRefusal(refusal, configuration, sink, sink_context);
   return LRI_OK;
 }
