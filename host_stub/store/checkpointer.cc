@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "host_stub/store/log_index.h"
@@ -14,6 +15,7 @@ namespace {
 constexpr int kBusyTimeoutMs = 1000;
 constexpr int64_t kTurns = 8;
 constexpr int kNiceness = 10;
+constexpr std::chrono::milliseconds kPatienceOfTheWriter(100);
 
 }  // namespace
 
@@ -113,15 +115,45 @@ void Checkpointer::Run() {
   }
 }
 
-// Where it fails, the log keeps everything, and the next turn copies it again.
+void Checkpointer::Committed() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  all_copied_ = false;
+}
+
+bool Checkpointer::BeginCopy(bool wait) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const auto patience = wait ? kPatienceOfTheWriter : std::chrono::milliseconds(0);
+  if (!copied_.wait_for(lock, patience, [this] { return !copying_; })) return false;
+  copying_ = true;
+  return true;
+}
+
+void Checkpointer::EndCopy(bool all_copied) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    copying_ = false;
+    all_copied_ = all_copied;
+  }
+  copied_.notify_one();
+}
+
+bool Checkpointer::BeginCopyOfThisThread() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  copied_.wait(lock, [this] { return !copying_; });
+  if (all_copied_) return false;
+  copying_ = true;
+  return true;
+}
+
+// Where it fails, the WAL keeps everything, and the next turn copies it again.
 void Checkpointer::Copy() {
-  if (!ForgetIfAsked()) return;
-  // The writer begins a log anew that is all copied. SQLite up to 3.51.2 takes new commits for
-  // copied where a copy begins at that moment ("the WAL-reset bug", https://sqlite.org/wal.html).
-  if (IsAllCopied(*connection_)) return;
+  if (!ForgetIfAsked() || !BeginCopyOfThisThread()) return;
   const bool is_last_turn = IsLastTurn();
+  int pages = -1;
+  int copied_pages = -1;
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
-                                             SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+                                             SQLITE_CHECKPOINT_PASSIVE, &pages, &copied_pages);
+  EndCopy(pages == copied_pages);
   if ((code & 0xff) == SQLITE_BUSY) return;
   if (code == SQLITE_OK && !is_last_turn) return options_.begin_writing();
   const bool synced = code == SQLITE_OK && options_.sync_database().ok();

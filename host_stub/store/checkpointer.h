@@ -1,11 +1,21 @@
-// Copies the write-ahead log into the database, beside the writer, so that no request waits for it.
+// Copies the write-ahead log (the WAL) into the database, beside the writer, so that no request
+// waits for it.
 //
-// SQLite can start the log at its beginning again only when all of it has been copied, and the
-// writer keeps adding. So the work is done in two steps. This thread copies a little whenever the
-// log has grown a little, and the disk begins to write it: what is written in one go is what a
-// commit's own sync waits behind. When the log has reached its bound it syncs the database, and
-// asks the writer to copy, and to sync, the short rest between two commits. The log stays near the
-// bound, unless a reader keeps an old snapshot; reads are bounded.
+// SQLite can begin the WAL anew only when all of it has been copied, and the writer keeps adding.
+// So the work is done in two steps. This thread copies a little whenever the WAL has grown a
+// little, and the disk begins to write it: what is written in one go is what a commit's own sync
+// waits behind. When the WAL has reached its bound, the thread syncs the database, and asks the
+// writer to copy, and to sync, the short rest between two commits. The WAL stays near the bound,
+// unless a reader keeps an old snapshot; reads are bounded.
+//
+// A copy must not begin while a commit may begin the WAL anew: SQLite up to 3.51.2 then takes
+// commits for copied that are not, and loses them ("the WAL-reset bug",
+// https://sqlite.org/wal.html). The writer's next commit begins the WAL anew when all of it is
+// copied, and only a copy makes it so. So one thread copies at a time, and once all is copied none
+// begins until a commit has added to the WAL. (The writer itself may: it does not commit
+// meanwhile.) This covers our own connections. A process of somebody else that checkpoints between
+// our copies, as a sqlite3 shell does that writes, has that bug with its own SQLite and with ours;
+// SQLite's locks are all that holds then.
 #ifndef HOST_STUB_STORE_CHECKPOINTER_H_
 #define HOST_STUB_STORE_CHECKPOINTER_H_
 
@@ -40,8 +50,15 @@ class Checkpointer {
                                                              const Options& options);
   ~Checkpointer();
 
-  // The writer's thread, after a commit: the log has that many pages. True: copy the rest now.
+  // The writer's thread, when a commit that added to the WAL has ended.
+  void Committed();
+  // The writer's thread, after Committed: the WAL has that many pages. True: copy the rest now.
   bool ShouldFinish(int64_t log_pages);
+
+  // The writer's thread, around a copy of its own. False: this thread is copying, still after a
+  // moment where `wait`. `all_copied`: of the WAL, also where the copy failed and it is not known.
+  bool BeginCopy(bool wait);
+  void EndCopy(bool all_copied);
 
   // The writer's thread: a sync failed there, and what was copied may not be on the disk. All of
   // the log is to be copied again; until that is sure to happen, nobody may finish or empty it.
@@ -56,6 +73,7 @@ class Checkpointer {
   Checkpointer(std::unique_ptr<SqliteConnection> connection, const Options& options);
   void Run();
   void Copy();
+  bool BeginCopyOfThisThread();
   bool ForgetIfAsked();
   bool IsLastTurn() const;
   bool TakeFinish();
@@ -66,9 +84,13 @@ class Checkpointer {
   int64_t next_pages_;  // the writer's: when to begin
   mutable std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable copied_;
   bool begin_ = false;
   bool is_last_turn_ = false;
   bool finish_ = false;
+  bool copying_ = false;  // one of the two threads
+  // All of the WAL is in the database, or may be: the next commit begins it anew.
+  bool all_copied_ = true;
   int64_t asked_to_copy_again_ = 0;  // times
   int64_t forgotten_ = 0;            // of them, those after which nothing counts as copied
   bool stop_ = false;

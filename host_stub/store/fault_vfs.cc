@@ -12,7 +12,7 @@
 // SQLite allocates it; the real layer's file lies behind it.
 struct FaultFile {
   sqlite3_file base;
-  FaultDisk* disk;
+  FaultVfs* disk;
   FaultDisk::Handle* handle;
   sqlite3_file* real;
 };
@@ -66,6 +66,10 @@ struct FaultFileMethods {
     return Real(file)->pMethods->xShmMap(Real(file), page, size, extend, out);
   }
   static int ShmLock(sqlite3_file* file, int offset, int count, int flags) {
+    if (offset == kCheckpointLock && count == 1 &&
+        flags == (SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE)) {
+      Of(file)->disk->AtCheckpointStep(FaultVfs::CheckpointStep::kBeforeTheLock);
+    }
     return Real(file)->pMethods->xShmLock(Real(file), offset, count, flags);
   }
   static void ShmBarrier(sqlite3_file* file) { Real(file)->pMethods->xShmBarrier(Real(file)); }
@@ -73,7 +77,18 @@ struct FaultFileMethods {
     return Real(file)->pMethods->xShmUnmap(Real(file), remove);
   }
 
-  static constexpr sqlite3_io_methods kTable = {2,
+  // Nothing is mapped here. But a checkpoint says so when it has read a WAL that has changed.
+  static int Fetch(sqlite3_file*, sqlite3_int64, int, void** mapped) {
+    *mapped = nullptr;
+    return SQLITE_OK;
+  }
+  static int Unfetch(sqlite3_file* file, sqlite3_int64, void*) {
+    Of(file)->disk->AtCheckpointStep(FaultVfs::CheckpointStep::kAfterTheHeader);
+    return SQLITE_OK;
+  }
+
+  static constexpr int kCheckpointLock = 1;  // https://sqlite.org/walformat.html, section 2.3.1
+  static constexpr sqlite3_io_methods kTable = {3,
                                                 Close,
                                                 Read,
                                                 Write,
@@ -90,8 +105,8 @@ struct FaultFileMethods {
                                                 ShmLock,
                                                 ShmBarrier,
                                                 ShmUnmap,
-                                                nullptr,
-                                                nullptr};
+                                                Fetch,
+                                                Unfetch};
 };
 
 // What is opened beside SQLite, by descriptor.
@@ -186,6 +201,37 @@ FaultVfs::FaultVfs(std::string name, uint32_t seed, Use use)
 FaultVfs::~FaultVfs() {
   sqlite3_vfs_unregister(&vfs_);
   sqlite3_vfs_register(real_, 1);
+}
+
+void FaultVfs::StopCheckpointAt(CheckpointStep step) {
+  const std::lock_guard<std::mutex> lock(checkpoint_mutex_);
+  stop_at_ = step;
+}
+
+void FaultVfs::AwaitStoppedCheckpoint() {
+  std::unique_lock<std::mutex> lock(checkpoint_mutex_);
+  checkpoint_changed_.wait(lock, [this] { return checkpoint_is_stopped_; });
+}
+
+void FaultVfs::ContinueCheckpoint() {
+  const std::lock_guard<std::mutex> lock(checkpoint_mutex_);
+  checkpoint_is_stopped_ = false;
+  checkpoint_changed_.notify_all();
+}
+
+int64_t FaultVfs::checkpoints() const {
+  const std::lock_guard<std::mutex> lock(checkpoint_mutex_);
+  return checkpoints_;
+}
+
+void FaultVfs::AtCheckpointStep(CheckpointStep step) {
+  std::unique_lock<std::mutex> lock(checkpoint_mutex_);
+  checkpoints_ += step == CheckpointStep::kBeforeTheLock;
+  if (stop_at_ != step) return;
+  stop_at_.reset();  // the next one passes
+  checkpoint_is_stopped_ = true;
+  checkpoint_changed_.notify_all();
+  checkpoint_changed_.wait(lock, [this] { return !checkpoint_is_stopped_; });
 }
 
 std::shared_ptr<host_stub::DiskCalls> FaultVfs::disk_calls() {

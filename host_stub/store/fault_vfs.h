@@ -4,8 +4,11 @@
 
 #include <sqlite3.h>
 
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "host_stub/store/disk_calls.h"
@@ -20,6 +23,14 @@ class FaultVfs : public FaultDisk {
   ~FaultVfs();
 
   const std::string& name() const { return name_; }
+  // Two places within a checkpoint, at which a test can stop the next one that comes there: before
+  // it takes its lock, and when it has read how long the WAL is and not yet acted on it.
+  enum class CheckpointStep { kBeforeTheLock, kAfterTheHeader };
+  void StopCheckpointAt(CheckpointStep step);
+  void AwaitStoppedCheckpoint();
+  void ContinueCheckpoint();
+  int64_t checkpoints() const;  // begun, to this disk
+
   // The same disk, for SqliteStoreOptions::disk_calls. May outlive nothing but the last use.
   std::shared_ptr<host_stub::DiskCalls> disk_calls();
 
@@ -29,6 +40,14 @@ class FaultVfs : public FaultDisk {
 
   static int OpenFile(sqlite3_vfs* vfs, const char* path, sqlite3_file* file, int flags, int* out);
   static int DeleteFile(sqlite3_vfs* vfs, const char* path, int sync_folder);
+
+  void AtCheckpointStep(CheckpointStep step);
+
+  mutable std::mutex checkpoint_mutex_;
+  std::condition_variable checkpoint_changed_;
+  std::optional<CheckpointStep> stop_at_;
+  bool checkpoint_is_stopped_ = false;
+  int64_t checkpoints_ = 0;
 
   const std::string name_;
   sqlite3_vfs* const real_;

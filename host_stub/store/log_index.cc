@@ -8,10 +8,9 @@
 namespace host_stub {
 namespace {
 
-// Section 2.1 of the format: the first block of the index, in it the number of frames in the log
-// and of those that are in the database, and the lock that who changes the latter must hold.
+// Section 2.1 of the format: the first block of the index, in it the number of frames
+// that are in the database, and the lock that must be held to change it.
 constexpr int kBlockBytes = 32'768;
-constexpr size_t kFramesAt = 16;
 constexpr size_t kCopiedFramesAt = 96;
 constexpr int kCheckpointLock = 1;
 
@@ -46,13 +45,6 @@ absl::Status ForgetWhatWasCopied(SqliteConnection& connection) {
   methods.xShmLock(file, kCheckpointLock, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
   if (block == nullptr) return SqliteError(SQLITE_CANTOPEN, "it is not there", kDoing);
   return absl::OkStatus();
-}
-
-bool IsAllCopied(SqliteConnection& connection) {
-  sqlite3_file* const file = FileOf(connection);
-  volatile const uint32_t* const block = file == nullptr ? nullptr : FirstBlock(file);
-  if (block == nullptr) return false;
-  return block[kCopiedFramesAt / sizeof(uint32_t)] == block[kFramesAt / sizeof(uint32_t)];
 }
 
 }  // namespace host_stub

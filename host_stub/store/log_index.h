@@ -8,17 +8,12 @@
 
 namespace host_stub {
 
-// Both: the connection must have read from the database, and is not in use.
-
 // Makes SQLite copy all of the log into the database again, also what it takes for copied. A copy
 // of a part of the log is counted before anything syncs it; where that sync then fails, the kernel
 // forgets the pages, and the log must not be begun anew before they are written once more.
+// The connection must have read from the database, and is not in use.
 // UNAVAILABLE: somebody is copying; try again.
 absl::Status ForgetWhatWasCopied(SqliteConnection& connection);
-
-// Whether all of the log is copied, so that the next commit begins it anew. False also where the
-// index cannot be read.
-bool IsAllCopied(SqliteConnection& connection);
 
 }  // namespace host_stub
 

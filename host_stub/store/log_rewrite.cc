@@ -5,14 +5,18 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "host_stub/store/disk_file.h"
 
 namespace host_stub {
 namespace {
 
 constexpr size_t kPieceBytes = 1 << 20;
+constexpr absl::Duration kPauseBetweenTries = absl::Milliseconds(50);
 
 // The bytes of a database on which every process that has it open holds a lock:
 // https://sqlite.org/src/file/src/os.h, PENDING_BYTE and what follows it.
@@ -29,14 +33,41 @@ absl::Status Remove(DiskCalls& calls, const std::string& path) {
   return DiskError("removing", path);
 }
 
-// False: somebody has the database open. While the file is open nobody else can open it.
-bool LockDatabase(const DiskFile& database) {
+struct flock LockOf(short type) {
   struct flock lock {};
-  lock.l_type = F_WRLCK;
+  lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = kLockedFrom;
   lock.l_len = kLockedBytes;
-  return database.ok() && fcntl(database.get(), F_OFD_SETLK, &lock) == 0;
+  return lock;
+}
+
+// Who keeps us from the lock. SQLite's own locks are POSIX locks, of which the system knows the
+// process; it does not where the holder has another kind, or is in another PID namespace.
+std::string HolderOf(const DiskFile& database) {
+  struct flock lock = LockOf(F_WRLCK);
+  if (fcntl(database.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0) {
+    return absl::StrCat("process ", lock.l_pid);
+  }
+  return "another process";
+}
+
+// The lock is an open file description's: closing the descriptor gives it back, and it conflicts
+// with the locks of other connections in this process too.
+absl::Status LockDatabase(const DiskFile& database, const std::string& path,
+                          absl::Duration patience) {
+  const absl::Time deadline = absl::Now() + patience;
+  while (true) {
+    struct flock lock = LockOf(F_WRLCK);
+    if (fcntl(database.get(), F_OFD_SETLK, &lock) == 0) return absl::OkStatus();
+    if (errno != EAGAIN && errno != EACCES) return DiskError("locking", path);
+    if (absl::Now() >= deadline) break;
+    absl::SleepFor(kPauseBetweenTries);
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("incident store: ", path, " is open in ", HolderOf(database),
+                   ", and its write-ahead log must be made safe first; end that process (or close "
+                   "the database in it) and start again"));
 }
 
 // `to` is synced when this is OK; it is not made shorter.
@@ -68,16 +99,17 @@ absl::Status ReplaceByCopy(const DataFolder& folder, DiskCalls& calls, const std
 }  // namespace
 
 absl::Status RewriteLog(const DataFolder& folder, DiskCalls& calls, const std::string& database,
-                        const std::string& log) {
+                        const std::string& log, absl::Duration patience) {
   const std::string path = folder.FileIn(log);
   const std::string copy = path + ".copy";
   if (absl::Status status = Remove(calls, copy); !status.ok()) return status;
   if (!IsThereWithBytes(path)) return absl::OkStatus();
   const DiskFile locked(calls, folder.FileIn(database), O_RDWR | O_NOFOLLOW);
-  if (LockDatabase(locked)) {
-    if (ReplaceByCopy(folder, calls, path, copy).ok()) return absl::OkStatus();
-    if (absl::Status status = Remove(calls, copy); !status.ok()) return status;
-  }
+  if (!locked.ok()) return DiskError("opening", folder.FileIn(database));
+  absl::Status status = LockDatabase(locked, folder.FileIn(database), patience);
+  if (!status.ok()) return status;
+  if (ReplaceByCopy(folder, calls, path, copy).ok()) return absl::OkStatus();
+  if (status = Remove(calls, copy); !status.ok()) return status;
   return WriteBytesOf(path, path, calls);
 }
 

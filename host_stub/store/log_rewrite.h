@@ -5,23 +5,30 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "host_stub/store/data_folder.h"
 #include "host_stub/store/disk_calls.h"
 
 namespace host_stub {
 
-// Writes a database's log anew and syncs it, if it is there. After a failed sync the kernel counts
-// pages as clean that the disk never got, and serves them to the next process: what is committed
-// behind such pages would be lost with them at a power cut.
+// Rewrites the WAL of a database and syncs it, if there is one. After a failed sync the kernel
+// counts pages as clean that the disk never got, and serves them to the next process: what is
+// committed behind such pages would be lost with them at a power cut.
 //
-// Written over itself, a log can lose the end of its last acknowledged commit to a power cut that
-// tears a sector. So a copy takes its place, unless there is no room for one, or another process (a
-// person's sqlite3) has the database open and would go on with the old file.
+// Nobody else may have the database open meanwhile: another process that commits (a person's
+// sqlite3) would be overwritten, or would go on with the old file. So the WAL is rewritten under a
+// lock that keeps everybody from opening the database. Where another process has it open, it gets
+// `patience` to end, and then the rewrite is refused.
 //
-// Before SQLite opens the database, with the folder's lock held. UNAVAILABLE: the system refused;
-// nothing is lost, and it can be called again.
+// A WAL that is written in place can lose the end of its last acknowledged commit to a power cut
+// that tears a sector. So a copy takes its place, unless there is no room for one.
+//
+// To be called before SQLite opens the database, with the folder's lock held. FAILED_PRECONDITION:
+// another process has the database open; the text names the database and, where the system knows
+// it, the process. UNAVAILABLE: the system refused. Nothing is lost in either case, and it can be
+// called again.
 absl::Status RewriteLog(const DataFolder& folder, DiskCalls& calls, const std::string& database,
-                        const std::string& log);
+                        const std::string& log, absl::Duration patience);
 
 }  // namespace host_stub
 

@@ -1,9 +1,11 @@
 #include "host_stub/store/log_rewrite.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,16 +13,61 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "host_stub/store/fault_vfs.h"
 #include "host_stub/store/store_test_util.h"
 
 namespace host_stub {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
 constexpr char kDatabase[] = "database";
 constexpr char kLog[] = "log";
 constexpr int64_t kMoreThanItChanges = 40;
+
+// Another process that has the database open through SQLite, and reads.
+class ChildWithDatabase {
+ public:
+  explicit ChildWithDatabase(const std::string& database) {
+    int ready[2];
+    EXPECT_EQ(pipe(ready), 0);
+    EXPECT_EQ(pipe(end_), 0);
+    pid_ = fork();
+    if (pid_ == 0) {
+      close(end_[1]);
+      sqlite3* handle = nullptr;
+      char byte = sqlite3_open(database.c_str(), &handle) == SQLITE_OK &&
+                  sqlite3_exec(handle, "PRAGMA journal_mode = WAL; CREATE TABLE t (c)", nullptr,
+                               nullptr, nullptr) == SQLITE_OK;
+      if (write(ready[1], &byte, 1) != 1 || read(end_[0], &byte, 1) < 0) _exit(1);
+      _exit(0);
+    }
+    close(end_[0]);
+    char is_open = 0;
+    EXPECT_EQ(read(ready[0], &is_open, 1), 1);
+    EXPECT_EQ(is_open, 1);
+    close(ready[0]);
+    close(ready[1]);
+  }
+  ~ChildWithDatabase() { Finish(); }
+
+  pid_t pid() const { return pid_; }
+  void Finish() {
+    if (end_[1] < 0) return;
+    close(std::exchange(end_[1], -1));
+    EXPECT_EQ(waitpid(pid_, nullptr, 0), pid_);
+  }
+
+ private:
+  pid_t pid_ = -1;
+  int end_[2];
+};
 
 // A log whose last acknowledged commit ends amid a sector, and the bytes of one that was never
 // synced behind it.
@@ -46,7 +93,9 @@ class LogRewriteTest : public ::testing::Test {
     close(file);
     return result;
   }
-  absl::Status Rewrite() { return RewriteLog(*folder_, *calls_, kDatabase, kLog); }
+  absl::Status Rewrite() {
+    return RewriteLog(*folder_, *calls_, kDatabase, kLog, absl::ZeroDuration());
+  }
   void CutPower(uint32_t seed) {
     disk_.CutPower();
     disk_.RestoreDisk(seed);
@@ -132,18 +181,38 @@ TEST_F(LogRewriteTest, CopyThatWasLeftIsThrownAway) {
   }
 }
 
-TEST_F(LogRewriteTest, LogStaysTheFileThatAnotherReaderOfTheDatabaseHas) {
-  sqlite3* other = nullptr;
-  ASSERT_EQ(sqlite3_open(folder_->FileIn(kDatabase).c_str(), &other), SQLITE_OK);
-  ASSERT_EQ(
-      sqlite3_exec(other, "CREATE TABLE t (c); BEGIN; SELECT * FROM t", nullptr, nullptr, nullptr),
-      SQLITE_OK);
+// Without this a person's sqlite3 that writes at that moment is overwritten.
+TEST_F(LogRewriteTest, DatabaseThatAnotherProcessHasOpenIsRefusedWithThatProcess) {
+  ChildWithDatabase child(folder_->FileIn(kDatabase));
   const ino_t before = Number();
-  ASSERT_TRUE(Rewrite().ok());
+  const absl::Status refused = Rewrite();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(
+      std::string(refused.message()),
+      AllOf(HasSubstr(folder_->FileIn(kDatabase)), HasSubstr(absl::StrCat("process ", child.pid())),
+            HasSubstr("end that process")));
   EXPECT_EQ(Number(), before);
-  sqlite3_close(other);
+  EXPECT_EQ(Read(), acknowledged_ + tail_);
+  EXPECT_FALSE(std::filesystem::exists(folder_->FileIn("log.copy")));
+  child.Finish();
   ASSERT_TRUE(Rewrite().ok());
   EXPECT_NE(Number(), before);
+}
+
+TEST_F(LogRewriteTest, ProcessThatEndsInTimeIsWaitedFor) {
+  ChildWithDatabase child(folder_->FileIn(kDatabase));
+  std::thread end([&] { child.Finish(); });
+  EXPECT_TRUE(RewriteLog(*folder_, *calls_, kDatabase, kLog, absl::Minutes(1)).ok());
+  end.join();
+}
+
+// The bytes of the WAL are never written while another process may have it: not in place either.
+TEST_F(LogRewriteTest, WithoutRoomForACopyTheDatabaseMustBeOursAlone) {
+  ChildWithDatabase child(folder_->FileIn(kDatabase));
+  disk_.FailWrites(SQLITE_FULL, 0, 1);
+  const int64_t writes = disk_.writes();
+  EXPECT_FALSE(Rewrite().ok());
+  EXPECT_EQ(disk_.writes(), writes);
 }
 
 TEST_F(LogRewriteTest, NoLogIsNoFault) {

@@ -16,11 +16,6 @@ using Kind = TransactionResult::Kind;
 // Another process that writes, such as a person's sqlite3, holds up the writer this long at most.
 constexpr int kBusyTimeoutMs = 100;
 
-int KeepLogPages(void* log_pages, sqlite3*, const char*, int pages) {
-  *static_cast<int64_t*>(log_pages) = pages;
-  return SQLITE_OK;
-}
-
 // A commit frame that was not written whole has no valid checksum, so all but a failed sync (and
 // what we do not know) means that nothing is there.
 Kind KindOf(int code, bool committing) {
@@ -83,7 +78,13 @@ absl::Status SqliteSession::Prepare(const std::string& path, absl::Time now) {
   const absl::StatusOr<int64_t> last = connection_->QueryInteger("SELECT max(id) FROM incidents");
   if (!last.ok()) return last.status();
   last_id_ = *last;
-  sqlite3_wal_hook(connection_->handle(), KeepLogPages, &log_pages_);
+  sqlite3_wal_hook(
+      connection_->handle(),
+      [](void* hook, sqlite3*, const char*, int pages) {
+        *static_cast<WalHook*>(hook) = {pages, true};
+        return SQLITE_OK;
+      },
+      &hook_);
   return absl::OkStatus();
 }
 
@@ -159,20 +160,26 @@ TransactionResult SqliteSession::DeleteForgottenKeys(size_t most) {
   return result;
 }
 
-absl::Status SqliteSession::Checkpoint() {
+absl::Status SqliteSession::Checkpoint(bool& all_copied) {
+  int pages = -1;
+  int copied = -1;
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
-                                             SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+                                             SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+  all_copied = pages == copied;
   if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return absl::OkStatus();
-  return SqliteError(code, sqlite3_errstr(code), "copying the log into the database");
+  return SqliteError(code, sqlite3_errstr(code), "copying the WAL into the database");
 }
 
-absl::StatusOr<bool> SqliteSession::EmptyLog(bool wait) {
+absl::StatusOr<bool> SqliteSession::EmptyLog(bool wait, bool& all_copied) {
+  int pages = -1;
+  int copied = -1;
   if (!wait) sqlite3_busy_timeout(connection_->handle(), 0);
   const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
-                                             SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+                                             SQLITE_CHECKPOINT_TRUNCATE, &pages, &copied);
   if (!wait) sqlite3_busy_timeout(connection_->handle(), kBusyTimeoutMs);
+  all_copied = pages == copied;
   if (code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY) return code == SQLITE_OK;
-  return SqliteError(code, sqlite3_errstr(code), "emptying the log");
+  return SqliteError(code, sqlite3_errstr(code), "emptying the WAL");
 }
 
 }  // namespace host_stub

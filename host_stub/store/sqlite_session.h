@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -54,13 +55,18 @@ class SqliteSession {
   TransactionResult DeleteForgottenKeys(size_t most);
 
   int64_t last_id() const { return last_id_; }
-  int64_t log_pages() const { return log_pages_; }  // of the write-ahead log, after the last commit
+  int64_t log_pages() const { return hook_.wal_pages; }  // of the WAL, after the last commit
 
-  // Copies what it can of the log into the database, waiting for nobody.
-  absl::Status Checkpoint();
-  // Copies all of it and cuts the log to nothing. False: a reader or another copier was in the way,
+  // Whether a commit has added to the WAL since the last call.
+  bool TakeCommitted() { return std::exchange(hook_.committed, false); }
+
+  // Both tell whether all of the WAL is copied then, or may be.
+  //
+  // Copies what it can of the WAL into the database, waiting for nobody.
+  absl::Status Checkpoint(bool& all_copied);
+  // Copies all of it and cuts the WAL to nothing. False: a reader or another copier was in the way,
   // and still was after a moment where `wait` asks for that.
-  absl::StatusOr<bool> EmptyLog(bool wait);
+  absl::StatusOr<bool> EmptyLog(bool wait, bool& all_copied);
   // Whether RunState left in the log what it removed from the database, since the last call.
   bool TakeRemovedSecret() { return state_tables_->TakeRemovedSecret(); }
 
@@ -76,7 +82,11 @@ class SqliteSession {
   std::unique_ptr<SqliteStateTables> state_tables_;
   DuplicateIndex index_;
   int64_t last_id_ = 0;
-  int64_t log_pages_ = 0;
+  struct WalHook {
+    int64_t wal_pages = 0;
+    bool committed = true;  // opening commits
+  };
+  WalHook hook_;
 };
 
 }  // namespace host_stub

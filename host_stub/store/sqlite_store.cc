@@ -100,12 +100,13 @@ class SqliteStore : public Store {
   const std::unique_ptr<SqliteWriter> writer_;
 };
 
-absl::Status PrepareFiles(const DataFolder& folder, DiskCalls& calls) {
+absl::Status PrepareFiles(const DataFolder& folder, DiskCalls& calls, absl::Duration patience) {
   if (absl::Status status = CheckDatabaseFile(folder.FileIn(kDatabase)); !status.ok()) {
     return status;
   }
   if (absl::Status status = folder.PrepareFile(kDatabase); !status.ok()) return status;
-  if (absl::Status status = RewriteLog(folder, calls, kDatabase, kLog); !status.ok()) return status;
+  absl::Status status = RewriteLog(folder, calls, kDatabase, kLog, patience);
+  if (!status.ok()) return status;
   return folder.Sync();
 }
 
@@ -116,7 +117,8 @@ absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions option
       options.disk_calls != nullptr ? options.disk_calls : std::make_shared<DiskCalls>();
   absl::StatusOr<std::unique_ptr<DataFolder>> folder = DataFolder::Open(options.data_dir, calls);
   if (!folder.ok()) return folder.status();
-  if (absl::Status status = PrepareFiles(**folder, *calls); !status.ok()) return status;
+  absl::Status prepared = PrepareFiles(**folder, *calls, options.patience_with_others);
+  if (!prepared.ok()) return prepared;
   const std::string path = (*folder)->FileIn(kDatabase);
   const auto database = std::make_shared<DiskFile>(*calls, path, O_RDWR | O_NOFOLLOW);
   if (!database->ok()) return DiskError("opening", path);

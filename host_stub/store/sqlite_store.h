@@ -40,10 +40,14 @@ struct SqliteStoreOptions {
   int64_t log_pages_between_copies = 4096;  // of 4 KiB: 16 MiB of log
   absl::Duration first_reopen_pause = absl::Milliseconds(50);
   bool copies_on_a_thread = true;  // else the writer copies the log into the database
+  // How long the start waits for another process that has the database open, where the WAL of an
+  // earlier run is to be made safe.
+  absl::Duration patience_with_others = absl::Seconds(5);
 };
 
 // Opens the store, or makes a new one, and waits until it can be written.
-// FAILED_PRECONDITION, each with the folder in the text: another process has it open (with its
+// FAILED_PRECONDITION, each with the folder in the text: another process has the folder in use, or
+// has the database open while the WAL of an earlier run is still to be made safe (both with its
 // process id), others may write to the folder, it is not ours, the database was made by a newer
 // version. UNAVAILABLE: it cannot be read or written.
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions options);

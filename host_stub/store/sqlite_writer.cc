@@ -67,6 +67,7 @@ SqliteWriter::SqliteWriter(Options options, std::unique_ptr<SqliteSession> sessi
   group_.reserve(most);
   written_.reserve(most);
   finished_.reserve(kMostSinks);
+  NoteCommit();
   if (log_holds_secret_) WipeLog(false);
   options_.subscribers->StartAfter(last_id());
   thread_ = std::thread([this] { Run(); });
@@ -97,7 +98,8 @@ void SqliteWriter::Close() {
     thread_.join();
     checkpointer_->Stop();
     if (session_ != nullptr && checkpointer_->MayEmptyLog()) {
-      session_->EmptyLog(true).status().IgnoreError();
+      bool all_copied = true;
+      session_->EmptyLog(true, all_copied).status().IgnoreError();
     }
     session_.reset();
     checkpointer_.reset();
@@ -130,8 +132,10 @@ std::optional<SqliteWriter::Clock::time_point> SqliteWriter::NextTurn() const {
 void SqliteWriter::WipeLog(bool wait) {
   if (session_ == nullptr) return;
   wipe_at_ = Clock::now() + kPauseBetweenWipes;
-  if (!checkpointer_->MayEmptyLog()) return;
-  const absl::StatusOr<bool> emptied = session_->EmptyLog(wait);
+  if (!checkpointer_->MayEmptyLog() || !checkpointer_->BeginCopy(wait)) return;
+  bool all_copied = true;
+  const absl::StatusOr<bool> emptied = session_->EmptyLog(wait, all_copied);
+  checkpointer_->EndCopy(all_copied);
   log_holds_secret_ = !emptied.ok() || !*emptied;
   LoseSessionIfDiskFailed(emptied.status());
 }
@@ -151,6 +155,7 @@ void SqliteWriter::RunStateGroup(std::span<StateWork> works) {
     return;
   }
   const TransactionResult result = session_->RunState(works);
+  NoteCommit();
   // Also where it was undone: pages may have reached the log. Before the caller is told.
   if (session_->TakeRemovedSecret()) {
     log_holds_secret_ = true;
@@ -207,6 +212,7 @@ void SqliteWriter::WriteGroup(std::span<Submission* const> group) noexcept {
   if (written_.empty()) return;
   const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(options_.now()));
   const TransactionResult result = session_->Write(written_, now);
+  NoteCommit();
   if (result.kind != Kind::kBadBatch || written_.size() == 1) return Settle(written_, result);
   // One caller's batch must not fail the others: each gets a transaction of its own.
   for (Submission* const& batch : written_) {
@@ -214,7 +220,9 @@ void SqliteWriter::WriteGroup(std::span<Submission* const> group) noexcept {
     if (session_ == nullptr) {
       SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
     } else {
-      Settle(alone, session_->Write(alone, now));
+      const TransactionResult one = session_->Write(alone, now);
+      NoteCommit();
+      Settle(alone, one);
     }
   }
 }
@@ -261,6 +269,7 @@ void SqliteWriter::TryToReopen() noexcept try {
     return;
   }
   session_ = std::move(*session);
+  NoteCommit();
   reopen_pause_ = absl::ToChronoMilliseconds(options_.first_reopen_pause);
   last_id_.store(session_->last_id(), std::memory_order_release);
   SetHealth(absl::OkStatus());
@@ -308,10 +317,18 @@ void SqliteWriter::LoseSessionIfDiskFailed(const absl::Status& status) {
   LoseSession(status);
 }
 
+// Before the writer does anything else: the next commit might begin the WAL anew.
+void SqliteWriter::NoteCommit() {
+  if (session_->TakeCommitted()) checkpointer_->Committed();
+}
+
 // What is not urgent, between two commits.
 void SqliteWriter::KeepHouse() {
-  if (checkpointer_->ShouldFinish(session_->log_pages())) {
-    LoseSessionIfDiskFailed(session_->Checkpoint());
+  if (checkpointer_->ShouldFinish(session_->log_pages()) && checkpointer_->BeginCopy(true)) {
+    bool all_copied = true;
+    const absl::Status status = session_->Checkpoint(all_copied);
+    checkpointer_->EndCopy(all_copied);
+    LoseSessionIfDiskFailed(status);
     if (session_ == nullptr) return;
   }
   const size_t forgotten = session_->forgotten_keys();
@@ -321,6 +338,7 @@ void SqliteWriter::KeepHouse() {
   const size_t past = forgotten - std::min(forgotten, kForgottenKeysAlways);
   const TransactionResult result =
       session_->DeleteForgottenKeys(std::max(kForgottenKeysWhenIdle, past));
+  NoteCommit();
   if (result.kind == Kind::kUndoneLost || result.kind == Kind::kUnknownLost) {
     LoseSession(result.status);
   }

@@ -67,6 +67,7 @@ class SqliteWriter {
   void LoseSession(const absl::Status& why) noexcept;
   void TryToReopen() noexcept;
   void LoseSessionIfDiskFailed(const absl::Status& status);
+  void NoteCommit();
   void KeepHouse();
   void WipeLog(bool wait);
   std::optional<Clock::time_point> NextTurn() const;
