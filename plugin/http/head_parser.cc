@@ -164,11 +164,12 @@ Refusal Collector::Finish() {
   return {};
 }
 
-// Is the request line's last word a version, only not one of ours?
+// Does the request line have three words, the last of which is a version that is not ours? With a
+// blank inside the target it has four, and a version of ours where it belongs.
 bool NamesOtherVersion(absl::string_view bytes) {
   const absl::string_view line = bytes.substr(0, bytes.find('\r'));
   const size_t space = line.rfind(' ');
-  if (space == absl::string_view::npos) return false;
+  if (space == absl::string_view::npos || space != line.find(' ', line.find(' ') + 1)) return false;
   const absl::string_view word = line.substr(space + 1);
   return word.size() == 8 && word.substr(0, 5) == "HTTP/" && absl::ascii_isdigit(word[5]) &&
          word[6] == '.' && absl::ascii_isdigit(word[7]);

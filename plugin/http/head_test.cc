@@ -62,6 +62,14 @@ TEST(HeadTest, HostMustBeThereOnceAndValid) {
   EXPECT_EQ(Judge("POST / HTTP/1.0\r\n\r\n"), 0);
 }
 
+TEST(HeadTest, RequestLineHasThreeWords) {
+  EXPECT_EQ(Judge("POST /a b HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(Judge("POST /a HTTP/1.1 HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(Judge("POST /a b HTTP/2.0\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(Judge("POST  /a HTTP/2.0\r\nHost: a\r\n\r\n"), 400);
+  EXPECT_EQ(Judge("POST HTTP/2.0\r\nHost: a\r\n\r\n"), 400);
+}
+
 TEST(HeadTest, OtherVersionsAndExpectationsAreNamed) {
   EXPECT_EQ(Judge("PRI * HTTP/2.0\r\n\r\n"), 505);
   EXPECT_EQ(Judge("POST / HTTP/11.1\r\nHost: a\r\n\r\n"), 400);

@@ -1,7 +1,9 @@
 #include "plugin/http/listening_socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <boost/asio/ip/address.hpp>
 #include <string>
@@ -45,7 +47,13 @@ absl::Status Bind(const ServerOptions& options, int beside, Acceptor& acceptor) 
         absl::StrCat("\"", options.address, "\" is no IPv4 or IPv6 address"));
   }
   const tcp::endpoint endpoint(address, options.port);
-  acceptor.open(endpoint.protocol(), error);
+  const int socket =
+      ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+  if (socket < 0) {
+    error = Error(errno, boost::system::system_category());
+  } else if (acceptor.assign(endpoint.protocol(), socket, error); error) {
+    ::close(socket);
+  }
   // Restarting must not wait for old connections to fade. Not SO_REUSEPORT, unless the one who has
   // the port gives it up to us: a port that is in use is to be an error.
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);

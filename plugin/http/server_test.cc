@@ -1,10 +1,13 @@
 #include "plugin/http/server.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
 #include <future>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,6 +27,26 @@ TEST(ListenTest, PortInUseIsNamed) {
   const auto second = Server::Listen(options, *first.threads, first.handler);
   EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(second.status().message(), absl::StrCat("port ", port, " of 127.0.0.1 is in use"));
+}
+
+// The descriptors that a program inherits which this process starts.
+std::set<int> InheritedDescriptors() {
+  std::set<int> inherited;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int descriptor = std::stoi(entry.path().filename());
+    const int flags = fcntl(descriptor, F_GETFD);  // -1 for the one that reads this folder
+    if (flags >= 0 && (flags & FD_CLOEXEC) == 0) inherited.insert(descriptor);
+  }
+  return inherited;
+}
+
+TEST(ListenTest, NoDescriptorIsInheritedByAnotherProgram) {
+  const std::set<int> before = InheritedDescriptors();
+  TestServer test;
+  TestClient client(test.Listen());
+  client.Send(Post("/", "a"));
+  ASSERT_TRUE(client.ReadAnswer());
+  EXPECT_EQ(InheritedDescriptors(), before);
 }
 
 TEST(ListenTest, AddressThatIsNoneIsRefused) {

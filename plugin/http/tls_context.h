@@ -1,8 +1,10 @@
 // Certificate, key and rules for TLS connections, made from PEM text.
 //
-// TLS 1.2 and 1.3, ECDHE with AEAD ciphers only, no compression, no renegotiation, sessions
-// resumed, ALPN "http/1.1". Immutable and shared: a rotation makes a new one and swaps it in
-// (Server::SetTls); connections that are open keep the old one.
+// TLS 1.2 and 1.3, ECDHE over X25519, P-256 or P-384 with AEAD ciphers only, no compression, no
+// renegotiation, sessions resumed, ALPN "http/1.1". A server certificate may have a P-521 key; a
+// client certificate with such a key is accepted with TLS 1.3 only (RFC 8422 section 5.1 lets TLS
+// 1.2's list of groups hold for certificates, too). Immutable and shared: a rotation makes a new
+// context and passes it to Server::SetTls; open connections keep the old one.
 #ifndef PLUGIN_HTTP_TLS_CONTEXT_H_
 #define PLUGIN_HTTP_TLS_CONTEXT_H_
 

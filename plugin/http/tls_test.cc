@@ -116,6 +116,21 @@ TEST_F(TlsServerTest, OldProtocolsAndWeakCiphersAreRefused) {
   EXPECT_THAT(Client("-tls1_2 -cipher AES128-GCM-SHA256"), HasSubstr("Cipher is (NONE)"));
 }
 
+TEST_F(TlsServerTest, OnlyThreeGroupsAreAgreedOn) {
+  test_.options.limits.idle_timeout_ms = 200;  // ends a client that gets in, and so the test
+  test_.options.tls = *pair_.Make();
+  test_.Listen();
+  for (const char* good : {"X25519", "P-256", "P-384"}) {
+    EXPECT_THAT(Client(absl::StrCat("-tls1_3 -groups ", good), request_),
+                HasSubstr("HTTP/1.1 200 OK"))
+        << good;
+  }
+  for (const char* bad : {"P-521", "X448", "ffdhe2048", "ffdhe8192"}) {
+    EXPECT_THAT(Client(absl::StrCat("-tls1_3 -groups ", bad)), HasSubstr("Cipher is (NONE)"))
+        << bad;
+  }
+}
+
 TEST_F(TlsServerTest, BothVersionsSpeakHttp11) {
   test_.options.tls = *pair_.Make();
   test_.Listen();
