@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 
 #include <utility>
-#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -12,46 +11,6 @@
 #include "host_stub/config/configuration.h"
 
 namespace host_stub {
-
-void DrainList::Add(const std::shared_ptr<Drainable>& drainable) {
-  {
-    absl::MutexLock lock(&mutex_);
-    list_[drainable.get()] = drainable;
-    if (!draining_) return;
-  }
-  drainable->Drain();
-}
-
-void DrainList::Remove(Drainable* drainable) {
-  absl::MutexLock lock(&mutex_);
-  list_.erase(drainable);
-}
-
-void DrainList::DrainAll() {
-  std::vector<std::shared_ptr<Drainable>> all;
-  {
-    absl::MutexLock lock(&mutex_);
-    draining_ = true;
-    for (const auto& [key, weak] : list_) {
-      if (auto drainable = weak.lock()) all.push_back(std::move(drainable));
-    }
-  }
-  for (const auto& drainable : all) drainable->Drain();
-}
-
-void OpenCalls::Leave() {
-  if (open_.fetch_sub(1) != 1 || !awaited_) return;
-  absl::MutexLock lock(&mutex_);
-  none_ = true;
-}
-
-bool OpenCalls::AwaitNone(absl::Time deadline) {
-  awaited_ = true;
-  absl::MutexLock lock(&mutex_);
-  // Who left before saw nobody wait.
-  none_ = none_ || open_ == 0;
-  return mutex_.AwaitWithDeadline(absl::Condition(&none_), deadline);
-}
 
 absl::StatusOr<std::shared_ptr<HostedInstance>> CallEnvironment::FindInstance(
     absl::string_view field, const std::string& name) const {

@@ -5,64 +5,23 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/instances/instance_manager.h"
-#include "host_stub/service/deadline_timer.h"
 #include "host_stub/service/instance_directory.h"
+#include "host_stub/service/open_calls.h"
 #include "host_stub/service/worker.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/limits/limits.h"
 
 namespace host_stub {
-
-// A call that lasts, and should end when the host drains.
-class Drainable {
- public:
-  virtual ~Drainable() = default;
-  virtual void Drain() = 0;
-};
-
-// Any thread.
-class DrainList {
- public:
-  // Drains it at once where DrainAll came before.
-  void Add(const std::shared_ptr<Drainable>& drainable);
-  void Remove(Drainable* drainable);
-  void DrainAll();
-
- private:
-  absl::Mutex mutex_;
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  std::map<Drainable*, std::weak_ptr<Drainable>> list_ ABSL_GUARDED_BY(mutex_);
-};
-
-// Counts the calls that gRPC still has. Any thread.
-class OpenCalls {
- public:
-  void Enter() { open_.fetch_add(1); }
-  void Leave();
-
-  // Waits for a moment without a call. False: none came by the deadline.
-  bool AwaitNone(absl::Time deadline);
-
- private:
-  std::atomic<int64_t> open_{0};
-  std::atomic<bool> awaited_{false};  // before it Leave takes no lock
-  absl::Mutex mutex_;
-  bool none_ ABSL_GUARDED_BY(mutex_) = false;
-};
 
 struct CallEnvironment {
   webhook::Limits limits;
@@ -78,8 +37,6 @@ struct CallEnvironment {
   std::atomic<int> followers{0};
 
   OpenCalls calls;
-  DrainList lasting;
-  DeadlineTimer timer;
   Worker worker{2, 1'024};
 
   // The instance that serves under that name. INVALID_ARGUMENT: no name of an instance;

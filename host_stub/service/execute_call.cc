@@ -48,7 +48,7 @@ void ExecuteCall::Renew() noexcept {
   headers_.clear();
   instance_ = nullptr;
   handle_ = {};
-  timer_token_ = {};
+  token_ = {};
   state_ = 0;
 }
 
@@ -128,7 +128,7 @@ Request ExecuteCall::MakeRequest(absl::Time now) {
 absl::Status ExecuteCall::HandOver(absl::Time now) {
   const Request request = MakeRequest(now);
   self_ = shared_from_this();
-  timer_token_ = environment_->timer.Add(deadline_, self_);
+  token_ = environment_->calls.Add(deadline_, self_);
   absl::Status status = instance_->Execute(request, this, &handle_);
   // Another one may have taken its place since it was found; nothing was begun.
   while (absl::IsUnavailable(status)) {
@@ -151,7 +151,7 @@ absl::Status ExecuteCall::HandOver(absl::Time now) {
 bool ExecuteCall::Close() { return (state_.fetch_or(kClosed) & kClosed) == 0; }
 
 void ExecuteCall::Finish(const absl::Status& status) {
-  environment_->timer.Remove(timer_token_);
+  environment_->calls.Remove(token_);
   Tell(status);
 }
 
@@ -192,18 +192,21 @@ void ExecuteCall::OnRequestReleased() {
   LetGoOfBody();
 }
 
-bool ExecuteCall::Cancel() {
+bool ExecuteCall::GiveUp() {
   const unsigned before = state_.fetch_or(kClosed);
   if ((before & kClosed) != 0) return false;
-  environment_->timer.Remove(timer_token_);
   if ((before & kHandedOver) != 0) instance_->Abandon(handle_);
   return true;
 }
 
-void ExecuteCall::Expire() {
-  const unsigned before = state_.fetch_or(kClosed);
-  if ((before & kClosed) != 0) return;
-  if ((before & kHandedOver) != 0) instance_->Abandon(handle_);
+bool ExecuteCall::Cancel() {
+  if (!GiveUp()) return false;
+  environment_->calls.Remove(token_);
+  return true;
+}
+
+void ExecuteCall::OnDeadline() {
+  if (!GiveUp()) return;
   absl::Status status(absl::StatusCode::kDeadlineExceeded, "");
   try {
     if (deadline_is_ours_) {
@@ -218,6 +221,13 @@ void ExecuteCall::Expire() {
     // Without the words.
   }
   Tell(std::move(status));
+}
+
+void ExecuteCall::OnCutOff() {
+  if (!GiveUp()) return;
+  environment_->calls.Remove(token_);
+  Tell(absl::UnavailableError(
+      "the host is stopping; it is not known whether incidents were created"));
 }
 
 }  // namespace host_stub

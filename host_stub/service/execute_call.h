@@ -13,15 +13,15 @@
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/request.h"
 #include "host_stub/service/call_environment.h"
-#include "host_stub/service/deadline_timer.h"
+#include "host_stub/service/open_calls.h"
 #include "long_running_integration/v1/long_running_integration.pb.h"
 
 namespace host_stub {
 
 // Where the messages are, and who is told the outcome, is the derived class's. Owned by shared_ptr:
-// by the plugin while it has the request, and by the timer.
+// by the plugin while it has the request, and by OpenCalls until the outcome.
 class ExecuteCall : public AnswerReceiver,
-                    public Expiring,
+                    public OpenCall,
                     public std::enable_shared_from_this<ExecuteCall> {
  public:
   explicit ExecuteCall(std::shared_ptr<CallEnvironment> environment);
@@ -36,10 +36,11 @@ class ExecuteCall : public AnswerReceiver,
   // thread, after Begin has returned.
   bool Cancel();
 
-  // AnswerReceiver and Expiring.
+  // AnswerReceiver and OpenCall.
   void OnAnswer(const Answer& answer) override;
   void OnRequestReleased() override;
-  void Expire() override;
+  void OnDeadline() override;
+  void OnCutOff() override;
 
  protected:
   // The same ones from Begin until nobody owns the call, but for the body, which may go before.
@@ -67,8 +68,11 @@ class ExecuteCall : public AnswerReceiver,
 
   // True for the one who may tell the outcome.
   bool Close();
+  // As Close; the plugin is told that nobody waits for its answer.
+  bool GiveUp();
   void Finish(const absl::Status& status);
-  // Without the timer: Expire may run before HandOver has kept the token.
+  // Leaves the entry in OpenCalls as it is: OnDeadline and OnCutOff may run before HandOver has
+  // stored the token.
   void Tell(absl::Status status) noexcept;
 
   const std::shared_ptr<CallEnvironment> environment_;
@@ -83,7 +87,7 @@ class ExecuteCall : public AnswerReceiver,
 
   std::shared_ptr<HostedInstance> instance_;
   CallHandle handle_;
-  DeadlineTimer::Token timer_token_;
+  OpenCalls::Token token_;
   std::atomic<unsigned> state_{0};
   std::shared_ptr<ExecuteCall> self_;  // while the plugin has the request
 };

@@ -131,13 +131,13 @@ TEST_F(ExecuteCallMemoryTest, CallThatExpiresWithoutMemoryIsToldSo) {
   const auto call = Start();
   ASSERT_EQ(call->times, 0);
   border::FailFrom(1);
-  call->Expire();
+  call->OnDeadline();
   EXPECT_TRUE(border::StopFailing());
   EXPECT_EQ(call->times, 1);
   EXPECT_EQ(call->status.code(), absl::StatusCode::kDeadlineExceeded);
   store_->ReleaseAll();  // the late answer is nobody's
   EXPECT_EQ(call->times, 1);
-  environment_->timer.Stop();  // which has not let go, since it did not expire the call itself
+  environment_->calls.Stop();  // which has not let go, since it did not expire the call itself
   EXPECT_EQ(call.use_count(), 1);
 }
 

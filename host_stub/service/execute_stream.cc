@@ -110,7 +110,7 @@ class StreamCall : public ExecuteCall {
 namespace {
 
 class ExecuteStream : public ExecuteStreamReactor,
-                      public Drainable,
+                      public OpenCall,
                       public std::enable_shared_from_this<ExecuteStream> {
  public:
   ExecuteStream(std::shared_ptr<CallEnvironment> environment,
@@ -129,8 +129,8 @@ class ExecuteStream : public ExecuteStreamReactor,
   // Without memory it throws, and nothing has begun.
   void Begin() {
     incoming_ = NewCall();
-    environment_->lasting.Add(shared_from_this());
     self_ = shared_from_this();
+    token_ = environment_->calls.Add(absl::InfiniteFuture(), self_);
     environment_->calls.Enter();
     StartRead(&incoming_->message());
   }
@@ -165,7 +165,7 @@ class ExecuteStream : public ExecuteStreamReactor,
     for (const auto& call : calls) call->GiveUp();
   }
 
-  void Drain() override {
+  void OnDrain() override {
     absl::MutexLock lock(&mutex_);
     draining_ = true;
     Continue();
@@ -173,7 +173,7 @@ class ExecuteStream : public ExecuteStreamReactor,
 
   void OnDone() override {
     const std::shared_ptr<ExecuteStream> self = std::move(self_);
-    environment_->lasting.Remove(this);
+    environment_->calls.Remove(token_);
     environment_->calls.Leave();
   }
 
@@ -269,6 +269,7 @@ class ExecuteStream : public ExecuteStreamReactor,
   const absl::Time deadline_;
   std::shared_ptr<StreamCall> incoming_;  // gRPC's while reading_
   std::shared_ptr<ExecuteStream> self_;
+  OpenCalls::Token token_;
 
   absl::Mutex mutex_;
   // Those that are read and whose answer is not written.

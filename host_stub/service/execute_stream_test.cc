@@ -5,6 +5,7 @@
 #include <string>
 #include <thread>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "host_stub/service/grpc_test_client.h"
 
@@ -12,6 +13,7 @@ namespace host_stub {
 namespace {
 
 using ::grpc::StatusCode;
+using ::testing::HasSubstr;
 
 v1::ExecuteStreamRequest StreamMessage(uint64_t id, const std::string& instance = "first") {
   v1::ExecuteStreamRequest message;
@@ -120,6 +122,28 @@ TEST_F(GrpcServerTest, DrainAnswersWhatAStreamHasInFlightAndRefusesWhatIsNew) {
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_EQ(stream->Finish().error_code(), StatusCode::UNAVAILABLE);
   drainer.join();
+}
+
+TEST_F(GrpcServerTest, DrainAtItsDeadlineTellsAStreamWhatIsNotKnown) {
+  server_.store().Hold();
+  grpc::ClientContext context;
+  const auto stub = v1::LongRunningIntegration::NewStub(Public());
+  const auto stream = stub->ExecuteStream(&context);
+  for (const uint64_t id : {1, 2}) ASSERT_TRUE(stream->Write(StreamMessage(id)));
+  server_.store().AwaitHeld(2);
+  EXPECT_EQ(server_.server().Drain(absl::Now()).code(), absl::StatusCode::kDeadlineExceeded);
+  std::set<uint64_t> answered;
+  v1::ExecuteStreamResponse response;
+  while (stream->Read(&response)) {
+    answered.insert(response.correlation_id());
+    EXPECT_EQ(response.failure().code(), StatusCode::UNAVAILABLE);
+    EXPECT_THAT(response.failure().message(),
+                HasSubstr("it is not known whether incidents were created"));
+  }
+  EXPECT_EQ(answered, std::set<uint64_t>({1, 2}));
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "the host is stopping");
 }
 
 }  // namespace

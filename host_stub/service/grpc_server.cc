@@ -1,5 +1,6 @@
 #include "host_stub/service/grpc_server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -40,9 +41,12 @@ constexpr int kConnectionIdleMs = 300'000;
 
 // What gRPC may hold beside the messages of bytes_in_flight.
 constexpr int64_t kQuotaMargin = 64 << 20;
-// From the goodbye (GOAWAY) until connections are closed whether the client has heard it or not.
-// The calls have ended then, so nothing is lost but a call that was not begun.
-constexpr absl::Duration kGoodbye = absl::Milliseconds(300);
+// How long new calls are still answered (UNAVAILABLE) once the last of the old ones has ended. In
+// this time clients learn that the host stops, and read the last answers before their connections
+// close.
+constexpr absl::Duration kRefusalTime = absl::Milliseconds(300);
+// How long calls that are cut off at the drain's deadline have for sending their last answer.
+constexpr absl::Duration kCutOffTime = absl::Milliseconds(300);
 // How long work may go on after the drain's deadline, where it has to do with a faulty plugin.
 constexpr absl::Duration kWorkerGrace = absl::Seconds(1);
 
@@ -85,6 +89,15 @@ struct Listener {
     if (server == nullptr || port == 0) return false;
     SetServing(true);
     return true;
+  }
+
+  // Closes the connections, then the server. In the other order, gRPC would end a call that is just
+  // arriving as CANCELLED, and its client would not know that another host is to be tried: a
+  // connection that closes is UNAVAILABLE. Connections do not wait for a goodbye (GOAWAY) to be
+  // acknowledged, since a client that is silent never does that.
+  void Close() {
+    ::grpc_server_cancel_all_calls(server->c_server());
+    server->Shutdown(absl::ToChronoTime(absl::Now()));
   }
 
   void SetServing(bool serving) {
@@ -199,24 +212,28 @@ void GrpcServer::BeginDrain() {
   servers_->public_listener.SetServing(false);
   servers_->control_listener.SetServing(false);
   servers_->environment->draining = true;
-  servers_->environment->lasting.DrainAll();
+  servers_->environment->calls.DrainAll();
 }
 
 absl::Status GrpcServer::Drain(absl::Time deadline) {
   if (std::exchange(servers_->drained, true)) return absl::OkStatus();
   BeginDrain();
-  // Left alone, gRPC would wait for every client to acknowledge the goodbye, also for one that has
-  // nothing in flight and is silent.
-  const bool in_time = servers_->environment->calls.AwaitNone(deadline);
-  const auto until = absl::ToChronoTime(std::min(deadline, absl::Now() + kGoodbye));
-  std::thread control([this, until] { servers_->control_listener.server->Shutdown(until); });
-  servers_->public_listener.server->Shutdown(until);
+  OpenCalls& calls = servers_->environment->calls;
+  const bool in_time = calls.AwaitNone(deadline);
+  if (!in_time) {
+    calls.CutOffAll();
+    calls.AwaitNone(absl::Now() + kCutOffTime);
+  } else if (calls.any()) {
+    absl::SleepFor(std::min(deadline - absl::Now(), kRefusalTime));
+  }
+  std::thread control([this] { servers_->control_listener.Close(); });
+  servers_->public_listener.Close();
   control.join();
   ::unlink(servers_->control_path.c_str());
   // All calls have ended, so nobody waits for what their threads would still do. Here, and not
   // where the environment ends: that may be on one of these threads, which cannot join itself.
   servers_->environment->worker.Stop(std::max(deadline, absl::Now() + kWorkerGrace));
-  servers_->environment->timer.Stop();
+  calls.Stop();
   if (in_time) return absl::OkStatus();
   return absl::DeadlineExceededError("gRPC calls were cut off at the deadline");
 }

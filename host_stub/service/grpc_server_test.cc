@@ -90,15 +90,34 @@ TEST_F(GrpcServerTest, HealthIsToldForEveryServiceOfAListener) {
 
 TEST_F(GrpcServerTest, DrainCutsOffAtItsDeadline) {
   server_.store().Hold();
-  grpc::ClientContext context;
-  std::thread drainer([&] {
-    server_.store().AwaitHeld(1);
-    EXPECT_EQ(server_.server().Drain(absl::Now() + absl::Milliseconds(50)).code(),
-              absl::StatusCode::kDeadlineExceeded);
-  });
+  grpc::Status status;
   v1::ExecuteResponse response;
-  EXPECT_FALSE(Execute(Request(), &response).ok());
-  drainer.join();
+  std::thread caller([&] { status = Execute(Request(), &response); });
+  server_.store().AwaitHeld(1);
+  EXPECT_EQ(server_.server().Drain(absl::Now()).code(), absl::StatusCode::kDeadlineExceeded);
+  caller.join();
+  EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("it is not known whether incidents were created"));
+}
+
+// A change waits for the plugin or the disk; what it will come to is not known either.
+TEST_F(GrpcServerTest, CommandThatDoesNotReturnIsUnavailableAtTheDrainsDeadline) {
+  server_.store().HoldReads(true);
+  const auto stub = v1::IncidentService::NewStub(Control());
+  grpc::Status status;
+  std::thread caller([&] {
+    grpc::ClientContext context;
+    v1::GetIncidentRequest request;
+    request.set_id("1");
+    v1::Incident incident;
+    status = stub->GetIncident(&context, request, &incident);
+  });
+  server_.store().AwaitReads(1);
+  EXPECT_EQ(server_.server().Drain(absl::Now()).code(), absl::StatusCode::kDeadlineExceeded);
+  caller.join();
+  EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "the host is stopping");
+  server_.store().HoldReads(false);
 }
 
 TEST_F(GrpcServerTest, BeginDrainRefusesWhatIsNewWithoutWaitingForWhatIsInFlight) {

@@ -12,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "host_stub/engine/logger.h"
@@ -46,19 +47,21 @@ inline absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
 }
 
 // A unary call that is completed from elsewhere, or ended by its caller: whichever comes first.
-class GuardedReactor : public grpc::ServerUnaryReactor,
-                       public std::enable_shared_from_this<GuardedReactor> {
+class GuardedReactor : public grpc::ServerUnaryReactor, public OpenCall {
  public:
-  // Keeps itself until gRPC lets go of it.
-  static std::shared_ptr<GuardedReactor> Make(std::shared_ptr<CallEnvironment> environment) {
-    auto reactor = std::make_shared<GuardedReactor>(std::move(environment));
+  // Owns itself until gRPC has let go of it. `cut_off` is the message of UNAVAILABLE where the host
+  // stops before the call is completed.
+  static std::shared_ptr<GuardedReactor> Make(std::shared_ptr<CallEnvironment> environment,
+                                              absl::string_view cut_off = "the host is stopping") {
+    auto reactor = std::make_shared<GuardedReactor>(std::move(environment), cut_off);
     reactor->self_ = reactor;
+    reactor->token_ = reactor->environment_->calls.Add(absl::InfiniteFuture(), reactor);
     return reactor;
   }
 
-  // By Make alone.
-  explicit GuardedReactor(std::shared_ptr<CallEnvironment> environment)
-      : environment_(std::move(environment)) {
+  // For Make alone.
+  GuardedReactor(std::shared_ptr<CallEnvironment> environment, absl::string_view cut_off)
+      : environment_(std::move(environment)), cut_off_(cut_off) {
     environment_->calls.Enter();
   }
 
@@ -89,25 +92,21 @@ class GuardedReactor : public grpc::ServerUnaryReactor,
     return finished_;
   }
 
-  // What to do when the caller is gone. Before the method returns the reactor.
-  void WhenCancelled(std::function<void()> cancelled) { cancelled_ = std::move(cancelled); }
-
-  void OnCancel() override {
-    if (cancelled_) cancelled_();
-    Complete(absl::CancelledError("the caller gave up"));
-  }
+  void OnCancel() override { Complete(absl::CancelledError("the caller gave up")); }
+  void OnCutOff() override { Complete(absl::UnavailableError(cut_off_)); }
   void OnDone() override {
-    cancelled_ = nullptr;
     const std::shared_ptr<GuardedReactor> self = std::move(self_);
+    environment_->calls.Remove(token_);
     environment_->calls.Leave();
   }
 
  private:
   const std::shared_ptr<CallEnvironment> environment_;
+  const absl::string_view cut_off_;
   absl::Mutex mutex_;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
-  std::function<void()> cancelled_;
   std::shared_ptr<GuardedReactor> self_;
+  OpenCalls::Token token_;
 };
 
 }  // namespace host_stub

@@ -21,7 +21,7 @@ constexpr int64_t kPageBytes = 1 << 20;
 // Reads a page on the worker, writes it incident by incident, reads the next; at the end waits for
 // the store's next commit. What is read ahead is one page, however slow the reader.
 class Follower : public IncidentReactor,
-                 public Drainable,
+                 public OpenCall,
                  public std::enable_shared_from_this<Follower> {
  public:
   Follower(std::shared_ptr<CallEnvironment> environment, FollowOptions options)
@@ -40,7 +40,7 @@ class Follower : public IncidentReactor,
         if (auto self = weak.lock()) self->Committed(last_id);
       });
     }
-    environment_->lasting.Add(self_);
+    token_ = environment_->calls.Add(absl::InfiniteFuture(), self_);
     const int64_t last_id = environment_->store->last_id();
     absl::MutexLock lock(&mutex_);
     if (too_many) return End(absl::UnavailableError("too many callers follow; try again later"));
@@ -65,14 +65,14 @@ class Follower : public IncidentReactor,
     End(absl::CancelledError("the caller gave up"));
   }
 
-  void Drain() override {
+  void OnDrain() override {
     absl::MutexLock lock(&mutex_);
     draining_ = true;
     Continue();
   }
 
   void OnDone() override {
-    environment_->lasting.Remove(this);
+    environment_->calls.Remove(token_);
     // Waits for a callback that is running, which may need the lock: so not under it.
     subscription_.reset();
     const std::shared_ptr<Follower> self = std::move(self_);
@@ -132,6 +132,7 @@ class Follower : public IncidentReactor,
   const std::shared_ptr<CallEnvironment> environment_;
   const FollowOptions options_;
   std::shared_ptr<Follower> self_;
+  OpenCalls::Token token_;
   std::unique_ptr<IncidentSubscription> subscription_;
 
   absl::Mutex mutex_;

@@ -111,7 +111,8 @@ class InstanceService : public v1::InstanceService::CallbackService {
   // that is gone by then has no response any more, so `change` fills one of its own.
   template <typename Response, typename Function>
   grpc::ServerUnaryReactor* Change(Function change, Response* response) {
-    auto reactor = GuardedReactor::Make(environment_);
+    auto reactor = GuardedReactor::Make(
+        environment_, "the host is stopping; it is not known whether the change was made");
     if (environment_->manager == nullptr) {
       reactor->Complete(absl::UnimplementedError("this host's instances cannot be changed"));
       return reactor.get();

@@ -7,12 +7,16 @@ import select
 import socket
 import sqlite3
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
+import grpc
+
 sys.path.insert(0, os.path.dirname(__file__))
 import load  # pylint: disable=wrong-import-position
+from contract import generate
 from host_process import HostProcess, configuration  # pylint: disable=wrong-import-position
 
 KEEP_ALIVE_SENDERS = 24
@@ -123,6 +127,74 @@ class StopUnderLoadTest(unittest.TestCase):
                 host.start()
                 self.check_stored(host, senders)
             self.assertGreater(sum(len(sender.ids) for sender in senders), ROUNDS * 300)
+
+
+class GrpcCallsAtTheStopTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.modules = generate(folder.name)
+
+    def request(self):
+        messages = self.modules["long_running_integration"]
+        return messages.ExecuteRequest(instance="webhook", body=b"{}")
+
+    def call_until_refused(self, call, codes, answered):
+        """Calls on until the host is gone, as a client does that has much to send."""
+        while True:
+            try:
+                call()
+            except grpc.RpcError as error:
+                codes.append(error.code())
+                if "the host is stopping" not in error.details():
+                    return
+            answered.release()
+
+    def stop_while_calling(self, host):
+        """Returns the status of each call that failed."""
+        codes = []
+        answered = threading.Semaphore(0)
+        integration = self.modules["long_running_integration_grpc"].LongRunningIntegrationStub
+        incidents = self.modules["incident_grpc"].IncidentServiceStub
+        with grpc.insecure_channel(host.grpc) as front, grpc.insecure_channel(
+            host.control
+        ) as control:
+            stream_messages = self.modules["long_running_integration"].ExecuteStreamRequest
+            calls = [lambda: integration(front).Execute(self.request(), timeout=60)] * 4 + [
+                lambda: integration(control).Execute(self.request(), timeout=60),
+                lambda: list(
+                    integration(front).ExecuteStream(
+                        iter([stream_messages(request=self.request())] * 20), timeout=60
+                    )
+                ),
+                lambda: list(
+                    incidents(control).FollowIncidents(
+                        self.modules["incident"].FollowIncidentsRequest(), timeout=60
+                    )
+                ),
+            ]
+            threads = [
+                threading.Thread(target=self.call_until_refused, args=(call, codes, answered))
+                for call in calls
+            ]
+            for thread in threads:
+                thread.start()
+            for _ in range(100):
+                self.assertTrue(answered.acquire(timeout=60))
+            self.assertEqual(host.stop(), 0, host.stderr())
+            for thread in threads:
+                thread.join(60)
+                self.assertFalse(thread.is_alive())
+        return codes
+
+    def test_calls_in_flight_and_calls_that_arrive_are_unavailable(self):
+        with HostProcess(configuration("XSOAR_8_ON_PREM")) as host:
+            for _ in range(ROUNDS):
+                codes = self.stop_while_calling(host)
+                self.assertGreaterEqual(len(codes), 7)
+                self.assertEqual(set(codes), {grpc.StatusCode.UNAVAILABLE})
+                host.start()
 
 
 class SecondHostTest(unittest.TestCase):
