@@ -1,8 +1,11 @@
 // Keeps a number of Execute calls in flight on one channel, closed loop, unary or in streams, and
 // prints one line of JSON.
+// Usage: grpc_load HOST:PORT BODY_FILE AUTHORIZATION SECONDS IN_FLIGHT STREAMS
+//   AUTHORIZATION  the value of that header
+//   IN_FLIGHT      calls of each stream, or of all unary calls
+//   STREAMS        0: unary calls
 #include <grpcpp/grpcpp.h>
 
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -25,9 +28,9 @@ struct Options {
   std::string server;
   std::string body_file;
   std::string authorization;
-  double seconds = 1;
-  int in_flight = 32;
-  int streams = 0;  // 0: unary calls
+  double seconds;
+  int in_flight;
+  int streams;
 };
 
 struct Counts {
@@ -204,16 +207,9 @@ Counts Run(const Options& options, double& seconds) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Options options;
-  CLI::App app("A closed-loop load of Execute");
-  app.add_option("--server", options.server, "HOST:PORT")->required();
-  app.add_option("--body", options.body_file, "a file")->required();
-  app.add_option("--authorization", options.authorization, "the header's value");
-  app.add_option("--seconds", options.seconds);
-  app.add_option("--in-flight", options.in_flight, "of each stream, or of all unary calls");
-  app.add_option("--streams", options.streams, "0: unary calls");
-  CLI11_PARSE(app, argc, argv);
-
+  if (argc != 7) return 2;
+  const Options options{argv[1],           argv[2], argv[3], std::stod(argv[4]), std::stoi(argv[5]),
+                        std::stoi(argv[6])};
   double seconds = 0;
   const Counts counts = Run(options, seconds);
   std::printf("{\"requests\":%lld,\"errors\":%lld,\"seconds\":%.3f}\n",

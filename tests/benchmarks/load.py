@@ -83,9 +83,8 @@ def open_loop(side, body, seconds, rate, connections=64):
     with tempfile.NamedTemporaryFile() as file:
         file.write(http_request(side.path, body))
         file.flush()
-        command = ["tests/benchmarks/open_loop_load", "--port", str(side.port)]
-        command += ["--request", file.name, "--connections", str(connections)]
-        command += ["--rate", str(rate), "--seconds", str(seconds), "--warm-seconds", "0.5"]
+        command = ["tests/benchmarks/open_loop_load", str(side.port), file.name, str(connections)]
+        command += [str(rate), str(seconds), "0.5"]
         load = subprocess.Popen(command, stdout=subprocess.PIPE)
         with load:
             load.stdout.readline()  # `begin`: it is connected and warm
@@ -101,7 +100,6 @@ def grpc(side, body, seconds, in_flight=32, streams=0):
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
         file.flush()
-        command = ["tests/benchmarks/grpc_load", "--server", side.grpc, "--body", file.name]
-        command += ["--authorization", AUTHORIZATION, "--seconds", str(seconds)]
-        command += ["--in-flight", str(in_flight), "--streams", str(streams)]
+        command = ["tests/benchmarks/grpc_load", side.grpc, file.name, AUTHORIZATION]
+        command += [str(seconds), str(in_flight), str(streams)]
         return _run(command, seconds)

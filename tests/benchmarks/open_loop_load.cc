@@ -3,9 +3,13 @@
 // the latencies. Each is counted from the moment at which the request was due:
 // a server that stands still for a while pays for all that should have been sent meanwhile
 // ("coordinated omission" would leave those out).
+// Usage: open_loop_load PORT REQUEST_FILE CONNECTIONS RATE SECONDS WARM_SECONDS
+//   PORT          of 127.0.0.1
+//   REQUEST_FILE  head and body, as they are sent
+//   RATE          requests a second
+//   WARM_SECONDS  sent before, and not counted
 #include <sys/prctl.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -31,12 +35,12 @@ using Clock = std::chrono::steady_clock;
 using asio::ip::tcp;
 
 struct Options {
-  uint16_t port = 0;
-  int connections = 64;
-  double rate = 1'000;
-  double seconds = 1;
-  double warm_seconds = 0;
+  uint16_t port;
   std::string request_file;
+  int connections;
+  double rate;
+  double seconds;
+  double warm_seconds;
 };
 
 // What the run adds up to.
@@ -192,15 +196,13 @@ double Percentile(const std::vector<double>& sorted, double share) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Options options;
-  CLI::App app("An open-loop load of one HTTP request");
-  app.add_option("--port", options.port, "of 127.0.0.1")->required();
-  app.add_option("--request", options.request_file, "a file with head and body")->required();
-  app.add_option("--connections", options.connections);
-  app.add_option("--rate", options.rate, "requests a second");
-  app.add_option("--seconds", options.seconds);
-  app.add_option("--warm-seconds", options.warm_seconds, "sent before, and not counted");
-  CLI11_PARSE(app, argc, argv);
+  if (argc != 7) return 2;
+  const Options options{static_cast<uint16_t>(std::stoi(argv[1])),
+                        argv[2],
+                        std::stoi(argv[3]),
+                        std::stod(argv[4]),
+                        std::stod(argv[5]),
+                        std::stod(argv[6])};
 
   ::prctl(PR_SET_TIMERSLACK, 1);  // the kernel would be up to 50 us late
   std::ifstream file(options.request_file, std::ios::binary);

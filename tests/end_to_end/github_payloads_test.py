@@ -42,8 +42,8 @@ class GithubPayloadsTest(unittest.TestCase):
         self.payloads = payloads()
         self.assertGreaterEqual(len(self.payloads), WANTED)
 
-    def check_stored(self, incident_id, body, payload):
-        incident = self.host.incident(incident_id)
+    def check_stored(self, incident, metadata, body, payload):
+        self.assertEqual(incident["id"], metadata["id"])
         # Byte for byte up to the member that we add behind the sender's own.
         self.assertTrue(incident["details_text"].startswith(body[:-1] + ',"headers":'), body[:80])
         headers = incident["details"].pop("headers")
@@ -51,18 +51,22 @@ class GithubPayloadsTest(unittest.TestCase):
         self.assertEqual(incident["details"], payload)
 
     def test_each_by_itself(self):
+        sent = []
         for event, payload in self.payloads:
             body = json.dumps(payload, indent=1).rstrip()
             metadata = post(self.host, body.encode(), event)
             self.assertEqual(len(metadata), 1)
-            self.check_stored(metadata[0]["id"], body, payload)
+            sent.append((metadata[0], body, payload))
+        for incident, expected in zip(self.host.first_incidents(len(sent)), sent, strict=True):
+            self.check_stored(incident, *expected)
 
     def test_all_as_one_array(self):
         bodies = [json.dumps(payload) for _, payload in self.payloads]
         metadata = post(self.host, ("[" + " ,\n".join(bodies) + "]").encode())
         self.assertEqual(len(metadata), len(bodies))
-        for one, body, (_, payload) in zip(metadata, bodies, self.payloads):
-            self.check_stored(one["id"], body, payload)
+        incidents = self.host.first_incidents(len(bodies))
+        for incident, one, body, (_, payload) in zip(incidents, metadata, bodies, self.payloads):
+            self.check_stored(incident, one, body, payload)
 
 
 if __name__ == "__main__":

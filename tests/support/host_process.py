@@ -36,6 +36,12 @@ def configuration(product="XSOAR_8_ON_PREM", name="webhook", url="https://my.xso
     }
 
 
+def parsed(incident):
+    incident["details_text"] = incident["details"]
+    incident["details"] = json.loads(incident["details_text"])
+    return incident
+
+
 class HostProcess:
     """`host_stub serve` with a data folder of its own. Use as a context manager."""
 
@@ -129,7 +135,13 @@ class HostProcess:
 
     def incident(self, incident_id):
         """What the store has: a dict whose details are parsed, and kept as text in details_text."""
-        incident = self.run_json("incidents", "get", str(incident_id))
-        incident["details_text"] = incident["details"]
-        incident["details"] = json.loads(incident["details_text"])
-        return incident
+        return parsed(self.run_json("incidents", "get", str(incident_id)))
+
+    def first_incidents(self, count):
+        """The store's first incidents, oldest first: one command for all, where incident() starts
+        one for each."""
+        command = [HOST_STUB, "incidents", "follow", "--after", "0", "--json"]
+        with subprocess.Popen(command + ["--connect", self.control], stdout=subprocess.PIPE) as follow:
+            incidents = [parsed(json.loads(follow.stdout.readline())) for _ in range(count)]
+            follow.terminate()
+        return incidents
