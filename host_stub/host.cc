@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <future>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -45,6 +49,21 @@ absl::Status MakeDataDir(const std::string& data_dir) {
       absl::StrCat("data folder ", data_dir, " cannot be made: ", std::strerror(errno)));
 }
 
+[[noreturn]] void EndWithOneLine() noexcept {
+  const char* what = "it was asked to end";
+  try {
+    if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (const std::bad_alloc&) {
+    what = "out of memory";
+  } catch (const std::exception& exception) {
+    what = exception.what();
+  } catch (...) {
+    what = "an unknown exception";
+  }
+  std::fprintf(stderr, "host_stub: %s; the host ends. What was acknowledged is on disk\n", what);
+  std::abort();
+}
+
 absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
   const webhook::Limits& limits = options.configuration.limits;
   if (options.keep_in_memory) return NewMemoryStore({.limits = limits});
@@ -52,6 +71,8 @@ absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
 }
 
 }  // namespace
+
+void EndWithOneLineOnExceptions() { std::set_terminate(&EndWithOneLine); }
 
 // Members are destroyed from the last to the first: who calls before who is called.
 class Host::Parts {

@@ -15,6 +15,10 @@
 
 namespace host_stub {
 
+// From now on an exception that nobody catches ends the process with one line on standard error, as
+// where memory runs out outside of a request. Once, at the start of a program.
+void EndWithOneLineOnExceptions();
+
 struct HostOptions {
   std::string plugin_file;
   Configuration configuration;

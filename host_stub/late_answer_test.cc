@@ -9,8 +9,10 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <new>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -138,6 +140,16 @@ TEST_F(LateAnswerTest, NothingIsCreatedAfterA504OfTheFrontThatDoesNotSaySo) {
 
 TEST_F(LateAnswerTest, NothingIsCreatedAfterA504OfTheListenPortThatDoesNotSaySo) {
   ExpectNoDeceit(OwnAddress(), listen_port_, "/");
+}
+
+TEST(HostDeathTest, MemoryThatRunsOutOutsideOfARequestEndsTheHostWithOneLine) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        EndWithOneLineOnExceptions();
+        std::thread([] { throw std::bad_alloc(); }).join();
+      },
+      "host_stub: out of memory; the host ends. What was acknowledged is on disk");
 }
 
 }  // namespace

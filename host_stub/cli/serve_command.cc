@@ -144,6 +144,7 @@ void Reload(const std::string& file, Host& host, Logger& logger) {
 }
 
 int Serve(const ServeOptions& options) {
+  EndWithOneLineOnExceptions();
   HardenProcess();
   StopSearchForDeadlocks();
   SilenceGrpcLog();

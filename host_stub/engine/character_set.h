@@ -39,8 +39,8 @@ constexpr bool IsOneOf(int c, const char* characters) {
 }
 
 // Of methods and header names (RFC 9110 section 5.6.2).
-inline constexpr CharacterSet kTokenCharacters = CharacterSet::Of(
-    [](int c) { return IsAlphanumeric(c) || IsOneOf(c, "!#$%&'*+-.^_`|~"); });
+inline constexpr CharacterSet kTokenCharacters =
+    CharacterSet::Of([](int c) { return IsAlphanumeric(c) || IsOneOf(c, "!#$%&'*+-.^_`|~"); });
 
 // Of header values (RFC 9110 section 5.5).
 inline constexpr CharacterSet kHeaderValueCharacters =

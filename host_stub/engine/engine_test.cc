@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "host_stub/engine/engine_test_util.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_registry.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 
 namespace host_stub {
 namespace {

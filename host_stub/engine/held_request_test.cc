@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "host_stub/engine/engine_test_util.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 #include "host_stub/store/forwarding_store.h"
 
 namespace host_stub {

@@ -28,18 +28,14 @@ class CompletionThreads {
   virtual void Post(int thread, absl::AnyInvocable<void()> function) = 0;
 };
 
-// One thread of its own, number 0: for hosts without I/O threads. The destructor runs what was
-// posted, then joins.
-std::unique_ptr<CompletionThreads> NewCompletionThread();
-
-// Shared, for a plugin that refuses to stop keeps them for good.
+// Shared, because a plugin that refuses to stop keeps them for good.
 struct HostServices {
   std::shared_ptr<IncidentStore> store;
-  // Where instances' contexts are kept; null: nowhere, and plugins are told UNIMPLEMENTED.
+  // Where instances' contexts are kept. Null: nowhere, and a plugin that asks gets UNIMPLEMENTED.
   std::shared_ptr<StateStore> state;
   std::shared_ptr<Logger> logger;
-  // Incidents that were created from one of these threads are completed on the same, all of one
-  // commit with one Post; those from elsewhere (a plugin's or gRPC's thread) on thread 0.
+  // Incidents that were created from one of these threads are completed on the same thread, all of
+  // one commit with one Post; those from elsewhere (a plugin's or gRPC's thread) on thread 0.
   std::shared_ptr<CompletionThreads> threads;
   webhook::Limits limits;
 };

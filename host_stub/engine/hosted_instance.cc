@@ -1,12 +1,13 @@
 #include "host_stub/engine/hosted_instance.h"
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/clock/monotonic_clock.h"
-#include "host_stub/engine/abi_answer.h"
-#include "host_stub/engine/guarded.h"
+#include "host_stub/engine/border.h"
 #include "host_stub/engine/instance_record.h"
 #include "host_stub/engine/plugin_core.h"
 
@@ -23,12 +24,63 @@ int64_t ToMonotonic(absl::Time deadline) {
   return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
 }
 
-// The calls that did not return in time run on with it, so it owns what they use.
+// A call of the plugin's stop. One that does not return in time goes on, so it owns what it uses.
 struct StopCall {
   int32_t code = LRI_OK;
   ErrorText error;
-  std::string thrown;
-  bool returned_normally = false;
+};
+
+absl::Status NotTaken(int32_t code) {
+  if (code == LRI_UNAVAILABLE) {
+    return absl::UnavailableError("the instance is stopping, or too much is in flight");
+  }
+  return absl::Status(ToStatusCode(code), "the instance did not take the request");
+}
+
+// Waits within check_head for the plugin's answer.
+struct HeadSink {
+  HeadAnswerReceiver* receiver;
+  InstanceRecord* record;
+  bool called = false;
+
+  static void OnAnswer(void* context, const lri_answer* given) noexcept {
+    HeadSink& sink = *static_cast<HeadSink*>(context);
+    if (sink.called) {
+      return sink.record->Fault("the plugin gave two answers to one head", /*broken=*/false);
+    }
+    sink.called = true;
+    sink.record->heads_answered.fetch_add(1, std::memory_order_relaxed);
+    Answer answer;
+    const char* fault = ValidateAnswer(given, &answer);
+    sink.record->CountAnswer(fault == nullptr ? answer.status : 500);
+    if (fault == nullptr) return sink.receiver->OnHeadAnswer(answer);
+    sink.record->Fault(absl::StrCat("the plugin's answer is not usable: ", fault),
+                       /*broken=*/false);
+    const PlainAnswer replacement(500, "The webhook's answer was not usable.\n");
+    sink.receiver->OnHeadAnswer(replacement.answer());
+  }
+};
+
+struct DescriptionSink {
+  InstanceDescription description;
+  bool called = false;
+
+  static void OnDescription(void* context, const lri_description* given) noexcept {
+    DescriptionSink& sink = *static_cast<DescriptionSink*>(context);
+    if (given == nullptr || !LRI_HAS(given, warnings)) return;
+    sink.called = true;
+    InstanceDescription& description = sink.description;
+    description.external_key_needed = given->external_key_needed != 0;
+    description.path_prefix = std::string(ToStringView(given->path_prefix));
+    description.webhook_url = std::string(ToStringView(given->webhook_url));
+    description.listen_url = std::string(ToStringView(given->listen_url));
+    description.record_noun = std::string(ToStringView(given->record_noun));
+    description.warnings = ToStrings(given->warnings);
+    if (!LRI_HAS(given, listen_failed)) return;
+    description.listen_answers = {static_cast<int64_t>(given->listen_succeeded),
+                                  static_cast<int64_t>(given->listen_refused),
+                                  static_cast<int64_t>(given->listen_failed)};
+  }
 };
 
 }  // namespace
@@ -40,24 +92,16 @@ HostedInstance::HostedInstance(std::shared_ptr<HostedPlugin> plugin, PluginCore&
 HostedInstance::~HostedInstance() {
   absl::MutexLock lock(&control_);
   if (state_ == State::kServing) StopLocked(absl::Now()).IgnoreError();
-  // One that never served may still read its context.
+  // One that never served may still be reading its context.
   if (state_ != State::kHopeless && record_->in_flight()) {
     AwaitLastReturns(absl::Now() + kGrace).IgnoreError();
   }
   if (state_ == State::kServing || state_ == State::kHopeless || record_->in_flight()) {
-    core_.StayForever(absl::StrCat("its instance \"", record_->name, "\" cannot be drained"));
+    core_.LeakPermanently(absl::StrCat("its instance \"", record_->name, "\" cannot be drained"));
     static_cast<void>(record_.release());
     return;
   }
-  int32_t code = LRI_OK;
-  std::string thrown;
-  const auto call = [&] {
-    core_.table().destroy(record_->instance);
-    return LRI_OK;
-  };
-  if (CallGuarded("destroy", call, &code, &thrown)) return;
-  core_.StayForever(thrown);
-  static_cast<void>(record_.release());
+  core_.Call("destroy", [&] { core_.table().destroy(record_->instance); });
 }
 
 void HostedInstance::LetGo(HostedInstance* instance) {
@@ -71,20 +115,16 @@ const std::string& HostedInstance::name() const { return record_->name; }
 InstanceHealth HostedInstance::health() const { return record_->health(); }
 InstanceCounts HostedInstance::counts() const { return record_->counts(); }
 
+// Starting and stopping.
+
 absl::Status HostedInstance::Start() {
   absl::MutexLock lock(&control_);
   if (state_ == State::kHopeless) {
     return absl::FailedPreconditionError("the instance could not be stopped; make a new one");
   }
   ErrorText error;
-  int32_t code = LRI_OK;
-  std::string thrown;
-  const auto call = [&] { return core_.table().start(record_->instance, error.abi()); };
-  if (!CallGuarded("start", call, &code, &thrown)) {
-    record_->Fault(thrown, /*broken=*/true);
-    state_ = State::kServing;  // nobody knows how far it came, so it is stopped before it ends
-    return absl::InternalError(thrown);
-  }
+  const int32_t code =
+      core_.Call("start", [&] { return core_.table().start(record_->instance, error.abi()); });
   if (code != LRI_OK) return error.ToStatus(code, "the plugin could not start the instance");
   state_ = State::kServing;
   return absl::OkStatus();
@@ -109,27 +149,22 @@ absl::Status HostedInstance::StopLocked(absl::Time deadline) {
   const PlainAnswer answer(503, "The webhook was stopped before it answered.\n");
   Answer held = answer.answer();
   held.request_is_held = true;
-  core_.host.calls().AbandonAll(*record_, held);
+  core_.calls().AbandonAll(*record_, held);
   return status;
 }
 
-// One stop of the plugin, which is left behind where it does not return.
+// One call of the plugin's stop, which is left behind where it does not return.
 absl::Status HostedInstance::CallStop(absl::Time deadline) {
   auto stop = std::make_shared<StopCall>();
-  const auto run = [stop, table = &core_.table(), instance = record_->instance,
+  const auto run = [stop, &core = core_, instance = record_->instance,
                     deadline_mono_ns = ToMonotonic(deadline)] {
-    const auto call = [&] { return table->stop(instance, deadline_mono_ns, stop->error.abi()); };
-    stop->returned_normally = CallGuarded("stop", call, &stop->code, &stop->thrown);
+    stop->code = core.Call(
+        "stop", [&] { return core.table().stop(instance, deadline_mono_ns, stop->error.abi()); });
   };
   if (!RunUntil(std::max(deadline, absl::Now()) + kGrace, run)) {
     state_ = State::kHopeless;
     record_->Fault("the plugin's function stop does not return", /*broken=*/true);
     return absl::DeadlineExceededError("the plugin's function stop does not return");
-  }
-  if (!stop->returned_normally) {
-    state_ = State::kHopeless;
-    record_->Fault(stop->thrown, /*broken=*/true);
-    return absl::InternalError(stop->thrown);
   }
   if (stop->code == LRI_OK) return absl::OkStatus();
   return stop->error.ToStatus(stop->code, "the plugin could not stop the instance");
@@ -150,6 +185,134 @@ absl::Status HostedInstance::AwaitLastReturns(absl::Time deadline) {
     absl::SleepFor(absl::Microseconds(100));
   }
   return absl::OkStatus();
+}
+
+// The way of a request.
+
+absl::Status HostedInstance::CheckHead(const RequestHead& head, HeadAnswerReceiver* receiver,
+                                       HeadVerdict* verdict) {
+  lri_request_head abi_head;
+  ToAbi(head, &abi_head);
+  lri_head_verdict abi_verdict = {};
+  abi_verdict.struct_size = sizeof(abi_verdict);
+  HeadSink sink{receiver, record_.get()};
+  const int32_t code = core_.Call("check_head", [&] {
+    return core_.table().check_head(record_->instance, &abi_head, &HeadSink::OnAnswer, &sink,
+                                    &abi_verdict);
+  });
+  // Whatever else the plugin says, a head that was answered once is not answered again.
+  if (sink.called) {
+    verdict->refused = true;
+    return absl::OkStatus();
+  }
+  if (code != LRI_OK) return NotTaken(code);
+  if (abi_verdict.refused != 0) {
+    record_->Fault("the plugin refused a head without an answer", /*broken=*/false);
+    return absl::InternalError("the plugin refused a head without an answer");
+  }
+  verdict->refused = false;
+  verdict->body_limit_bytes = abi_verdict.body_limit_bytes;
+  verdict->ticket = abi_verdict.ticket;
+  return absl::OkStatus();
+}
+
+absl::Status HostedInstance::Execute(const Request& request, AnswerReceiver* receiver,
+                                     CallHandle* call_handle) {
+  PendingCalls& calls = core_.calls();
+  const lri_request* abi_request = calls.Begin(request, *record_, receiver);
+  if (abi_request == nullptr) return absl::UnavailableError("too many calls are in flight");
+  // From the moment that execute is called the slot may be another call's.
+  const CallHandle call = PendingCalls::FromAbi(abi_request->call);
+  *call_handle = call;
+  const int32_t code =
+      core_.Call("execute", [&] { return core_.table().execute(record_->instance, abi_request); });
+  if (code == LRI_OK) return absl::OkStatus();
+  if (!calls.Withdraw(call)) {
+    record_->Fault("the plugin answered a call and then refused it", /*broken=*/false);
+    return absl::OkStatus();  // the answer counts
+  }
+  return NotTaken(code);
+}
+
+bool HostedInstance::Abandon(CallHandle call) {
+  if (!core_.calls().Abandon(call)) return false;
+  record_->abandoned.fetch_add(1, std::memory_order_relaxed);
+  core_.Call("cancel", [&] { core_.table().cancel(record_->instance, PendingCalls::ToAbi(call)); });
+  return true;
+}
+
+// Descriptions, commands and updates.
+
+absl::StatusOr<InstanceDescription> HostedInstance::Describe() {
+  DescriptionSink sink;
+  const int32_t code = core_.Call("describe", [&] {
+    return core_.table().describe(record_->instance, &DescriptionSink::OnDescription, &sink);
+  });
+  if (code != LRI_OK) {
+    return absl::Status(ToStatusCode(code), "the plugin does not describe the instance");
+  }
+  if (!sink.called) return absl::InternalError("the plugin described nothing");
+  return std::move(sink.description);
+}
+
+absl::Status HostedInstance::RunCommand(absl::string_view name, absl::string_view arguments,
+                                        CommandDone done) {
+  PendingCommands& commands = core_.commands();
+  void* const done_context = commands.Begin(std::move(done));
+  if (done_context == nullptr) return absl::UnavailableError("too many commands are running");
+  const int32_t code = core_.Call("command", [&] {
+    return core_.table().command(record_->instance, ToView(name), ToView(arguments),
+                                 &PendingCommands::Done, done_context);
+  });
+  if (code == LRI_OK) return absl::OkStatus();
+  if (!commands.Withdraw(done_context)) return absl::OkStatus();  // the result counts
+  const std::string shown = EscapeForLog(name, 64);
+  if (code == LRI_NOT_FOUND) return absl::NotFoundError(absl::StrCat("no command ", shown));
+  if (code == LRI_UNIMPLEMENTED) {
+    return absl::UnimplementedError(absl::StrCat("the plugin does not yet do ", shown));
+  }
+  return absl::Status(ToStatusCode(code), absl::StrCat("the plugin refused to do ", shown));
+}
+
+absl::StatusOr<std::unique_ptr<InstanceUpdate>> HostedInstance::PrepareUpdate(
+    const InstanceSpec& spec) {
+  if (spec.uid != record_->uid || spec.name != record_->name) {
+    return absl::InvalidArgumentError("an update cannot change an instance's uid or name");
+  }
+  absl::MutexLock lock(&control_);
+  if (update_pending_) return absl::FailedPreconditionError("another update is under way");
+  const AbiInstanceOptions options(spec, record_->abi());
+  lri_update* update = nullptr;
+  ErrorText error;
+  const int32_t code = core_.Call("update_prepare", [&] {
+    return core_.table().update_prepare(record_->instance, options.abi(), &update, error.abi());
+  });
+  if (code != LRI_OK) return error.ToStatus(code, "the plugin refuses this configuration");
+  if (update == nullptr) return absl::InternalError("update_prepare returned OK and no update");
+  update_pending_ = true;
+  return std::unique_ptr<InstanceUpdate>(new InstanceUpdate(shared_from_this(), update));
+}
+
+void HostedInstance::EndUpdate(lri_update* update, bool commit) {
+  absl::MutexLock lock(&control_);
+  update_pending_ = false;
+  if (!commit) return core_.Call("update_abort", [&] { core_.table().update_abort(update); });
+  core_.Call("update_commit", [&] { core_.table().update_commit(update); });
+  RememberPathPrefix();
+}
+
+void HostedInstance::RememberPathPrefix() {
+  const absl::StatusOr<InstanceDescription> description = Describe();
+  path_prefix_.store(
+      std::make_shared<const std::string>(description.ok() ? description->path_prefix : "/"));
+}
+
+void InstanceUpdate::Commit() {
+  if (update_ != nullptr) instance_->EndUpdate(std::exchange(update_, nullptr), /*commit=*/true);
+}
+
+InstanceUpdate::~InstanceUpdate() {
+  if (update_ != nullptr) instance_->EndUpdate(update_, /*commit=*/false);
 }
 
 }  // namespace host_stub

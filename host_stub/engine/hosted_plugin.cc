@@ -7,12 +7,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/engine/abi_arrays.h"
-#include "host_stub/engine/guarded.h"
+#include "host_stub/engine/border.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/instance_record.h"
 #include "host_stub/engine/plugin_core.h"
-#include "host_stub/engine/request.h"
 
 namespace host_stub {
 namespace {
@@ -22,27 +20,24 @@ constexpr absl::Duration kMostTimeToEnd = absl::Seconds(5);
 
 constexpr size_t kMostNameBytes = 64;
 
+// Names the plugin in an error of its own.
+absl::Status OfPlugin(const PluginCore& core, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat("plugin ", core.path(), ": ", status.message()));
+}
+
 absl::StatusOr<PluginInfo> ReadInfo(const PluginCore& core) {
   PluginInfo info;
-  const auto sink = [](void* context, const lri_plugin_info* given) {
+  const auto sink = [](void* context, const lri_plugin_info* given) noexcept {
     if (given == nullptr || !LRI_HAS(given, parameters)) return;
     auto& info = *static_cast<PluginInfo*>(context);
     info.name = std::string(ToStringView(given->name));
     info.version = std::string(ToStringView(given->version));
     info.parameters = ToStrings(given->parameters);
   };
-  int32_t code = LRI_OK;
-  std::string thrown;
-  const auto call = [&] {
-    core.table().info(sink, &info);
-    return LRI_OK;
-  };
-  if (!CallGuarded("info", call, &code, &thrown)) {
-    return absl::InternalError(absl::StrCat("plugin ", core.library->path(), ": ", thrown));
-  }
+  core.Call("info", [&] { core.table().info(sink, &info); });
   if (info.name.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "plugin ", core.library->path(), ": does not tell its name; report it to its maker"));
+    return OfPlugin(
+        core, absl::FailedPreconditionError("does not tell its name; report it to its maker"));
   }
   info.abi_minor = core.table().abi_minor;
   return info;
@@ -55,22 +50,14 @@ absl::Status CreatePlugin(PluginCore& core, const PluginOptions& options) {
   abi.io_threads = options.io_threads;
   abi.limits = PairList(limits).abi();
   ErrorText error;
-  int32_t code = LRI_OK;
-  std::string thrown;
-  const auto call = [&] {
-    return core.table().plugin_create(core.host.abi(), &abi, &core.plugin, error.abi());
-  };
-  absl::Status status;
-  if (!CallGuarded("plugin_create", call, &code, &thrown)) {
-    status = absl::InternalError(thrown);
-  } else if (code != LRI_OK) {
-    status = error.ToStatus(code, "could not be started");
-  } else if (core.plugin == nullptr) {
-    status = absl::InternalError("plugin_create returned OK and no plugin");
+  const int32_t code = core.Call("plugin_create", [&] {
+    return core.table().plugin_create(core.host(), &abi, &core.plugin, error.abi());
+  });
+  if (code != LRI_OK) return OfPlugin(core, error.ToStatus(code, "could not be started"));
+  if (core.plugin == nullptr) {
+    return OfPlugin(core, absl::InternalError("plugin_create returned OK and no plugin"));
   }
-  if (status.ok()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat("plugin ", core.library->path(), ": ", status.message()));
+  return absl::OkStatus();
 }
 
 absl::Status CheckSpec(const InstanceSpec& spec) {
@@ -113,25 +100,19 @@ absl::StatusOr<std::shared_ptr<HostedPlugin>> HostedPlugin::Load(const std::stri
 
 HostedPlugin::~HostedPlugin() {
   PluginCore* core = core_.get();
-  if (!core->stays()) {
+  if (!core->is_leaked()) {
     const auto end = [core] {
-      int32_t code = LRI_OK;
-      std::string thrown;
-      const auto call = [core] {
-        core->table().plugin_destroy(core->plugin);
-        return LRI_OK;
-      };
-      if (!CallGuarded("plugin_destroy", call, &code, &thrown)) core->StayForever(thrown);
+      core->Call("plugin_destroy", [core] { core->table().plugin_destroy(core->plugin); });
     };
     if (!RunUntil(absl::Now() + kMostTimeToEnd, end)) {
-      core->StayForever("its function plugin_destroy does not return");
+      core->LeakPermanently("its function plugin_destroy does not return");
     }
   }
   // Threads of the plugin may be using it.
-  if (core->stays()) static_cast<void>(core_.release());
+  if (core->is_leaked()) static_cast<void>(core_.release());
 }
 
-const std::string& HostedPlugin::path() const { return core_->library->path(); }
+const std::string& HostedPlugin::path() const { return core_->path(); }
 
 absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
     const InstanceSpec& spec) {
@@ -139,13 +120,10 @@ absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
   auto record = std::make_unique<InstanceRecord>(spec.uid, spec.name, info_.name, core_->logger());
   const AbiInstanceOptions options(spec, record->abi());
   ErrorText error;
-  int32_t code = LRI_OK;
-  std::string thrown;
-  const auto call = [&] {
+  const int32_t code = core_->Call("create", [&] {
     absl::MutexLock lock(&core_->control);
     return core_->table().create(core_->plugin, options.abi(), &record->instance, error.abi());
-  };
-  if (!CallGuarded("create", call, &code, &thrown)) return absl::InternalError(thrown);
+  });
   if (code != LRI_OK) return error.ToStatus(code, "the plugin refuses this configuration");
   if (record->instance == nullptr) {
     return absl::InternalError("the plugin's function create returned OK and no instance");

@@ -3,12 +3,11 @@
 //   auto plugin = HostedPlugin::Load("webhook_plugin.so", {}, services);
 //   auto instance = (*plugin)->CreateInstance(spec);    // checked, does not serve yet
 //   (*instance)->Start();
-//   registry.Add(*instance);
 //   ...
 //   (*instance)->Stop(absl::Now() + absl::Seconds(10));  // drained
 //
-// No exception leaves: what a plugin throws through one of its functions becomes INTERNAL, is
-// logged, and its instance is unhealthy from then on.
+// A plugin that lets an exception out of one of its functions ends the process, with one line that
+// names the plugin and the function.
 #ifndef HOST_STUB_ENGINE_HOSTED_PLUGIN_H_
 #define HOST_STUB_ENGINE_HOSTED_PLUGIN_H_
 

@@ -1,7 +1,6 @@
 #include "host_stub/engine/instance_record.h"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,7 +9,7 @@
 namespace host_stub {
 namespace {
 
-// What a plugin tells of its health is kept; a line for a person is no longer than this.
+// What a plugin reports of its health is kept; a line for a person is no longer than this.
 constexpr size_t kMostMessageBytes = 1024;
 
 std::string Bounded(absl::string_view text) { return EscapeForLog(text, kMostMessageBytes); }
@@ -29,7 +28,6 @@ InstanceRecord::InstanceRecord(std::string uid_in, std::string name_in, std::str
 void InstanceRecord::SetHealthLocked(HealthState state, absl::string_view message) {
   if (state != health_.state) health_.since = absl::Now();
   health_.state = state;
-  health_.message.clear();  // not an older one, where there is no memory for this
   health_.message = Bounded(message);
   if (state == HealthState::kHealthy) return;
   health_.last_fault = health_.message;
@@ -51,7 +49,7 @@ void InstanceRecord::SetHealth(HealthState state, absl::string_view message) {
              message.empty() ? std::string(text) : absl::StrCat(text, ": ", message));
 }
 
-void InstanceRecord::Fault(absl::string_view what, bool broken) noexcept try {
+void InstanceRecord::Fault(absl::string_view what, bool broken) {
   faults.fetch_add(1, std::memory_order_relaxed);
   {
     absl::MutexLock lock(&mutex_);
@@ -63,7 +61,6 @@ void InstanceRecord::Fault(absl::string_view what, bool broken) noexcept try {
     }
   }
   logger.Log(Severity::kError, name, what);
-} catch (const std::exception&) {
 }
 
 InstanceHealth InstanceRecord::health() const {

@@ -16,8 +16,9 @@
 
 namespace host_stub {
 
-// Any thread. A call and a batch are counted when they begin and when they end, in different cache
-// lines, for they begin and end on different threads; the difference is what is in flight.
+// Any thread. A call and a batch are counted when they begin and when they end. The counts are in
+// different cache lines, because beginnings and ends come from different threads. Their difference
+// is what is in flight.
 struct InstanceRecord {
   InstanceRecord(std::string uid_in, std::string name_in, std::string source_brand_in,
                  Logger& logger_in);
@@ -27,13 +28,12 @@ struct InstanceRecord {
     return reinterpret_cast<InstanceRecord*>(instance);
   }
 
-  // As the plugin tells it; logged where the state changes.
+  // As the plugin reports it; logged when the state changes.
   void SetHealth(HealthState state, absl::string_view message);
 
-  // The plugin did what it must not: logged and counted. `broken`: it cannot be trusted to serve
+  // The plugin did what it must not do: logged and counted. `broken`: it cannot be trusted to serve
   // any longer, so the instance is unhealthy.
-  // Where there is no memory for the text it is counted all the same.
-  void Fault(absl::string_view what, bool broken) noexcept;
+  void Fault(absl::string_view what, bool broken);
 
   // An answer of the plugin, to a call or to a head.
   void CountAnswer(int32_t status) {

@@ -1,4 +1,4 @@
-// What can be told of an instance: how it is reached, how it is, what it did.
+// What an instance reports of itself: how it is reached, its health, and its counts.
 #ifndef HOST_STUB_ENGINE_INSTANCE_STATUS_H_
 #define HOST_STUB_ENGINE_INSTANCE_STATUS_H_
 
@@ -19,7 +19,7 @@ struct AnswerCounts {
   int64_t failed = 0;     // 5xx
 };
 
-// What the host's front must know of an instance.
+// How the plugin describes an instance.
 struct InstanceDescription {
   bool external_key_needed = false;  // served only with instance.execute.external.<name> = true
   std::string path_prefix;           // before the name: "/instance/execute/"
@@ -34,21 +34,21 @@ enum class HealthState { kHealthy, kDegraded, kUnhealthy };
 
 struct InstanceHealth {
   HealthState state = HealthState::kHealthy;
-  std::string message;     // empty where nothing was told
+  std::string message;     // empty where none was reported
   absl::Time since;        // when the state last changed
   std::string last_fault;  // what went wrong last, kept when all is well again; empty: nothing
   absl::Time last_fault_time = absl::InfinitePast();
 };
 
-// Since the instance was created, across updates. What comes through its listen port is not here.
+// Since the instance was created, across updates. Requests to its listen port are not counted here.
 struct InstanceCounts {
   int64_t calls = 0;              // that CheckHead answered or Execute accepted
-  int64_t calls_in_flight = 0;    // not yet let go by the plugin
+  int64_t calls_in_flight = 0;    // that the plugin has not yet let go of
   int64_t abandoned = 0;          // of calls: the host gave them up
   AnswerCounts answers;           // of calls
   int64_t incidents_created = 0;  // without duplicates
   int64_t batches_in_flight = 0;  // handed to the store, not yet completed
-  int64_t faults = 0;             // of the plugin: exceptions, unusable answers
+  int64_t faults = 0;             // of the plugin: unusable or second answers, calls it forgot
 };
 
 // The result of a command: JSON text, or an error whose message is one line for a person.

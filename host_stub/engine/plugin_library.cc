@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "host_stub/engine/border.h"
 #include "host_stub/files/file_writers.h"
 
 namespace host_stub {
@@ -72,13 +73,8 @@ const char* MissingFunction(const lri_plugin_table& table) {
 
 absl::StatusOr<const lri_plugin_table*> CallEntry(const std::string& path, void* symbol) {
   const auto entry = reinterpret_cast<lri_plugin_entry_function>(symbol);
-  const lri_plugin_table* table = nullptr;
-  try {
-    table = entry(LRI_ABI_MINOR);
-  } catch (...) {
-    return Unusable(path, absl::StrCat(LRI_PLUGIN_ENTRY_SYMBOL, " threw an exception"),
-                    "report it to the plugin's maker");
-  }
+  const lri_plugin_table* table =
+      CallPlugin(path, LRI_PLUGIN_ENTRY_SYMBOL, [entry] { return entry(LRI_ABI_MINOR); });
   if (table == nullptr) {
     return Unusable(path,
                     absl::StrCat("refuses this host, which speaks minor version ", LRI_ABI_MINOR,

@@ -1,4 +1,4 @@
-// A plugin's shared object in this process: found, judged, loaded, and its table of functions.
+// A plugin's shared object in this process: found, checked, loaded, and its table of functions.
 #ifndef HOST_STUB_ENGINE_PLUGIN_LIBRARY_H_
 #define HOST_STUB_ENGINE_PLUGIN_LIBRARY_H_
 
@@ -12,16 +12,17 @@ namespace host_stub {
 
 class PluginLibrary {
  public:
-  // Loads the file. Whoever can write to it runs code in this process, so the real path (all links
-  // followed) is judged first: the file and every folder above it must belong to root or to this
-  // user, and must not be writable by group or others (a folder with the sticky bit, as /tmp, may
-  // be). Then the exported symbol, the table's size, and every required function.
+  // Loads the file. Anybody who can write to it can run code in this process, so its real path (all
+  // links followed) is checked first: the file and every folder above it must belong to root or to
+  // this user, and must not be writable by group or others (a folder with the sticky bit, as /tmp,
+  // may be). Then the exported symbol, the table's size, and every required function are checked.
   //
   // Each refusal is one line: which file, what is wrong, what to do. NOT_FOUND: no such file.
   // PERMISSION_DENIED: its owner or mode. FAILED_PRECONDITION: it is no plugin for this host.
   static absl::StatusOr<std::unique_ptr<PluginLibrary>> Load(const std::string& path);
 
-  // Unloads, unless StayLoaded was called. No code of the plugin may be running or be called later.
+  // Unloads it, unless StayLoaded was called. No code of the plugin may be running, or be called
+  // later.
   ~PluginLibrary();
 
   PluginLibrary(const PluginLibrary&) = delete;

@@ -58,15 +58,15 @@ struct Request {
   uint64_t head_ticket = 0;  // HeadVerdict::ticket of this very head; 0: CheckHead was not called
 };
 
-// An answer, already judged: the status is from 200 to 599, and no header can break out of its
-// line. Without Content-Length, Connection and Date, which are the transport's. All views end with
+// An answer that was validated: the status is from 200 to 599, and no header can break out of its
+// line. Without Content-Length, Connection and Date, which the transport adds. All views end with
 // the call that passes it.
 struct Answer {
   int status = 0;
   PairList headers;  // Content-Type among them
   absl::string_view body;
-  // True: the host answers for a plugin that has not let go of the request. Its memory must stay
-  // until OnRequestReleased, which comes later or, from a faulty plugin, never.
+  // True: the host answers in place of a plugin that has not let go of the request. The request's
+  // memory must stay until OnRequestReleased, which comes later or, from a faulty plugin, never.
   bool request_is_held = false;
 };
 
@@ -82,8 +82,8 @@ struct CallHandle {
 //     it comes when the plugin lets go, which a faulty one never does.
 // After an Execute that failed neither comes.
 //
-// Either may come on any thread and before Execute returns. Must not throw, must not block, and
-// must not call Execute.
+// Either may come on any thread and before Execute returns. Neither may throw (the process would
+// end), block, or call Execute.
 class AnswerReceiver {
  public:
   virtual void OnAnswer(const Answer& answer) = 0;

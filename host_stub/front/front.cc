@@ -1,11 +1,8 @@
 #include "host_stub/front/front.h"
 
-#include <chrono>
 #include <exception>
-#include <new>
 #include <span>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -113,13 +110,8 @@ ForwardedCall* Front::Take(int thread) {
 
 void Front::GiveBack(ForwardedCall* call) noexcept {
   // Not before the connection's thread has seen the answer: until then it may still abandon.
-  while (threads_.current() != call->thread()) {
-    try {
-      return threads_.Post(call->thread(), [this, call] { GiveBack(call); });
-    } catch (const std::bad_alloc&) {
-      // It holds its instance, which could never end otherwise. The answer was given before.
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+  if (threads_.current() != call->thread()) {
+    return threads_.Post(call->thread(), [this, call] { GiveBack(call); });
   }
   call->LetGo();
   Thread& own = per_thread_[call->thread()];

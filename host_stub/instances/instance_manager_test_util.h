@@ -14,7 +14,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/engine/engine_test_util.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 #include "host_stub/front/route_table.h"
 #include "host_stub/instances/instance_manager.h"
 #include "plugin/http/free_port.h"

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "host_stub/engine/engine_test_util.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 #include "host_stub/service/call_environment.h"
 #include "host_stub/service/execute_call.h"
 #include "host_stub/service/service_test_util.h"

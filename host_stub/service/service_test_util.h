@@ -8,7 +8,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "host_stub/engine/engine_test_util.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 #include "host_stub/engine/instance_registry.h"
 #include "host_stub/service/grpc_server.h"
 #include "host_stub/service/instance_directory.h"

@@ -14,7 +14,9 @@ std::atomic<Mode> mode{Mode::kOff};
 std::atomic<int64_t> counted{0};
 std::atomic<int64_t> chosen{0};
 std::atomic<bool> failed{false};
+std::atomic<bool> only_exposed{false};
 thread_local int spared = 0;
+thread_local int exposed = 0;
 
 void Begin(int64_t n, Mode wanted) {
   counted = 0;
@@ -25,7 +27,7 @@ void Begin(int64_t n, Mode wanted) {
 
 bool MustFail() {
   const Mode now = mode.load(std::memory_order_relaxed);
-  if (now == Mode::kOff || spared > 0) return false;
+  if (now == Mode::kOff || spared > 0 || (only_exposed && exposed == 0)) return false;
   const int64_t number = ++counted;
   const bool fails = now == Mode::kOne ? number == chosen : number >= chosen;
   if (fails) failed = true;
@@ -60,6 +62,10 @@ int64_t AllocationsCounted() { return counted; }
 
 Spared::Spared() { ++spared; }
 Spared::~Spared() { --spared; }
+
+void FailOnlyExposed() { only_exposed = true; }
+Exposed::Exposed() { ++exposed; }
+Exposed::~Exposed() { --exposed; }
 
 }  // namespace border
 

@@ -29,6 +29,17 @@ class Spared {
   Spared& operator=(const Spared&) = delete;
 };
 
+// From now on only allocations of a thread that has an Exposed can fail and are counted.
+void FailOnlyExposed();
+
+class Exposed {
+ public:
+  Exposed();
+  ~Exposed();
+  Exposed(const Exposed&) = delete;
+  Exposed& operator=(const Exposed&) = delete;
+};
+
 }  // namespace border
 
 #endif  // TESTS_BORDER_FAILING_ALLOCATIONS_H_

@@ -1,6 +1,6 @@
 // The way of a batch of incidents from a plugin to the store and back. Private to the engine.
-#ifndef HOST_STUB_ENGINE_INCIDENT_BATCHES_H_
-#define HOST_STUB_ENGINE_INCIDENT_BATCHES_H_
+#ifndef HOST_STUB_ENGINE_INCIDENT_BRIDGE_H_
+#define HOST_STUB_ENGINE_INCIDENT_BRIDGE_H_
 
 #include <cstdint>
 #include <memory>
@@ -21,14 +21,15 @@ namespace host_stub {
 // "2024-05-01T10:00:00Z", "2024-05-01T10:00:00.25Z".
 std::string FormatCreated(absl::Time created);
 
-// Any thread. Results come on the thread of CompletionThreads from which the batch came, or on
-// thread 0: one Post for all that a commit finished. There they are formatted, not by the store's
-// writer. Warm, a batch allocates nothing here.
-class IncidentBatches {
+// Any thread. Results are delivered on the thread of CompletionThreads from which the batch came,
+// or on thread 0: one Post for all batches that a commit finished. They are formatted there, and
+// not by the store's writer. Once warm, a batch allocates nothing here.
+class IncidentBridge {
  public:
-  // The services must outlive this; the store completes everything before this ends.
-  explicit IncidentBatches(const HostServices& services);
-  ~IncidentBatches();
+  // The services must outlive this; the store completes everything before this ends. `plugin` names
+  // the plugin where its completion throws.
+  IncidentBridge(const HostServices& services, absl::string_view plugin);
+  ~IncidentBridge();
 
   // lri_host.create_incidents.
   int32_t Create(InstanceRecord& record, const lri_incident_batch* batch);
@@ -39,10 +40,10 @@ class IncidentBatches {
 
   CompletionSink& SinkOfThisThread();
   static void Fill(const lri_incident_batch& batch, InstanceRecord& record, Pending& pending);
-  void Finish(Pending& pending);
-  static void ReportThrown(InstanceRecord& record) noexcept;
+  void Finish(Pending& pending) noexcept;
 
   const HostServices services_;
+  const std::string plugin_;
   std::vector<std::unique_ptr<Sink>> sinks_;  // one for each thread
   Slab<Pending> pool_;
   webhook::LineLimiter warnings_;
@@ -50,4 +51,4 @@ class IncidentBatches {
 
 }  // namespace host_stub
 
-#endif  // HOST_STUB_ENGINE_INCIDENT_BATCHES_H_
+#endif  // HOST_STUB_ENGINE_INCIDENT_BRIDGE_H_

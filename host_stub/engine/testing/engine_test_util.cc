@@ -1,14 +1,64 @@
-#include "host_stub/engine/engine_test_util.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/store/memory_store.h"
 
 namespace host_stub {
+namespace {
+
+class CompletionThread : public CompletionThreads {
+ public:
+  CompletionThread() : thread_([this] { Run(); }) {}
+
+  ~CompletionThread() override {
+    {
+      absl::MutexLock lock(&mutex_);
+      ending_ = true;
+    }
+    thread_.join();
+  }
+
+  int count() const override { return 1; }
+  int current() const override { return std::this_thread::get_id() == thread_.get_id() ? 0 : -1; }
+
+  void Post(int /*thread*/, absl::AnyInvocable<void()> function) override {
+    absl::MutexLock lock(&mutex_);
+    posted_.push_back(std::move(function));
+  }
+
+ private:
+  void Run() {
+    for (;;) {
+      std::vector<absl::AnyInvocable<void()>> functions;
+      {
+        absl::MutexLock lock(&mutex_);
+        mutex_.Await(absl::Condition(this, &CompletionThread::HasWork));
+        if (posted_.empty()) return;
+        functions.swap(posted_);
+      }
+      for (auto& function : functions) function();
+    }
+  }
+
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return ending_ || !posted_.empty(); }
+
+  absl::Mutex mutex_;
+  std::vector<absl::AnyInvocable<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace
+
+std::unique_ptr<CompletionThreads> NewCompletionThread() {
+  return std::make_unique<CompletionThread>();
+}
 
 void RecordingLogger::Log(Severity severity, absl::string_view instance,
                           absl::string_view message) {

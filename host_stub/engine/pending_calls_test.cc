@@ -1,4 +1,4 @@
-#include "host_stub/engine/call_table.h"
+#include "host_stub/engine/pending_calls.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "host_stub/engine/abi_answer.h"
+#include "host_stub/engine/border.h"
 
 namespace host_stub {
 namespace {
@@ -31,24 +31,24 @@ class CountingReceiver : public AnswerReceiver {
   int status = 0;
 };
 
-class CallTableTest : public testing::Test {
+class PendingCallsTest : public testing::Test {
  protected:
-  CallTableTest() : record_("uid", "name", "brand", logger_), ok_() {
+  PendingCallsTest() : record_("uid", "name", "brand", logger_), ok_() {
     ok_.struct_size = sizeof(ok_);
     ok_.status = 200;
   }
   CallHandle Begin() {
-    return CallTable::FromAbi(calls_.Begin(Request(), record_, &receiver_)->call);
+    return PendingCalls::FromAbi(calls_.Begin(Request(), record_, &receiver_)->call);
   }
 
   SilentLogger logger_;
   InstanceRecord record_;
-  CallTable calls_;
+  PendingCalls calls_;
   CountingReceiver receiver_;
   lri_answer ok_;
 };
 
-TEST_F(CallTableTest, SecondAnswerIsRecognised) {
+TEST_F(PendingCallsTest, SecondAnswerIsRecognised) {
   const CallHandle call = Begin();
   EXPECT_TRUE(calls_.Complete(call, &ok_));
   EXPECT_FALSE(calls_.Complete(call, &ok_));
@@ -56,7 +56,7 @@ TEST_F(CallTableTest, SecondAnswerIsRecognised) {
   EXPECT_EQ(receiver_.releases, 1);
 }
 
-TEST_F(CallTableTest, StaleHandleDoesNotAnswerTheNextCallOfItsSlot) {
+TEST_F(PendingCallsTest, StaleHandleDoesNotAnswerTheNextCallOfItsSlot) {
   const CallHandle stale = Begin();
   EXPECT_TRUE(calls_.Complete(stale, &ok_));
   const CallHandle next = Begin();
@@ -66,7 +66,7 @@ TEST_F(CallTableTest, StaleHandleDoesNotAnswerTheNextCallOfItsSlot) {
   EXPECT_TRUE(calls_.Complete(next, &ok_));
 }
 
-TEST_F(CallTableTest, HandleThatNeverWasIsRecognised) {
+TEST_F(PendingCallsTest, HandleThatNeverWasIsRecognised) {
   EXPECT_FALSE(calls_.Complete(CallHandle{0}, &ok_));
   Begin();
   for (uint64_t value : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 62, UINT64_MAX}) {
@@ -75,7 +75,7 @@ TEST_F(CallTableTest, HandleThatNeverWasIsRecognised) {
   EXPECT_EQ(receiver_.answers, 0);
 }
 
-TEST_F(CallTableTest, AbandonedCallIsReleasedByItsLateAnswerAndNotAnswered) {
+TEST_F(PendingCallsTest, AbandonedCallIsReleasedByItsLateAnswerAndNotAnswered) {
   const CallHandle call = Begin();
   EXPECT_TRUE(calls_.Abandon(call));
   EXPECT_FALSE(calls_.Abandon(call));
@@ -88,7 +88,7 @@ TEST_F(CallTableTest, AbandonedCallIsReleasedByItsLateAnswerAndNotAnswered) {
   EXPECT_FALSE(calls_.Complete(call, &ok_));
 }
 
-TEST_F(CallTableTest, WithdrawnCallCountsAsNeverBegun) {
+TEST_F(PendingCallsTest, WithdrawnCallCountsAsNeverBegun) {
   const CallHandle call = Begin();
   EXPECT_TRUE(calls_.Withdraw(call));
   EXPECT_FALSE(calls_.Complete(call, &ok_));
@@ -96,7 +96,7 @@ TEST_F(CallTableTest, WithdrawnCallCountsAsNeverBegun) {
   EXPECT_EQ(record_.counts().calls, 0);
 }
 
-TEST_F(CallTableTest, AbandonAllAnswersTheCallsOfThatInstanceOnly) {
+TEST_F(PendingCallsTest, AbandonAllAnswersTheCallsOfThatInstanceOnly) {
   InstanceRecord other("uid2", "other", "brand", logger_);
   CountingReceiver other_receiver;
   const CallHandle call = Begin();
@@ -115,7 +115,7 @@ TEST_F(CallTableTest, AbandonAllAnswersTheCallsOfThatInstanceOnly) {
 // Refuses the call, as the plugin, at the very moment at which AbandonAll answers it.
 class RefusingReceiver : public CountingReceiver {
  public:
-  explicit RefusingReceiver(CallTable& calls) : calls_(calls) {}
+  explicit RefusingReceiver(PendingCalls& calls) : calls_(calls) {}
   void OnAnswer(const Answer& answer) override {
     CountingReceiver::OnAnswer(answer);
     withdrawn = calls_.Withdraw(call);
@@ -125,12 +125,12 @@ class RefusingReceiver : public CountingReceiver {
   bool withdrawn = true;
 
  private:
-  CallTable& calls_;
+  PendingCalls& calls_;
 };
 
-TEST_F(CallTableTest, CallThatIsRefusedWhileAbandonAllAnswersItIsReleasedOnce) {
+TEST_F(PendingCallsTest, CallThatIsRefusedWhileAbandonAllAnswersItIsReleasedOnce) {
   RefusingReceiver receiver(calls_);
-  receiver.call = CallTable::FromAbi(calls_.Begin(Request(), record_, &receiver)->call);
+  receiver.call = PendingCalls::FromAbi(calls_.Begin(Request(), record_, &receiver)->call);
   const PlainAnswer answer(503, "stopped");
   calls_.AbandonAll(record_, answer.answer());
   EXPECT_FALSE(receiver.withdrawn);
@@ -139,7 +139,7 @@ TEST_F(CallTableTest, CallThatIsRefusedWhileAbandonAllAnswersItIsReleasedOnce) {
   EXPECT_EQ(record_.counts().calls_in_flight, 0);
 }
 
-TEST_F(CallTableTest, UnusableAnswerBecomes500) {
+TEST_F(PendingCallsTest, UnusableAnswerBecomes500) {
   ok_.status = 7;
   EXPECT_TRUE(calls_.Complete(Begin(), &ok_));
   EXPECT_EQ(receiver_.status, 500);
@@ -147,7 +147,7 @@ TEST_F(CallTableTest, UnusableAnswerBecomes500) {
   EXPECT_EQ(record_.counts().answers.failed, 1);
 }
 
-TEST_F(CallTableTest, RequestIsCopiedMemberByMember) {
+TEST_F(PendingCallsTest, RequestIsCopiedMemberByMember) {
   const lri_pair header = {ToView("A"), ToView("b")};
   Request request;
   request.head.method = "PUT";
@@ -168,13 +168,13 @@ TEST_F(CallTableTest, RequestIsCopiedMemberByMember) {
 }
 
 // Of everything that may happen to a call at once, exactly one answers it and one releases it.
-TEST_F(CallTableTest, RacesOfAnswersAndAbandonmentsHaveOneWinner) {
+TEST_F(PendingCallsTest, RacesOfAnswersAndAbandonmentsHaveOneWinner) {
   constexpr int kRounds = 1'000;
   const PlainAnswer stopped(503, "stopped");
   for (int round = 0; round < kRounds; ++round) {
     auto receiver = std::make_unique<CountingReceiver>();
     const CallHandle call =
-        CallTable::FromAbi(calls_.Begin(Request(), record_, receiver.get())->call);
+        PendingCalls::FromAbi(calls_.Begin(Request(), record_, receiver.get())->call);
     std::atomic<int> ready{0};
     std::array<bool, 3> won{};
     const auto race = [&](int runner, auto action) {

@@ -1,5 +1,5 @@
 // An instance's memory, as a plugin reaches it through the host's table.
-#include "host_stub/engine/host_table.h"
+#include "host_stub/engine/plugin_core.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/synchronization/notification.h"
-#include "host_stub/engine/engine_test_util.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 #include "host_stub/store/memory_store.h"
 
 namespace host_stub {
@@ -29,46 +29,46 @@ struct Told {
   absl::Notification notification;
 };
 
-class HostTableTest : public testing::Test {
+class PluginCoreTest : public testing::Test {
  protected:
   int32_t Get(absl::string_view key, Told& told) {
-    return host_.abi()->context_get(host_.abi()->context, record_.abi(), ToView(key), &Told::Done,
-                                    &told);
+    return host_.host()->context_get(host_.host()->context, record_.abi(), ToView(key), &Told::Done,
+                                     &told);
   }
   int32_t Set(absl::string_view key, absl::string_view value, Told& told) {
-    return host_.abi()->context_set(host_.abi()->context, record_.abi(), ToView(key), ToView(value),
-                                    &Told::Done, &told);
+    return host_.host()->context_set(host_.host()->context, record_.abi(), ToView(key),
+                                     ToView(value), &Told::Done, &told);
   }
   void AwaitAll() {
     while (record_.in_flight()) absl::SleepFor(absl::Milliseconds(1));
   }
 
   TestServices test_;
-  HostTable host_{test_.services};
+  PluginCore host_{nullptr, test_.services};
   InstanceRecord record_{"uid", "hook", "Echo", *test_.logger};
 };
 
-TEST_F(HostTableTest, ContextIsUnimplementedWithoutAStore) {
+TEST_F(PluginCoreTest, ContextIsUnimplementedWithoutAStore) {
   HostServices services = test_.services;
   services.state = nullptr;
-  HostTable host(services);
+  PluginCore host(nullptr, services);
   Told never;
-  EXPECT_EQ(host.abi()->context_get(host.abi()->context, record_.abi(), ToView("key"), &Told::Done,
-                                    &never),
+  EXPECT_EQ(host.host()->context_get(host.host()->context, record_.abi(), ToView("key"),
+                                     &Told::Done, &never),
             LRI_UNIMPLEMENTED);
 }
 
-TEST_F(HostTableTest, MalformedKeyAndMissingInstanceAreRefusedAndNothingIsTold) {
+TEST_F(PluginCoreTest, MalformedKeyAndMissingInstanceAreRefusedAndNothingIsTold) {
   Told never;
   EXPECT_EQ(Get("a b", never), LRI_INVALID_ARGUMENT);
   EXPECT_EQ(Set("", "v", never), LRI_INVALID_ARGUMENT);
   EXPECT_EQ(
-      host_.abi()->context_get(host_.abi()->context, nullptr, ToView("key"), &Told::Done, &never),
+      host_.host()->context_get(host_.host()->context, nullptr, ToView("key"), &Told::Done, &never),
       LRI_INVALID_ARGUMENT);
   EXPECT_FALSE(record_.in_flight());
 }
 
-TEST_F(HostTableTest, ClosedStoreIsUnavailableAndNothingIsInFlight) {
+TEST_F(PluginCoreTest, ClosedStoreIsUnavailableAndNothingIsInFlight) {
   test_.services.store->Close();
   Told never;
   EXPECT_EQ(Get("key", never), LRI_UNAVAILABLE);
@@ -76,7 +76,7 @@ TEST_F(HostTableTest, ClosedStoreIsUnavailableAndNothingIsInFlight) {
   EXPECT_FALSE(record_.in_flight());
 }
 
-TEST_F(HostTableTest, NothingSetIsNotFound) {
+TEST_F(PluginCoreTest, NothingSetIsNotFound) {
   Told told;
   ASSERT_EQ(Get("key", told), LRI_OK);
   told.Await();
@@ -85,11 +85,11 @@ TEST_F(HostTableTest, NothingSetIsNotFound) {
   AwaitAll();
 }
 
-TEST_F(HostTableTest, ValueIsReadBackAndDoneMayBeMissing) {
+TEST_F(PluginCoreTest, ValueIsReadBackAndDoneMayBeMissing) {
   Told set, get;
   ASSERT_EQ(Set("key", "first", set), LRI_OK);
-  ASSERT_EQ(host_.abi()->context_set(host_.abi()->context, record_.abi(), ToView("key"),
-                                     ToView("second"), nullptr, nullptr),
+  ASSERT_EQ(host_.host()->context_set(host_.host()->context, record_.abi(), ToView("key"),
+                                      ToView("second"), nullptr, nullptr),
             LRI_OK);
   ASSERT_EQ(Get("key", get), LRI_OK);
   get.Await();

@@ -1,8 +1,7 @@
-#include "host_stub/engine/incident_batches.h"
+#include "host_stub/engine/incident_bridge.h"
 
 #include <algorithm>
 #include <charconv>
-#include <new>
 #include <span>
 #include <thread>
 #include <utility>
@@ -12,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/clock/monotonic_clock.h"
-#include "host_stub/engine/abi_arrays.h"
+#include "host_stub/engine/border.h"
 
 namespace host_stub {
 namespace {
@@ -27,12 +26,13 @@ const char* WrongWith(const lri_incident_batch* batch) {
   for (size_t i = 0; i < incidents.count; ++i) {
     const lri_incident& incident = At(incidents.data, incidents.stride, i);
     if (incident.name.size == 0) return "an incident without a name";
-    if (!Usable(incident.details) || !Usable(incident.warnings)) return "views that overlap";
+    if (!IsReadable(incident.details) || !IsReadable(incident.warnings))
+      return "views that overlap";
   }
   return nullptr;
 }
 
-// The ABI's views as the store's, written from `out` on, which then stands behind them.
+// Writes the ABI's views as the store's, from `out` on, and moves `out` past them.
 std::span<const absl::string_view> Copy(const lri_views& views, absl::string_view*& out) {
   const absl::string_view* const first = out;
   for (size_t i = 0; i < views.count; ++i) *out++ = ToStringView(At(views.data, views.stride, i));
@@ -78,7 +78,7 @@ size_t WriteSecond(absl::Time time, char* begin) {
   return static_cast<size_t>(out - begin);
 }
 
-// Formats times as FormatCreated does; remembers the last second, which most batches share.
+// Formats times as FormatCreated does. It remembers the last second, which most batches share.
 class CreatedTimes {
  public:
   size_t Write(absl::Time created, char* begin) {
@@ -112,7 +112,7 @@ std::string FormatCreated(absl::Time created) {
 }
 
 // A batch between the plugin's call and its `done`. Its vectors keep their room for the next.
-struct IncidentBatches::Pending {
+struct IncidentBridge::Pending {
   Submission submission;
   uint32_t index = 0;
   InstanceRecord* record = nullptr;
@@ -129,8 +129,8 @@ struct IncidentBatches::Pending {
 
   void FormatCreatedIncidents();
 
-  // A seldom large batch must not keep its room for good: after a burst there may be thousands. The
-  // first few may, so that large batches one after another allocate nothing.
+  // A rare large batch must not keep its memory for good, because after a burst there may be
+  // thousands. The first few keep it, so that a sequence of large batches allocates nothing.
   void Trim() {
     const size_t kept = index < 16 ? 1024 : 64;
     submission.created.clear();
@@ -150,20 +150,15 @@ struct IncidentBatches::Pending {
 };
 
 // Finished batches on their way to one thread.
-class IncidentBatches::Sink : public CompletionSink {
+class IncidentBridge::Sink : public CompletionSink {
  public:
-  Sink(IncidentBatches& batches, int thread) : batches_(batches), thread_(thread) {}
+  Sink(IncidentBridge& bridge, int thread) : bridge_(bridge), thread_(thread) {}
 
   void Complete(Submission* list) override {
-    CompletionThreads& threads = *batches_.services_.threads;
-    // A store that needs no disk completes at once, on the thread where the batch came from.
+    CompletionThreads& threads = *bridge_.services_.threads;
+    // A store that needs no disk completes at once, on the thread that the batch came from.
     if (threads.current() == thread_ || IsOfThisThread(list)) return FinishAll(list);
-    try {
-      threads.Post(thread_, [this, list] { FinishAll(list); });
-    } catch (const std::bad_alloc&) {
-      // Better on the writer's thread than never.
-      FinishAll(list);
-    }
+    threads.Post(thread_, [this, list] { FinishAll(list); });
   }
 
  private:
@@ -175,30 +170,31 @@ class IncidentBatches::Sink : public CompletionSink {
   void FinishAll(Submission* list) {
     while (list != nullptr) {
       Submission* next = list->next;  // Finish gives the batch back
-      batches_.Finish(*static_cast<Pending*>(list->user));
+      bridge_.Finish(*static_cast<Pending*>(list->user));
       list = next;
     }
   }
 
-  IncidentBatches& batches_;
+  IncidentBridge& bridge_;
   const int thread_;
 };
 
-IncidentBatches::IncidentBatches(const HostServices& services) : services_(services) {
+IncidentBridge::IncidentBridge(const HostServices& services, absl::string_view plugin)
+    : services_(services), plugin_(plugin) {
   for (int thread = 0; thread < services_.threads->count(); ++thread) {
     sinks_.push_back(std::make_unique<Sink>(*this, thread));
   }
 }
 
-IncidentBatches::~IncidentBatches() = default;
+IncidentBridge::~IncidentBridge() = default;
 
-CompletionSink& IncidentBatches::SinkOfThisThread() {
+CompletionSink& IncidentBridge::SinkOfThisThread() {
   const int thread = services_.threads->current();
   return *sinks_[thread < 0 ? 0 : static_cast<size_t>(thread)];
 }
 
-void IncidentBatches::Fill(const lri_incident_batch& batch, InstanceRecord& record,
-                           Pending& pending) {
+void IncidentBridge::Fill(const lri_incident_batch& batch, InstanceRecord& record,
+                          Pending& pending) {
   size_t views = 0;
   for (size_t i = 0; i < batch.incidents.count; ++i) {
     const lri_incident& incident = At(batch.incidents.data, batch.incidents.stride, i);
@@ -237,15 +233,7 @@ void IncidentBatches::Fill(const lri_incident_batch& batch, InstanceRecord& reco
   submission.next = nullptr;
 }
 
-void IncidentBatches::ReportThrown(InstanceRecord& record) noexcept {
-  try {
-    record.Fault("the plugin threw an exception out of the completion of its incidents",
-                 /*broken=*/true);
-  } catch (const std::bad_alloc&) {
-  }
-}
-
-int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch* batch) {
+int32_t IncidentBridge::Create(InstanceRecord& record, const lri_incident_batch* batch) {
   if (const char* wrong = WrongWith(batch); wrong != nullptr) {
     record.Fault(absl::StrCat("the plugin asked to create ", wrong, "; refused"),
                  /*broken=*/false);
@@ -274,19 +262,17 @@ int32_t IncidentBatches::Create(InstanceRecord& record, const lri_incident_batch
     // It may be over already.
     std::move(give_back).Cancel();
     std::move(not_begun).Cancel();
-  } else {
-    if (status.code() != absl::StatusCode::kUnavailable) {
-      if (const auto left_out = warnings_.Admit(absl::Now()); left_out.has_value()) {
-        record.logger.Log(Severity::kWarning, record.name,
-                          absl::StrCat("incidents were not taken: ", status.message(),
-                                       webhook::LeftOut(*left_out)));
-      }
+  } else if (!absl::IsUnavailable(status)) {
+    if (const auto left_out = warnings_.Admit(absl::Now()); left_out.has_value()) {
+      record.logger.Log(Severity::kWarning, record.name,
+                        absl::StrCat("incidents were not taken: ", status.message(),
+                                     webhook::LeftOut(*left_out)));
     }
   }
   return ToCode(status);
 }
 
-void IncidentBatches::Pending::FormatCreatedIncidents() {
+void IncidentBridge::Pending::FormatCreatedIncidents() {
   const std::vector<CreatedIncident>& results = submission.created;
   created.clear();
   created.reserve(results.size());
@@ -300,7 +286,7 @@ void IncidentBatches::Pending::FormatCreatedIncidents() {
     // A dry run gives no ids.
     if (result.id != 0) out = std::to_chars(id, id + kIdBytes, result.id).ptr;
     incident.id = {id, static_cast<size_t>(out - id)};
-    // All but duplicates are of one time.
+    // All incidents but duplicates have the same time.
     if (result.created != formatted) {
       formatted = result.created;
       created_at = {out, times.Write(formatted, out)};
@@ -316,16 +302,9 @@ void IncidentBatches::Pending::FormatCreatedIncidents() {
   }
 }
 
-void IncidentBatches::Finish(Pending& pending) {
-  Submission& submission = pending.submission;
-  try {
-    pending.FormatCreatedIncidents();
-  } catch (const std::bad_alloc&) {
-    // They are on disk, but there is no memory to tell their ids. Sent again, keys tell.
-    pending.created.clear();
-    submission.outcome = CreationOutcome::kUnknown;
-    submission.status = absl::Status(absl::StatusCode::kResourceExhausted, "");
-  }
+void IncidentBridge::Finish(Pending& pending) noexcept {
+  pending.FormatCreatedIncidents();
+  const Submission& submission = pending.submission;
   InstanceRecord& record = *pending.record;
   if (submission.outcome == CreationOutcome::kCreated && !submission.dry_run) {
     int64_t fresh = 0;
@@ -341,11 +320,8 @@ void IncidentBatches::Finish(Pending& pending) {
   result.incidents = pending.created.data();
   result.count = pending.created.size();
   result.stride = sizeof(lri_created_incident);
-  try {
-    pending.done(pending.done_context, &result);
-  } catch (...) {
-    ReportThrown(record);
-  }
+  CallPlugin(plugin_, "done (of create_incidents)",
+             [&] { pending.done(pending.done_context, &result); });
   pending.Trim();
   pool_.Release(pending.index);
   // Last: once no batch is in flight, the record and the plugin's code may go.

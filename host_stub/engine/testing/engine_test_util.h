@@ -1,6 +1,6 @@
 // For tests of what stands on the engine: services with a memory store, and receivers that wait.
-#ifndef HOST_STUB_ENGINE_ENGINE_TEST_UTIL_H_
-#define HOST_STUB_ENGINE_ENGINE_TEST_UTIL_H_
+#ifndef HOST_STUB_ENGINE_TESTING_ENGINE_TEST_UTIL_H_
+#define HOST_STUB_ENGINE_TESTING_ENGINE_TEST_UTIL_H_
 
 #include <atomic>
 #include <memory>
@@ -29,6 +29,10 @@ class RecordingLogger : public Logger {
   mutable absl::Mutex mutex_;
   std::vector<std::string> lines_ ABSL_GUARDED_BY(mutex_);
 };
+
+// One thread of its own, number 0, for hosts without I/O threads. The destructor runs what was
+// posted, then joins.
+std::unique_ptr<CompletionThreads> NewCompletionThread();
 
 // A memory store, a recording logger and one completion thread.
 struct TestServices {
@@ -88,4 +92,4 @@ InstanceSpec TestSpec(absl::string_view name);
 
 }  // namespace host_stub
 
-#endif  // HOST_STUB_ENGINE_ENGINE_TEST_UTIL_H_
+#endif  // HOST_STUB_ENGINE_TESTING_ENGINE_TEST_UTIL_H_

@@ -1,4 +1,4 @@
-#include "host_stub/engine/incident_batches.h"
+#include "host_stub/engine/incident_bridge.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 
 #include "absl/synchronization/notification.h"
 #include "host_stub/clock/monotonic_clock.h"
-#include "host_stub/engine/engine_test_util.h"
 #include "host_stub/engine/request.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 
 namespace host_stub {
 namespace {
@@ -110,11 +110,11 @@ class Batch {
 };
 
 // Ends once the last completion has returned, as a plugin's engine does.
-class BatchesUnderTest : public IncidentBatches {
+class BridgeUnderTest : public IncidentBridge {
  public:
-  BatchesUnderTest(const HostServices& services, const InstanceRecord& record)
-      : IncidentBatches(services), record_(record) {}
-  ~BatchesUnderTest() {
+  BridgeUnderTest(const HostServices& services, const InstanceRecord& record)
+      : IncidentBridge(services, "plugin"), record_(record) {}
+  ~BridgeUnderTest() {
     while (record_.in_flight()) std::this_thread::yield();
   }
 
@@ -122,9 +122,9 @@ class BatchesUnderTest : public IncidentBatches {
   const InstanceRecord& record_;
 };
 
-class IncidentBatchesTest : public testing::Test {
+class IncidentBridgeTest : public testing::Test {
  protected:
-  IncidentBatchesTest() : record_("uid", "hook", "Generic Webhook", *test_.logger) {
+  IncidentBridgeTest() : record_("uid", "hook", "Generic Webhook", *test_.logger) {
     test_.services.threads = threads_;
   }
 
@@ -139,30 +139,30 @@ class IncidentBatchesTest : public testing::Test {
   InstanceRecord record_;
 };
 
-TEST_F(IncidentBatchesTest, FullQueueIsUnavailableAndNothingIsTold) {
+TEST_F(IncidentBridgeTest, FullQueueIsUnavailableAndNothingIsTold) {
   UseManualStore()->full = true;
-  BatchesUnderTest batches(test_.services, record_);
+  BridgeUnderTest bridge(test_.services, record_);
   Result result;
-  EXPECT_EQ(batches.Create(record_, &Batch(1, result).abi()), LRI_UNAVAILABLE);
+  EXPECT_EQ(bridge.Create(record_, &Batch(1, result).abi()), LRI_UNAVAILABLE);
   EXPECT_EQ(result.calls, 0);
   EXPECT_EQ(record_.counts().batches_in_flight, 0);
 }
 
-TEST_F(IncidentBatchesTest, BatchPastItsDeadlineIsNotBegun) {
+TEST_F(IncidentBridgeTest, BatchPastItsDeadlineIsNotBegun) {
   auto store = UseManualStore();
-  BatchesUnderTest batches(test_.services, record_);
+  BridgeUnderTest bridge(test_.services, record_);
   Result result;
   Batch batch(1, result);
   batch.abi().deadline_mono_ns = MonotonicNanoseconds() - 1;
-  EXPECT_EQ(batches.Create(record_, &batch.abi()), LRI_DEADLINE_EXCEEDED);
+  EXPECT_EQ(bridge.Create(record_, &batch.abi()), LRI_DEADLINE_EXCEEDED);
   EXPECT_TRUE(store->waiting.empty());
 }
 
-TEST_F(IncidentBatchesTest, IncidentsAreStoredWithTheirDetailsPutTogether) {
-  BatchesUnderTest batches(test_.services, record_);
+TEST_F(IncidentBridgeTest, IncidentsAreStoredWithTheirDetailsPutTogether) {
+  BridgeUnderTest bridge(test_.services, record_);
   Result result;
   Batch batch(2, result);
-  ASSERT_EQ(batches.Create(record_, &batch.abi()), LRI_OK);
+  ASSERT_EQ(bridge.Create(record_, &batch.abi()), LRI_OK);
   result.done.WaitForNotification();
   EXPECT_EQ(result.outcome, LRI_CREATED);
   EXPECT_EQ(result.code, LRI_OK);
@@ -175,39 +175,39 @@ TEST_F(IncidentBatchesTest, IncidentsAreStoredWithTheirDetailsPutTogether) {
   EXPECT_EQ(result.created[1], FormatCreated(stored->created));
 }
 
-TEST_F(IncidentBatchesTest, KnownDeliveryKeyGivesTheFirstIncident) {
-  BatchesUnderTest batches(test_.services, record_);
+TEST_F(IncidentBridgeTest, KnownDeliveryKeyGivesTheFirstIncident) {
+  BridgeUnderTest bridge(test_.services, record_);
   Result first, second;
   Batch first_batch(1, first), second_batch(1, second);
   first_batch.abi().delivery_key = second_batch.abi().delivery_key = ToView("delivery-1");
-  ASSERT_EQ(batches.Create(record_, &first_batch.abi()), LRI_OK);
+  ASSERT_EQ(bridge.Create(record_, &first_batch.abi()), LRI_OK);
   first.done.WaitForNotification();
-  ASSERT_EQ(batches.Create(record_, &second_batch.abi()), LRI_OK);
+  ASSERT_EQ(bridge.Create(record_, &second_batch.abi()), LRI_OK);
   second.done.WaitForNotification();
   EXPECT_EQ(second.ids, first.ids);
   EXPECT_THAT(second.duplicates, ElementsAre(true));
   EXPECT_THAT(second.names, ElementsAre("name"));
 }
 
-TEST_F(IncidentBatchesTest, DryRunGivesNoIds) {
-  BatchesUnderTest batches(test_.services, record_);
+TEST_F(IncidentBridgeTest, DryRunGivesNoIds) {
+  BridgeUnderTest bridge(test_.services, record_);
   Result result;
   Batch batch(1, result);
   batch.abi().dry_run = 1;
-  ASSERT_EQ(batches.Create(record_, &batch.abi()), LRI_OK);
+  ASSERT_EQ(bridge.Create(record_, &batch.abi()), LRI_OK);
   result.done.WaitForNotification();
   EXPECT_EQ(result.outcome, LRI_CREATED);
   EXPECT_THAT(result.ids, ElementsAre(""));
   EXPECT_EQ(test_.services.store->last_id(), 0);
 }
 
-TEST_F(IncidentBatchesTest, FailureAndUnknownOutcomeAreTold) {
+TEST_F(IncidentBridgeTest, FailureAndUnknownOutcomeAreTold) {
   auto store = UseManualStore();
-  BatchesUnderTest batches(test_.services, record_);
+  BridgeUnderTest bridge(test_.services, record_);
   Result failed, unknown;
   Batch failed_batch(1, failed), unknown_batch(1, unknown);
-  ASSERT_EQ(batches.Create(record_, &failed_batch.abi()), LRI_OK);
-  ASSERT_EQ(batches.Create(record_, &unknown_batch.abi()), LRI_OK);
+  ASSERT_EQ(bridge.Create(record_, &failed_batch.abi()), LRI_OK);
+  ASSERT_EQ(bridge.Create(record_, &unknown_batch.abi()), LRI_OK);
   store->waiting[0]->outcome = CreationOutcome::kNotCreated;
   store->waiting[0]->status = absl::UnavailableError("disk full");
   store->waiting[0]->retry_after_seconds = 5;
@@ -222,9 +222,9 @@ TEST_F(IncidentBatchesTest, FailureAndUnknownOutcomeAreTold) {
   EXPECT_EQ(unknown.outcome, LRI_NOT_KNOWN);
 }
 
-TEST_F(IncidentBatchesTest, OneCommitIsOnePostToTheThreadThatTheBatchesCameFrom) {
+TEST_F(IncidentBridgeTest, OneCommitIsOnePostToTheThreadThatTheBatchesCameFrom) {
   auto store = UseManualStore();
-  BatchesUnderTest batches(test_.services, record_);
+  BridgeUnderTest bridge(test_.services, record_);
   constexpr int kBatches = 5;
   std::vector<std::unique_ptr<Result>> results;
   std::vector<std::unique_ptr<Batch>> all;
@@ -235,7 +235,7 @@ TEST_F(IncidentBatchesTest, OneCommitIsOnePostToTheThreadThatTheBatchesCameFrom)
     for (int i = 0; i < kBatches; ++i) {
       results.push_back(std::make_unique<Result>());
       all.push_back(std::make_unique<Batch>(1, *results.back()));
-      EXPECT_EQ(batches.Create(record_, &all.back()->abi()), LRI_OK);
+      EXPECT_EQ(bridge.Create(record_, &all.back()->abi()), LRI_OK);
     }
     submitted.Notify();
   });
