@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/abi/version.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/instance.h"
@@ -79,7 +80,7 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
         .struct_size = sizeof(lri_plugin_info),
         .reserved = 0,
         .name = ToView(runtime::kSourceBrand),
-        .version = ToView(runtime::kVersion),
+        .version = ToView(kVersion),
         .parameters = {parameters.data(), parameters.size(), sizeof(lri_view)}};
     sink(sink_context, &info);
     return LRI_OK;

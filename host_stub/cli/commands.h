@@ -1,22 +1,95 @@
-// The commands of host_stub. Each adds itself to the command line; when it is the chosen one it
-// runs while the line is parsed, and sets the exit code.
+// The commands of host_stub, as plain functions over their options. Each returns the exit code of
+// the process. main.cc declares the options to the command line.
 #ifndef HOST_STUB_CLI_COMMANDS_H_
 #define HOST_STUB_CLI_COMMANDS_H_
 
-namespace CLI {
-class App;
-}
+#include <string>
+#include <vector>
 
 namespace host_stub {
 
-void AddServeCommand(CLI::App& app, int& exit_code);
-void AddExecuteCommand(CLI::App& app, int& exit_code);
-void AddIncidentsCommand(CLI::App& app, int& exit_code);
-void AddInstancesCommand(CLI::App& app, int& exit_code);
-void AddTestCommand(CLI::App& app, int& exit_code);
-void AddUrlCommand(CLI::App& app, int& exit_code);
-void AddSamplesCommand(CLI::App& app, int& exit_code);
-void AddMapCommand(CLI::App& app, int& exit_code);
+// Exit codes.
+constexpr int kDone = 0;
+constexpr int kRefused = 1;   // the host was asked, and the answer is no
+constexpr int kNotAsked = 2;  // wrong usage, or no host could be reached
+
+struct ServeOptions {
+  std::string plugin;
+  std::string config;
+  std::string data_dir;
+  std::string http = "127.0.0.1:8080";
+  std::string grpc = "127.0.0.1:50051";
+  std::string store = "sqlite";
+  bool grpc_insecure_on_any_address = false;
+  std::string grpc_certificate;
+  std::string grpc_key;
+  std::string grpc_client_ca;
+};
+int Serve(const ServeOptions& options);
+
+// Options of every command that asks a running host.
+struct ClientOptions {
+  std::string connect;  // unix:PATH or HOST:PORT; empty: the default data folder's control socket
+  bool json = false;
+  int timeout_seconds = 30;
+  // PEM files. If `ca` and `certificate` are both empty, the connection is plain text.
+  std::string ca;
+  std::string certificate;
+  std::string key;
+};
+
+struct ExecuteOptions {
+  ClientOptions client;
+  std::string instance;
+  std::string data;
+  std::string user;
+  std::vector<std::string> headers;
+  std::string method = "POST";
+  std::string path;
+  std::string query;
+};
+int Execute(const ExecuteOptions& options);
+
+struct IncidentsOptions {
+  ClientOptions client;
+  int limit = 20;
+  std::string id;
+  std::string instance;
+  std::string after;
+};
+int ListIncidents(const IncidentsOptions& options);
+int GetIncident(const IncidentsOptions& options);
+int FollowIncidents(const IncidentsOptions& options);
+
+struct InstanceOptions {
+  ClientOptions client;
+  std::string name;
+  std::vector<std::string> parameters;  // KEY=VALUE, KEY=@FILE or KEY=@-
+  std::string from_file;
+  std::string etag;
+  bool disabled = false;
+  bool on_engine = false;
+  bool validate_only = false;
+  bool allow_missing = false;
+};
+int ListInstances(const InstanceOptions& options);
+int GetInstance(const InstanceOptions& options);
+int CreateInstance(const InstanceOptions& options);
+int UpdateInstance(const InstanceOptions& options);
+int EnableInstance(const InstanceOptions& options);
+int DisableInstance(const InstanceOptions& options);
+int DeleteInstance(const InstanceOptions& options);
+int TestInstance(const InstanceOptions& options);
+int ShowUrl(const InstanceOptions& options);
+
+struct SamplesOptions {
+  ClientOptions client;
+  std::string instance;
+  std::string mapper_file;
+};
+int ShowSamples(const SamplesOptions& options);
+int ListSampleFields(const SamplesOptions& options);
+int MapSamples(const SamplesOptions& options);
 
 }  // namespace host_stub
 

@@ -1,41 +1,27 @@
-#include <grpcpp/grpcpp.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
-#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "host_stub/cli/ask.h"
+#include "host_stub/cli/arguments.h"
+#include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
-#include "host_stub/cli/connection.h"
-#include "host_stub/cli/file_argument.h"
-#include "host_stub/cli/secret_arguments.h"
 #include "host_stub/cli/text.h"
-#include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
 namespace host_stub {
 namespace {
 
 namespace v1 = ::long_running_integration::v1;
-
-struct ExecuteOptions {
-  ClientOptions client;
-  std::string instance;
-  std::string data;
-  std::string user;
-  std::vector<std::string> headers;
-  std::string method = "POST";
-  std::string path;
-  std::string query;
-};
 
 absl::StatusOr<std::string> ReadBody(const std::string& data) {
   if (data == "-") {
@@ -55,8 +41,8 @@ void AddHeader(v1::ExecuteRequest& request, absl::string_view name, absl::string
 absl::Status AddHeaderLine(v1::ExecuteRequest& request, absl::string_view line) {
   const size_t colon = line.find(':');
   if (colon == absl::string_view::npos) {
-    // Not shown: it may be a secret whose name was forgotten.
-    return absl::InvalidArgumentError("-H: is no header such as 'X-Token: value'");
+    // The text is not shown: it may be a secret without its name.
+    return absl::InvalidArgumentError("-H: must be a header such as 'X-Token: value'");
   }
   AddHeader(request, line.substr(0, colon), line.substr(colon + 1));
   return absl::OkStatus();
@@ -123,7 +109,7 @@ void PrintJson(const v1::ExecuteResponse& response) {
                 .c_str());
 }
 
-// To a terminal what cannot drive it; into a pipe the exact bytes.
+// A terminal gets text that cannot control it, a pipe the exact bytes.
 void PrintBody(const std::string& body) {
   const std::string text = ::isatty(STDOUT_FILENO) ? EscapeForTerminal(body, true) : body;
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -131,17 +117,16 @@ void PrintBody(const std::string& body) {
   std::fflush(stdout);
 }
 
+}  // namespace
+
 int Execute(const ExecuteOptions& options) {
   const absl::StatusOr<v1::ExecuteRequest> request = MakeRequest(options);
   if (!request.ok()) {
-    PrintError(std::string(request.status().message()));
+    PrintError(request.status().message());
     return kNotAsked;
   }
   v1::ExecuteResponse response;
-  const int code = Ask<v1::LongRunningIntegration>(
-      options.client, [&](v1::LongRunningIntegration::Stub& stub, grpc::ClientContext& context) {
-        return stub.Execute(&context, *request, &response);
-      });
+  const int code = Client(options.client).Call(*request, response);
   if (code != kDone) return code;
   const bool success = response.status() >= 200 && response.status() < 300;
   if (options.client.json) {
@@ -151,37 +136,6 @@ int Execute(const ExecuteOptions& options) {
     if (!success) std::fprintf(stderr, "HTTP %d\n", response.status());
   }
   return success ? kDone : kRefused;
-}
-
-}  // namespace
-
-void AddExecuteCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<ExecuteOptions>();
-  CLI::App* command = app.add_subcommand("execute", "Send a request to an instance");
-  command->add_option("NAME", options->instance, "The instance")->required();
-  command->add_option("-d,--data", options->data, "The body: text, @FILE, or - for standard input")
-      ->type_name("BODY");
-  command
-      ->add_option("-u,--user", options->user,
-                   "Basic credentials; @FILE or @- reads them from a file or standard input, where "
-                   "other users cannot read them from the command line")
-      ->type_name("USER:PASS");
-  command
-      ->add_option("-H,--header", options->headers,
-                   "A header; may be repeated. @FILE or @-: one on each line")
-      ->type_name("'Name: value'")
-      ->allow_extra_args(false);
-  command->add_option("-X,--request", options->method, "The method")
-      ->type_name("METHOD")
-      ->capture_default_str();
-  command->add_option("--path", options->path, "What follows the name in the path, as in /extra")
-      ->type_name("REMAINDER");
-  command->add_option("--query", options->query, "The query, without '?'")->type_name("QUERY");
-  AddClientOptions(*command, options->client);
-  command->footer(
-      "Prints the answer's body; exits with 0 only for a 2xx. Example:\n"
-      "  host_stub execute webhook -u user:pass -d '{\"name\": \"first incident\"}'");
-  command->callback([options, &exit_code] { exit_code = Execute(*options); });
 }
 
 }  // namespace host_stub

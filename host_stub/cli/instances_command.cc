@@ -1,29 +1,23 @@
 #include <google/protobuf/util/time_util.h>
-#include <grpcpp/grpcpp.h>
 #include <simdjson.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "host_stub/cli/ask.h"
+#include "host_stub/cli/arguments.h"
 #include "host_stub/cli/certificate_text.h"
+#include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
-#include "host_stub/cli/connection.h"
-#include "host_stub/cli/file_argument.h"
-#include "host_stub/cli/secret_arguments.h"
 #include "host_stub/cli/text.h"
 #include "host_stub/config/json_fault.h"
-#include "long_running_integration/v1/instance.grpc.pb.h"
 
 namespace host_stub {
 namespace {
@@ -39,8 +33,14 @@ std::string OriginName(v1::InstanceOrigin origin) {
       absl::StripPrefix(v1::InstanceOrigin_Name(origin), "INSTANCE_ORIGIN_"));
 }
 
+void PrintWarnings(const google::protobuf::RepeatedPtrField<std::string>& warnings) {
+  for (const std::string& warning : warnings) {
+    std::fprintf(stderr, "warning: %s\n", EscapeForTerminal(warning, false).c_str());
+  }
+}
+
 std::string InstanceJson(const v1::Instance& instance) {
-  // A map in the message; sorted, so that output can be compared.
+  // The message holds an unordered map. It is sorted, so that outputs can be compared.
   std::vector<std::pair<std::string, std::string>> parameters;
   for (const auto& [name, value] : std::map<std::string, std::string>(
            instance.parameters().begin(), instance.parameters().end())) {
@@ -98,29 +98,7 @@ void Print(const std::vector<v1::Instance>& instances, bool json) {
   }
 }
 
-int List(const ClientOptions& options) {
-  const absl::StatusOr<Connection> connection = Connection::Open(options);
-  if (!connection.ok()) {
-    PrintError(std::string(connection.status().message()));
-    return kNotAsked;
-  }
-  const auto stub = v1::InstanceService::NewStub(connection->channel());
-  std::vector<v1::Instance> instances;
-  v1::ListInstancesRequest request;
-  do {
-    grpc::ClientContext context;
-    connection->Prepare(context);
-    v1::ListInstancesResponse response;
-    const grpc::Status status = stub->ListInstances(&context, request, &response);
-    if (!status.ok()) return connection->Report(status);
-    instances.insert(instances.end(), response.instances().begin(), response.instances().end());
-    request.set_page_token(response.next_page_token());
-  } while (!request.page_token().empty());
-  Print(instances, options.json);
-  return kDone;
-}
-
-// One instance, as a person reads it.
+// One instance, for a person.
 void PrintOne(const v1::Instance& instance, bool json) {
   if (json) {
     std::puts(InstanceJson(instance).c_str());
@@ -148,28 +126,14 @@ void PrintOne(const v1::Instance& instance, bool json) {
   for (const std::string& name : instance.secrets_set()) rows.push_back({name, "(set)"});
   std::erase_if(rows, [](const auto& row) { return row.back().empty(); });
   std::fputs(FormatTable(rows).c_str(), stdout);
-  for (const std::string& warning : instance.warnings()) {
-    std::fprintf(stderr, "warning: %s\n", EscapeForTerminal(warning, false).c_str());
-  }
+  PrintWarnings(instance.warnings());
 }
 
-struct ChangeOptions {
-  ClientOptions client;
-  std::string name;
-  std::vector<std::string> parameters;  // KEY=VALUE
-  std::string from_file;
-  std::string etag;
-  bool disabled = false;
-  bool on_engine = false;
-  bool validate_only = false;
-  bool allow_missing = false;
-};
-
-// KEY=VALUE, or KEY=@FILE for what should not stand on a command line.
+// KEY=VALUE, or KEY=@FILE for a value that should not be on a command line.
 absl::Status AddParameter(const std::string& text, v1::Instance& instance) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
-    // Not shown: it may be a secret whose name was forgotten.
+    // The text is not shown: it may be a secret without its name.
     return absl::InvalidArgumentError("-p must be KEY=VALUE, KEY=@FILE or KEY=@-");
   }
   const std::string name = text.substr(0, equals);
@@ -184,7 +148,7 @@ absl::Status AddParameter(const std::string& text, v1::Instance& instance) {
   return absl::OkStatus();
 }
 
-// The "configuration" of an instance as it stands in the host's own file.
+// A JSON object such as "configuration" of an instance in the host's configuration file.
 absl::Status AddParametersFrom(const std::string& path, v1::Instance& instance) {
   const absl::StatusOr<std::string> text = ReadFileArgument("--from-file", path);
   if (!text.ok()) return text.status();
@@ -198,7 +162,7 @@ absl::Status AddParametersFrom(const std::string& path, v1::Instance& instance) 
   for (const auto& [name, value] : object) {
     std::string_view string;
     if (value.get(string) != simdjson::SUCCESS) {
-      // Numbers, booleans and lists as their JSON text.
+      // Numbers, booleans and lists are passed on as their JSON text.
       (*instance.mutable_parameters())[std::string(name)] = simdjson::minify(value);
     } else {
       (*instance.mutable_parameters())[std::string(name)] = std::string(string);
@@ -207,7 +171,7 @@ absl::Status AddParametersFrom(const std::string& path, v1::Instance& instance) 
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Instance> MakeInstance(const ChangeOptions& options) {
+absl::StatusOr<v1::Instance> MakeInstance(const InstanceOptions& options) {
   v1::Instance instance;
   instance.set_name(options.name);
   if (!options.from_file.empty()) {
@@ -220,70 +184,21 @@ absl::StatusOr<v1::Instance> MakeInstance(const ChangeOptions& options) {
   return instance;
 }
 
-using Stub = v1::InstanceService::Stub;
-
-int AskForInstance(const ClientOptions& options,
-                   const std::function<grpc::Status(Stub& stub, grpc::ClientContext& context,
-                                                    v1::Instance& instance)>& call) {
+template <typename Request>
+int CallAndPrint(const InstanceOptions& options, const Request& request) {
   v1::Instance instance;
-  const int code = Ask<v1::InstanceService>(options, [&](Stub& stub, grpc::ClientContext& context) {
-    return call(stub, context, instance);
-  });
-  if (code == kDone) PrintOne(instance, options.json);
+  const int code = Client(options.client).Call(request, instance);
+  if (code == kDone) PrintOne(instance, options.client.json);
   return code;
 }
 
-int Get(const ChangeOptions& options) {
-  v1::GetInstanceRequest request;
-  request.set_name(options.name);
-  return AskForInstance(options.client, [&](Stub& stub, auto& context, auto& instance) {
-    return stub.GetInstance(&context, request, &instance);
-  });
-}
-
-int Create(const ChangeOptions& options) {
-  absl::StatusOr<v1::Instance> made = MakeInstance(options);
-  if (!made.ok()) {
-    PrintError(std::string(made.status().message()));
-    return kNotAsked;
-  }
-  v1::CreateInstanceRequest request;
-  *request.mutable_instance() = *std::move(made);
-  request.mutable_instance()->set_disabled(options.disabled);
-  request.mutable_instance()->set_on_engine(options.on_engine);
-  request.set_validate_only(options.validate_only);
-  return AskForInstance(options.client, [&](Stub& stub, auto& context, auto& instance) {
-    return stub.CreateInstance(&context, request, &instance);
-  });
-}
-
-int SendUpdate(const ChangeOptions& options, v1::UpdateInstanceRequest& request) {
+int SendUpdate(const InstanceOptions& options, v1::UpdateInstanceRequest& request) {
   request.mutable_instance()->set_etag(options.etag);
   request.set_validate_only(options.validate_only);
-  return AskForInstance(options.client, [&](Stub& stub, auto& context, auto& instance) {
-    return stub.UpdateInstance(&context, request, &instance);
-  });
+  return CallAndPrint(options, request);
 }
 
-int Update(const ChangeOptions& options) {
-  absl::StatusOr<v1::Instance> made = MakeInstance(options);
-  if (!made.ok()) {
-    PrintError(std::string(made.status().message()));
-    return kNotAsked;
-  }
-  v1::UpdateInstanceRequest request;
-  for (const auto& [name, value] : made->parameters()) {
-    request.mutable_update_mask()->add_paths(absl::StrCat("parameters.", name));
-  }
-  if (request.update_mask().paths_size() == 0) {
-    PrintError("nothing is to be changed: say -p KEY=VALUE or --from-file FILE.json");
-    return kNotAsked;
-  }
-  *request.mutable_instance() = *std::move(made);
-  return SendUpdate(options, request);
-}
-
-int SetDisabled(const ChangeOptions& options, bool disabled) {
+int SetDisabled(const InstanceOptions& options, bool disabled) {
   v1::UpdateInstanceRequest request;
   request.mutable_instance()->set_name(options.name);
   request.mutable_instance()->set_disabled(disabled);
@@ -291,90 +206,134 @@ int SetDisabled(const ChangeOptions& options, bool disabled) {
   return SendUpdate(options, request);
 }
 
-int Delete(const ChangeOptions& options) {
-  v1::DeleteInstanceRequest request;
-  request.set_name(options.name);
-  request.set_etag(options.etag);
-  request.set_allow_missing(options.allow_missing);
-  return Ask<v1::InstanceService>(options.client, [&](Stub& stub, grpc::ClientContext& context) {
-    google::protobuf::Empty empty;
-    return stub.DeleteInstance(&context, request, &empty);
-  });
+void Print(const v1::TestModuleResponse& response, bool json) {
+  if (json) {
+    std::vector<std::string> warnings;
+    for (const std::string& warning : response.warnings()) warnings.push_back(JsonString(warning));
+    std::puts(JsonObject({{"ok", response.ok() ? "true" : "false"},
+                          {"message", JsonString(response.message())},
+                          {"warnings", JsonArray(warnings)}})
+                  .c_str());
+    return;
+  }
+  std::puts(EscapeForTerminal(response.message(), false).c_str());
+  PrintWarnings(response.warnings());
 }
 
-// Each command has options of its own: CLI11 keeps references to them.
-std::shared_ptr<ChangeOptions> AddChange(CLI::App& group, const char* name, const char* what,
-                                         const char* example, int& exit_code,
-                                         int (*run)(const ChangeOptions&), CLI::App*& command) {
-  auto options = std::make_shared<ChangeOptions>();
-  command = group.add_subcommand(name, what);
-  command->add_option("NAME", options->name, "The instance")->required();
-  AddClientOptions(*command, options->client);
-  command->footer(absl::StrCat("Example:\n  host_stub instances ", example));
-  command->callback([options, run, &exit_code] { exit_code = run(*options); });
-  return options;
+void Line(const char* label, const std::string& text) {
+  if (!text.empty()) std::printf("%-12s%s\n", label, EscapeForTerminal(text, false).c_str());
 }
 
-void AddParameterOptions(CLI::App& command, ChangeOptions& options) {
-  command
-      .add_option("-p,--parameter", options.parameters,
-                  "A documented parameter; KEY= unsets it. KEY=@FILE reads the value from a file, "
-                  "KEY=@- from standard input: secrets belong there, for other users can read a "
-                  "command line while it runs")
-      ->type_name("KEY=VALUE")
-      ->take_all();
-  command.add_option("--from-file", options.from_file, "Parameters as a JSON object")
-      ->type_name("FILE.json");
-  command.add_flag("--validate-only", options.validate_only, "Check everything, change nothing");
-}
-
-void AddEtagOption(CLI::App& command, ChangeOptions& options) {
-  command.add_option("--etag", options.etag, "Refuse where somebody else changed it meanwhile")
-      ->type_name("ETAG");
-}
-
-void AddChangeCommands(CLI::App& group, int& exit_code) {
-  CLI::App* command = nullptr;
-  AddChange(group, "get", "Show one instance, without its secrets", "get webhook", exit_code, &Get,
-            command);
-  auto options = AddChange(group, "create", "Make an instance and start it",
-                           "create webhook -p longRunningPort=8000 -p username=user "
-                           "-p password=@secret.txt",
-                           exit_code, &Create, command);
-  AddParameterOptions(*command, *options);
-  command->add_flag("--disabled", options->disabled, "Do not start it");
-  command->add_flag("--engine", options->on_engine, "It runs on an engine");
-  options = AddChange(group, "update", "Change parameters without dropping a request",
-                      "update webhook -p password=@new-secret.txt", exit_code, &Update, command);
-  AddParameterOptions(*command, *options);
-  AddEtagOption(*command, *options);
-  options = AddChange(
-      group, "enable", "Let it serve", "enable webhook", exit_code,
-      [](const ChangeOptions& given) { return SetDisabled(given, false); }, command);
-  AddEtagOption(*command, *options);
-  options = AddChange(
-      group, "disable", "Drain it and keep it", "disable webhook", exit_code,
-      [](const ChangeOptions& given) { return SetDisabled(given, true); }, command);
-  AddEtagOption(*command, *options);
-  options = AddChange(group, "delete", "Drain it and remove it; its incidents stay",
-                      "delete webhook", exit_code, &Delete, command);
-  AddEtagOption(*command, *options);
-  command->add_flag("--allow-missing", options->allow_missing, "Done also where there is none");
+void Print(const v1::WebhookAddress& address, bool json) {
+  if (json) {
+    std::puts(JsonObject({{"webhookUrl", JsonString(address.url())},
+                          {"listenUrl", JsonString(address.listen_url())},
+                          {"path", JsonString(address.path())},
+                          {"externalKey", JsonString(address.external_key())},
+                          {"external", address.external() ? "true" : "false"},
+                          {"dnsRecord", JsonString(address.dns_record())},
+                          {"curlPosix", JsonString(address.curl_posix())},
+                          {"curlWindows", JsonString(address.curl_windows())}})
+                  .c_str());
+    return;
+  }
+  Line("webhook:", address.url());
+  Line("listens:", address.listen_url());
+  Line("path:", address.path());
+  Line("DNS record:", address.dns_record());
+  if (!address.external()) {
+    Line("not open:", "set " + address.external_key() + " to \"true\" in serverConfiguration");
+  }
+  // The lines will be pasted into a shell, so only what would control the terminal is escaped.
+  if (!address.curl_posix().empty()) {
+    std::printf("\nmacOS, Linux:\n  %s\n", EscapeForTerminal(address.curl_posix(), false).c_str());
+    std::printf("\nWindows:\n  %s\n", EscapeForTerminal(address.curl_windows(), false).c_str());
+  }
 }
 
 }  // namespace
 
-void AddInstancesCommand(CLI::App& app, int& exit_code) {
-  CLI::App* group =
-      app.add_subcommand("instances", "Look at the instances, make them, change them");
-  group->require_subcommand(1);
-  group->footer("Example:\n  host_stub instances list");
-  auto options = std::make_shared<ClientOptions>();
-  CLI::App* list = group->add_subcommand("list", "Show all instances, without their secrets");
-  AddClientOptions(*list, *options);
-  list->footer("Example:\n  host_stub instances list --json");
-  list->callback([options, &exit_code] { exit_code = List(*options); });
-  AddChangeCommands(*group, exit_code);
+int ListInstances(const InstanceOptions& options) {
+  Client client(options.client);
+  std::vector<v1::Instance> instances;
+  v1::ListInstancesRequest request;
+  do {
+    v1::ListInstancesResponse response;
+    if (const int code = client.Call(request, response); code != kDone) return code;
+    instances.insert(instances.end(), response.instances().begin(), response.instances().end());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  Print(instances, options.client.json);
+  return kDone;
+}
+
+int GetInstance(const InstanceOptions& options) {
+  v1::GetInstanceRequest request;
+  request.set_name(options.name);
+  return CallAndPrint(options, request);
+}
+
+int CreateInstance(const InstanceOptions& options) {
+  absl::StatusOr<v1::Instance> made = MakeInstance(options);
+  if (!made.ok()) {
+    PrintError(made.status().message());
+    return kNotAsked;
+  }
+  v1::CreateInstanceRequest request;
+  *request.mutable_instance() = *std::move(made);
+  request.mutable_instance()->set_disabled(options.disabled);
+  request.mutable_instance()->set_on_engine(options.on_engine);
+  request.set_validate_only(options.validate_only);
+  return CallAndPrint(options, request);
+}
+
+int UpdateInstance(const InstanceOptions& options) {
+  absl::StatusOr<v1::Instance> made = MakeInstance(options);
+  if (!made.ok()) {
+    PrintError(made.status().message());
+    return kNotAsked;
+  }
+  v1::UpdateInstanceRequest request;
+  for (const auto& [name, value] : made->parameters()) {
+    request.mutable_update_mask()->add_paths(absl::StrCat("parameters.", name));
+  }
+  if (request.update_mask().paths_size() == 0) {
+    PrintError("there is nothing to change; give -p KEY=VALUE or --from-file FILE.json");
+    return kNotAsked;
+  }
+  *request.mutable_instance() = *std::move(made);
+  return SendUpdate(options, request);
+}
+
+int EnableInstance(const InstanceOptions& options) { return SetDisabled(options, false); }
+int DisableInstance(const InstanceOptions& options) { return SetDisabled(options, true); }
+
+int DeleteInstance(const InstanceOptions& options) {
+  v1::DeleteInstanceRequest request;
+  request.set_name(options.name);
+  request.set_etag(options.etag);
+  request.set_allow_missing(options.allow_missing);
+  google::protobuf::Empty nothing;
+  return Client(options.client).Call(request, nothing);
+}
+
+int TestInstance(const InstanceOptions& options) {
+  v1::TestModuleRequest request;
+  request.set_instance(options.name);
+  v1::TestModuleResponse response;
+  const int code = Client(options.client).Call(request, response);
+  if (code != kDone) return code;
+  Print(response, options.client.json);
+  return response.ok() ? kDone : kRefused;
+}
+
+int ShowUrl(const InstanceOptions& options) {
+  v1::GetInstanceRequest request;
+  request.set_name(options.name);
+  v1::Instance instance;
+  const int code = Client(options.client).Call(request, instance);
+  if (code == kDone) Print(instance.address(), options.client.json);
+  return code;
 }
 
 }  // namespace host_stub

@@ -1,74 +1,374 @@
+// The command line: which commands and options there are, and what a user is told about one that
+// does not exist. CLI11 takes seconds to compile and is included here only.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "host_stub/cli/arguments.h"
 #include "host_stub/cli/commands.h"
-#include "host_stub/cli/connection.h"
-#include "host_stub/cli/secret_arguments.h"
+#include "host_stub/cli/text.h"
+#include "host_stub/config/nearest_name.h"
+#include "plugin/abi/long_running_integration.h"
+#include "plugin/abi/version.h"
 
+namespace host_stub {
 namespace {
 
-// The command that was reached: `instances` of `host_stub instances frob`.
-const CLI::App* Reached(const CLI::App* app) {
-  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
-  return app;
+std::string VersionText() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr char kBuild[] = "sanitized";
+#elif defined(__OPTIMIZE__)
+  constexpr char kBuild[] = "optimized";
+#else
+  constexpr char kBuild[] = "debug";
+#endif
+  return absl::StrCat("host_stub ", webhook::kVersion, ", plugin ABI 1.", LRI_ABI_MINOR, ", ",
+                      kBuild, " build");
 }
 
-std::string WholeName(const CLI::App* app) {
-  const CLI::App* const parent = app->get_parent();
-  return parent == nullptr ? app->get_name() : WholeName(parent) + " " + app->get_name();
+void AddClientOptions(CLI::App& command, ClientOptions& options) {
+  command
+      .add_option("--connect", options.connect,
+                  "The host: unix:PATH or HOST:PORT (default: the control socket in " +
+                      DefaultDataDir() + ")")
+      ->type_name("TARGET");
+  command.add_option("--ca", options.ca, "Use TLS; the host's certificate must be of this CA")
+      ->type_name("FILE.pem");
+  command.add_option("--certificate", options.certificate, "Use TLS with this client certificate")
+      ->type_name("FILE.pem");
+  command.add_option("--key", options.key, "The private key of --certificate")
+      ->type_name("FILE.pem");
+  command.add_flag("--json", options.json, "Print JSON for programs");
+  command.add_option("--timeout", options.timeout_seconds, "Give up after this many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(1, 3'600))
+      ->capture_default_str();
 }
 
-// Not what stood in the command's place: it may be a secret that was put there by mistake.
-std::string CommandsOf(const CLI::App* app) {
-  std::string names;
-  for (const CLI::App* command : app->get_subcommands([](const CLI::App*) { return true; })) {
-    names += (names.empty() ? "" : ", ") + command->get_name();
+// Declares the commands, and runs the chosen one while it parses.
+class CommandLine {
+ public:
+  CommandLine();
+
+  // Returns the exit code.
+  int Run(std::vector<std::string> arguments);
+
+ private:
+  template <typename Options>
+  struct Command {
+    CLI::App* app;
+    Options* options;
+  };
+
+  // A command with options of its own; CLI11 keeps references to them.
+  template <typename Options>
+  Command<Options> Add(CLI::App& parent, const char* name, const char* description,
+                       const char* footer, int (*run)(const Options&));
+  // Likewise, with the client's options and a required NAME.
+  Command<InstanceOptions> AddForInstance(CLI::App& parent, const char* name,
+                                          const char* description, const char* footer,
+                                          int (*run)(const InstanceOptions&));
+  void AddServe();
+  void AddExecute();
+  void AddIncidents();
+  void AddInstances();
+  void AddSamples();
+
+  CLI::App app_{"Receives webhooks and creates incidents from them.\n", "host_stub"};
+  int exit_code_ = kDone;
+};
+
+template <typename Options>
+CommandLine::Command<Options> CommandLine::Add(CLI::App& parent, const char* name,
+                                               const char* description, const char* footer,
+                                               int (*run)(const Options&)) {
+  auto options = std::make_shared<Options>();
+  CLI::App* const command = parent.add_subcommand(name, description);
+  command->footer(footer);
+  command->callback([this, options, run] { exit_code_ = run(*options); });
+  return {command, options.get()};
+}
+
+CommandLine::Command<InstanceOptions> CommandLine::AddForInstance(
+    CLI::App& parent, const char* name, const char* description, const char* footer,
+    int (*run)(const InstanceOptions&)) {
+  const auto command = Add<InstanceOptions>(parent, name, description, footer, run);
+  command.app->add_option("NAME", command.options->name, "The instance")->required();
+  AddClientOptions(*command.app, command.options->client);
+  return command;
+}
+
+CommandLine::CommandLine() {
+  app_.require_subcommand(1);
+  app_.set_version_flag("--version", VersionText(), "Print the version and exit");
+  app_.footer(
+      "Exit status: 0 success; 1 the host refused; 2 wrong usage, or no host could be reached.\n"
+      "`host_stub COMMAND --help` shows a command's options and an example.");
+  AddServe();
+  AddExecute();
+  AddForInstance(app_, "test", "Check an instance, as the Test button does",
+                 "Prints \"ok\" or the reason. Example:\n  host_stub test webhook", &TestInstance);
+  AddIncidents();
+  AddInstances();
+  AddForInstance(app_, "url", "Show where an instance is triggered, with a curl command to paste",
+                 "Example:\n  host_stub url webhook", &ShowUrl);
+  AddSamples();
+}
+
+void CommandLine::AddServe() {
+  const auto [command, options] = Add<ServeOptions>(
+      app_, "serve", "Run a host until SIGTERM or SIGINT; SIGHUP reads the configuration again",
+      "Example:\n  host_stub serve --config host.json --http 127.0.0.1:8080", &Serve);
+  command->add_option("--config", options->config, "The configuration")
+      ->type_name("FILE.json")
+      ->required();
+  command
+      ->add_option("--plugin", options->plugin,
+                   "The integration (default: webhook_plugin.so beside this program)")
+      ->type_name("FILE.so");
+  command
+      ->add_option("--data-dir", options->data_dir,
+                   "The folder of the incidents (default: " + DefaultDataDir() + ")")
+      ->type_name("DIR");
+  command->add_option("--http", options->http, "The address for webhooks; port 0: any free port")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  command->add_option("--grpc", options->grpc, "The address for gRPC; port 0: any free port")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  command
+      ->add_option("--store", options->store, "With memory, incidents are lost when the host ends")
+      ->type_name("sqlite|memory")
+      ->check(CLI::IsMember({"sqlite", "memory"}))
+      ->capture_default_str();
+  command->add_flag("--grpc-insecure-on-any-address", options->grpc_insecure_on_any_address,
+                    "Allow --grpc without TLS on an address that other machines can reach");
+  command
+      ->add_option("--grpc-certificate", options->grpc_certificate,
+                   "Serve --grpc over TLS with this certificate chain")
+      ->type_name("FILE.pem");
+  command
+      ->add_option("--grpc-key", options->grpc_key,
+                   "The certificate's private key; refused if other users can read it")
+      ->type_name("FILE.pem");
+  command
+      ->add_option("--grpc-client-ca", options->grpc_client_ca,
+                   "Accept only clients with a certificate of this CA, and serve them everything")
+      ->type_name("FILE.pem");
+}
+
+void CommandLine::AddExecute() {
+  const auto [command, options] = Add<ExecuteOptions>(
+      app_, "execute", "Send a request to an instance",
+      "Prints the body of the answer. The exit status is 0 only for a 2xx answer. Example:\n"
+      "  host_stub execute webhook -u user:pass -d '{\"name\": \"first incident\"}'",
+      &Execute);
+  command->add_option("NAME", options->instance, "The instance")->required();
+  command->add_option("-d,--data", options->data, "The body: text, @FILE, or - for standard input")
+      ->type_name("BODY");
+  command
+      ->add_option(
+          "-u,--user", options->user,
+          "Basic credentials. @FILE or @- reads them from a file or standard input: other users "
+          "can read a command line while it runs")
+      ->type_name("USER:PASS");
+  command
+      ->add_option("-H,--header", options->headers,
+                   "A header; can be repeated. @FILE or @-: one header on each line")
+      ->type_name("'Name: value'")
+      ->allow_extra_args(false);
+  command->add_option("-X,--request", options->method, "The method")
+      ->type_name("METHOD")
+      ->capture_default_str();
+  command->add_option("--path", options->path, "The path after the instance's name, such as /extra")
+      ->type_name("REMAINDER");
+  command->add_option("--query", options->query, "The query, without '?'")->type_name("QUERY");
+  AddClientOptions(*command, options->client);
+}
+
+void CommandLine::AddIncidents() {
+  CLI::App& group = *app_.add_subcommand("incidents", "Read the stored incidents");
+  group.require_subcommand(1);
+  group.footer("Example:\n  host_stub incidents list --limit 5");
+
+  const auto list =
+      Add<IncidentsOptions>(group, "list", "Show the newest incidents",
+                            "Example:\n  host_stub incidents list --limit 5", &ListIncidents);
+  list.app->add_option("--limit", list.options->limit, "Show at most this many")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  const auto get = Add<IncidentsOptions>(group, "get", "Show one incident with its details",
+                                         "Example:\n  host_stub incidents get 1", &GetIncident);
+  get.app->add_option("ID", get.options->id, "The incident's id")->required();
+  const auto follow =
+      Add<IncidentsOptions>(group, "follow", "Show incidents as they are created",
+                            "Ends with Ctrl-C. With --json, each line is one document. Example:\n"
+                            "  host_stub incidents follow --json",
+                            &FollowIncidents);
+  follow.app
+      ->add_option("--after", follow.options->after,
+                   "Begin after the incident with this id; 0: with the first")
+      ->type_name("ID");
+  for (const auto& command : {list, follow}) {
+    command.app
+        ->add_option("--instance", command.options->instance, "Only incidents of this instance")
+        ->type_name("NAME");
   }
-  return names;
+  for (const auto& command : {list, get, follow}) {
+    AddClientOptions(*command.app, command.options->client);
+  }
 }
 
-std::string Explain(const CLI::App* app, const CLI::ParseError& error) {
-  const bool lacks_command = app->get_require_subcommand_min() > 0;
-  const std::string what =
-      lacks_command ? "say one of these commands after " + WholeName(app) + ": " + CommandsOf(app)
-                    : error.what();
-  return what + "; see " + WholeName(app) + " --help";
+void CommandLine::AddInstances() {
+  CLI::App& group = *app_.add_subcommand("instances", "Show, create and change instances");
+  group.require_subcommand(1);
+  group.footer("Example:\n  host_stub instances list");
+
+  const auto list =
+      Add<InstanceOptions>(group, "list", "Show all instances, without their secrets",
+                           "Example:\n  host_stub instances list --json", &ListInstances);
+  AddClientOptions(*list.app, list.options->client);
+  AddForInstance(group, "get", "Show one instance, without its secrets",
+                 "Example:\n  host_stub instances get webhook", &GetInstance);
+  const auto create = AddForInstance(
+      group, "create", "Create an instance and start it",
+      "Example:\n  host_stub instances create webhook -p longRunningPort=8000 -p username=user "
+      "-p password=@secret.txt",
+      &CreateInstance);
+  const auto update =
+      AddForInstance(group, "update", "Change parameters without dropping a request",
+                     "Example:\n  host_stub instances update webhook -p password=@new-secret.txt",
+                     &UpdateInstance);
+  for (const auto& [command, options] : {create, update}) {
+    command
+        ->add_option("-p,--parameter", options->parameters,
+                     "A documented parameter; KEY= unsets it. KEY=@FILE reads the value from a "
+                     "file, KEY=@- from standard input. Use these for secrets: other users can "
+                     "read a command line while it runs")
+        ->type_name("KEY=VALUE")
+        ->take_all();
+    command->add_option("--from-file", options->from_file, "Parameters as a JSON object")
+        ->type_name("FILE.json");
+    command->add_flag("--validate-only", options->validate_only,
+                      "Check everything, change nothing");
+  }
+  create.app->add_flag("--disabled", create.options->disabled, "Do not start it");
+  create.app->add_flag("--engine", create.options->on_engine, "It runs on an engine");
+  const auto enable =
+      AddForInstance(group, "enable", "Let an instance serve",
+                     "Example:\n  host_stub instances enable webhook", &EnableInstance);
+  const auto disable =
+      AddForInstance(group, "disable", "Drain an instance and keep it",
+                     "Example:\n  host_stub instances disable webhook", &DisableInstance);
+  const auto remove =
+      AddForInstance(group, "delete", "Drain an instance and remove it; its incidents stay",
+                     "Example:\n  host_stub instances delete webhook", &DeleteInstance);
+  remove.app->add_flag("--allow-missing", remove.options->allow_missing,
+                       "Succeed also if there is no such instance");
+  for (const auto& [command, options] : {update, enable, disable, remove}) {
+    command->add_option("--etag", options->etag, "Refuse if somebody else has changed the instance")
+        ->type_name("ETAG");
+  }
+}
+
+void CommandLine::AddSamples() {
+  const auto samples = Add<SamplesOptions>(
+      app_, "samples", "Show the incidents that an instance kept as samples",
+      "Examples:\n  host_stub samples webhook\n  host_stub samples fields webhook", &ShowSamples);
+  const CLI::Option* const name =
+      samples.app->add_option("NAME", samples.options->instance, "The instance");
+  AddClientOptions(*samples.app, samples.options->client);
+  const auto fields =
+      Add<SamplesOptions>(*samples.app, "fields", "List every path that occurs in the samples",
+                          "Example:\n  host_stub samples fields webhook", &ListSampleFields);
+  fields.app->add_option("NAME", fields.options->instance, "The instance")->required();
+  AddClientOptions(*fields.app, fields.options->client);
+  // CLI11 calls this also after the callback of `fields`.
+  samples.app->callback([this, samples, name, fields = fields.app] {
+    if (fields->parsed()) return;
+    if (name->empty()) throw CLI::RequiredError("NAME");
+    exit_code_ = ShowSamples(*samples.options);
+  });
+  const auto map = Add<SamplesOptions>(
+      app_, "map", "Show what a mapper would make of an instance's samples",
+      "The mapper is a file such as {\"severity\": {\"path\": \"alert.level\", \"default\": 1}}.\n"
+      "Example:\n  host_stub map webhook --mapper mapper.json",
+      &MapSamples);
+  map.app->add_option("NAME", map.options->instance, "The instance")->required();
+  map.app
+      ->add_option("--mapper", map.options->mapper_file,
+                   "A path for each target field, with a default")
+      ->type_name("FILE.json")
+      ->required();
+  AddClientOptions(*map.app, map.options->client);
+}
+
+// The last command that was recognized: `instances` of `host_stub instances frob`.
+const CLI::App& LastCommand(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return commands.empty() ? app : LastCommand(*commands.front());
+}
+
+std::string WholeName(const CLI::App& app) {
+  const CLI::App* const parent = app.get_parent();
+  return parent == nullptr ? app.get_name() : WholeName(*parent) + " " + app.get_name();
+}
+
+// Commands consist of letters and hyphens. Any other word may be a secret in the wrong place, which
+// must not be shown.
+bool LooksLikeACommand(absl::string_view word) {
+  constexpr size_t kLongestCommand = 20;
+  return !word.empty() && word.size() <= kLongestCommand && word[0] != '-' &&
+         std::all_of(word.begin(), word.end(), [](char c) {
+           return absl::ascii_isalpha(static_cast<unsigned char>(c)) || c == '-';
+         });
+}
+
+// What to say where `app` needs one of its commands.
+std::string ExplainMissingCommand(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  const std::vector<absl::string_view> known(names.begin(), names.end());
+  const std::vector<std::string> rest = app.remaining();
+  if (rest.empty()) return absl::StrCat("a command is missing; ", DidYouMean("", known));
+  if (!LooksLikeACommand(rest.front())) {
+    return absl::StrCat("unknown command; ", DidYouMean("", known));
+  }
+  return absl::StrCat("unknown command \"", rest.front(), "\"; ", DidYouMean(rest.front(), known));
+}
+
+int CommandLine::Run(std::vector<std::string> arguments) {
+  std::string message;
+  try {
+    std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 wants
+    app_.parse(std::move(arguments));
+    return exit_code_;
+  } catch (const CLI::ExtrasError&) {
+    // CLI11's own message shows the arguments, and a password may be among them.
+    message = "the command was given arguments that it does not take";
+  } catch (const CLI::ParseError& error) {
+    // --help and --version are "errors" with code 0.
+    if (error.get_exit_code() == 0) return app_.exit(error);
+    const CLI::App& command = LastCommand(app_);
+    message = command.get_require_subcommand_min() > 0 ? ExplainMissingCommand(command)
+                                                       : std::string(error.what());
+  }
+  PrintError(absl::StrCat(message, "; see ", WholeName(LastCommand(app_)), " --help"));
+  return kNotAsked;
 }
 
 }  // namespace
+}  // namespace host_stub
 
 int main(int argc, char** argv) {
-  CLI::App app("Receives webhooks and makes incidents of them.\n", "host_stub");
-  app.require_subcommand(1);
-  app.footer(
-      "Exit status: 0 done; 1 the host refused; 2 wrong usage, or no host was reached.\n"
-      "`host_stub COMMAND --help` shows a command's options and an example.");
-  int exit_code = host_stub::kDone;
-  host_stub::AddServeCommand(app, exit_code);
-  host_stub::AddExecuteCommand(app, exit_code);
-  host_stub::AddTestCommand(app, exit_code);
-  host_stub::AddIncidentsCommand(app, exit_code);
-  host_stub::AddInstancesCommand(app, exit_code);
-  host_stub::AddUrlCommand(app, exit_code);
-  host_stub::AddSamplesCommand(app, exit_code);
-  host_stub::AddMapCommand(app, exit_code);
-  try {
-    std::vector<std::string> arguments = host_stub::TakeArguments(argc, argv);
-    std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
-    app.parse(std::move(arguments));
-  } catch (const CLI::ExtrasError&) {
-    // CLI11 would show them, and a password may be among them.
-    host_stub::PrintError("there are arguments that this command does not take; see " +
-                          WholeName(Reached(&app)) + " --help");
-    return host_stub::kNotAsked;
-  } catch (const CLI::ParseError& error) {
-    // Help is an "error" of code 0.
-    if (error.get_exit_code() == 0) return app.exit(error);
-    host_stub::PrintError(Explain(Reached(&app), error));
-    return host_stub::kNotAsked;
-  }
-  return exit_code;
+  return host_stub::CommandLine().Run(host_stub::TakeArguments(argc, argv));
 }

@@ -1,46 +1,30 @@
-#include <grpcpp/grpcpp.h>
-
-#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fstream>
-#include <functional>
-#include <iterator>
-#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "host_stub/cli/ask.h"
+#include "host_stub/cli/arguments.h"
+#include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
-#include "host_stub/cli/connection.h"
-#include "host_stub/cli/file_argument.h"
 #include "host_stub/cli/text.h"
-#include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
 namespace host_stub {
 namespace {
 
 namespace v1 = ::long_running_integration::v1;
-using Stub = v1::LongRunningIntegration::Stub;
-
-struct SamplesOptions {
-  ClientOptions client;
-  std::string instance;
-  std::string mapper_file;
-};
 
 constexpr char kNoSamples[] =
-    "no samples: set store_samples to true, then let a sender post something";
+    "no samples: set store_samples to true, then let a sender post an incident";
 
-int Samples(const SamplesOptions& options) {
+}  // namespace
+
+int ShowSamples(const SamplesOptions& options) {
   v1::FetchSamplesRequest request;
   request.set_instance(options.instance);
   v1::FetchSamplesResponse response;
-  const int code = Ask<v1::LongRunningIntegration>(
-      options.client, [&](Stub& stub, grpc::ClientContext& context) {
-        return stub.FetchSamples(&context, request, &response);
-      });
+  const int code = Client(options.client).Call(request, response);
   if (code != kDone) return code;
   std::vector<std::string> documents;
   for (const v1::Sample& sample : response.samples()) {
@@ -63,14 +47,11 @@ int Samples(const SamplesOptions& options) {
   return kDone;
 }
 
-int Fields(const SamplesOptions& options) {
+int ListSampleFields(const SamplesOptions& options) {
   v1::ListSampleFieldsRequest request;
   request.set_instance(options.instance);
   v1::ListSampleFieldsResponse response;
-  const int code = Ask<v1::LongRunningIntegration>(
-      options.client, [&](Stub& stub, grpc::ClientContext& context) {
-        return stub.ListSampleFields(&context, request, &response);
-      });
+  const int code = Client(options.client).Call(request, response);
   if (code != kDone) return code;
   std::vector<std::string> documents;
   std::vector<std::vector<std::string>> rows = {{"PATH", "TYPES", "SAMPLES", "EXAMPLE"}};
@@ -94,20 +75,17 @@ int Fields(const SamplesOptions& options) {
   return kDone;
 }
 
-int Map(const SamplesOptions& options) {
+int MapSamples(const SamplesOptions& options) {
   absl::StatusOr<std::string> mapper = ReadFileArgument("--mapper", options.mapper_file);
   if (!mapper.ok()) {
-    PrintError(std::string(mapper.status().message()));
+    PrintError(mapper.status().message());
     return kNotAsked;
   }
   v1::MapSamplesRequest request;
   request.set_instance(options.instance);
   request.set_mapper(*std::move(mapper));
   v1::MapSamplesResponse response;
-  const int code = Ask<v1::LongRunningIntegration>(
-      options.client, [&](Stub& stub, grpc::ClientContext& context) {
-        return stub.MapSamples(&context, request, &response);
-      });
+  const int code = Client(options.client).Call(request, response);
   if (code != kDone) return code;
   if (options.client.json) {
     std::puts(JsonArray({response.mapped().begin(), response.mapped().end()}).c_str());
@@ -118,43 +96,6 @@ int Map(const SamplesOptions& options) {
   }
   if (response.mapped_size() == 0) std::puts(kNoSamples);
   return kDone;
-}
-
-}  // namespace
-
-void AddSamplesCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<SamplesOptions>();
-  CLI::App* command = app.add_subcommand("samples", "Show the incidents that an instance kept");
-  CLI::Option* name = command->add_option("NAME", options->instance, "The instance");
-  AddClientOptions(*command, options->client);
-  command->footer("Examples:\n  host_stub samples webhook\n  host_stub samples fields webhook");
-  auto fields_options = std::make_shared<SamplesOptions>();
-  CLI::App* fields = command->add_subcommand("fields", "List every path that occurs in them");
-  fields->add_option("NAME", fields_options->instance, "The instance")->required();
-  AddClientOptions(*fields, fields_options->client);
-  fields->footer("Example:\n  host_stub samples fields webhook");
-  fields->callback([fields_options, &exit_code] { exit_code = Fields(*fields_options); });
-  // Runs after a subcommand's as well.
-  command->callback([options, name, fields, &exit_code] {
-    if (fields->parsed()) return;
-    if (name->empty()) throw CLI::RequiredError("NAME");
-    exit_code = Samples(*options);
-  });
-}
-
-void AddMapCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<SamplesOptions>();
-  CLI::App* command =
-      app.add_subcommand("map", "Show what a mapper would make of an instance's samples");
-  command->add_option("NAME", options->instance, "The instance")->required();
-  command->add_option("--mapper", options->mapper_file, "Target field -> path, with default")
-      ->type_name("FILE.json")
-      ->required();
-  AddClientOptions(*command, options->client);
-  command->footer(
-      "The file is as {\"severity\": {\"path\": \"alert.level\", \"default\": 1}}.\n"
-      "Example:\n  host_stub map webhook --mapper mapper.json");
-  command->callback([options, &exit_code] { exit_code = Map(*options); });
 }
 
 }  // namespace host_stub

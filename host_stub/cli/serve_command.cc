@@ -1,24 +1,24 @@
-#include <sys/resource.h>
+#include <grpc/grpc.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "host_stub/cli/arguments.h"
+#include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
-#include "host_stub/cli/connection.h"
-#include "host_stub/cli/hardening.h"
-#include "host_stub/cli/idle_trim.h"
-#include "host_stub/cli/pem_file.h"
-#include "host_stub/cli/stop_signals.h"
+#include "host_stub/cli/process.h"
+#include "host_stub/cli/text.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/logger.h"
 #include "host_stub/host.h"
@@ -26,23 +26,10 @@
 namespace host_stub {
 namespace {
 
-// A little more than answer_timeout_ms: who waits for an answer gets it.
+// A little more than answer_timeout_ms by default, so that requests in flight are answered.
 constexpr absl::Duration kDrainTime = absl::Seconds(15);
 
-struct ServeOptions {
-  std::string plugin;
-  std::string config;
-  std::string data_dir;
-  std::string http = "127.0.0.1:8080";
-  std::string grpc = "127.0.0.1:50051";
-  std::string store = "sqlite";
-  bool grpc_insecure_on_any_address = false;
-  std::string grpc_certificate;
-  std::string grpc_key;
-  std::string grpc_client_ca;
-};
-
-// Beside the binary, or where the build puts it; empty where it is in neither place.
+// The plugin beside the binary, or where the build puts it. Empty if it is in neither place.
 std::string FindPlugin() {
   std::error_code error;
   const std::filesystem::path binary = std::filesystem::read_symlink("/proc/self/exe", error);
@@ -53,24 +40,12 @@ std::string FindPlugin() {
   return "";
 }
 
-// Each connection needs a descriptor; a shell's usual soft limit of 1,024 is for programs that use
-// select(2). Returns how many there may be.
-int64_t RaiseDescriptorLimit() {
-  rlimit descriptors = {};
-  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return INT64_MAX;
-  descriptors.rlim_cur = descriptors.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &descriptors);
-  ::getrlimit(RLIMIT_NOFILE, &descriptors);
-  return static_cast<int64_t>(std::min<rlim_t>(descriptors.rlim_cur, INT64_MAX));
-}
-
-// Of the store, the plugin, gRPC and the threads.
+// File descriptors of the store, the plugin, gRPC and the threads.
 constexpr int64_t kOwnDescriptors = 128;
 
-// Debian builds Abseil with its search for deadlocks, a tool for who writes a program: each lock of
-// a mutex, of gRPC's many as well, goes through one lock of the whole process. Sanitized builds
-// keep it.
-void StopSearchForDeadlocks() {
+// Debian's Abseil is built with detection of deadlocks, a tool for development: each lock of a
+// mutex, including gRPC's many, takes one lock of the whole process. Sanitized builds keep it.
+void DisableDeadlockDetection() {
 #ifndef __SANITIZE_ADDRESS__
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 #endif
@@ -101,7 +76,7 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   host.plugin_file = options.plugin.empty() ? FindPlugin() : options.plugin;
   if (host.plugin_file.empty()) {
     return absl::NotFoundError(
-        "webhook_plugin.so is not beside this program; say --plugin FILE.so");
+        "webhook_plugin.so was not found beside this program; give --plugin FILE.so");
   }
   std::error_code error;
   const bool is_default = options.data_dir.empty();
@@ -124,7 +99,7 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   return host;
 }
 
-// On SIGHUP. A file that cannot be taken changes nothing.
+// Runs on SIGHUP. A configuration that is refused changes nothing.
 void Reload(const std::string& file, Host& host, Logger& logger) {
   absl::StatusOr<Configuration> configuration = LoadConfiguration(file);
   absl::Status status = configuration.status();
@@ -143,16 +118,20 @@ void Reload(const std::string& file, Host& host, Logger& logger) {
   }
 }
 
+}  // namespace
+
 int Serve(const ServeOptions& options) {
   EndWithOneLineOnExceptions();
   HardenProcess();
-  StopSearchForDeadlocks();
+  DisableDeadlockDetection();
   SilenceGrpcLog();
-  StopSignals signals;  // before any thread, so that all inherit its mask
-  KeepGrpcUntilExit();
+  StopSignals signals;  // before any thread, so that all threads inherit its mask
+  // Keeps gRPC's library until the process exits. Otherwise the end of the last server would shut
+  // the library down, which waits for its poller: up to ten seconds after everything has drained.
+  ::grpc_init();
   absl::StatusOr<HostOptions> host_options = MakeHostOptions(options);
   if (!host_options.ok()) {
-    PrintError(std::string(host_options.status().message()));
+    PrintError(host_options.status().message());
     return kNotAsked;
   }
   const std::shared_ptr<Logger> logger = host_options->logger;
@@ -165,7 +144,7 @@ int Serve(const ServeOptions& options) {
   }
   const absl::StatusOr<std::unique_ptr<Host>> host = Host::Start(*std::move(host_options));
   if (!host.ok()) {
-    PrintError(std::string(host.status().message()));
+    PrintError(host.status().message());
     return kRefused;
   }
   for (const std::string& warning : warnings) logger->Log(Severity::kWarning, "", warning);
@@ -184,51 +163,6 @@ int Serve(const ServeOptions& options) {
   const absl::Status drained = (*host)->Drain(kDrainTime);
   if (!drained.ok()) logger->Log(Severity::kWarning, "", drained.message());
   return kDone;
-}
-
-}  // namespace
-
-void AddServeCommand(CLI::App& app, int& exit_code) {
-  auto options = std::make_shared<ServeOptions>();
-  CLI::App* command = app.add_subcommand(
-      "serve", "Run a host until SIGTERM or SIGINT; SIGHUP reads the configuration again");
-  command->add_option("--config", options->config, "The configuration")
-      ->type_name("FILE.json")
-      ->required();
-  command
-      ->add_option("--plugin", options->plugin,
-                   "The integration (default: webhook_plugin.so beside this program)")
-      ->type_name("FILE.so");
-  command
-      ->add_option("--data-dir", options->data_dir,
-                   "Where incidents are kept (default: " + DefaultDataDir() + ")")
-      ->type_name("DIR");
-  command->add_option("--http", options->http, "Where webhooks are received; port 0: a free one")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-  command->add_option("--grpc", options->grpc, "Where gRPC is served; port 0: a free one")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-  command->add_option("--store", options->store, "memory: incidents are gone when the host ends")
-      ->type_name("sqlite|memory")
-      ->check(CLI::IsMember({"sqlite", "memory"}))
-      ->capture_default_str();
-  command->add_flag("--grpc-insecure-on-any-address", options->grpc_insecure_on_any_address,
-                    "Let --grpc be an address that others reach, unencrypted");
-  command
-      ->add_option("--grpc-certificate", options->grpc_certificate,
-                   "Serve --grpc over TLS with this certificate chain")
-      ->type_name("FILE.pem");
-  command
-      ->add_option("--grpc-key", options->grpc_key,
-                   "Its private key; refused where other users can read it")
-      ->type_name("FILE.pem");
-  command
-      ->add_option("--grpc-client-ca", options->grpc_client_ca,
-                   "Take only clients with a certificate of this CA, and serve them everything")
-      ->type_name("FILE.pem");
-  command->footer("Example:\n  host_stub serve --config host.json --http 127.0.0.1:8080");
-  command->callback([options, &exit_code] { exit_code = Serve(*options); });
 }
 
 }  // namespace host_stub

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -130,6 +131,10 @@ std::string JsonObject(const std::vector<std::pair<std::string, std::string>>& m
 
 std::string JsonArray(const std::vector<std::string>& values) {
   return absl::StrCat("[", absl::StrJoin(values, ","), "]");
+}
+
+void PrintError(absl::string_view message) {
+  std::fprintf(stderr, "host_stub: %s\n", EscapeForTerminal(message, false).c_str());
 }
 
 }  // namespace host_stub

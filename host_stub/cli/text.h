@@ -10,16 +10,16 @@
 
 namespace host_stub {
 
-// What a sender wrote, so that it cannot drive the terminal: control characters, DEL, C1 and
-// Unicode's marks of writing direction become \xNN or \u{NNNN}, as do bytes that are no UTF-8.
-// Line breaks and tabs stay where `lines` is true.
+// Makes a sender's text safe for a terminal: control characters, DEL, C1, line separators and
+// Unicode's marks of writing direction become \xNN or \u{NNNN}, as do bytes that are not UTF-8.
+// Line breaks and tabs stay if `lines` is true.
 std::string EscapeForTerminal(absl::string_view text, bool lines);
 
-// Rows under a heading, in columns as wide as their widest cell; the last one is not padded.
-// Escapes; cells longer than 60 characters, but those of the last column, are cut and end in "...".
+// Escapes the cells and aligns them in columns; the last column is not padded. A cell of more than
+// 60 characters is cut and ends in "...", unless it is in the last column.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
-// A JSON string, with its quotes. Bytes that are no UTF-8 become U+FFFD.
+// A JSON string, with its quotes. Bytes that are not UTF-8 become U+FFFD.
 std::string JsonString(absl::string_view text);
 
 // {"name":value,...}; values are JSON text.
@@ -27,6 +27,9 @@ std::string JsonObject(const std::vector<std::pair<std::string, std::string>>& m
 
 // [value,...]
 std::string JsonArray(const std::vector<std::string>& values);
+
+// Prints "host_stub: MESSAGE" to standard error, on one line.
+void PrintError(absl::string_view message);
 
 }  // namespace host_stub
 

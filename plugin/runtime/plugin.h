@@ -25,7 +25,6 @@ namespace webhook::runtime {
 class Call;
 
 inline constexpr char kSourceBrand[] = "Generic Webhook";
-inline constexpr char kVersion[] = "0.1.0";
 
 // Thread-safe. Destroyed after its instances.
 class Plugin {

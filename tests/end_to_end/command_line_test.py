@@ -27,6 +27,23 @@ class CommandLineTest(unittest.TestCase):
             self.assertIn("list, get, create", line)
             self.assertIn("see host_stub instances --help", line)
 
+    def test_unknown_command_is_shown_with_the_nearest_one(self):
+        self.assertIn(
+            'unknown command "instnaces"; did you mean "instances"?', self.refusal("instnaces")
+        )
+        self.assertIn(
+            'unknown command "lst"; did you mean "list"?; see host_stub instances --help',
+            self.refusal("instances", "lst"),
+        )
+        self.assertIn('unknown command "foo"; known are: serve', self.refusal("foo"))
+
+    def test_version_is_printed(self):
+        done = subprocess.run([HOST_STUB, "--version"], capture_output=True, check=True, timeout=60)
+        self.assertRegex(
+            done.stdout.decode(), r"^host_stub \d+\.\d+\.\d+, plugin ABI 1\.\d+, \w+ build\n$"
+        )
+        self.assertEqual(done.stderr, b"")
+
     def test_what_stands_in_a_wrong_place_is_not_shown(self):
         for arguments in (("s3cret",), ("instances", "s3cret"), ("url", "webhook", "s3cret")):
             self.assertNotIn("s3cret", self.refusal(*arguments))

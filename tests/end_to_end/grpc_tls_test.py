@@ -76,6 +76,19 @@ class GrpcTlsTest(unittest.TestCase):
         self.addCleanup(os.chmod, self.file("server.key"), 0o600)
         self.assertIn("server.key", self.refusal(*self.tls()))
 
+    def test_only_p256_is_agreed_on(self):
+        """gRPC's own choice. A handshake with ffdhe8192 would take the host 200 ms."""
+        host = self.serve(*self.tls())
+        host.start()
+        for group, agreed in (("P-256", True), ("P-521", False), ("ffdhe2048", False), ("ffdhe8192", False)):
+            done = subprocess.run(
+                ["openssl", "s_client", "-connect", host.grpc, "-groups", group, "-alpn", "h2"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=60,
+            )
+            self.assertEqual(b"Cipher is (NONE)" not in done.stdout, agreed, (group, done.stdout))
+
     def test_plain_text_is_not_answered_where_tls_is_served(self):
         host = self.serve(*self.tls())
         host.start()

@@ -1,4 +1,4 @@
-#include "host_stub/cli/hardening.h"
+#include "host_stub/cli/process.h"
 
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
@@ -16,7 +16,7 @@ TEST(HardeningTest, NoCoreFileCanBeWrittenOrAllowedAgain) {
   EXPECT_EQ(limit.rlim_max, 0u);
 }
 
-// A core that is piped to a program does not ask for the limit, but for this.
+// A core that is piped to a program ignores the limit and obeys only this.
 TEST(HardeningTest, ProcessCannotBeDumpedOrDebugged) {
   HardenProcess();
 #ifdef __SANITIZE_ADDRESS__

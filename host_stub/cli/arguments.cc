@@ -1,0 +1,92 @@
+#include "host_stub/cli/arguments.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "host_stub/files/small_file.h"
+
+namespace host_stub {
+namespace {
+
+absl::Status CannotRead(absl::string_view option, const std::string& path) {
+  return absl::NotFoundError(absl::StrCat(option, ": cannot read ", path, ": ", ::strerror(errno)));
+}
+
+}  // namespace
+
+std::vector<std::string> TakeArguments(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  const bool takes_secrets = argc > 1 && (arguments[0] == "execute" || arguments[0] == "instances");
+  for (int i = 2; takes_secrets && i < argc; ++i) ::explicit_bzero(argv[i], ::strlen(argv[i]));
+  return arguments;
+}
+
+absl::StatusOr<std::string> ReadArgument(absl::string_view option, absl::string_view name,
+                                         bool private_key) {
+  constexpr size_t kMostBytes = 4 << 20;
+  std::string text;
+  if (name == "-") {
+    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  } else {
+    absl::StatusOr<SmallFile> file = ReadSmallFile(std::string(name), kMostBytes);
+    if (!file.ok()) {
+      return absl::Status(file.status().code(),
+                          absl::StrCat(option, ": ", file.status().message()));
+    }
+    if (private_key && !file->secret_fault.empty()) {
+      return absl::PermissionDeniedError(absl::StrCat(option, ": ", file->secret_fault));
+    }
+    text = std::move(file->contents);
+  }
+  absl::string_view value = text;
+  absl::ConsumeSuffix(&value, "\n");
+  absl::ConsumeSuffix(&value, "\r");
+  text.resize(value.size());
+  return text;
+}
+
+absl::StatusOr<std::string> ReadFileArgument(absl::string_view option, const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             &std::fclose);
+  if (file == nullptr) return CannotRead(option, path);
+  std::string text;
+  std::array<char, 64 * 1024> piece;
+  for (size_t size; (size = std::fread(piece.data(), 1, piece.size(), file.get())) > 0;) {
+    text.append(piece.data(), size);
+  }
+  if (std::ferror(file.get()) != 0) return CannotRead(option, path);
+  return text;
+}
+
+absl::StatusOr<std::string> ReadPem(const std::string& path, bool secret) {
+  constexpr size_t kMostBytes = 1024 * 1024;
+  absl::StatusOr<SmallFile> file = ReadSmallFile(path, kMostBytes);
+  if (!file.ok()) return file.status();
+  if (secret && !file->secret_fault.empty()) {
+    explicit_bzero(file->contents.data(), file->contents.size());
+    return absl::PermissionDeniedError(absl::StrCat("key file ", file->secret_fault));
+  }
+  if (!file->write_fault.empty()) return absl::PermissionDeniedError(file->write_fault);
+  return std::move(file->contents);
+}
+
+std::string DefaultDataDir() {
+  const char* data_home = ::getenv("XDG_DATA_HOME");
+  // The specification asks to ignore a relative path.
+  if (data_home != nullptr && data_home[0] == '/')
+    return absl::StrCat(data_home, "/generic-webhook");
+  const char* home = ::getenv("HOME");
+  return absl::StrCat(home == nullptr ? "" : home, "/.local/share/generic-webhook");
+}
+
+}  // namespace host_stub
