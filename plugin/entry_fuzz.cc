@@ -168,8 +168,9 @@ class Driver {
     if (slot.state != State::kStopped && slot.state != State::kServing) return;
     FuzzError error(input_.Below(3));
     const int32_t code = error.Checked(table_.start(slot.instance, error.get()));
-    Require(code == (slot.state == State::kServing ? LRI_FAILED_PRECONDITION : LRI_OK));
-    slot.state = State::kServing;
+    const bool refused = slot.state == State::kServing || slot.update != nullptr;
+    Require(code == (refused ? LRI_FAILED_PRECONDITION : LRI_OK));
+    if (code == LRI_OK) slot.state = State::kServing;
   }
 
   // A request that may be almost right, and whether its credentials are.

@@ -39,8 +39,6 @@ struct InstanceSpec {
   std::string platform_url;  // may be empty
   bool on_engine = false;
   std::vector<std::pair<std::string, std::string>> parameters;  // booleans: "true", "false"
-  // Its listen port may be another instance's, which gives it up in the same change.
-  bool port_changes_hands = false;
 };
 
 // 128 random bits as 32 hexadecimal digits: a uid for a new instance.

@@ -166,7 +166,6 @@ AbiInstanceOptions::AbiInstanceOptions(const InstanceSpec& spec, lri_host_instan
   options_.product = ToView(spec.product);
   options_.platform_url = ToView(spec.platform_url);
   options_.parameters = PairList(parameters_).abi();
-  options_.port_changes_hands = spec.port_changes_hands ? 1 : 0;
 }
 
 }  // namespace host_stub

@@ -11,8 +11,7 @@ namespace {
 absl::Status PrepareStep(HostedPlugin& plugin, const InstanceTable& table,
                          const InstanceChange& change, ChangeStep& step) {
   if (!step.after.has_value()) return absl::OkStatus();
-  InstanceSpec spec = ToSpec(*step.after, change.platform);
-  spec.port_changes_hands = step.port_changes_hands;
+  const InstanceSpec spec = ToSpec(*step.after, change.platform);
   const InstanceEntry* entry = table.Find(step.name);
   if (entry != nullptr && entry->instance != nullptr) {
     const InstanceSettings& before = entry->settings;
@@ -31,14 +30,14 @@ absl::Status PrepareStep(HostedPlugin& plugin, const InstanceTable& table,
   return absl::OkStatus();
 }
 
-// Whether this change stops an instance that has the step's port now.
+// Whether an instance that this change stops, or moves to another port, has the step's port now.
 bool PortComesFree(const InstanceTable& table, const InstanceChange& change,
                    const ChangeStep& step) {
   const int port = step.after->port();
   return port != 0 &&
          std::any_of(change.steps.begin(), change.steps.end(), [&](const ChangeStep& other) {
            const InstanceEntry* entry = table.Find(other.name);
-           return entry != nullptr && other.update == nullptr && entry->settings.port() == port;
+           return entry != nullptr && entry->instance != nullptr && entry->settings.port() == port;
          });
 }
 
@@ -49,13 +48,13 @@ absl::Status OfInstance(absl::string_view instance, const absl::Status& status) 
   return absl::Status(status.code(), absl::StrCat("instance ", instance, ": ", status.message()));
 }
 
-absl::Status CheckPorts(const InstanceTable& table, InstanceChange& change) {
+absl::Status CheckPorts(const InstanceTable& table, const InstanceChange& change) {
   std::map<std::string, int> ports;
   for (const auto& [name, entry] : table.entries) ports[name] = entry.settings.port();
   for (const ChangeStep& step : change.steps) {
     ports[step.name] = step.after.has_value() ? step.after->port() : 0;
   }
-  for (ChangeStep& step : change.steps) {
+  for (const ChangeStep& step : change.steps) {
     const int port = ports[step.name];
     if (port == 0) continue;
     for (const auto& [name, other] : ports) {
@@ -64,10 +63,6 @@ absl::Status CheckPorts(const InstanceTable& table, InstanceChange& change) {
           absl::StrCat("longRunningPort: ", port, " is taken by instance \"", name,
                        "\"; each instance needs its own"));
       return change.names_instances ? OfInstance(step.name, taken) : taken;
-    }
-    for (const auto& [name, entry] : table.entries) {
-      const bool has_it = entry.instance != nullptr && entry.settings.port() == port;
-      if (has_it && name != step.name) step.port_changes_hands = true;
     }
   }
   return absl::OkStatus();
@@ -85,9 +80,6 @@ absl::Status PrepareChange(HostedPlugin& plugin, const InstanceTable& table,
 absl::Status StartFresh(const InstanceTable& table, InstanceChange& change) {
   for (ChangeStep& step : change.steps) {
     if (step.fresh == nullptr) continue;
-    // It would answer for the one that still has the port.
-    step.starts_late = step.port_changes_hands;
-    if (step.starts_late) continue;
     const absl::Status status = step.fresh->Start();
     step.starts_late = absl::IsAlreadyExists(status) && PortComesFree(table, change, step);
     if (status.ok() || step.starts_late) continue;
@@ -106,10 +98,6 @@ std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& chang
 }
 
 void CommitChange(const InstanceTable& table, InstanceChange& change) {
-  // While the one that has the port still listens, so that no connection finds nobody.
-  for (ChangeStep& step : change.steps) {
-    if (step.fresh != nullptr && step.starts_late) step.starts_late = !step.fresh->Start().ok();
-  }
   for (ChangeStep& step : change.steps) {
     if (step.update == nullptr) continue;
     step.update->Commit();

@@ -10,8 +10,9 @@
 // Where the plugin can update (update_prepare), nothing stops. Where it cannot, a second instance
 // is made, takes the first one's place, and the first is drained.
 //
-// A port may change hands within a change: its new owner is told (port_changes_hands), has it
-// beside the old one from then on, and keeps it when the old one has gone.
+// A port may go from one instance to another within a change. The plugin accepts an update to a
+// port that another instance has, and binds it when that instance gives it up. A new instance on
+// such a port is started when the old one is drained.
 #ifndef HOST_STUB_INSTANCES_INSTANCE_CHANGE_H_
 #define HOST_STUB_INSTANCES_INSTANCE_CHANGE_H_
 
@@ -42,7 +43,6 @@ struct ChangeStep {
   std::optional<InstanceSettings> after;  // none: it is removed
 
   // Filled while the change runs.
-  bool port_changes_hands = false;
   std::unique_ptr<InstanceUpdate> update;
   bool updated = false;
   std::shared_ptr<HostedInstance> fresh;  // takes the place of the one that is
@@ -66,8 +66,8 @@ struct InstanceChange {
 // Prefixes the message: a person wants to know of which instance it speaks.
 absl::Status OfInstance(absl::string_view instance, const absl::Status& status);
 
-// ALREADY_EXISTS: two instances would have one port. Marks the ports that change hands.
-absl::Status CheckPorts(const InstanceTable& table, InstanceChange& change);
+// ALREADY_EXISTS: two instances would have one port.
+absl::Status CheckPorts(const InstanceTable& table, const InstanceChange& change);
 
 // Everything that the plugin can refuse, ports among it.
 absl::Status PrepareChange(HostedPlugin& plugin, const InstanceTable& table,
@@ -78,8 +78,8 @@ absl::Status StartFresh(const InstanceTable& table, InstanceChange& change);
 // Returns the new instances that must be retired.
 std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& change);
 
-// What takes over a port starts, and updates take effect. What did not start then is still marked
-// as starts_late: a plugin may want the one that has the port to be stopped first.
+// Updates take effect. What is marked as starts_late is to be started when the instances that were
+// replaced or removed have stopped.
 void CommitChange(const InstanceTable& table, InstanceChange& change);
 
 }  // namespace host_stub

@@ -4,11 +4,10 @@
 // host and by the plugin, before any of it applies; what belongs to the store is on disk before the
 // change is answered. Requests in flight finish under the settings they began with.
 //
-// Where the plugin can update (update_prepare), nothing stops, and ports change hands between
-// instances without a gap. Where it cannot, a second instance is made, takes the first one's place,
-// and the first is drained. Then two things are lost: the counts begin anew, and if both listen on
-// the same port, connections to that port are closed and new ones refused for as long as draining
-// takes (the host's own front answers 503 meanwhile).
+// Where the plugin can update (update_prepare), nothing stops. Where it cannot, a second instance is
+// made, takes the first one's place, and the first is drained. Then two things are lost: the counts
+// begin anew, and if both listen on the same port, connections to that port are closed and new ones
+// refused for as long as draining takes (the host's own front answers 503 meanwhile).
 #ifndef HOST_STUB_INSTANCES_INSTANCE_MANAGER_H_
 #define HOST_STUB_INSTANCES_INSTANCE_MANAGER_H_
 

@@ -291,13 +291,7 @@ typedef struct lri_instance_options {
    * "true" and "false". Where the configuration names a file (password_file), the host passes its
    * contents under the documented name. */
   lri_pairs parameters;
-  /* Since minor version 1. 1: another instance of this plugin may have the longRunningPort, at any
-   * bind_address, and the host has it given up by a commit or a stop that follows in the same
-   * change. From the start or the commit of this one until then both accept what comes in, each
-   * for itself; where the other never gives it up, that stays so. One successor to a port at a
-   * time: INVALID_ARGUMENT. 0: a port that another instance has is refused. */
-  uint32_t port_changes_hands;
-  uint32_t reserved; /* 0 */
+  uint64_t reserved; /* 0. Since minor version 1 */
 } lri_instance_options;
 
 typedef struct lri_plugin_info {
@@ -347,13 +341,14 @@ typedef struct lri_plugin_table {
   void (*plugin_destroy)(lri_plugin* plugin);
 
   /* [control] Checks the whole configuration and makes an instance that does not serve yet.
-   * INVALID_ARGUMENT names the parameter and the rule; a longRunningPort that another instance of
-   * this plugin has is one of them. What other programs have is seen by start. */
+   * INVALID_ARGUMENT names the parameter and the rule. Whether the longRunningPort is free is seen
+   * by start; the host sees to it that no two instances are given the same one. */
   int32_t (*create)(lri_plugin* plugin, const lri_instance_options* options,
                     lri_instance** instance, lri_error* error);
 
   /* [control] Serves from now on. FAILED_PRECONDITION: serves already; ALREADY_EXISTS: the port is
-   * in use. After a failure the instance is as before. */
+   * in use by another program, or another instance of this plugin has it. After a failure the
+   * instance is as before. */
   int32_t (*start)(lri_instance* instance, lri_error* error);
 
   /* [control] Refuses new calls (UNAVAILABLE), waits until those in flight are completed, and
@@ -385,8 +380,15 @@ typedef struct lri_plugin_table {
    * commit [control], which cannot, or abort [control]. Requests in flight finish under the old
    * configuration. At most one prepared update of an instance at a time (FAILED_PRECONDITION), and
    * it is committed or aborted before start, stop or destroy of that instance. INVALID_ARGUMENT
-   * names the parameter and the rule, a port that is taken among them; UNIMPLEMENTED where a plugin
-   * does not support updates. */
+   * names the parameter and the rule; UNIMPLEMENTED where a plugin does not support updates.
+   *
+   * A port that the instance keeps, or moves away from, loses no connection. ALREADY_EXISTS: a port
+   * that it moves to is in use by another program. A port that another instance of this plugin has
+   * is accepted, for that one may give it up in the same change, by its own commit or by stop. The
+   * instance listens as soon as that has happened; a connection that is made just then may be
+   * refused. Until then, or where the port cannot be bound any more, its health is LRI_UNHEALTHY
+   * and says why, and the plugin tries again. Commit and abort wait for the plugin's threads: not
+   * from within a callback of this plugin. */
   int32_t (*update_prepare)(lri_instance* instance, const lri_instance_options* options,
                             lri_update** update, lri_error* error);
   void (*update_commit)(lri_update* update);

@@ -101,6 +101,13 @@ class Server::Core : public std::enable_shared_from_this<Server::Core> {
     });
   }
 
+  // Waits until the home thread has done what was posted to it before.
+  void AwaitHome() {
+    std::promise<void> done;
+    boost::asio::post(home_.context, [&done] { done.set_value(); });
+    done.get_future().wait();
+  }
+
  private:
   absl::Status OpenAfter(Core& before);
   void ListenLate();
@@ -406,6 +413,8 @@ void Server::Drain(absl::Duration deadline, absl::AnyInvocable<void(bool clean)>
 void Server::Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done) {
   core_->Drain(deadline, /*patient=*/true, std::move(done));
 }
+
+void Server::AwaitPortFree() { core_->AwaitHome(); }
 
 bool Server::Drain(absl::Duration deadline) {
   std::promise<bool> over;

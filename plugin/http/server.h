@@ -108,7 +108,11 @@ class Server {
   // connections stay open for one more request, as long as the deadline permits. Drain may follow.
   void Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done);
 
-  // [a thread outside the pool] The same, waiting.
+  // [a thread outside the pool] After Drain or Retire: returns when the listening socket is closed,
+  // so that another server may bind the port.
+  void AwaitPortFree();
+
+  // [a thread outside the pool] The same as the other Drain, waiting.
   bool Drain(absl::Duration deadline);
 
  private:

@@ -36,6 +36,7 @@ TestClient::TestClient(uint16_t port, const std::string& host) {
   if (connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     close(socket_);
     socket_ = -1;
+    closed_ = true;
     return;
   }
   const int yes = 1;
@@ -47,6 +48,7 @@ TestClient::~TestClient() {
 }
 
 bool TestClient::Send(absl::string_view bytes) {
+  if (socket_ < 0) return false;
   while (!bytes.empty()) {
     pollfd events = {socket_, static_cast<short>(POLLOUT | (closed_ ? 0 : POLLIN)), 0};
     if (poll(&events, 1, kPatienceMs) <= 0) return false;

@@ -21,11 +21,6 @@ void CompleteAtHost(const Host& host, lri_call* call, const lri_answer& answer) 
   host.Complete(call, answer);
 }
 
-// Whether another instance gives up its port to this one in the change that this is a part of.
-bool PortChangesHands(const lri_instance_options& options) {
-  return LRI_HAS(&options, port_changes_hands) && options.port_changes_hands != 0;
-}
-
 // What a host written in C++ throws out of it ends here: the result was given.
 void Tell(lri_command_done done, void* done_context, absl::StatusCode code,
           absl::string_view text) noexcept try {
@@ -61,21 +56,16 @@ absl::StatusOr<std::unique_ptr<Instance>> Instance::Create(Plugin& plugin,
                                                            const lri_instance_options& options) {
   auto configuration = ReadConfiguration(options, plugin.limits(), plugin.host().Now());
   if (!configuration.ok()) return configuration.status();
-  auto claim = plugin.ports().Claim(configuration->listen_port, configuration->name,
-                                    PortChangesHands(options));
-  if (!claim.ok()) return claim.status();
   return std::unique_ptr<Instance>(
-      new Instance(plugin, *std::move(configuration), *std::move(claim), options.host_instance));
+      new Instance(plugin, *std::move(configuration), options.host_instance));
 }
 
-Instance::Instance(Plugin& plugin, Configuration configuration, PortClaim claim,
-                   lri_host_instance* host_instance)
+Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance)
     : plugin_(plugin),
       host_instance_(host_instance),
       health_(plugin.host(), host_instance),
       listen_handler_(*this, plugin.limits()),
       generations_(std::make_shared<const Configuration>(std::move(configuration))),
-      claim_(std::move(claim)),
       samples_(plugin.host(), host_instance, plugin.limits(), plugin.tasks()) {
   commands_.Open();
 }
@@ -92,11 +82,13 @@ absl::Status Instance::Start() {
     return absl::FailedPreconditionError(
         absl::StrCat("instance ", configuration->name, " serves already"));
   }
+  if (!update_turn_.expired()) {
+    return absl::FailedPreconditionError("an update of this instance is prepared");
+  }
   if (configuration->listen_port != 0) {
-    auto bound = Bind(*configuration, claim_.OthersListener().get());
+    auto bound = Bind(*configuration);
     if (!bound.ok()) return bound.status();
     listener_ = *std::move(bound);
-    claim_.SetListener(listener_);
   }
   samples_.Start(configuration->store_samples);
   serving_ = true;
@@ -154,16 +146,8 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
   }
   auto update = std::make_unique<InstanceUpdate>();
   update->instance = this;
-  update->port_changes = read->listen_port != before.listen_port;
-  if (update->port_changes) {
-    auto claim = plugin_.ports().Claim(read->listen_port, read->name, PortChangesHands(options));
-    if (!claim.ok()) return claim.status();
-    update->claim = *std::move(claim);
-  }
   if (serving_ && read->listen_port != 0 && !SamePlace(before, *read)) {
-    const std::shared_ptr<Listener> before =
-        update->port_changes ? update->claim.OthersListener() : listener_;
-    auto bound = Bind(*read, before.get());
+    auto bound = Bind(*read, /*is_update=*/true);
     if (!bound.ok()) return bound.status();
     update->listener = *std::move(bound);
   }
@@ -174,46 +158,38 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
 }
 
 void Instance::Commit(InstanceUpdate& update) {
-  const std::lock_guard lock(mutex_);
-  const std::shared_ptr<const Configuration> before = generations_.current();
-  generations_.Replace(update.configuration);
-  if (update.port_changes) claim_ = std::move(update.claim);
-  if (!serving_) return;
   const Configuration& next = *update.configuration;
-  samples_.SetEnabled(next.store_samples);
-  if (!SamePlace(*before, next)) {
-    MoveListener(next, std::move(update.listener));
-  } else if (listener_ != nullptr) {
-    listener_->SetTls(next.tls);
+  std::shared_ptr<Listener> before;  // where the port or address changes
+  std::shared_ptr<Listener> after;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool same_place = SamePlace(*generations_.current(), next);
+    generations_.Replace(update.configuration);
+    if (!serving_) return;
+    samples_.SetEnabled(next.store_samples);
+    if (!same_place) {
+      std::erase_if(retired_, [](const auto& one) { return one->drained(); });
+      after = update.listener;
+      before = std::exchange(listener_, after);
+      if (before != nullptr) retired_.push_back(before);
+      health_.SetListener(absl::OkStatus());
+    } else if (listener_ != nullptr) {
+      listener_->SetTls(next.tls);
+    }
+  }
+  // Without the lock, which an I/O thread may want that Retire waits for. The new one accepts
+  // first, so that a sender always finds one of them.
+  if (after != nullptr) after->StartAccepting();
+  if (before != nullptr) {
+    before->Retire(absl::Milliseconds(plugin_.limits().body_timeout_ms +
+                                      plugin_.limits().answer_timeout_ms +
+                                      plugin_.limits().write_timeout_ms));
   }
   BeginServing(next);
 }
 
-// The new one accepts before the old one ceases to: a sender finds one of them at any time.
-void Instance::MoveListener(const Configuration& next, std::shared_ptr<Listener> bound) {
-  std::erase_if(retired_, [](const auto& one) { return one->drained(); });
-  health_.SetListener(absl::OkStatus());
-  if (bound == nullptr && next.listen_port != 0) {
-    // It was started after the update was prepared, so nothing could be bound then.
-    std::shared_ptr<Listener> before = claim_.OthersListener();
-    if (before == nullptr) before = listener_;
-    auto late = Bind(next, before.get());
-    if (late.ok()) bound = *std::move(late);
-    if (!late.ok()) health_.SetListener(late.status());
-  }
-  if (bound != nullptr) bound->StartAccepting();
-  if (listener_ != nullptr) {
-    listener_->Retire(absl::Milliseconds(plugin_.limits().body_timeout_ms +
-                                         plugin_.limits().answer_timeout_ms +
-                                         plugin_.limits().write_timeout_ms));
-    retired_.push_back(std::move(listener_));
-  }
-  listener_ = std::move(bound);
-  claim_.SetListener(listener_);
-}
-
 absl::StatusOr<std::shared_ptr<Listener>> Instance::Bind(const Configuration& configuration,
-                                                         Listener* before) {
+                                                         bool is_update) {
   auto threads = plugin_.io_threads();
   if (!threads.ok()) return threads.status();
   auto timers = plugin_.timers();
@@ -228,8 +204,11 @@ absl::StatusOr<std::shared_ptr<Listener>> Instance::Bind(const Configuration& co
       .threads = *threads,
       .handler = &listen_handler_,
       .timers = *timers,
+      .ports = &plugin_.ports(),
+      .instance = configuration.name,
       .report = [this](const absl::Status& status) { health_.SetListener(status); }};
-  return Listener::Bind(std::move(options), std::move(environment), before);
+  return is_update ? Listener::BindNext(std::move(options), std::move(environment), listener_.get())
+                   : Listener::Bind(std::move(options), std::move(environment));
 }
 
 void Instance::BeginServing(const Configuration& configuration) {
@@ -355,7 +334,7 @@ absl::Status Instance::CheckHere(const Configuration& configuration) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return absl::UnavailableError("the instance is just being stopped");
   if (listener_ != nullptr) return listener_->status();
-  return Bind(configuration, nullptr).status();
+  return Bind(configuration).status();
 }
 
 }  // namespace webhook::runtime

@@ -21,19 +21,16 @@
 #include "plugin/runtime/listen_handler.h"
 #include "plugin/runtime/listener.h"
 #include "plugin/runtime/plugin.h"
-#include "plugin/runtime/ports.h"
 #include "plugin/runtime/samples.h"
 
 namespace webhook::runtime {
 
 class Instance;
 
-// A change that was checked, with the port that it needs. Dropped without Commit, all stays.
+// A change that was checked, with the listener that it needs. Without Commit, nothing changes.
 struct InstanceUpdate {
   Instance* instance;
   std::shared_ptr<const Configuration> configuration;
-  bool port_changes;
-  PortClaim claim;                     // only where the port changes
   std::shared_ptr<Listener> listener;  // only where it serves and the port or address changes
   std::shared_ptr<const char> turn;    // held while it is prepared
 };
@@ -63,8 +60,7 @@ class Instance final : private RequestTaker {
                   void* done_context);
 
  private:
-  Instance(Plugin& plugin, Configuration configuration, PortClaim claim,
-           lri_host_instance* host_instance);
+  Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance);
 
   // RequestTaker, for the host's requests and the listen port's.
   int32_t Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
@@ -73,10 +69,9 @@ class Instance final : private RequestTaker {
                AnswerCounts* answers) override;
 
   std::shared_ptr<const Configuration> configuration() const;
-  // `before` has the port until this instance takes it; null: nothing has.
+  // `is_update`: as Listener::BindNext, with mutex_ held.
   absl::StatusOr<std::shared_ptr<Listener>> Bind(const Configuration& configuration,
-                                                 Listener* before);
-  void MoveListener(const Configuration& next, std::shared_ptr<Listener> bound);
+                                                 bool is_update = false);
   void BeginServing(const Configuration& configuration);
   int32_t Test(lri_command_done done, void* done_context);
   absl::Status CheckHere(const Configuration& configuration);
@@ -93,13 +88,12 @@ class Instance final : private RequestTaker {
 
   Generations generations_;  // changed by the host's control calls alone, of which one is at a time
 
-  mutable std::mutex mutex_;  // guards all below, and who reads the current generation
-  PortClaim claim_;
+  mutable std::mutex mutex_;               // guards all below, and who reads the current generation
   std::weak_ptr<const char> update_turn_;  // an update is prepared
   bool serving_ = false;
   bool stopping_ = false;
   std::shared_ptr<Listener> listener_;              // null: none is configured, or not serving
-  std::vector<std::shared_ptr<Listener>> retired_;  // being drained since an update
+  std::vector<std::shared_ptr<Listener>> retired_;  // replaced by an update, and draining
   Samples samples_;
 };
 

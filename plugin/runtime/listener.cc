@@ -2,22 +2,20 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 
 namespace webhook::runtime {
 namespace {
 
-// Senders that a broken listener has still connections with get as long as any request may take.
+// Senders that still have connections to a broken listener get as long as any request may take.
 absl::Duration TimeOfRequest(const Limits& limits) {
   return absl::Milliseconds(limits.head_timeout_ms + limits.body_timeout_ms +
                             limits.answer_timeout_ms + limits.write_timeout_ms);
 }
 
-// The server speaks of addresses and ports; a person knows the parameters.
+// The server speaks of addresses and ports; an operator knows the parameters.
 absl::Status Named(const absl::Status& status) {
   const char* const parameter =
       absl::IsInvalidArgument(status) ? "bind_address: " : "longRunningPort: ";
@@ -26,21 +24,74 @@ absl::Status Named(const absl::Status& status) {
 
 }  // namespace
 
-class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
+std::string Ports::Take(uint16_t port, const void* owner, absl::string_view instance,
+                        std::weak_ptr<Waiter> waiter) {
+  const std::lock_guard lock(mutex_);
+  Port& taken = taken_.try_emplace(port, Port{owner, std::string(instance), 0, {}}).first->second;
+  if (taken.owner == owner) {
+    ++taken.uses;
+    return "";
+  }
+  // A waiter that asks again is listed once.
+  std::erase_if(taken.waiting, [&](const auto& one) {
+    return one.expired() || (!one.owner_before(waiter) && !waiter.owner_before(one));
+  });
+  taken.waiting.push_back(std::move(waiter));
+  return taken.instance;
+}
+
+void Ports::GiveUp(uint16_t port) {
+  std::vector<std::weak_ptr<Waiter>> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto taken = taken_.find(port);
+    if (--taken->second.uses > 0) return;
+    waiting = std::move(taken->second.waiting);
+    taken_.erase(taken);
+  }
+  for (const std::weak_ptr<Waiter>& one : waiting) {
+    if (const std::shared_ptr<Waiter> waiter = one.lock()) waiter->OnPortFree();
+  }
+}
+
+class Listener::Core final : public Ports::Waiter,
+                             public std::enable_shared_from_this<Listener::Core> {
  public:
   Core(http::ServerOptions options, ListenerEnvironment environment)
-      : environment_(std::move(environment)), options_(std::move(options)) {}
+      : environment_(std::move(environment)), options_(std::move(options)) {
+    options_.accept_at_once = false;
+  }
 
-  absl::Status Bind(Core* before) {
-    if (before == nullptr) return BindAfter(nullptr);
-    // So that its server stays where it is meanwhile.
-    const std::lock_guard lock(before->mutex_);
-    return BindAfter(before->server_.get());
+  ~Core() { GiveUpPort(); }
+
+  absl::Status Bind(Core* before, bool wait_for_port) {
+    const std::lock_guard lock(mutex_);
+    // Weak: a server's last call must not keep alive what waits for that server.
+    options_.on_listener_failed = [weak = weak_from_this()](const absl::Status& status) {
+      if (const auto self = weak.lock()) self->OnFailed(status);
+    };
+    status_ = TakePort();
+    if (!status_.ok()) return wait_for_port ? absl::OkStatus() : Named(status_);
+    if (before == nullptr) {
+      status_ = Listen(nullptr);
+    } else {
+      // So that its server stays where it is meanwhile.
+      const std::lock_guard lock_of_before(before->mutex_);
+      status_ = Listen(before->server_.get());
+    }
+    return status_.ok() ? status_ : Named(status_);
   }
 
   void StartAccepting() {
     const std::lock_guard lock(mutex_);
-    if (server_ != nullptr) server_->StartAccepting();
+    options_.accept_at_once = true;
+    if (server_ != nullptr) {
+      server_->StartAccepting();
+    } else if (!ended_) {
+      // The instance that has the port usually gives it up within the same change.
+      pause_ = kFirstPause;
+      TryAgainLater();
+    }
   }
 
   void SetTls(std::shared_ptr<const http::TlsContext> tls) {
@@ -51,13 +102,22 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
 
   absl::Status status() const {
     const std::lock_guard lock(mutex_);
-    return status_;
+    return status_.ok() ? status_ : Named(status_);
   }
 
   void Retire(absl::Duration time) {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-    if (server_ != nullptr) RetireServer(time);
+    http::Server* server = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+      if (server_ != nullptr) {
+        server = server_.get();
+        RetireServer(time);
+      }
+    }
+    // Without the lock: the I/O thread that closes the port may wait for it.
+    if (server != nullptr) server->AwaitPortFree();
+    GiveUpPort();
   }
 
   void BeginDrain(absl::Duration time) {
@@ -83,25 +143,44 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
     for (const Retired& one : retired) one.server->Drain(time);
   }
 
+  void OnPortFree() override { TryAgain(); }
+
  private:
   struct Retired {
     std::unique_ptr<http::Server> server;
     std::shared_ptr<std::atomic<bool>> over;
   };
 
-  absl::Status BindAfter(const http::Server* before) {
-    // Weak: a server's last call must not keep alive what waits for that server.
-    options_.on_listener_failed = [weak = weak_from_this()](const absl::Status& status) {
-      if (const auto self = weak.lock()) self->OnFailed(status);
-    };
-    options_.accept_at_once = false;
-    options_.takes_over_from = before;
-    auto server = http::Server::Listen(options_, *environment_.threads, *environment_.handler);
-    if (!server.ok()) return Named(server.status());
+  // ALREADY_EXISTS: another instance has the port; TryAgain is called when it gives it up.
+  absl::Status TakePort() {
+    if (options_.port == 0 || has_port_) return absl::OkStatus();
+    const std::string other = environment_.ports->Take(options_.port, environment_.handler,
+                                                       environment_.instance, weak_from_this());
+    has_port_ = other.empty();
+    if (has_port_) return absl::OkStatus();
+    return absl::AlreadyExistsError(absl::StrCat("port ", options_.port, " is that of instance ",
+                                                 other, " already; each instance needs its own"));
+  }
+
+  // Without the lock: it calls other listeners, which wait for the port.
+  void GiveUpPort() {
+    uint16_t port = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (std::exchange(has_port_, false)) port = options_.port;
+    }
+    if (port != 0) environment_.ports->GiveUp(port);
+  }
+
+  absl::Status Listen(const http::Server* before) {
+    http::ServerOptions options = options_;
+    options.takes_over_from = before;
+    auto server =
+        http::Server::Listen(std::move(options), *environment_.threads, *environment_.handler);
+    if (!server.ok()) return server.status();
+    if (server_ != nullptr) RetireServer(TimeOfRequest(options_.limits));
     server_ = *std::move(server);
     options_.port = server_->port();
-    options_.accept_at_once = true;
-    options_.takes_over_from = nullptr;
     return absl::OkStatus();
   }
 
@@ -111,36 +190,50 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
     if (ended_) return;
     const bool at_once = environment_.timers->Now() - begun_ >= kLongestPause;
     if (at_once) pause_ = absl::ZeroDuration();
-    Plan(error.message());
+    status_ = error;
+    ReportFailure();
   }
 
-  // Tells of the failure and tries later.
-  void Plan(absl::string_view error) {
-    status_ = absl::UnavailableError(absl::StrCat(
-        "longRunningPort: port ", options_.port, " of ", options_.address, " does not listen (",
-        error, "); trying again in ", absl::FormatDuration(pause_)));
-    environment_.report(status_);
-    environment_.timers->RunAfter(pause_, [weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->TryAgain();
+  // And tries again later.
+  void ReportFailure() {
+    status_ = absl::UnavailableError(
+        absl::StrCat("port ", options_.port, " of ", options_.address, " does not listen (",
+                     status_.message(), "); trying again in ", absl::FormatDuration(pause_)));
+    environment_.report(Named(status_));
+    TryAgainLater();
+  }
+
+  void TryAgainLater() {
+    // Only the timer that was set last counts: a port that was given up is tried at once.
+    environment_.timers->RunAfter(pause_, [weak = weak_from_this(), timer = ++timers_set_] {
+      const auto self = weak.lock();
+      if (self != nullptr && self->IsLastTimer(timer)) self->TryAgain();
     });
     pause_ = std::clamp(2 * pause_, kFirstPause, kLongestPause);
+  }
+
+  bool IsLastTimer(int64_t timer) const {
+    const std::lock_guard lock(mutex_);
+    return timer == timers_set_;
   }
 
   void TryAgain() {
     std::vector<Retired> over;  // destroyed without the lock, as it may take a moment
     const std::lock_guard lock(mutex_);
-    if (ended_) return;
-    auto server = http::Server::Listen(options_, *environment_.threads, *environment_.handler);
-    if (!server.ok()) return Plan(server.status().message());
+    if (ended_ || status_.ok()) return;
+    status_ = TakePort();
+    if (status_.ok()) status_ = Listen(nullptr);
+    if (!status_.ok()) {
+      // One that does not accept yet is only prepared; nobody needs to know.
+      if (options_.accept_at_once) ReportFailure();
+      return;
+    }
     for (Retired& one : retired_) {
       if (one.over->load()) over.push_back(std::move(one));
     }
     std::erase_if(retired_, [](const Retired& one) { return one.server == nullptr; });
-    RetireServer(TimeOfRequest(options_.limits));
-    server_ = *std::move(server);
     begun_ = environment_.timers->Now();
-    status_ = absl::OkStatus();
-    environment_.report(status_);
+    if (options_.accept_at_once) environment_.report(status_);
   }
 
   void RetireServer(absl::Duration time) {
@@ -150,21 +243,32 @@ class Listener::Core : public std::enable_shared_from_this<Listener::Core> {
   }
 
   const ListenerEnvironment environment_;
-  mutable std::mutex mutex_;  // guards all below
-  http::ServerOptions options_;
-  std::unique_ptr<http::Server> server_;  // null once a drain has begun
+  mutable std::mutex mutex_;              // guards all below
+  http::ServerOptions options_;           // accept_at_once: StartAccepting was called
+  bool has_port_ = false;                 // in environment_.ports
+  std::unique_ptr<http::Server> server_;  // null: it has not bound yet, or a drain has begun
   std::vector<Retired> retired_;
   bool ended_ = false;
-  absl::Status status_;
-  absl::Duration pause_;                              // before the next try
-  absl::Duration begun_ = -absl::InfiniteDuration();  // when it was put up again last
+  absl::Status status_;   // without the parameter's name
+  absl::Duration pause_;  // before the next attempt
+  int64_t timers_set_ = 0;
+  absl::Duration begun_ = -absl::InfiniteDuration();  // when it was started again last
 };
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(http::ServerOptions options,
-                                                         ListenerEnvironment environment,
-                                                         Listener* before) {
+                                                         ListenerEnvironment environment) {
   auto core = std::make_shared<Core>(std::move(options), std::move(environment));
-  absl::Status status = core->Bind(before == nullptr ? nullptr : before->core_.get());
+  absl::Status status = core->Bind(nullptr, /*wait_for_port=*/false);
+  if (!status.ok()) return status;
+  return std::unique_ptr<Listener>(new Listener(std::move(core)));
+}
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::BindNext(http::ServerOptions options,
+                                                             ListenerEnvironment environment,
+                                                             Listener* before) {
+  auto core = std::make_shared<Core>(std::move(options), std::move(environment));
+  absl::Status status =
+      core->Bind(before == nullptr ? nullptr : before->core_.get(), /*wait_for_port=*/true);
   if (!status.ok()) return status;
   return std::unique_ptr<Listener>(new Listener(std::move(core)));
 }
@@ -179,12 +283,12 @@ void Listener::SetTls(std::shared_ptr<const http::TlsContext> tls) {
 
 absl::Status Listener::status() const { return core_->status(); }
 
-void Listener::BeginDrain(absl::Duration time) { core_->BeginDrain(time); }
-
 void Listener::Retire(absl::Duration time) { core_->Retire(time); }
 
-bool Listener::drained() const { return core_->drained(); }
+void Listener::BeginDrain(absl::Duration time) { core_->BeginDrain(time); }
 
 void Listener::Drain(absl::Duration time) { core_->Drain(time); }
+
+bool Listener::drained() const { return core_->drained(); }
 
 }  // namespace webhook::runtime

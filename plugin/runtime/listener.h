@@ -1,11 +1,15 @@
-// The listen port of an instance: a server that is put up again when its socket dies.
+// The listen port of an instance: a server that is started again when its socket dies, and the rule
+// that no two instances have the same port.
 #ifndef PLUGIN_RUNTIME_LISTENER_H_
 #define PLUGIN_RUNTIME_LISTENER_H_
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -15,18 +19,54 @@
 
 namespace webhook::runtime {
 
-// What a listener needs of its surroundings; all but `report` outlives it.
+// Which instance listens on which port, whatever the address. Thread-safe. Outlives the listeners.
+class Ports {
+ public:
+  class Waiter {
+   public:
+    // The port was given up. Called on the thread that gave it up, without a lock.
+    virtual void OnPortFree() = 0;
+
+   protected:
+    ~Waiter() = default;
+  };
+
+  // Gives the port to `owner`, an address that stands for the instance; an owner may take a port
+  // several times. Returns an empty string, or the name of the other instance that has the port;
+  // then `waiter` is called once when that one gives it up.
+  std::string Take(uint16_t port, const void* owner, absl::string_view instance,
+                   std::weak_ptr<Waiter> waiter);
+
+  // Once for each successful Take.
+  void GiveUp(uint16_t port);
+
+ private:
+  struct Port {
+    const void* owner;
+    std::string instance;
+    int uses = 0;
+    std::vector<std::weak_ptr<Waiter>> waiting;
+  };
+
+  std::mutex mutex_;
+  std::map<uint16_t, Port> taken_;  // guarded by mutex_
+};
+
+// What a listener uses of its surroundings; all but `report` outlives it.
 struct ListenerEnvironment {
   http::IoThreads* threads;
-  http::Handler* handler;
+  http::Handler* handler;  // one for each instance
   Timers* timers;
-  // Told when the listener fails (UNAVAILABLE, one line for a person), when it could not be put
-  // up again, and when it serves again (OK). On any thread; must not block or call the listener.
+  Ports* ports;
+  std::string instance;  // its name, for messages
+  // Called when the listener fails (UNAVAILABLE, one line for a person), when it could not be
+  // started again, and when it serves again (OK). On any thread; must not block or call the
+  // listener.
   std::function<void(const absl::Status&)> report;
 };
 
-// Put up again at once, then after 1, 2, 4 ... 60 seconds. One that served for a minute begins
-// anew.
+// A listener that failed is started again at once, then after 1, 2, 4 ... 60 seconds. The pauses
+// begin anew for one that served for a minute.
 inline constexpr absl::Duration kFirstPause = absl::Seconds(1);
 inline constexpr absl::Duration kLongestPause = absl::Seconds(60);
 
@@ -36,38 +76,47 @@ class Listener {
   // Binds; connections wait in the kernel until StartAccepting. ALREADY_EXISTS: the port is in
   // use; INVALID_ARGUMENT, PERMISSION_DENIED: the address or port cannot be had. The message
   // begins with the parameter's name. `options` without accept_at_once, on_listener_failed and
-  // takes_over_from. `before` has the port, and is retired or drained once this one accepts; with
-  // the same address no connection is lost then. Null: nothing of ours has it.
+  // takes_over_from.
   static absl::StatusOr<std::unique_ptr<Listener>> Bind(http::ServerOptions options,
-                                                        ListenerEnvironment environment,
-                                                        Listener* before = nullptr);
+                                                        ListenerEnvironment environment);
+
+  // As Bind, for a change of an instance that serves. `before`, which may be null, is the
+  // instance's present listener, which is retired after StartAccepting; where both have the same
+  // port, connections that are made meanwhile are not lost. OK also where another instance has the
+  // port: this listener binds when that one gives it up.
+  static absl::StatusOr<std::unique_ptr<Listener>> BindNext(http::ServerOptions options,
+                                                            ListenerEnvironment environment,
+                                                            Listener* before);
 
   // Drains with no time left.
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
+  // A listener that still waits for its port accepts as soon as it has it; if that takes longer
+  // than kFirstPause, it is reported.
   void StartAccepting();
 
   // For connections from now on; null: plain HTTP.
   void SetTls(std::shared_ptr<const http::TlsContext> tls);
 
-  // OK while it listens, else what was reported last.
+  // OK while it listens, else why it does not.
   absl::Status status() const;
 
-  // Nothing is accepted any more; what is in flight is answered until the time is over. Reports
-  // nothing from now on. Does not wait.
-  void BeginDrain(absl::Duration time);
-
-  // As BeginDrain, for one whose senders go on elsewhere: idle connections may ask once more.
+  // [a thread outside of the pool] Closes the port: another listener may bind it when this returns.
+  // Requests in flight are answered until the time is over; idle connections, whose senders do not
+  // know of the change, may send one more request. Reports nothing from now on.
   void Retire(absl::Duration time);
 
-  // Is a drain that was begun over?
-  bool drained() const;
+  // [a thread outside of the pool] As Retire, but closes idle connections.
+  void BeginDrain(absl::Duration time);
 
-  // [a thread outside of the pool] The same as BeginDrain, waiting. After it the handler is not
-  // called any more.
+  // [a thread outside of the pool] As BeginDrain, and waits until the drain is over. After it the
+  // handler is not called any more.
   void Drain(absl::Duration time);
+
+  // True when a drain that was begun is over.
+  bool drained() const;
 
  private:
   class Core;

@@ -18,6 +18,7 @@ namespace webhook::runtime {
 namespace {
 
 using http::FreePort;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -108,17 +109,25 @@ void KillListener(uint16_t port) {
 
 class ListenerTest : public ::testing::Test {
  protected:
-  void Listen(uint16_t port = 0) {
+  static http::ServerOptions On(uint16_t port) {
     http::ServerOptions options;
     options.address = http::OwnAddress();
     options.port = port;
-    auto bound = Listener::Bind(options, {.threads = threads_.get(),
-                                          .handler = &handler_,
-                                          .timers = &timers_,
-                                          .report = [this](const absl::Status& status) {
-                                            const std::lock_guard lock(mutex_);
-                                            reports_.push_back(status);
-                                          }});
+    return options;
+  }
+  ListenerEnvironment EnvironmentOf(const std::string& instance, HelloHandler* handler) {
+    return {.threads = threads_.get(),
+            .handler = handler,
+            .timers = &timers_,
+            .ports = &ports_,
+            .instance = instance,
+            .report = [this](const absl::Status& status) {
+              const std::lock_guard lock(mutex_);
+              reports_.push_back(status);
+            }};
+  }
+  void Listen(uint16_t port) {
+    auto bound = Listener::Bind(On(port), EnvironmentOf("first", &handler_));
     ASSERT_TRUE(bound.ok()) << bound.status();
     listener_ = *std::move(bound);
     listener_->StartAccepting();
@@ -136,7 +145,9 @@ class ListenerTest : public ::testing::Test {
   }
 
   HelloHandler handler_;
+  HelloHandler other_handler_;
   FakeTimers timers_;
+  Ports ports_;
   std::unique_ptr<http::IoThreads> threads_ = *http::IoThreads::Start(2);
   std::mutex mutex_;
   std::vector<absl::Status> reports_;
@@ -146,10 +157,7 @@ class ListenerTest : public ::testing::Test {
 TEST_F(ListenerTest, PortInUseIsNamed) {
   const uint16_t port = FreePort();
   const OtherProgram other(port);
-  http::ServerOptions options;
-  options.address = http::OwnAddress();
-  options.port = port;
-  const auto bound = Listener::Bind(options, {threads_.get(), &handler_, &timers_, {}});
+  const auto bound = Listener::Bind(On(port), EnvironmentOf("first", &handler_));
   EXPECT_EQ(bound.status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(std::string(bound.status().message()), StartsWith("longRunningPort: port "));
   EXPECT_THAT(std::string(bound.status().message()), HasSubstr(std::to_string(port)));
@@ -204,6 +212,54 @@ TEST_F(ListenerTest, DrainedListenerIsNotPutUpAgain) {
   timers_.RunNext();
   EXPECT_FALSE(LastReport().ok());
   EXPECT_FALSE(TestClient(port).connected());
+}
+
+TEST_F(ListenerTest, PortOfAnotherInstanceIsRefusedByName) {
+  const uint16_t port = FreePort();
+  Listen(port);
+  const auto bound = Listener::Bind(On(port), EnvironmentOf("second", &other_handler_));
+  EXPECT_EQ(bound.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(bound.status().message()), StartsWith("longRunningPort: port "));
+  EXPECT_THAT(std::string(bound.status().message()), HasSubstr("instance first"));
+}
+
+TEST_F(ListenerTest, NextListenerServesWhenAnotherInstanceGivesThePortUp) {
+  const uint16_t port = FreePort();
+  Listen(port);
+  auto next = Listener::BindNext(On(port), EnvironmentOf("second", &other_handler_), nullptr);
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_THAT(std::string((*next)->status().message()), HasSubstr("instance first"));
+  (*next)->StartAccepting();
+  EXPECT_EQ(LastReport().code(), absl::StatusCode::kNotFound);  // the change may not be over
+  listener_->Retire(absl::Minutes(1));
+  EXPECT_TRUE((*next)->status().ok());
+  TestClient client(port);
+  EXPECT_EQ(Ask(client), 200);
+  timers_.RunNext();  // it has nothing to do any more
+  EXPECT_TRUE((*next)->status().ok());
+}
+
+TEST_F(ListenerTest, PortThatIsTakenByAnotherProgramInBetweenIsReportedAndTriedAgain) {
+  const uint16_t port = FreePort();
+  Listen(port);
+  auto next = Listener::BindNext(On(port), EnvironmentOf("second", &other_handler_), nullptr);
+  ASSERT_TRUE(next.ok()) << next.status();
+  (*next)->StartAccepting();
+  EXPECT_EQ(timers_.RunNext(), absl::Seconds(1));
+  EXPECT_THAT(std::string(LastReport().message()),
+              AllOf(HasSubstr("instance first"), HasSubstr("trying again in 2s")));
+  KillListener(port);
+  while (listener_->status().ok()) std::this_thread::yield();
+  {
+    const OtherProgram other(port);
+    listener_->Retire(absl::ZeroDuration());
+    EXPECT_EQ((*next)->status(), LastReport());
+    EXPECT_THAT(std::string(LastReport().message()),
+                AllOf(HasSubstr("is in use"), HasSubstr("trying again in")));
+  }
+  while (!LastReport().ok()) timers_.RunNext();
+  TestClient client(port);
+  EXPECT_EQ(Ask(client), 200);
 }
 
 }  // namespace

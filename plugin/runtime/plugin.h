@@ -17,7 +17,7 @@
 #include "plugin/runtime/done_slot.h"
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
-#include "plugin/runtime/ports.h"
+#include "plugin/runtime/listener.h"
 #include "plugin/runtime/timers.h"
 
 namespace webhook::runtime {
