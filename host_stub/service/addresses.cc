@@ -30,7 +30,7 @@ absl::Status CheckFolder(const std::string& folder) {
   struct stat status = {};
   if (error != EEXIST || ::stat(folder.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("cannot make the folder ", folder, ": ", std::strerror(error)));
+        absl::StrCat("cannot create the folder ", folder, ": ", std::strerror(error)));
   }
   if (status.st_uid != ::geteuid()) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -55,7 +55,7 @@ absl::StatusOr<HostPort> ParseHostPort(absl::string_view text) {
                        address.port >= 0 && address.port <= 65535;
   if (!is_port || host.empty() || (!brackets && absl::StrContains(host, ':'))) {
     return absl::InvalidArgumentError(
-        absl::StrCat("\"", text, "\" is no HOST:PORT such as 127.0.0.1:8080 or [::1]:8080"));
+        absl::StrCat("\"", text, "\" is not HOST:PORT such as 127.0.0.1:8080 or [::1]:8080"));
   }
   address.host = std::string(host);
   return address;
@@ -99,14 +99,14 @@ absl::Status PrepareControlSocket(const std::string& path) {
   if (::lstat(path.c_str(), &status) != 0) return absl::OkStatus();
   if (!S_ISSOCK(status.st_mode)) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path, " is in the way and is no socket; remove it"));
+        absl::StrCat(path, " is in the way: it is no socket; remove it"));
   }
   const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   absl::Cleanup close_probe = [probe] { ::close(probe); };
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), path.size());
-  // EAGAIN: it listens, and its queue is full.
+  // EAGAIN: a host listens, and its queue is full.
   if (::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
       errno == EAGAIN) {
     return absl::AlreadyExistsError(

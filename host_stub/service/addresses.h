@@ -1,4 +1,4 @@
-// Addresses of listeners and of targets, judged before anything is bound or dialled.
+// Addresses of listeners and targets, checked before anything is bound or dialled.
 #ifndef HOST_STUB_SERVICE_ADDRESSES_H_
 #define HOST_STUB_SERVICE_ADDRESSES_H_
 
@@ -21,18 +21,18 @@ absl::StatusOr<HostPort> ParseHostPort(absl::string_view text);
 // With brackets around an IPv6 address.
 std::string FormatHostPort(absl::string_view host, int port);
 
-// 127.0.0.0/8, ::1, "localhost": reached from this machine alone.
+// 127.0.0.0/8, ::1 and "localhost" are reached from this machine only.
 bool IsLoopback(absl::string_view host);
 
 // gRPC's name for a unix socket.
 std::string UnixTarget(absl::string_view path);
 
-// Makes ready for listening at `path`: its folder is made (0700) or checked, and a socket that a
-// dead process left is removed. INVALID_ARGUMENT: longer than the 107 bytes that the system takes.
-// FAILED_PRECONDITION: the folder is open to others. ALREADY_EXISTS: a host serves there.
+// Prepares for listening at `path`: creates its folder (0700) or checks it, and removes a socket
+// that a dead process has left. INVALID_ARGUMENT: longer than the 107 bytes that the system
+// accepts. FAILED_PRECONDITION: the folder is open to others. ALREADY_EXISTS: a host serves there.
 absl::Status PrepareControlSocket(const std::string& path);
 
-// Why nobody can listen at this address: "address already in use". Empty where one could.
+// Why nobody can listen at this address, such as "address already in use". Empty if one can.
 std::string WhyNotBound(const HostPort& address);
 
 }  // namespace host_stub

@@ -12,14 +12,14 @@ using ::long_running_integration::v1::Sample;
 using ::long_running_integration::v1::SampleField;
 using ::long_running_integration::v1::TestModuleResponse;
 
-// A missing member is empty.
+// Empty if the member is missing.
 std::string Text(simdjson::dom::element object, const char* name) {
   std::string_view text;
   if (object[name].get(text) != simdjson::SUCCESS) return "";
   return std::string(text);
 }
 
-// "ok", or {"ok": true, "message": "...", "warnings": ["..."]}, of which all may be missing.
+// "ok", or {"ok": true, "message": "...", "warnings": ["..."]}, where every member may be missing.
 void FillFindings(const std::string& json, TestModuleResponse& response) {
   response.set_ok(true);
   response.set_message("ok");
@@ -41,7 +41,7 @@ void FillFindings(const std::string& json, TestModuleResponse& response) {
   }
 }
 
-// Whether the code tells of the attempt and not of what was tested.
+// Whether the code says that there was no test, not what a test found.
 bool CouldNotTest(absl::StatusCode code) {
   switch (code) {
     case absl::StatusCode::kCancelled:
@@ -74,10 +74,10 @@ absl::Status FillSamples(absl::string_view json, FetchSamplesResponse& response)
   simdjson::dom::parser parser;
   simdjson::dom::array samples;
   if (parser.parse(json.data(), json.size()).get(samples) != simdjson::SUCCESS) {
-    return absl::InternalError("the plugin's samples are no JSON array");
+    return absl::InternalError("the plugin's samples are not a JSON array");
   }
   for (simdjson::dom::element element : samples) {
-    if (!element.is_object()) return absl::InternalError("a sample of the plugin is no object");
+    if (!element.is_object()) return absl::InternalError("a sample of the plugin is not an object");
     Sample* sample = response.add_samples();
     sample->set_name(Text(element, "name"));
     sample->set_type(Text(element, "type"));
@@ -93,10 +93,10 @@ absl::Status FillFields(absl::string_view json, ListSampleFieldsResponse& respon
   simdjson::dom::parser parser;
   simdjson::dom::array fields;
   if (parser.parse(json.data(), json.size()).get(fields) != simdjson::SUCCESS) {
-    return absl::InternalError("the plugin's fields are no JSON array");
+    return absl::InternalError("the plugin's fields are not a JSON array");
   }
   for (simdjson::dom::element element : fields) {
-    if (!element.is_object()) return absl::InternalError("a field of the plugin is no object");
+    if (!element.is_object()) return absl::InternalError("a field of the plugin is not an object");
     SampleField* field = response.add_fields();
     field->set_path(Text(element, "path"));
     field->set_example(Text(element, "example"));
@@ -115,7 +115,8 @@ absl::Status FillFields(absl::string_view json, ListSampleFieldsResponse& respon
 }
 
 absl::Status FillMapped(absl::string_view json, MapSamplesResponse& response) {
-  const absl::Status fault = absl::InternalError("the plugin's mapped samples are no JSON objects");
+  const absl::Status fault =
+      absl::InternalError("the plugin's mapped samples are not JSON objects");
   const simdjson::padded_string padded(json.data(), json.size());
   simdjson::ondemand::parser parser;
   simdjson::ondemand::document document;

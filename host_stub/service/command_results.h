@@ -1,4 +1,4 @@
-// What a plugin's commands answer (JSON), as messages.
+// The answers (JSON) of a plugin's commands, as messages.
 #ifndef HOST_STUB_SERVICE_COMMAND_RESULTS_H_
 #define HOST_STUB_SERVICE_COMMAND_RESULTS_H_
 
@@ -11,13 +11,13 @@
 
 namespace host_stub {
 
-// The command "test". A plugin that finds a fault answers with an error: that is a result too.
-// Not OK where the test could not be made at all (no such command, stopping, ...).
+// The command "test". An error that says what the plugin found is a result as well. Not OK if the
+// test could not be made at all (no such command, stopping, ...).
 absl::Status FillTestResult(const absl::StatusOr<std::string>& result,
                             long_running_integration::v1::TestModuleResponse& response);
 
 // The command "samples": an array of {"name", "type", "occurred", "rawJSON", "truncated"}, where
-// rawJSON is a string of JSON. INTERNAL where it is anything else.
+// rawJSON is a string of JSON. INTERNAL if it is anything else.
 absl::Status FillSamples(absl::string_view json,
                          long_running_integration::v1::FetchSamplesResponse& response);
 
@@ -25,7 +25,7 @@ absl::Status FillSamples(absl::string_view json,
 absl::Status FillFields(absl::string_view json,
                         long_running_integration::v1::ListSampleFieldsResponse& response);
 
-// The command "map": an array of objects, whose text is kept as it is.
+// The command "map": an array of objects, whose text is kept unchanged.
 absl::Status FillMapped(absl::string_view json,
                         long_running_integration::v1::MapSamplesResponse& response);
 

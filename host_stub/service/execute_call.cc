@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <exception>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/clock/monotonic_clock.h"
-#include "host_stub/service/execute_request.h"
+#include "host_stub/engine/character_set.h"
 
 namespace host_stub {
 namespace {
@@ -18,29 +18,108 @@ using ::long_running_integration::v1::ExecuteRequest;
 using ::long_running_integration::v1::ExecuteResponse;
 using ::long_running_integration::v1::Header;
 
+constexpr size_t kRequestIdBytes = 64;
+constexpr size_t kMethodBytes = 64;
+
 // Bits of state_.
 constexpr unsigned kHandedOver = 1;  // handle_ may be read
 constexpr unsigned kClosed = 2;      // the outcome is told, or nobody waits for it
 
-// A smaller one's room is for the next call.
+// The memory of a body up to this size is kept for the next call.
 constexpr int64_t kMostKeptBodyBytes = 4'096;
 
-// Needs none.
-absl::Status NoMemory() { return absl::Status(absl::StatusCode::kResourceExhausted, ""); }
+constexpr CharacterSet kTargetCharacters =
+    CharacterSet::Of([](int c) { return c > 0x20 && c < 0x7F && c != '#'; });
+constexpr CharacterSet kIdCharacters =
+    CharacterSet::Of([](int c) { return IsAlphanumeric(c) || IsOneOf(c, "._-"); });
 
 int64_t ToMonotonic(absl::Time deadline, absl::Time now) {
   return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - now);
 }
 
+absl::Status Fault(absl::string_view field, absl::string_view reason) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", reason));
+}
+
+// An answer with one line of text.
+ExecuteResponse TextAnswer(int status, const std::string& line) {
+  ExecuteResponse response;
+  response.set_status(status);
+  Header* type = response.add_headers();
+  type->set_name("Content-Type");
+  type->set_value("text/plain; charset=utf-8");
+  response.set_body(line);
+  return response;
+}
+
 }  // namespace
 
-ExecuteCall::ExecuteCall(std::shared_ptr<CallEnvironment> environment)
-    : environment_(std::move(environment)) {}
+absl::Status CheckFields(const ExecuteRequest& request) {
+  if (absl::Status status = CheckName("instance", request.instance()); !status.ok()) return status;
+  if (!request.method().empty() &&
+      (!IsToken(request.method()) || request.method().size() > kMethodBytes)) {
+    return Fault("method", "must be an HTTP method such as POST");
+  }
+  const std::string& remainder = request.path_remainder();
+  if (!remainder.empty() && (remainder[0] != '/' || absl::StrContains(remainder, '?') ||
+                             !kTargetCharacters.HasAll(remainder))) {
+    return Fault("path_remainder", "must begin with '/' and be percent-encoded");
+  }
+  if (!kTargetCharacters.HasAll(request.query())) return Fault("query", "must be percent-encoded");
+  for (int i = 0; i < request.headers_size(); ++i) {
+    const Header& header = request.headers(i);
+    if (!IsToken(header.name())) {
+      return Fault(absl::StrCat("headers[", i, "].name"),
+                   "must be one or more of the characters A-Z a-z 0-9 !#$%&'*+-.^_`|~");
+    }
+    if (!kHeaderValueCharacters.HasAll(header.value())) {
+      return Fault(absl::StrCat("headers[", i, "].value"),
+                   "must not hold line breaks or other control characters");
+    }
+  }
+  if (request.request_id().size() > kRequestIdBytes ||
+      !kIdCharacters.HasAll(request.request_id())) {
+    return Fault("request_id", "must be at most 64 of the characters A-Z a-z 0-9 . _ -");
+  }
+  return absl::OkStatus();
+}
+
+std::optional<ExecuteResponse> TooLong(const ExecuteRequest& request,
+                                       const webhook::Limits& limits) {
+  const size_t target = request.path_remainder().size() + request.query().size();
+  if (target > static_cast<size_t>(limits.request_line_bytes)) {
+    return TextAnswer(414, absl::StrCat("The request line is longer than ",
+                                        limits.request_line_bytes, " bytes."));
+  }
+  if (request.headers_size() > limits.header_fields) {
+    return TextAnswer(431, absl::StrCat("There are more than ", limits.header_fields, " headers."));
+  }
+  size_t section = 0;
+  // As in HTTP/1.1: name, colon, space, value, line break.
+  for (const Header& header : request.headers()) {
+    section += header.name().size() + header.value().size() + 4;
+  }
+  if (section > static_cast<size_t>(limits.header_section_bytes)) {
+    return TextAnswer(
+        431, absl::StrCat("The headers are longer than ", limits.header_section_bytes, " bytes."));
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::string> EffectivePeer(const ExecuteRequest& request, const Caller& caller) {
+  if (!caller.trusted || request.peer_address().empty()) return caller.address;
+  if (request.peer_address() != "unix" && !IsIpAddress(request.peer_address())) {
+    return Fault("peer_address", "must be an IP address without a port, or \"unix\"");
+  }
+  return request.peer_address();
+}
+
+ExecuteCall::ExecuteCall(std::shared_ptr<GrpcServerContext> server) : server_(std::move(server)) {}
 
 ExecuteCall::~ExecuteCall() = default;
 
-void ExecuteCall::LetGoOfBody() {
-  environment_->bytes_in_flight -= counted_bytes_;
+void ExecuteCall::ReleaseBody() {
+  server_->bytes_in_flight -= counted_bytes_;
   if (counted_bytes_ > kMostKeptBodyBytes) std::string().swap(*mutable_request().mutable_body());
 }
 
@@ -54,27 +133,25 @@ void ExecuteCall::Renew() noexcept {
 
 void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
   counted_bytes_ = static_cast<int64_t>(mutable_request().body().size());
-  environment_->bytes_in_flight += counted_bytes_;
+  server_->bytes_in_flight += counted_bytes_;
   const absl::Time now = absl::Now();
-  const absl::Time ours = now + absl::Milliseconds(environment_->limits.answer_timeout_ms);
+  const absl::Time ours = now + absl::Milliseconds(server_->limits.answer_timeout_ms);
   deadline_is_ours_ = ours <= deadline;
   deadline_ = std::min(ours, deadline);
-  absl::Status status;
   std::optional<ExecuteResponse> refusal;
-  try {
-    status = Admit(caller, now);
-    if (status.ok()) refusal = TooLong(mutable_request(), environment_->limits);
-    if (status.ok() && !refusal.has_value()) status = HandOver(now);
-  } catch (const std::exception&) {
-    // The plugin does not have the request: what asks it throws nothing.
-    self_.reset();
-    status = NoMemory();
-  }
+  absl::Status status = GuardMemory([&] {
+    absl::Status admitted = Admit(caller, now);
+    if (admitted.ok()) refusal = TooLong(mutable_request(), server_->limits);
+    return admitted.ok() && !refusal.has_value() ? HandOver(now) : admitted;
+  });
   if (status.ok() && !refusal.has_value()) return;
-  LetGoOfBody();
+  // The plugin does not have the request: the functions that ask it throw nothing.
+  self_.reset();
+  ReleaseBody();
   if (!Close()) return;
+  server_->calls.Remove(token_);
   if (refusal.has_value()) mutable_response() = *std::move(refusal);
-  Finish(status);
+  Tell(std::move(status));
 }
 
 absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
@@ -86,23 +163,23 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
   if (deadline_ <= now) {
     return absl::DeadlineExceededError("the deadline had passed; nothing was done");
   }
-  if (environment_->draining) return absl::UnavailableError("the host is stopping");
-  if (environment_->bytes_in_flight > environment_->limits.bytes_in_flight) {
+  if (server_->draining) return absl::UnavailableError("the host is stopping");
+  if (server_->bytes_in_flight > server_->limits.bytes_in_flight) {
     return absl::UnavailableError("too much is in flight (limit bytes_in_flight); try again later");
   }
   absl::StatusOr<std::shared_ptr<HostedInstance>> instance =
-      environment_->FindInstance("instance", request.instance());
+      server_->FindInstance("instance", request.instance());
   if (instance.ok()) instance_ = *std::move(instance);
   return instance.status();
 }
 
 Request ExecuteCall::MakeRequest(absl::Time now) {
   ExecuteRequest& message = mutable_request();
-  // The plugin may read LRI_BODY_PADDING bytes past the end.
+  // The plugin may read LRI_BODY_PADDING bytes beyond the end.
   message.mutable_body()->reserve(message.body().size() + LRI_BODY_PADDING);
   if (message.method().empty()) message.set_method("POST");
   if (message.request_id().empty()) {
-    message.set_request_id(absl::StrCat("grpc-", environment_->next_request++));
+    message.set_request_id(absl::StrCat("grpc-", server_->next_request++));
   }
   path_.clear();
   absl::StrAppend(&path_, *instance_->path_prefix(), message.instance(), message.path_remainder());
@@ -128,69 +205,23 @@ Request ExecuteCall::MakeRequest(absl::Time now) {
 absl::Status ExecuteCall::HandOver(absl::Time now) {
   const Request request = MakeRequest(now);
   self_ = shared_from_this();
-  token_ = environment_->calls.Add(deadline_, self_);
+  token_ = server_->calls.Add(deadline_, self_);
   absl::Status status = instance_->Execute(request, this, &handle_);
-  // Another one may have taken its place since it was found; nothing was begun.
+  // Another instance may have taken its place since it was found. Nothing was begun.
   while (absl::IsUnavailable(status)) {
-    std::shared_ptr<HostedInstance> other =
-        environment_->registry->Find(mutable_request().instance());
+    std::shared_ptr<HostedInstance> other = server_->registry->Find(mutable_request().instance());
     if (other == nullptr || other == instance_) break;
     instance_ = std::move(other);
     status = instance_->Execute(request, this, &handle_);
   }
-  if (!status.ok()) {
-    self_.reset();
-    return status;
-  }
-  // Somebody may have given up before there was a handle to give up by; then it is done here.
+  if (!status.ok()) return status;
+  // If the call was given up before its handle was known, the plugin is told here.
   const unsigned before = state_.fetch_or(kHandedOver);
   if ((before & kClosed) != 0) instance_->Abandon(handle_);
   return absl::OkStatus();
 }
 
 bool ExecuteCall::Close() { return (state_.fetch_or(kClosed) & kClosed) == 0; }
-
-void ExecuteCall::Finish(const absl::Status& status) {
-  environment_->calls.Remove(token_);
-  Tell(status);
-}
-
-void ExecuteCall::Tell(absl::Status status) noexcept {
-  try {
-    // A failure goes without a response, so it needs no memory here.
-    if (status.ok()) mutable_response().set_request_id(mutable_request().request_id());
-  } catch (const std::exception&) {
-    status = NoMemory();
-  }
-  OnOutcome(status);
-}
-
-void ExecuteCall::OnAnswer(const Answer& answer) {
-  if (!Close()) return;
-  try {
-    Fill(answer);
-  } catch (const std::exception&) {
-    return Finish(NoMemory());
-  }
-  Finish(absl::OkStatus());
-}
-
-void ExecuteCall::Fill(const Answer& answer) {
-  ExecuteResponse& response = mutable_response();
-  response.set_status(answer.status);
-  for (size_t i = 0; i < answer.headers.size(); ++i) {
-    Header* header = response.add_headers();
-    header->set_name(answer.headers.name(i).data(), answer.headers.name(i).size());
-    header->set_value(answer.headers.value(i).data(), answer.headers.value(i).size());
-  }
-  response.set_body(answer.body.data(), answer.body.size());
-}
-
-void ExecuteCall::OnRequestReleased() {
-  // The last owner may be this: nothing of the object is touched after.
-  const std::shared_ptr<ExecuteCall> self = std::move(self_);
-  LetGoOfBody();
-}
 
 bool ExecuteCall::GiveUp() {
   const unsigned before = state_.fetch_or(kClosed);
@@ -199,33 +230,66 @@ bool ExecuteCall::GiveUp() {
   return true;
 }
 
+void ExecuteCall::Tell(absl::Status status) {
+  // A failure has no response, so this needs no memory then.
+  if (status.ok()) {
+    status = GuardMemory([this] {
+      mutable_response().set_request_id(mutable_request().request_id());
+      return absl::OkStatus();
+    });
+  }
+  OnOutcome(status);
+}
+
+void ExecuteCall::OnAnswer(const Answer& answer) noexcept {
+  if (!Close()) return;
+  absl::Status status = GuardMemory([&] { return Fill(answer); });
+  server_->calls.Remove(token_);
+  Tell(std::move(status));
+}
+
+absl::Status ExecuteCall::Fill(const Answer& answer) {
+  ExecuteResponse& response = mutable_response();
+  response.set_status(answer.status);
+  for (size_t i = 0; i < answer.headers.size(); ++i) {
+    Header* header = response.add_headers();
+    header->set_name(answer.headers.name(i).data(), answer.headers.name(i).size());
+    header->set_value(answer.headers.value(i).data(), answer.headers.value(i).size());
+  }
+  response.set_body(answer.body.data(), answer.body.size());
+  return absl::OkStatus();
+}
+
+void ExecuteCall::OnRequestReleased() noexcept {
+  // This may be the last owner: nothing of the object is touched after the function's end.
+  const std::shared_ptr<ExecuteCall> self = std::move(self_);
+  ReleaseBody();
+}
+
 bool ExecuteCall::Cancel() {
   if (!GiveUp()) return false;
-  environment_->calls.Remove(token_);
+  server_->calls.Remove(token_);
   return true;
 }
 
 void ExecuteCall::OnDeadline() {
   if (!GiveUp()) return;
-  absl::Status status(absl::StatusCode::kDeadlineExceeded, "");
-  try {
-    if (deadline_is_ours_) {
-      mutable_response() =
-          TextAnswer(504, "No answer in time; it is not known whether incidents were created.");
-      status = absl::OkStatus();
-    } else {
-      status = absl::DeadlineExceededError(
-          "no answer in time; it is not known whether incidents were created");
-    }
-  } catch (const std::exception&) {
-    // Without the words.
-  }
-  Tell(std::move(status));
+  Tell(GuardMemory(
+      [this] {
+        if (!deadline_is_ours_) {
+          return absl::DeadlineExceededError(
+              "no answer in time; it is not known whether incidents were created");
+        }
+        mutable_response() =
+            TextAnswer(504, "No answer in time; it is not known whether incidents were created.");
+        return absl::OkStatus();
+      },
+      absl::StatusCode::kDeadlineExceeded));
 }
 
 void ExecuteCall::OnCutOff() {
   if (!GiveUp()) return;
-  environment_->calls.Remove(token_);
+  server_->calls.Remove(token_);
   Tell(absl::UnavailableError(
       "the host is stopping; it is not known whether incidents were created"));
 }

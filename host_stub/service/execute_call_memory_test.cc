@@ -11,9 +11,9 @@
 
 #include "absl/time/clock.h"
 #include "host_stub/engine/testing/engine_test_util.h"
-#include "host_stub/service/call_environment.h"
 #include "host_stub/service/execute_call.h"
-#include "host_stub/service/service_test_util.h"
+#include "host_stub/service/grpc_server_context.h"
+#include "host_stub/service/testing/test_server.h"
 #include "tests/border/failing_allocations.h"
 
 namespace host_stub {
@@ -28,8 +28,8 @@ constexpr int64_t kMany = 2'000;
 // Counts its outcomes.
 class CountedCall : public ExecuteCall {
  public:
-  CountedCall(std::shared_ptr<CallEnvironment> environment, ExecuteRequest made)
-      : ExecuteCall(std::move(environment)), request(std::move(made)) {}
+  CountedCall(std::shared_ptr<GrpcServerContext> server, ExecuteRequest made)
+      : ExecuteCall(std::move(server)), request(std::move(made)) {}
 
   ExecuteRequest request;
   ExecuteResponse response;
@@ -57,11 +57,11 @@ class ExecuteCallMemoryTest : public testing::Test {
     auto registry = std::make_shared<InstanceRegistry>();
     EXPECT_TRUE(registry->Add(*instance).ok());
     instance_ = *std::move(instance);
-    environment_->registry = std::move(registry);
+    server_->registry = std::move(registry);
   }
   ~ExecuteCallMemoryTest() override {
     EXPECT_TRUE(instance_->Stop(absl::Now() + absl::Seconds(10)).ok());
-    EXPECT_EQ(environment_->bytes_in_flight, 0);
+    EXPECT_EQ(server_->bytes_in_flight, 0);
   }
 
   static ExecuteRequest MakeRequest() {
@@ -76,7 +76,7 @@ class ExecuteCallMemoryTest : public testing::Test {
   }
 
   std::shared_ptr<CountedCall> Make() {
-    return std::make_shared<CountedCall>(environment_, MakeRequest());
+    return std::make_shared<CountedCall>(server_, MakeRequest());
   }
 
   std::shared_ptr<CountedCall> Start() {
@@ -104,7 +104,7 @@ class ExecuteCallMemoryTest : public testing::Test {
   }
 
   const std::shared_ptr<HoldingStore> store_ = std::make_shared<HoldingStore>();
-  const std::shared_ptr<CallEnvironment> environment_ = std::make_shared<CallEnvironment>();
+  const std::shared_ptr<GrpcServerContext> server_ = std::make_shared<GrpcServerContext>();
   const Caller caller_{true, "unix"};
   std::shared_ptr<HostedInstance> instance_;
 };
@@ -137,7 +137,7 @@ TEST_F(ExecuteCallMemoryTest, CallThatExpiresWithoutMemoryIsToldSo) {
   EXPECT_EQ(call->status.code(), absl::StatusCode::kDeadlineExceeded);
   store_->ReleaseAll();  // the late answer is nobody's
   EXPECT_EQ(call->times, 1);
-  environment_->calls.Stop();  // which has not let go, since it did not expire the call itself
+  server_->calls.Stop();  // which has not let go, since it did not expire the call itself
   EXPECT_EQ(call.use_count(), 1);
 }
 
@@ -159,10 +159,10 @@ TEST_F(ExecuteCallMemoryTest, CallThatIsOverHoldsItsBodyNoMore) {
     call->request.set_body(std::string(100'000, 'x'));
     store_->Hold();
     call->Begin(caller_, absl::InfiniteFuture());
-    EXPECT_EQ(environment_->bytes_in_flight, call->times == 0 ? 100'000 : 0);
+    EXPECT_EQ(server_->bytes_in_flight, call->times == 0 ? 100'000 : 0);
     store_->ReleaseAll();
     EXPECT_EQ(call->times, 1);
-    EXPECT_EQ(environment_->bytes_in_flight, 0);
+    EXPECT_EQ(server_->bytes_in_flight, 0);
     EXPECT_LT(call->request.body().capacity(), 5'000u);
   }
 }

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <exception>
 #include <memory>
-#include <new>
 #include <utility>
 #include <vector>
 
@@ -15,7 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "host_stub/service/execute_call.h"
-#include "host_stub/service/guarded_reactor.h"
+#include "host_stub/service/once_reactor.h"
 #include "host_stub/service/recycler.h"
 
 namespace host_stub {
@@ -27,12 +25,12 @@ using ::long_running_integration::v1::ExecuteResponse;
 using ::long_running_integration::v1::ExecuteStreamRequest;
 using ::long_running_integration::v1::ExecuteStreamResponse;
 
-// What all streams together keep of calls that have ended for those that come.
+// How many calls that have ended all streams together keep for new ones.
 constexpr size_t kMostKept = 256;
-// Holds the messages of most calls, but for their longer texts.
+// Room for the messages of most calls, without their longer texts.
 constexpr size_t kBlockBytes = 3'072;
 
-// Above this a timeout means: none.
+// A longer timeout means none.
 constexpr int64_t kLongestTimeoutSeconds = 366 * 86'400;
 
 absl::StatusOr<absl::Time> MessageDeadline(const ExecuteStreamRequest& message,
@@ -52,11 +50,10 @@ class ExecuteStream;
 
 }  // namespace
 
-// One request of a stream, from when it is read until its answer is written.
+// One request of a stream, from the moment it is read until its answer is written.
 class StreamCall : public ExecuteCall {
  public:
-  explicit StreamCall(std::shared_ptr<CallEnvironment> environment)
-      : ExecuteCall(std::move(environment)) {}
+  explicit StreamCall(std::shared_ptr<GrpcServerContext> server) : ExecuteCall(std::move(server)) {}
 
   // Where the request is read to.
   ExecuteStreamRequest& message() { return *message_; }
@@ -68,30 +65,30 @@ class StreamCall : public ExecuteCall {
     answer_->set_correlation_id(message_->correlation_id());
   }
 
-  // Ends the call by itself where it is not begun.
-  void OnOutcome(const absl::Status& status) noexcept override;
+  // Also called by the stream, for a request that was not begun.
+  void OnOutcome(const absl::Status& status) override;
 
-  // Of Recycler.
+  // Makes the object as new.
   bool Recycle() noexcept {
     stream_ = nullptr;
     next_answered = nullptr;
     begun = false;
     Renew();
     arena_.Reset();
-    // In the block, which has room for them.
+    // Allocated in the block, which has room for them.
     message_ = Arena::CreateMessage<ExecuteStreamRequest>(&arena_);
     answer_ = Arena::CreateMessage<ExecuteStreamResponse>(&arena_);
     return true;
   }
 
-  // The sender is gone: nobody will be told. After Begin.
+  // The sender is gone, so nobody is told the outcome. After Begin.
   void GiveUp() {
     if (Cancel()) stream_ = nullptr;
   }
 
-  // The stream's, under its lock.
+  // Guarded by the stream's lock.
   size_t position = 0;  // among its calls
-  bool begun = false;   // and so may be given up
+  bool begun = false;   // it may be given up
   std::shared_ptr<StreamCall> next_answered;
 
  protected:
@@ -100,7 +97,7 @@ class StreamCall : public ExecuteCall {
 
  private:
   std::shared_ptr<ExecuteStream> stream_;  // until it has the outcome
-  // Messages within messages end when their owner is cleared, so that room is kept by an arena.
+  // Clearing a message frees the messages within it; an arena keeps their memory.
   alignas(std::max_align_t) char block_[kBlockBytes];
   Arena arena_{block_, kBlockBytes};
   ExecuteStreamRequest* message_ = Arena::CreateMessage<ExecuteStreamRequest>(&arena_);
@@ -113,25 +110,24 @@ class ExecuteStream : public ExecuteStreamReactor,
                       public OpenCall,
                       public std::enable_shared_from_this<ExecuteStream> {
  public:
-  ExecuteStream(std::shared_ptr<CallEnvironment> environment,
+  ExecuteStream(std::shared_ptr<GrpcServerContext> server,
                 std::shared_ptr<Recycler<StreamCall>> recycler, Caller caller, absl::Time deadline)
-      : environment_(std::move(environment)),
+      : server_(std::move(server)),
         recycler_(std::move(recycler)),
         caller_(std::move(caller)),
         deadline_(deadline) {}
 
-  // One by one: each may still own the next.
+  // One by one: each call may own the next.
   ~ExecuteStream() override {
     absl::MutexLock lock(&mutex_);
     while (first_answered_ != nullptr) TakeAnswered();
   }
 
-  // Without memory it throws, and nothing has begun.
   void Begin() {
     incoming_ = NewCall();
     self_ = shared_from_this();
-    token_ = environment_->calls.Add(absl::InfiniteFuture(), self_);
-    environment_->calls.Enter();
+    token_ = server_->calls.Add(absl::InfiniteFuture(), self_);
+    server_->calls.Enter();
     StartRead(&incoming_->message());
   }
 
@@ -144,7 +140,7 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
   void OnWriteDone(bool ok) override {
-    std::shared_ptr<StreamCall> written;  // ends outside of the lock
+    std::shared_ptr<StreamCall> written;  // released after the lock
     absl::MutexLock lock(&mutex_);
     writing_ = false;
     written = TakeAnswered();
@@ -173,13 +169,13 @@ class ExecuteStream : public ExecuteStreamReactor,
 
   void OnDone() override {
     const std::shared_ptr<ExecuteStream> self = std::move(self_);
-    environment_->calls.Remove(token_);
-    environment_->calls.Leave();
+    server_->calls.Remove(token_);
+    server_->calls.Leave();
   }
 
   void Answered(std::shared_ptr<StreamCall> call) {
     absl::MutexLock lock(&mutex_);
-    // Nobody reads it, and the stream and its calls should not own each other.
+    // Nobody reads the answer, and a stream and its calls must not own each other.
     if (finished_ || cancelled_) return;
     StreamCall* const last = std::exchange(last_answered_, call.get());
     (first_answered_ == nullptr ? first_answered_ : last->next_answered) = std::move(call);
@@ -188,18 +184,12 @@ class ExecuteStream : public ExecuteStreamReactor,
 
  private:
   std::shared_ptr<StreamCall> NewCall() {
-    return recycler_->Get([this] { return std::make_unique<StreamCall>(environment_); });
+    return recycler_->Get([this] { return std::make_unique<StreamCall>(server_); });
   }
 
-  // False: there is no memory for another call.
-  bool Read() noexcept {
-    try {
-      incoming_ = NewCall();
-    } catch (const std::bad_alloc&) {
-      return false;
-    }
+  void Read() {
+    incoming_ = NewCall();
     StartRead(&incoming_->message());
-    return true;
   }
 
   void StartCall() {
@@ -218,7 +208,7 @@ class ExecuteStream : public ExecuteStreamReactor,
       absl::MutexLock lock(&mutex_);
       cancelled = cancelled_;
       call->begun = true;
-      if (cancelled) calls_.clear();  // OnCancel has seen those before
+      if (cancelled) calls_.clear();  // OnCancel took the others
     }
     if (cancelled) call->GiveUp();
   }
@@ -229,17 +219,17 @@ class ExecuteStream : public ExecuteStreamReactor,
     return first;
   }
 
-  // Its answer is written.
+  // The call's answer is written.
   void Forget(const StreamCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (cancelled_) return;  // OnCancel took them all
+    if (cancelled_) return;  // OnCancel took all calls
     const size_t position = call.position;
     calls_.back()->position = position;
     std::swap(calls_[position], calls_.back());
     calls_.pop_back();
   }
 
-  // Does what can be done now: writes, reads on, or ends. Starting an operation under the lock is
-  // safe, since gRPC calls back from the base of its own threads' stacks, never from within.
+  // Does everything that can be done now: writes, reads on, or ends. Starting an operation under
+  // the lock is safe: gRPC never calls back from within it.
   void Continue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (finished_) return;
     if (cancelled_) return End(grpc::Status::CANCELLED);
@@ -247,11 +237,11 @@ class ExecuteStream : public ExecuteStreamReactor,
       writing_ = true;
       StartWrite(&first_answered_->answer());
     }
-    // An answer counts until it is written, so that a slow reader of answers is not fed either.
-    const size_t most = static_cast<size_t>(environment_->limits.stream_calls_in_flight);
+    // An answer counts until it is written, so that a client that reads slowly is slowed down.
+    const size_t most = static_cast<size_t>(server_->limits.stream_calls_in_flight);
     if (!reading_ && !half_closed_ && !draining_ && calls_.size() < most) {
-      reading_ = true;  // the reaction may come at once
-      if (!Read()) return End(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "no memory"));
+      reading_ = true;  // OnReadDone may be called at once
+      Read();
     }
     if (!calls_.empty()) return;
     if (half_closed_) return End(grpc::Status::OK);
@@ -263,20 +253,20 @@ class ExecuteStream : public ExecuteStreamReactor,
     Finish(status);
   }
 
-  const std::shared_ptr<CallEnvironment> environment_;
+  const std::shared_ptr<GrpcServerContext> server_;
   const std::shared_ptr<Recycler<StreamCall>> recycler_;
   const Caller caller_;
   const absl::Time deadline_;
-  std::shared_ptr<StreamCall> incoming_;  // gRPC's while reading_
+  std::shared_ptr<StreamCall> incoming_;  // used by gRPC while reading_
   std::shared_ptr<ExecuteStream> self_;
   OpenCalls::Token token_;
 
   absl::Mutex mutex_;
-  // Those that are read and whose answer is not written.
+  // Requests that were read and whose answer is not written.
   std::vector<std::shared_ptr<StreamCall>> calls_ ABSL_GUARDED_BY(mutex_);
-  // A list, for which an answer needs no memory; the first is gRPC's while writing_.
+  // A linked list, so that adding an answer needs no memory. gRPC uses the first while writing_.
   std::shared_ptr<StreamCall> first_answered_ ABSL_GUARDED_BY(mutex_);
-  StreamCall* last_answered_ ABSL_GUARDED_BY(mutex_) = nullptr;  // where there is a first
+  StreamCall* last_answered_ ABSL_GUARDED_BY(mutex_) = nullptr;  // valid if there is a first
   bool reading_ ABSL_GUARDED_BY(mutex_) = true;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;
@@ -287,28 +277,23 @@ class ExecuteStream : public ExecuteStreamReactor,
 
 }  // namespace
 
-void StreamCall::OnOutcome(const absl::Status& status) noexcept {
+void StreamCall::OnOutcome(const absl::Status& status) {
   if (!status.ok()) {
-    try {
-      answer_->mutable_failure()->set_code(static_cast<int>(status.code()));
-      answer_->mutable_failure()->set_message(std::string(status.message()));
-    } catch (const std::exception&) {
-      // Without the words.
-    }
+    answer_->mutable_failure()->set_code(static_cast<int>(status.code()));
+    answer_->mutable_failure()->set_message(std::string(status.message()));
   }
   const std::shared_ptr<ExecuteStream> stream = std::move(stream_);
   stream->Answered(std::static_pointer_cast<StreamCall>(shared_from_this()));
 }
 
-ExecuteStreams::ExecuteStreams(std::shared_ptr<CallEnvironment> environment)
-    : environment_(std::move(environment)),
-      calls_(std::make_shared<Recycler<StreamCall>>(kMostKept)) {}
+ExecuteStreams::ExecuteStreams(std::shared_ptr<GrpcServerContext> server)
+    : server_(std::move(server)), calls_(std::make_shared<Recycler<StreamCall>>(kMostKept)) {}
 
 ExecuteStreams::~ExecuteStreams() = default;
 
 ExecuteStreamReactor* ExecuteStreams::New(const grpc::CallbackServerContext& context,
                                           const Caller& caller) {
-  auto stream = std::make_shared<ExecuteStream>(environment_, calls_, caller, DeadlineOf(context));
+  auto stream = std::make_shared<ExecuteStream>(server_, calls_, caller, DeadlineOf(context));
   stream->Begin();
   return stream.get();
 }

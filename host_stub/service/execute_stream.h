@@ -1,4 +1,4 @@
-// For the .cc files of the services alone: it includes gRPC.
+// ExecuteStream. It includes gRPC, so only the .cc files of the services include it.
 #ifndef HOST_STUB_SERVICE_EXECUTE_STREAM_H_
 #define HOST_STUB_SERVICE_EXECUTE_STREAM_H_
 
@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "host_stub/service/call_environment.h"
+#include "host_stub/service/grpc_server_context.h"
 #include "long_running_integration/v1/long_running_integration.pb.h"
 
 namespace host_stub {
@@ -19,17 +19,17 @@ template <typename T>
 class Recycler;
 class StreamCall;
 
-// The streams of a service. They may outlive it.
+// Makes the streams of a service. They may outlive it.
 class ExecuteStreams {
  public:
-  explicit ExecuteStreams(std::shared_ptr<CallEnvironment> environment);
+  explicit ExecuteStreams(std::shared_ptr<GrpcServerContext> server);
   ~ExecuteStreams();
 
-  // One that owns itself until gRPC and its calls have let go.
+  // A stream that owns itself until gRPC and its calls have let go of it.
   ExecuteStreamReactor* New(const grpc::CallbackServerContext& context, const Caller& caller);
 
  private:
-  const std::shared_ptr<CallEnvironment> environment_;
+  const std::shared_ptr<GrpcServerContext> server_;
   const std::shared_ptr<Recycler<StreamCall>> calls_;
 };
 

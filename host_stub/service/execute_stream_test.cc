@@ -7,7 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "host_stub/service/grpc_test_client.h"
+#include "host_stub/service/testing/grpc_test_client.h"
 
 namespace host_stub {
 namespace {

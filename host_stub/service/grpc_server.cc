@@ -15,8 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/service/addresses.h"
-#include "host_stub/service/call_environment.h"
-#include "host_stub/service/services.h"
+#include "host_stub/service/grpc_server_context.h"
 #include "plugin/http/tls_context.h"
 
 namespace host_stub {
@@ -26,20 +25,20 @@ constexpr char kIntegration[] = "long_running_integration.v1.LongRunningIntegrat
 constexpr char kInstances[] = "long_running_integration.v1.InstanceService";
 constexpr char kIncidents[] = "long_running_integration.v1.IncidentService";
 
-// What a message holds beside the body.
+// Room for what a message holds beside the body.
 constexpr int64_t kMessageMargin = 1 << 20;
-// On the public address. An unfinished message of each is held in memory.
+// On the public address. gRPC holds one unfinished message of each stream in memory.
 constexpr int kStreamsOfAConnection = 64;
-// On the control socket, which is the owner's alone.
+// On the control socket, which only the owner can reach.
 constexpr int kStreamsOfTheOwner = 1'024;
 
-// A peer that is gone without a word is noticed within a minute; one that asks nothing for five
-// minutes is closed, and connects again when it has something to ask.
+// A peer that has vanished is noticed within a minute. A connection without a call is closed after
+// five minutes.
 constexpr int kKeepaliveMs = 40'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kConnectionIdleMs = 300'000;
 
-// What gRPC may hold beside the messages of bytes_in_flight.
+// Memory for gRPC beside the messages of bytes_in_flight.
 constexpr int64_t kQuotaMargin = 64 << 20;
 // How long new calls are still answered (UNAVAILABLE) once the last of the old ones has ended. In
 // this time clients learn that the host stops, and read the last answers before their connections
@@ -47,11 +46,11 @@ constexpr int64_t kQuotaMargin = 64 << 20;
 constexpr absl::Duration kRefusalTime = absl::Milliseconds(300);
 // How long calls that are cut off at the drain's deadline have for sending their last answer.
 constexpr absl::Duration kCutOffTime = absl::Milliseconds(300);
-// How long work may go on after the drain's deadline, where it has to do with a faulty plugin.
+// How long work, a faulty plugin's for example, may go on after the drain's deadline.
 constexpr absl::Duration kWorkerGrace = absl::Seconds(1);
 
-// gRPC buffers what has arrived of messages that are not complete, and so not yet counted in
-// bytes_in_flight. Past this quota it resets streams, and takes no new connections.
+// gRPC buffers messages that have not arrived completely and are not yet counted in
+// bytes_in_flight. Beyond this quota it resets streams and accepts no new connections.
 size_t QuotaBytes(const webhook::Limits& limits) {
   return static_cast<size_t>(2 * std::max(limits.bytes_in_flight, limits.body_bytes) +
                              kQuotaMargin);
@@ -69,12 +68,12 @@ struct Listener {
     services.push_back(std::move(service));
   }
 
-  // Whether it listens. Each has a quota of its own: the owner gets through whatever the public
-  // does.
+  // Returns whether it listens. Each listener has its own quota, so that the owner gets through
+  // whatever others do.
   bool Start(const std::string& address, const webhook::Limits& limits, int streams,
              const std::shared_ptr<grpc::ServerCredentials>& credentials) {
     grpc::ServerBuilder builder;
-    // Else a second host on the same port would take half of the calls, silently.
+    // Otherwise a second host on the same port would silently take half of the calls.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, streams);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
@@ -107,17 +106,17 @@ struct Listener {
   }
 };
 
-absl::StatusOr<HostPort> JudgeAddress(const GrpcServerOptions& options) {
+absl::StatusOr<HostPort> ValidateAddress(const GrpcServerOptions& options) {
   absl::StatusOr<HostPort> address = ParseHostPort(options.address);
   if (!address.ok()) return address;
   if (IsLoopback(address->host) || options.insecure_on_any_address || options.tls) return address;
-  return absl::InvalidArgumentError(
-      absl::StrCat("gRPC would be open, unencrypted, to everybody who reaches ", options.address,
-                   "; use 127.0.0.1, give --grpc-certificate and --grpc-key, or say "
-                   "--grpc-insecure-on-any-address"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "gRPC would be open without encryption to everybody who can reach ", options.address,
+      "; use 127.0.0.1, give --grpc-certificate and --grpc-key, or allow it with "
+      "--grpc-insecure-on-any-address"));
 }
 
-// gRPC itself only says that it cannot listen; this tells what is wrong with the certificate.
+// gRPC itself only says that it cannot listen; this says what is wrong with the certificate.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
     const std::optional<GrpcTls>& tls) {
   if (!tls) return grpc::InsecureServerCredentials();
@@ -137,15 +136,15 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
   return grpc::SslServerCredentials(options);
 }
 
-void AddManagement(Listener& listener, const std::shared_ptr<CallEnvironment>& environment) {
-  listener.Add(kInstances, NewInstanceService(environment));
-  listener.Add(kIncidents, NewIncidentService(environment));
+void AddManagement(Listener& listener, const std::shared_ptr<GrpcServerContext>& context) {
+  listener.Add(kInstances, NewInstanceService(context));
+  listener.Add(kIncidents, NewIncidentService(context));
 }
 
 }  // namespace
 
 struct GrpcServer::Servers {
-  std::shared_ptr<CallEnvironment> environment;
+  std::shared_ptr<GrpcServerContext> context;
   Listener public_listener;
   Listener control_listener;
   std::string address;
@@ -156,31 +155,31 @@ struct GrpcServer::Servers {
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
                                                               GrpcServerParts parts) {
-  const absl::StatusOr<HostPort> address = JudgeAddress(options);
+  const absl::StatusOr<HostPort> address = ValidateAddress(options);
   if (!address.ok()) return address.status();
   const auto credentials = MakeCredentials(options.tls);
   if (!credentials.ok()) return credentials.status();
   if (absl::Status status = PrepareControlSocket(options.control_path); !status.ok()) {
     return status;
   }
-  // Both are the process's own in gRPC's library, and doing it again does nothing.
+  // Both are state of gRPC's library for the whole process; a second call does nothing.
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   auto servers = std::make_unique<Servers>();
-  servers->environment = std::make_shared<CallEnvironment>();
-  CallEnvironment& environment = *servers->environment;
-  environment.limits = options.limits;
-  environment.plugin = std::move(parts.plugin);
-  environment.registry = std::move(parts.registry);
-  environment.directory = std::move(parts.directory);
-  environment.store = std::move(parts.store);
-  environment.manager = std::move(parts.manager);
+  servers->context = std::make_shared<GrpcServerContext>();
+  GrpcServerContext& context = *servers->context;
+  context.limits = options.limits;
+  context.plugin = std::move(parts.plugin);
+  context.registry = std::move(parts.registry);
+  context.directory = std::move(parts.directory);
+  context.store = std::move(parts.store);
+  context.manager = std::move(parts.manager);
 
   Listener& front = servers->public_listener;
   const bool by_certificate = options.tls && !options.tls->client_ca.empty();
-  front.Add(kIntegration, NewIntegrationService(servers->environment, by_certificate));
-  if (by_certificate) AddManagement(front, servers->environment);
+  front.Add(kIntegration, NewIntegrationService(servers->context, by_certificate));
+  if (by_certificate) AddManagement(front, servers->context);
   if (!front.Start(options.address, options.limits, kStreamsOfAConnection, *credentials)) {
     const std::string reason = WhyNotBound(*address);
     return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address,
@@ -188,8 +187,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
                                                "; choose another --grpc address"));
   }
   Listener& control = servers->control_listener;
-  control.Add(kIntegration, NewIntegrationService(servers->environment, /*by_certificate=*/false));
-  AddManagement(control, servers->environment);
+  control.Add(kIntegration, NewIntegrationService(servers->context, /*by_certificate=*/false));
+  AddManagement(control, servers->context);
   if (!control.Start(UnixTarget(options.control_path), options.limits, kStreamsOfTheOwner,
                      grpc::InsecureServerCredentials())) {
     front.server->Shutdown();
@@ -211,14 +210,14 @@ void GrpcServer::BeginDrain() {
   if (std::exchange(servers_->draining, true)) return;
   servers_->public_listener.SetServing(false);
   servers_->control_listener.SetServing(false);
-  servers_->environment->draining = true;
-  servers_->environment->calls.DrainAll();
+  servers_->context->draining = true;
+  servers_->context->calls.DrainAll();
 }
 
 absl::Status GrpcServer::Drain(absl::Time deadline) {
   if (std::exchange(servers_->drained, true)) return absl::OkStatus();
   BeginDrain();
-  OpenCalls& calls = servers_->environment->calls;
+  OpenCalls& calls = servers_->context->calls;
   const bool in_time = calls.AwaitNone(deadline);
   if (!in_time) {
     calls.CutOffAll();
@@ -230,9 +229,9 @@ absl::Status GrpcServer::Drain(absl::Time deadline) {
   servers_->public_listener.Close();
   control.join();
   ::unlink(servers_->control_path.c_str());
-  // All calls have ended, so nobody waits for what their threads would still do. Here, and not
-  // where the environment ends: that may be on one of these threads, which cannot join itself.
-  servers_->environment->worker.Stop(std::max(deadline, absl::Now() + kWorkerGrace));
+  // All calls have ended, so nobody waits for work that is left. The threads are joined here and
+  // not by the context's destructor: that may run on one of them, which cannot join itself.
+  servers_->context->threads.Stop(std::max(deadline, absl::Now() + kWorkerGrace));
   calls.Stop();
   if (in_time) return absl::OkStatus();
   return absl::DeadlineExceededError("gRPC calls were cut off at the deadline");

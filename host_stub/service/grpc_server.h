@@ -1,8 +1,8 @@
 // The host's gRPC listeners: the public address, and the control socket.
 //
 //   public address:  LongRunningIntegration (without what shows payloads), health, reflection;
-//                    where client certificates are asked for (mTLS), everything
-//   control socket:  everything: InstanceService and IncidentService too; in a folder of mode 0700
+//                    with client certificates (mTLS) everything
+//   control socket:  everything, InstanceService and IncidentService too; in a folder of mode 0700
 #ifndef HOST_STUB_SERVICE_GRPC_SERVER_H_
 #define HOST_STUB_SERVICE_GRPC_SERVER_H_
 
@@ -26,26 +26,26 @@ namespace host_stub {
 struct GrpcTls {
   std::string certificate_chain;
   std::string private_key;
-  std::string client_ca;  // not empty: a client without a certificate of this CA is refused
+  std::string client_ca;  // if not empty, clients without a certificate of this CA are refused
 };
 
 struct GrpcServerOptions {
   std::string address = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
-  // An address that is not loopback is refused without it: everybody who reaches it could send
-  // requests, and read them on their way.
+  // Allows plain text on an address that is not loopback. Everybody who reaches the address can
+  // then send requests, and others may read them on their way.
   bool insecure_on_any_address = false;
   std::optional<GrpcTls> tls;  // of the public address; none: plain text
-  std::string control_path;    // of the unix socket; 107 bytes at most
+  std::string control_path;    // of the unix socket; at most 107 bytes
   webhook::Limits limits;
 };
 
-// All are shared with calls that a faulty plugin does not let go of.
+// Shared with calls that a faulty plugin does not let go of.
 struct GrpcServerParts {
   PluginInfo plugin;
   std::shared_ptr<const InstanceRegistry> registry;
   std::shared_ptr<const InstanceDirectory> directory;
   std::shared_ptr<IncidentStore> store;
-  // Null: the instances cannot be changed.
+  // Null if the instances cannot be changed.
   std::shared_ptr<InstanceManager> manager = nullptr;
 };
 
@@ -57,22 +57,23 @@ class GrpcServer {
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
                                                            GrpcServerParts parts);
 
-  // Drains without waiting, where that was not done.
+  // Drains with no time left if Drain was not called.
   ~GrpcServer();
 
   GrpcServer(const GrpcServer&) = delete;
   GrpcServer& operator=(const GrpcServer&) = delete;
 
-  // HOST:PORT with the port that was bound.
+  // HOST:PORT with the real port.
   const std::string& address() const;
   const std::string& control_path() const;
 
-  // Health tells NOT_SERVING, new calls are UNAVAILABLE, streams end when what is in flight is
-  // answered. Does not wait. A second call does nothing.
+  // From now on health is NOT_SERVING, new calls are UNAVAILABLE, and streams end when their
+  // requests in flight are answered. Does not wait. A second call does nothing.
   void BeginDrain();
 
-  // BeginDrain, then waits until all calls have ended; at the deadline it cancels them, which is
-  // DEADLINE_EXCEEDED. A second call does nothing. The instances must serve until it has returned.
+  // Calls BeginDrain and waits until all calls have ended. At the deadline it ends them as
+  // UNAVAILABLE and returns DEADLINE_EXCEEDED. The instances must serve until it has returned. A
+  // second call does nothing.
   absl::Status Drain(absl::Time deadline);
 
  private:

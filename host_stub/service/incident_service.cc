@@ -1,11 +1,20 @@
 #include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/service/guarded_reactor.h"
-#include "host_stub/service/incident_follower.h"
-#include "host_stub/service/incident_messages.h"
-#include "host_stub/service/services.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "host_stub/service/grpc_server_context.h"
+#include "host_stub/service/once_reactor.h"
+#include "host_stub/store/incident_store.h"
 #include "long_running_integration/v1/incident.grpc.pb.h"
 
 namespace host_stub {
@@ -13,13 +22,59 @@ namespace {
 
 namespace v1 = ::long_running_integration::v1;
 using Context = grpc::CallbackServerContext;
+using IncidentReactor = grpc::ServerWriteReactor<v1::FollowIncidentsResponse>;
 
 constexpr int kDefaultPage = 50;
 constexpr int kLargestPage = 1'000;
-// Below what gRPC's clients take by default, with room for the last incident of a page.
+// Less than gRPC's clients accept by default, with room for the last incident of a page.
 constexpr int64_t kPageBytes = 2 << 20;
 
-absl::StatusOr<IncidentQuery> MakeQuery(const CallEnvironment& environment,
+constexpr int kMostFollowers = 64;
+constexpr int64_t kFollowIncidents = 100;  // of a page
+constexpr int64_t kFollowBytes = 1 << 20;
+
+// Moves the texts out of `stored`.
+void FillIncident(StoredIncident& stored, bool with_details, v1::Incident& message) {
+  message.set_id(absl::StrCat(stored.id));
+  message.set_instance(std::move(stored.instance_name));
+  message.set_instance_uid(std::move(stored.instance_uid));
+  message.set_source_brand(std::move(stored.source_brand));
+  message.set_name(std::move(stored.name));
+  message.set_type(std::move(stored.type));
+  message.set_occurred(std::move(stored.occurred));
+  message.set_created(
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", stored.created, absl::UTCTimeZone()));
+  if (with_details) message.set_raw_json(std::move(stored.details));
+  for (std::string& warning : stored.warnings) message.add_warnings(std::move(warning));
+}
+
+// The uid for a filter by name; empty for an empty name. NOT_FOUND: no such instance.
+absl::StatusOr<std::string> FilterUid(const GrpcServerContext& server, const std::string& name) {
+  if (name.empty()) return std::string();
+  if (absl::Status status = CheckName("instance", name); !status.ok()) return status;
+  const std::shared_ptr<HostedInstance> instance = server.registry->Find(name);
+  if (instance != nullptr) return instance->uid();
+  // The incidents of an instance that does not serve can be read as well.
+  const auto listed = server.directory->Find(name);
+  if (listed.has_value()) return listed->uid;
+  return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
+}
+
+// An id of this host is a decimal number above zero. INVALID_ARGUMENT names the field.
+absl::StatusOr<int64_t> ParseId(absl::string_view field, const std::string& text) {
+  int64_t id = 0;
+  const bool digits = !text.empty() && absl::ascii_isdigit(static_cast<unsigned char>(text[0]));
+  if (digits && absl::SimpleAtoi(text, &id) && id > 0) return id;
+  return absl::InvalidArgumentError(absl::StrCat(field, ": must be a whole number above zero"));
+}
+
+// INVALID_ARGUMENT for a number that is not a view.
+absl::Status CheckView(v1::IncidentView view) {
+  if (v1::IncidentView_IsValid(view)) return absl::OkStatus();
+  return absl::InvalidArgumentError("view: is not a known view");
+}
+
+absl::StatusOr<IncidentQuery> MakeQuery(const GrpcServerContext& server,
                                         const v1::ListIncidentsRequest& request) {
   if (request.page_size() < 0) {
     return absl::InvalidArgumentError("page_size: must not be negative");
@@ -35,29 +90,171 @@ absl::StatusOr<IncidentQuery> MakeQuery(const CallEnvironment& environment,
     if (!before.ok()) return before.status();
     query.before_id = *before;
   }
-  absl::StatusOr<std::string> uid = FilterUid(environment, request.instance());
+  absl::StatusOr<std::string> uid = FilterUid(server, request.instance());
   if (!uid.ok()) return uid.status();
   query.instance_uid = *std::move(uid);
   return query;
 }
 
+struct FollowOptions {
+  int64_t after_id = -1;     // -1: incidents that are created from now on
+  std::string instance_uid;  // empty: all instances
+  bool with_details = true;
+};
+
+// Sends incidents until the caller cancels or the host drains. Reads a page on the thread pool,
+// writes it incident by incident, then reads the next one; after the last it waits for the store's
+// next commit. It reads one page ahead at most, however slow the client is. Owns itself.
+class Follower : public IncidentReactor,
+                 public OpenCall,
+                 public std::enable_shared_from_this<Follower> {
+ public:
+  Follower(std::shared_ptr<GrpcServerContext> server, FollowOptions options)
+      : server_(std::move(server)), options_(std::move(options)) {
+    server_->calls.Enter();
+  }
+
+  ~Follower() override { --server_->followers; }
+
+  void Begin() {
+    self_ = shared_from_this();
+    const bool too_many = ++server_->followers > kMostFollowers;
+    // Subscribed before the store is asked for its last id, so that no commit falls between.
+    if (!too_many) {
+      subscription_ = server_->store->Subscribe([weak = weak_from_this()](int64_t last_id) {
+        if (auto self = weak.lock()) self->Committed(last_id);
+      });
+    }
+    token_ = server_->calls.Add(absl::InfiniteFuture(), self_);
+    const int64_t last_id = server_->store->last_id();
+    absl::MutexLock lock(&mutex_);
+    if (too_many) return End(absl::UnavailableError("too many callers follow; try again later"));
+    // Tells the caller that it misses nothing from now on.
+    if (!finished_) StartSendInitialMetadata();
+    cursor_ = options_.after_id < 0 ? last_id : options_.after_id;
+    known_ = std::max(known_, last_id);
+    ready_ = true;
+    Continue();
+  }
+
+  void OnWriteDone(bool ok) override {
+    absl::MutexLock lock(&mutex_);
+    writing_ = false;
+    page_.pop_front();
+    if (!ok) page_.clear();  // OnCancel follows
+    Continue();
+  }
+
+  void OnCancel() override {
+    absl::MutexLock lock(&mutex_);
+    End(absl::CancelledError("the caller gave up"));
+  }
+
+  void OnDrain() override {
+    absl::MutexLock lock(&mutex_);
+    draining_ = true;
+    Continue();
+  }
+
+  void OnDone() override {
+    server_->calls.Remove(token_);
+    // Waits for a callback that is running and may need the lock, so it is not done under the lock.
+    subscription_.reset();
+    const std::shared_ptr<Follower> self = std::move(self_);
+    server_->calls.Leave();
+  }
+
+ private:
+  void Committed(int64_t last_id) {
+    absl::MutexLock lock(&mutex_);
+    known_ = std::max(known_, last_id);
+    Continue();
+  }
+
+  void Continue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (finished_ || !ready_ || writing_) return;
+    if (draining_) return End(absl::UnavailableError("the host is stopping"));
+    if (!page_.empty()) {
+      writing_ = true;
+      return StartWrite(&page_.front());
+    }
+    if (reading_ || cursor_ >= known_) return;
+    reading_ = server_->threads.Post([self = shared_from_this()] { self->ReadPage(); });
+    if (!reading_) End(absl::UnavailableError("too much is in flight; try again later"));
+  }
+
+  // On the thread pool.
+  void ReadPage() {
+    IncidentQuery query;
+    int64_t known = 0;
+    {
+      absl::MutexLock lock(&mutex_);
+      query.after_id = cursor_;
+      known = known_;
+    }
+    query.instance_uid = options_.instance_uid;
+    query.limit = kFollowIncidents;
+    query.limit_bytes = kFollowBytes;
+    absl::StatusOr<IncidentPage> page = server_->store->List(query);
+    absl::MutexLock lock(&mutex_);
+    reading_ = false;
+    if (!page.ok()) return End(page.status());
+    for (StoredIncident& incident : page->incidents) {
+      cursor_ = std::max(cursor_, incident.id);
+      FillIncident(incident, options_.with_details, *page_.emplace_back().mutable_incident());
+    }
+    // Incidents of other instances are not returned: skip them.
+    cursor_ = std::max(cursor_, page->more ? page->resume_id : known);
+    Continue();
+  }
+
+  void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (finished_) return;
+    finished_ = true;
+    Finish(ToGrpc(status));
+  }
+
+  const std::shared_ptr<GrpcServerContext> server_;
+  const FollowOptions options_;
+  std::shared_ptr<Follower> self_;
+  OpenCalls::Token token_;
+  std::unique_ptr<IncidentSubscription> subscription_;
+
+  absl::Mutex mutex_;
+  std::deque<v1::FollowIncidentsResponse> page_ ABSL_GUARDED_BY(mutex_);  // the first may be gRPC's
+  int64_t cursor_ ABSL_GUARDED_BY(mutex_) = 0;                        // read up to this id
+  int64_t known_ ABSL_GUARDED_BY(mutex_) = 0;                         // in the store up to this id
+  bool ready_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// Ends with the status.
+class Refusal : public IncidentReactor {
+ public:
+  explicit Refusal(const absl::Status& status) { Finish(ToGrpc(status)); }
+  void OnDone() override { delete this; }
+};
+
 class IncidentService : public v1::IncidentService::CallbackService {
  public:
-  explicit IncidentService(std::shared_ptr<CallEnvironment> environment)
-      : environment_(std::move(environment)) {}
+  explicit IncidentService(std::shared_ptr<GrpcServerContext> server)
+      : server_(std::move(server)) {}
 
   grpc::ServerUnaryReactor* GetIncident(Context*, const v1::GetIncidentRequest* request,
                                         v1::Incident* response) override {
-    auto reactor = GuardedReactor::Make(environment_);
+    auto reactor = OnceReactor::Make(server_);
     const absl::StatusOr<int64_t> id = ParseId("id", request->id());
     if (!id.ok()) {
       reactor->Complete(id.status());
       return reactor.get();
     }
-    OnWorker(reactor, [store = environment_->store, reactor, response, id = *id] {
+    reactor->Post([store = server_->store, reactor, response, id = *id] {
       if (reactor->finished()) return;
       absl::StatusOr<StoredIncident> incident = store->Get(id);
-      reactor->Complete([&] {
+      reactor->CompleteWith([&] {
         if (incident.ok()) FillIncident(*incident, true, *response);
         return incident.status();
       });
@@ -68,17 +265,17 @@ class IncidentService : public v1::IncidentService::CallbackService {
   // The page token is the id before which the next page begins.
   grpc::ServerUnaryReactor* ListIncidents(Context*, const v1::ListIncidentsRequest* request,
                                           v1::ListIncidentsResponse* response) override {
-    auto reactor = GuardedReactor::Make(environment_);
-    const absl::StatusOr<IncidentQuery> query = MakeQuery(*environment_, *request);
+    auto reactor = OnceReactor::Make(server_);
+    const absl::StatusOr<IncidentQuery> query = MakeQuery(*server_, *request);
     if (!query.ok()) {
       reactor->Complete(query.status());
       return reactor.get();
     }
     const bool full = request->view() == v1::INCIDENT_VIEW_FULL;
-    OnWorker(reactor, [store = environment_->store, reactor, response, full, query = *query] {
+    reactor->Post([store = server_->store, reactor, response, full, query = *query] {
       if (reactor->finished()) return;
       absl::StatusOr<IncidentPage> page = store->List(query);
-      reactor->Complete([&] {
+      reactor->CompleteWith([&] {
         if (!page.ok()) return page.status();
         for (StoredIncident& incident : page->incidents) {
           FillIncident(incident, full, *response->add_incidents());
@@ -91,36 +288,31 @@ class IncidentService : public v1::IncidentService::CallbackService {
   }
 
   IncidentReactor* FollowIncidents(Context*, const v1::FollowIncidentsRequest* request) override {
-    if (absl::Status status = CheckView(request->view()); !status.ok()) return NewRefusal(status);
-    absl::StatusOr<std::string> uid = FilterUid(*environment_, request->instance());
-    if (!uid.ok()) return NewRefusal(uid.status());
+    if (absl::Status status = CheckView(request->view()); !status.ok()) return new Refusal(status);
+    absl::StatusOr<std::string> uid = FilterUid(*server_, request->instance());
+    if (!uid.ok()) return new Refusal(uid.status());
     FollowOptions options;
     options.instance_uid = *std::move(uid);
     options.with_details = request->view() != v1::INCIDENT_VIEW_BASIC;
     if (!request->after_id().empty() && request->after_id() != "0") {
       const absl::StatusOr<int64_t> after = ParseId("after_id", request->after_id());
-      if (!after.ok()) return NewRefusal(after.status());
+      if (!after.ok()) return new Refusal(after.status());
       options.after_id = *after;
     }
     if (request->after_id() == "0") options.after_id = 0;
-    return NewFollower(environment_, std::move(options));
+    auto follower = std::make_shared<Follower>(server_, std::move(options));
+    follower->Begin();
+    return follower.get();
   }
 
  private:
-  // The store may wait for its disk, so a thread of our own asks it. A call that is cancelled ends
-  // at once, and this service may then end before `work` runs: so `work` must not refer to it.
-  void OnWorker(const std::shared_ptr<GuardedReactor>& reactor, std::function<void()> work) {
-    absl::Status posted = environment_->Post(std::move(work));
-    if (!posted.ok()) reactor->Complete(posted);
-  }
-
-  const std::shared_ptr<CallEnvironment> environment_;
+  const std::shared_ptr<GrpcServerContext> server_;
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewIncidentService(std::shared_ptr<CallEnvironment> environment) {
-  return std::make_unique<IncidentService>(std::move(environment));
+std::unique_ptr<grpc::Service> NewIncidentService(std::shared_ptr<GrpcServerContext> server) {
+  return std::make_unique<IncidentService>(std::move(server));
 }
 
 }  // namespace host_stub

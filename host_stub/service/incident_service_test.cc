@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "host_stub/service/grpc_test_client.h"
+#include "host_stub/service/testing/grpc_test_client.h"
 #include "long_running_integration/v1/incident.grpc.pb.h"
 
 namespace host_stub {
@@ -102,7 +102,7 @@ TEST_F(GrpcServerTest, ReadsOfCallersThatAreGoneAreNotMadeAndTheServerMayEndMean
   const auto stub = v1::IncidentService::NewStub(Control());
   v1::GetIncidentRequest request;
   request.set_id("1");
-  // Two for the worker's threads; the others wait for a thread, longer than their callers do.
+  // Two for the pool's threads; the others wait for a thread, longer than their callers do.
   std::vector<std::thread> callers;
   const auto get = [&](int milliseconds) {
     grpc::ClientContext context;

@@ -6,7 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "host_stub/service/grpc_test_client.h"
+#include "host_stub/service/testing/grpc_test_client.h"
 #include "long_running_integration/v1/instance.grpc.pb.h"
 
 namespace host_stub {

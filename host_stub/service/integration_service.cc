@@ -4,8 +4,7 @@
 #include "host_stub/config/json_quote.h"
 #include "host_stub/service/command_results.h"
 #include "host_stub/service/execute_stream.h"
-#include "host_stub/service/guarded_reactor.h"
-#include "host_stub/service/services.h"
+#include "host_stub/service/once_reactor.h"
 #include "host_stub/service/unary_call.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
@@ -17,11 +16,11 @@ using Context = grpc::CallbackServerContext;
 
 class IntegrationService : public v1::LongRunningIntegration::CallbackService {
  public:
-  IntegrationService(std::shared_ptr<CallEnvironment> environment, bool by_certificate)
-      : environment_(std::move(environment)),
+  IntegrationService(std::shared_ptr<GrpcServerContext> server, bool by_certificate)
+      : server_(std::move(server)),
         by_certificate_(by_certificate),
-        unary_calls_(environment_),
-        streams_(environment_) {
+        unary_calls_(server_),
+        streams_(server_) {
     SetMessageAllocatorFor_Execute(&unary_calls_);
   }
 
@@ -37,8 +36,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* TestModule(Context*, const v1::TestModuleRequest* request,
                                        v1::TestModuleResponse* response) override {
     return RunCommand("test", request->instance(),
-                      [response](const std::shared_ptr<HostedInstance>&,
-                                 const absl::StatusOr<std::string>& result) {
+                      [response](const absl::StatusOr<std::string>& result) {
                         return FillTestResult(result, *response);
                       });
   }
@@ -46,34 +44,34 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* FetchSamples(Context* context, const v1::FetchSamplesRequest* request,
                                          v1::FetchSamplesResponse* response) override {
     if (!CallerOf(*context, by_certificate_).trusted) {
-      return Refuse(context, PayloadsAreNotShown());
+      return EndCall(*context, PayloadsAreNotShown());
     }
     return RunCommand("samples", request->instance(),
-                      [response](const std::shared_ptr<HostedInstance>&,
-                                 const absl::StatusOr<std::string>& result) {
-                        if (!result.ok()) return result.status();
-                        return FillSamples(*result, *response);
+                      [response](const absl::StatusOr<std::string>& result) {
+                        return result.ok() ? FillSamples(*result, *response) : result.status();
                       });
   }
 
   grpc::ServerUnaryReactor* ListSampleFields(Context* context,
                                              const v1::ListSampleFieldsRequest* request,
                                              v1::ListSampleFieldsResponse* response) override {
-    if (!CallerOf(*context, by_certificate_).trusted) return Refuse(context, PayloadsAreNotShown());
+    if (!CallerOf(*context, by_certificate_).trusted) {
+      return EndCall(*context, PayloadsAreNotShown());
+    }
     return RunCommand("fields", request->instance(),
-                      [response](const std::shared_ptr<HostedInstance>&,
-                                 const absl::StatusOr<std::string>& result) {
+                      [response](const absl::StatusOr<std::string>& result) {
                         return result.ok() ? FillFields(*result, *response) : result.status();
                       });
   }
 
   grpc::ServerUnaryReactor* MapSamples(Context* context, const v1::MapSamplesRequest* request,
                                        v1::MapSamplesResponse* response) override {
-    if (!CallerOf(*context, by_certificate_).trusted) return Refuse(context, PayloadsAreNotShown());
+    if (!CallerOf(*context, by_certificate_).trusted) {
+      return EndCall(*context, PayloadsAreNotShown());
+    }
     return RunCommand(
         "map", request->instance(),
-        [response](const std::shared_ptr<HostedInstance>&,
-                   const absl::StatusOr<std::string>& result) {
+        [response](const absl::StatusOr<std::string>& result) {
           return result.ok() ? FillMapped(*result, *response) : result.status();
         },
         absl::StrCat("{\"mapper\":", JsonQuote(request->mapper()), "}"));
@@ -81,11 +79,11 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
 
   grpc::ServerUnaryReactor* GetPluginInfo(Context* context, const v1::GetPluginInfoRequest*,
                                           v1::GetPluginInfoResponse* response) override {
-    const PluginInfo& plugin = environment_->plugin;
+    const PluginInfo& plugin = server_->plugin;
     response->set_name(plugin.name);
     response->set_version(plugin.version);
     response->mutable_parameters()->Add(plugin.parameters.begin(), plugin.parameters.end());
-    return Refuse(context, absl::OkStatus());
+    return EndCall(*context, absl::OkStatus());
   }
 
  private:
@@ -93,43 +91,32 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
     return absl::PermissionDeniedError("samples hold payloads: use the control socket or mTLS");
   }
 
-  using Fill = std::function<absl::Status(const std::shared_ptr<HostedInstance>&,
-                                          const absl::StatusOr<std::string>&)>;
-
-  static grpc::ServerUnaryReactor* Refuse(Context* context, const absl::Status& status) {
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(ToGrpc(status));
-    return reactor;
-  }
-
-  // A plugin's command may take its time, so a thread of our own asks for it.
+  // Asks the plugin on the thread pool, since a command may take its time.
+  template <typename Fill>
   grpc::ServerUnaryReactor* RunCommand(const char* command, const std::string& name, Fill fill,
                                        std::string arguments = "") {
-    auto reactor = GuardedReactor::Make(environment_);
-    absl::StatusOr<std::shared_ptr<HostedInstance>> found =
-        environment_->FindInstance("instance", name);
+    auto reactor = OnceReactor::Make(server_);
+    const absl::StatusOr<std::shared_ptr<HostedInstance>> found =
+        server_->FindInstance("instance", name);
     if (!found.ok()) {
       reactor->Complete(found.status());
       return reactor.get();
     }
-    const std::shared_ptr<HostedInstance> instance = *std::move(found);
-    auto done = [reactor, instance, fill](const absl::StatusOr<std::string>& result) {
-      reactor->Complete([&] { return fill(instance, result); });
+    auto done = [reactor, instance = *found, fill](const absl::StatusOr<std::string>& result) {
+      reactor->CompleteWith([&] { return fill(result); });
     };
-    auto work = [command, instance, done, arguments = std::move(arguments)] {
+    reactor->Post([command, instance = *found, done, arguments = std::move(arguments)] {
       absl::Status status = instance->RunCommand(command, arguments, done);
       // NOT_FOUND would read as if there were no such instance.
       if (absl::IsNotFound(status)) {
         status = absl::UnimplementedError(absl::StrCat("the plugin has no command ", command));
       }
       if (!status.ok()) done(status);
-    };
-    absl::Status posted = environment_->Post(std::move(work));
-    if (!posted.ok()) reactor->Complete(posted);
+    });
     return reactor.get();
   }
 
-  const std::shared_ptr<CallEnvironment> environment_;
+  const std::shared_ptr<GrpcServerContext> server_;
   const bool by_certificate_;
   UnaryCalls unary_calls_;
   ExecuteStreams streams_;
@@ -137,9 +124,9 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<CallEnvironment> environment,
+std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<GrpcServerContext> server,
                                                      bool by_certificate) {
-  return std::make_unique<IntegrationService>(std::move(environment), by_certificate);
+  return std::make_unique<IntegrationService>(std::move(server), by_certificate);
 }
 
 }  // namespace host_stub

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <utility>
 
-#include "host_stub/service/guarded_reactor.h"
+#include "host_stub/service/once_reactor.h"
 
 namespace host_stub {
 namespace {
@@ -11,9 +11,9 @@ namespace {
 using ::long_running_integration::v1::ExecuteRequest;
 using ::long_running_integration::v1::ExecuteResponse;
 
-// What is kept between calls is bounded, whoever calls: each of a message's texts keeps the room of
-// the longest that it has held, which comes to some 20 MiB for the requests of a listener at the
-// very worst, and as much for the answers.
+// Bounds the memory that is kept between calls, whoever calls: each text of a message keeps the
+// memory of the longest that it has held. In the worst case this is some 20 MiB for the requests
+// of a listener, and as much for the answers.
 constexpr size_t kMostKept = 64;
 constexpr size_t kMostKeptBytes = 4'096;
 constexpr int kMostKeptHeaders = 32;
@@ -25,8 +25,7 @@ bool IsSmall(const Message& message) {
 
 }  // namespace
 
-UnaryCall::UnaryCall(std::shared_ptr<CallEnvironment> environment)
-    : ExecuteCall(std::move(environment)) {
+UnaryCall::UnaryCall(std::shared_ptr<GrpcServerContext> server) : ExecuteCall(std::move(server)) {
   set_request(&request_);
   set_response(&response_);
 }
@@ -35,17 +34,17 @@ grpc::ServerUnaryReactor* UnaryCall::Begin(grpc::CallbackServerContext& context,
                                            const Caller& caller) {
   UnaryCall& call = static_cast<UnaryCall&>(*context.GetRpcAllocatorState());
   Reactor* const reactor = &call.reactor_.emplace(call);
-  // The answer may come within it. gRPC lets go of the call only once it has the reactor.
+  // The answer may come within Begin. gRPC lets go of the call only after it has the reactor.
   call.ExecuteCall::Begin(caller, DeadlineOf(context));
   return reactor;
 }
 
-void UnaryCall::OnOutcome(const absl::Status& status) noexcept {
+void UnaryCall::OnOutcome(const absl::Status& status) {
   reactor_->Finish(status.ok() ? grpc::Status() : ToGrpc(status));
 }
 
 void UnaryCall::Release() {
-  // The last owner may be this: nothing of the object is touched after.
+  // This may be the last owner: nothing of the object is touched after the function's end.
   const std::shared_ptr<UnaryCall> self = std::move(held_by_grpc_);
 }
 
@@ -58,21 +57,20 @@ bool UnaryCall::Recycle() noexcept {
   return true;
 }
 
-UnaryCall::Reactor::Reactor(UnaryCall& call) : call_(call) { call_.environment().calls.Enter(); }
+UnaryCall::Reactor::Reactor(UnaryCall& call) : call_(call) { call_.server().calls.Enter(); }
 
 void UnaryCall::Reactor::OnCancel() {
   if (call_.Cancel()) Finish(ToGrpc(absl::CancelledError("the caller gave up")));
 }
 
-void UnaryCall::Reactor::OnDone() { call_.environment().calls.Leave(); }
+void UnaryCall::Reactor::OnDone() { call_.server().calls.Leave(); }
 
-UnaryCalls::UnaryCalls(std::shared_ptr<CallEnvironment> environment)
-    : environment_(std::move(environment)),
-      calls_(std::make_shared<Recycler<UnaryCall>>(kMostKept)) {}
+UnaryCalls::UnaryCalls(std::shared_ptr<GrpcServerContext> server)
+    : server_(std::move(server)), calls_(std::make_shared<Recycler<UnaryCall>>(kMostKept)) {}
 
 grpc::MessageHolder<ExecuteRequest, ExecuteResponse>* UnaryCalls::AllocateMessages() {
   std::shared_ptr<UnaryCall> call =
-      calls_->Get([this] { return std::make_unique<UnaryCall>(environment_); });
+      calls_->Get([this] { return std::make_unique<UnaryCall>(server_); });
   UnaryCall& messages = *call;
   messages.held_by_grpc_ = std::move(call);
   return &messages;

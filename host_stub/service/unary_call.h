@@ -1,4 +1,4 @@
-// For the .cc files of the services alone: it includes gRPC.
+// The unary Execute. It includes gRPC, so only the .cc files of the services include it.
 #ifndef HOST_STUB_SERVICE_UNARY_CALL_H_
 #define HOST_STUB_SERVICE_UNARY_CALL_H_
 
@@ -8,36 +8,36 @@
 #include <memory>
 #include <optional>
 
-#include "host_stub/service/call_environment.h"
 #include "host_stub/service/execute_call.h"
+#include "host_stub/service/grpc_server_context.h"
 #include "host_stub/service/recycler.h"
 #include "long_running_integration/v1/long_running_integration.pb.h"
 
 namespace host_stub {
 
-// One Execute: its messages, its way through the plugin, and gRPC's reactor, in one object that
-// outlives the RPC where the plugin still reads the request, and is used again for another one.
+// One Execute: its messages, its way through the plugin, and gRPC's reactor, in one object. It
+// outlives the RPC if the plugin still reads the request, and is then used for another RPC.
 class UnaryCall : public ExecuteCall,
                   public grpc::MessageHolder<long_running_integration::v1::ExecuteRequest,
                                              long_running_integration::v1::ExecuteResponse> {
  public:
-  // By UnaryCalls alone.
-  explicit UnaryCall(std::shared_ptr<CallEnvironment> environment);
+  // For UnaryCalls alone.
+  explicit UnaryCall(std::shared_ptr<GrpcServerContext> server);
 
-  // Begins the call whose messages gRPC had from UnaryCalls, and has filled the request of.
+  // Begins the call whose messages gRPC has got from UnaryCalls, and whose request it has filled.
   static grpc::ServerUnaryReactor* Begin(grpc::CallbackServerContext& context,
                                          const Caller& caller);
 
-  // Of MessageHolder: gRPC reads and writes the messages no more.
+  // MessageHolder: gRPC no longer uses the messages.
   void Release() override;
 
-  // Of Recycler.
+  // Makes the object as new. False: it is not worth keeping.
   bool Recycle() noexcept;
 
  protected:
   long_running_integration::v1::ExecuteRequest& mutable_request() override { return request_; }
   long_running_integration::v1::ExecuteResponse& mutable_response() override { return response_; }
-  void OnOutcome(const absl::Status& status) noexcept override;
+  void OnOutcome(const absl::Status& status) override;
 
  private:
   friend class UnaryCalls;
@@ -45,12 +45,12 @@ class UnaryCall : public ExecuteCall,
   long_running_integration::v1::ExecuteRequest request_;
   long_running_integration::v1::ExecuteResponse response_;
   std::shared_ptr<UnaryCall> held_by_grpc_;  // until Release
-  // gRPC's calls each need a new one.
+  // Each of gRPC's calls needs a new reactor.
   class Reactor : public grpc::ServerUnaryReactor {
    public:
     explicit Reactor(UnaryCall& call);
-    // Else gRPC hands each reaction below to a thread of another pool, which costs as much as a
-    // third of an empty call. They are as short as that asks for: nothing waits in them.
+    // Without it gRPC runs the reactions on a thread of another pool, which costs a third of an
+    // empty call. They are short and never wait, as this requires.
     bool InternalInlineable() override { return true; }
     void OnCancel() override;
     void OnDone() override;
@@ -61,19 +61,19 @@ class UnaryCall : public ExecuteCall,
   std::optional<Reactor> reactor_;
 };
 
-// Where gRPC gets the messages of an Execute from.
+// Gives gRPC the messages of each Execute.
 class UnaryCalls : public grpc::MessageAllocator<long_running_integration::v1::ExecuteRequest,
                                                  long_running_integration::v1::ExecuteResponse> {
  public:
-  explicit UnaryCalls(std::shared_ptr<CallEnvironment> environment);
-  // gRPC does not catch what is thrown here: without memory the process ends, as it does where gRPC
-  // finds none itself.
+  explicit UnaryCalls(std::shared_ptr<GrpcServerContext> server);
+  // gRPC catches nothing: the process ends if memory runs out here, as it does if gRPC itself finds
+  // none.
   grpc::MessageHolder<long_running_integration::v1::ExecuteRequest,
                       long_running_integration::v1::ExecuteResponse>*
   AllocateMessages() override;
 
  private:
-  const std::shared_ptr<CallEnvironment> environment_;
+  const std::shared_ptr<GrpcServerContext> server_;
   const std::shared_ptr<Recycler<UnaryCall>> calls_;
 };
 

@@ -14,7 +14,7 @@ namespace v1 = ::long_running_integration::v1;
 
 class UnaryCallTest : public testing::Test {
  protected:
-  UnaryCall call_{std::make_shared<CallEnvironment>()};
+  UnaryCall call_{std::make_shared<GrpcServerContext>()};
 };
 
 TEST_F(UnaryCallTest, ALargeRequestIsNotKept) {

@@ -1,4 +1,4 @@
-#include "host_stub/service/service_test_util.h"
+#include "host_stub/service/testing/test_server.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "host_stub/service/call_environment.h"
+#include "host_stub/service/grpc_server_context.h"
 
 #include <arpa/inet.h>
 
@@ -12,7 +12,7 @@
 
 namespace host_stub {
 
-absl::StatusOr<std::shared_ptr<HostedInstance>> CallEnvironment::FindInstance(
+absl::StatusOr<std::shared_ptr<HostedInstance>> GrpcServerContext::FindInstance(
     absl::string_view field, const std::string& name) const {
   if (absl::Status status = CheckName(field, name); !status.ok()) return status;
   std::shared_ptr<HostedInstance> instance = registry->Find(name);
@@ -33,9 +33,9 @@ absl::Status CheckName(absl::string_view field, const std::string& name) {
       absl::StrCat(field, ": must be 1 to 64 of the characters A-Z a-z 0-9 _ -"));
 }
 
-absl::Status CallEnvironment::Post(std::function<void()> work) {
+absl::Status GrpcServerContext::Post(std::function<void()> work) {
   if (draining) return absl::UnavailableError("the host is stopping");
-  if (worker.Post(std::move(work))) return absl::OkStatus();
+  if (threads.Post(std::move(work))) return absl::OkStatus();
   return absl::UnavailableError("too much is in flight; try again later");
 }
 

@@ -1,4 +1,4 @@
-#include "host_stub/service/worker.h"
+#include "host_stub/service/thread_pool.h"
 
 #include <algorithm>
 #include <deque>
@@ -9,7 +9,7 @@
 
 namespace host_stub {
 
-struct Worker::Queue {
+struct ThreadPool::Queue {
   absl::Mutex mutex;
   std::deque<std::function<void()>> waiting ABSL_GUARDED_BY(mutex);
   bool ending ABSL_GUARDED_BY(mutex) = false;
@@ -19,7 +19,7 @@ struct Worker::Queue {
   bool HasEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex) { return threads == 0; }
 };
 
-Worker::Worker(int threads, size_t most_waiting)
+ThreadPool::ThreadPool(int threads, size_t most_waiting)
     : most_waiting_(most_waiting), queue_(std::make_shared<Queue>()) {
   absl::MutexLock lock(&queue_->mutex);
   for (int i = 0; i < threads; ++i) {
@@ -28,18 +28,18 @@ Worker::Worker(int threads, size_t most_waiting)
   }
 }
 
-Worker::~Worker() { Stop(absl::InfiniteFuture()); }
+ThreadPool::~ThreadPool() { Stop(absl::InfiniteFuture()); }
 
-bool Worker::Post(std::function<void()> work) {
+bool ThreadPool::Post(std::function<void()> work) {
   absl::MutexLock lock(&queue_->mutex);
   if (queue_->ending || queue_->waiting.size() >= most_waiting_) return false;
   queue_->waiting.push_back(std::move(work));
   return true;
 }
 
-void Worker::Stop(absl::Time deadline) {
-  std::deque<std::function<void()>> dropped;  // ends outside of the lock
-  // None the second time: then the thread that runs this may be one that was left behind.
+void ThreadPool::Stop(absl::Time deadline) {
+  std::deque<std::function<void()>> dropped;  // released after the lock
+  // Empty at a second call: that may be on a thread that was left behind.
   std::vector<std::thread> threads = std::exchange(threads_, {});
   if (threads.empty()) return;
   const bool is_own = std::any_of(threads.begin(), threads.end(), [](const std::thread& thread) {
@@ -60,7 +60,7 @@ void Worker::Stop(absl::Time deadline) {
   for (std::thread& thread : threads) ended ? thread.join() : thread.detach();
 }
 
-void Worker::Run(const std::shared_ptr<Queue>& queue) {
+void ThreadPool::Run(const std::shared_ptr<Queue>& queue) {
   for (;;) {
     std::function<void()> work;
     {

@@ -1,6 +1,6 @@
-// A client of a test server. It includes gRPC: for the tests of the services alone.
-#ifndef HOST_STUB_SERVICE_GRPC_TEST_CLIENT_H_
-#define HOST_STUB_SERVICE_GRPC_TEST_CLIENT_H_
+// A client of a test server. It includes gRPC, so only tests of the services include it.
+#ifndef HOST_STUB_SERVICE_TESTING_GRPC_TEST_CLIENT_H_
+#define HOST_STUB_SERVICE_TESTING_GRPC_TEST_CLIENT_H_
 
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "host_stub/service/addresses.h"
-#include "host_stub/service/service_test_util.h"
+#include "host_stub/service/testing/test_server.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
 namespace host_stub {
@@ -78,4 +78,4 @@ class GrpcServerTest : public ::testing::Test {
 
 }  // namespace host_stub
 
-#endif  // HOST_STUB_SERVICE_GRPC_TEST_CLIENT_H_
+#endif  // HOST_STUB_SERVICE_TESTING_GRPC_TEST_CLIENT_H_

@@ -1,4 +1,4 @@
-#include "host_stub/service/execute_request.h"
+#include "host_stub/service/execute_call.h"
 
 #include <string>
 

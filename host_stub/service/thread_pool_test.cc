@@ -1,4 +1,4 @@
-#include "host_stub/service/worker.h"
+#include "host_stub/service/thread_pool.h"
 
 #include <gtest/gtest.h>
 
@@ -11,54 +11,54 @@
 namespace host_stub {
 namespace {
 
-TEST(WorkerTest, WhatWaitsIsDroppedAtTheStopAndNothingRunsAfterIt) {
-  Worker worker(1, 10);
+TEST(ThreadPoolTest, WhatWaitsIsDroppedAtTheStopAndNothingRunsAfterIt) {
+  ThreadPool pool(1, 10);
   absl::Notification running, go_on;
-  ASSERT_TRUE(worker.Post([&] {
+  ASSERT_TRUE(pool.Post([&] {
     running.Notify();
     go_on.WaitForNotification();
   }));
   auto waiting = std::make_shared<bool>(false);
-  ASSERT_TRUE(worker.Post([waiting] { *waiting = true; }));
+  ASSERT_TRUE(pool.Post([waiting] { *waiting = true; }));
   running.WaitForNotification();
-  std::thread stopper([&] { worker.Stop(absl::InfiniteFuture()); });
+  std::thread stopper([&] { pool.Stop(absl::InfiniteFuture()); });
   // The stop lets go of what waits before it waits for what runs.
   while (waiting.use_count() > 1) std::this_thread::yield();
   go_on.Notify();
   stopper.join();
   EXPECT_FALSE(*waiting);
-  EXPECT_FALSE(worker.Post([] {}));
+  EXPECT_FALSE(pool.Post([] {}));
 }
 
-TEST(WorkerTest, WorkThatDoesNotReturnIsLeftBehindAtTheDeadline) {
+TEST(ThreadPoolTest, WorkThatDoesNotReturnIsLeftBehindAtTheDeadline) {
   auto go_on = std::make_shared<absl::Notification>();
   auto over = std::make_shared<absl::Notification>();
   {
-    Worker worker(1, 10);
+    ThreadPool pool(1, 10);
     absl::Notification running;
-    ASSERT_TRUE(worker.Post([go_on, over, &running] {
+    ASSERT_TRUE(pool.Post([go_on, over, &running] {
       running.Notify();
       go_on->WaitForNotification();
       over->Notify();
     }));
     running.WaitForNotification();
-    worker.Stop(absl::Now());
+    pool.Stop(absl::Now());
   }
   EXPECT_FALSE(over->HasBeenNotified());
   go_on->Notify();
   over->WaitForNotification();
 }
 
-TEST(WorkerTest, WorkMayBeTheLastOwnerOfItsWorker) {
-  auto worker = std::make_shared<Worker>(2, 10);
+TEST(ThreadPoolTest, WorkMayBeTheLastOwnerOfItsWorker) {
+  auto pool = std::make_shared<ThreadPool>(2, 10);
   auto released = std::make_shared<absl::Notification>();
   auto over = std::make_shared<absl::Notification>();
-  ASSERT_TRUE(worker->Post([worker, released, over]() mutable {
+  ASSERT_TRUE(pool->Post([pool, released, over]() mutable {
     released->WaitForNotification();
-    worker.reset();
+    pool.reset();
     over->Notify();
   }));
-  worker.reset();
+  pool.reset();
   released->Notify();
   over->WaitForNotification();
 }

@@ -1,6 +1,6 @@
 // A gRPC server over the smallest plugin, with a store that a test can hold back.
-#ifndef HOST_STUB_SERVICE_SERVICE_TEST_UTIL_H_
-#define HOST_STUB_SERVICE_SERVICE_TEST_UTIL_H_
+#ifndef HOST_STUB_SERVICE_TESTING_TEST_SERVER_H_
+#define HOST_STUB_SERVICE_TESTING_TEST_SERVER_H_
 
 #include <memory>
 #include <string>
@@ -16,18 +16,19 @@
 
 namespace host_stub {
 
-// Passes on to a memory store; batches wait while it is held, so that calls stay in flight.
+// Passes everything on to a memory store. Batches wait while it is held, so that calls stay in
+// flight.
 class HoldingStore : public ForwardingStore {
  public:
   void Hold();
-  // Lets one of those that wait go, or all; after all it holds no more.
+  // Lets one waiting batch go, or all; after ReleaseAll it no longer holds.
   void ReleaseOne();
   void ReleaseAll();
   void AwaitHeld(int count);
   int held() const;
   int most_held() const;
 
-  // Reads by id wait, each on its thread; how many began is counted.
+  // Reads by id wait, each on its thread. reads() counts how many began.
   void HoldReads(bool hold);
   void AwaitReads(int count);
   int reads() const;
@@ -45,7 +46,7 @@ class HoldingStore : public ForwardingStore {
 };
 
 // Two instances, "first" and "second", served on both listeners. Two more are only listed:
-// "third_disabled", and "unserved", which should serve and does not.
+// "third_disabled", and "unserved", which should serve but does not.
 class TestServer {
  public:
   explicit TestServer(const webhook::Limits& limits = {});
@@ -70,4 +71,4 @@ class TestServer {
 
 }  // namespace host_stub
 
-#endif  // HOST_STUB_SERVICE_SERVICE_TEST_UTIL_H_
+#endif  // HOST_STUB_SERVICE_TESTING_TEST_SERVER_H_

@@ -1,4 +1,4 @@
-#include "host_stub/service/webhook_address.h"
+#include "host_stub/service/instance_messages.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,121 @@
+// What the services share of gRPC. It includes gRPC, so only their .cc files include it.
+#ifndef HOST_STUB_SERVICE_ONCE_REACTOR_H_
+#define HOST_STUB_SERVICE_ONCE_REACTOR_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "host_stub/engine/logger.h"
+#include "host_stub/service/grpc_server_context.h"
+
+namespace host_stub {
+
+// The message travels in a trailer, which clients limit, and may contain what a stranger sent. So
+// it is cut and escaped like a line of the log.
+inline grpc::Status ToGrpc(const absl::Status& status) {
+  constexpr size_t kMostMessageBytes = 2048;
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      EscapeForLog(status.message(), kMostMessageBytes));
+}
+
+// `by_certificate`: the server accepts only clients with a certificate. On other servers nobody has
+// shown one, and gRPC need not be asked.
+inline Caller CallerOf(const grpc::CallbackServerContext& context, bool by_certificate) {
+  return MakeCaller(context.peer(),
+                    by_certificate && context.auth_context()->IsPeerAuthenticated());
+}
+
+inline absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
+  const auto deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
+  return absl::FromChrono(deadline);
+}
+
+// Ends a call at once.
+inline grpc::ServerUnaryReactor* EndCall(grpc::CallbackServerContext& context,
+                                         const absl::Status& status) {
+  grpc::ServerUnaryReactor* const reactor = context.DefaultReactor();
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+// A unary call that is ended once: completed by another thread, given up by its caller, or cut off
+// when the host stops, whichever comes first.
+class OnceReactor : public grpc::ServerUnaryReactor, public OpenCall {
+ public:
+  // Owns itself until gRPC has let go of it. `cut_off` is the message of UNAVAILABLE if the host
+  // stops before the call is completed; it must outlive the call.
+  static std::shared_ptr<OnceReactor> Make(std::shared_ptr<GrpcServerContext> server,
+                                           absl::string_view cut_off = "the host is stopping") {
+    auto reactor = std::make_shared<OnceReactor>(std::move(server), cut_off);
+    reactor->self_ = reactor;
+    reactor->token_ = reactor->server_->calls.Add(absl::InfiniteFuture(), reactor);
+    return reactor;
+  }
+
+  // For Make alone.
+  OnceReactor(std::shared_ptr<GrpcServerContext> server, absl::string_view cut_off)
+      : server_(std::move(server)), cut_off_(cut_off) {
+    server_->calls.Enter();
+  }
+
+  // Ends the call with the status that `fill` returns. If the call has ended already, `fill`, which
+  // may write to the response, does not run. Any thread.
+  template <typename Fill>
+  void CompleteWith(const Fill& fill) {
+    absl::Status status;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (finished_) return;
+      finished_ = true;
+      status = GuardMemory(fill);
+    }
+    Finish(ToGrpc(status));
+  }
+  void Complete(const absl::Status& status) {
+    CompleteWith([&status] { return status; });
+  }
+
+  // Whether the call has ended: then nobody needs the work for its answer. Any thread.
+  bool finished() {
+    absl::MutexLock lock(&mutex_);
+    return finished_;
+  }
+
+  // Runs `work`, which owns everything that it uses, on the thread pool, or ends the call if it
+  // cannot. `work` must not refer to the service: a call that was cancelled has ended, and the
+  // service may end before `work` runs.
+  template <typename Work>
+  void Post(Work&& work) {
+    absl::Status posted = server_->Post(std::forward<Work>(work));
+    if (!posted.ok()) Complete(posted);
+  }
+
+  void OnCancel() override { Complete(absl::CancelledError("the caller gave up")); }
+  void OnCutOff() override { Complete(absl::UnavailableError(cut_off_)); }
+  void OnDone() override {
+    const std::shared_ptr<OnceReactor> self = std::move(self_);
+    server_->calls.Remove(token_);
+    server_->calls.Leave();
+  }
+
+ private:
+  const std::shared_ptr<GrpcServerContext> server_;
+  const absl::string_view cut_off_;
+  absl::Mutex mutex_;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<OnceReactor> self_;
+  OpenCalls::Token token_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_SERVICE_ONCE_REACTOR_H_
