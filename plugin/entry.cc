@@ -42,7 +42,8 @@ int32_t Result(const absl::Status& status, lri_error* error) {
   return static_cast<int32_t>(status.code());
 }
 
-// The barrier: no exception leaves the plugin.
+// The barrier: no exception leaves the plugin. Those of the host's callbacks end the process before
+// they come here (CallHost).
 template <typename Function>
 int32_t Guard(lri_error* error, Function&& function) noexcept {
   try {
@@ -52,9 +53,6 @@ int32_t Guard(lri_error* error, Function&& function) noexcept {
     return LRI_RESOURCE_EXHAUSTED;
   } catch (const std::exception& exception) {
     Explain(exception.what(), error);
-    return LRI_INTERNAL;
-  } catch (...) {
-    // Of a host's callback.
     return LRI_INTERNAL;
   }
 }
@@ -82,7 +80,7 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
         .name = ToView(runtime::kSourceBrand),
         .version = ToView(kVersion),
         .parameters = {parameters.data(), parameters.size(), sizeof(lri_view)}};
-    sink(sink_context, &info);
+    runtime::CallHost("sink of info", sink, sink_context, &info);
     return LRI_OK;
   });
 }

@@ -2,10 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <initializer_list>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -160,6 +162,16 @@ class EntryTest : public ::testing::Test {
       return table_->create(plugin_, &options, &instance_, &error);
     });
     return code == LRI_OK ? "ok" : error.message;
+  }
+
+  void Change(const Headers& parameters) {
+    lri_update* update = nullptr;
+    ASSERT_EQ(WithOptions(parameters, "webhook",
+                          [&](const lri_instance_options& options) {
+                            return table_->update_prepare(instance_, &options, &update, nullptr);
+                          }),
+              LRI_OK);
+    table_->update_commit(update);
   }
 
   void Start(const Headers& parameters) {
@@ -396,15 +408,43 @@ TEST_F(EntryTest, TicketFromBeforeAnUpdateSparesNoCheck) {
   Start(kBasic);
   const Judged before = CheckHead(instance_, {kGood});
   ASSERT_EQ(before.verdict.refused, 0u);
-  lri_update* update = nullptr;
-  ASSERT_EQ(WithOptions(kBasic, "webhook",
-                        [&](const lri_instance_options& options) {
-                          return table_->update_prepare(instance_, &options, &update, nullptr);
-                        }),
-            LRI_OK);
   EXPECT_EQ(StatusWithTicket(before.verdict.ticket), 200);
-  table_->update_commit(update);
+  Change(kBasic);
   EXPECT_EQ(StatusWithTicket(before.verdict.ticket), 401);
+}
+
+TEST_F(EntryTest, CallKeepsItsConfigurationWhileOthersAreCommitted) {
+  Start({{"incidentType", "old"}});
+  host_.hold = true;
+  ASSERT_EQ(Execute({.body = "{}"}), LRI_OK);
+  const auto held = host_.TakeHeld();
+  host_.hold = false;
+  for (const char* type : {"new", "newest"}) Change({{"incidentType", type}});
+  EXPECT_THAT(Ask({.body = "{}"}).body, HasSubstr(R"("type":"newest")"));
+  lri_error error{sizeof(lri_error), {}};
+  EXPECT_EQ(table_->stop(instance_, 0, &error), LRI_DEADLINE_EXCEEDED);
+  held();
+  EXPECT_THAT(host_.answers.back().body, HasSubstr(R"("type":"old")"));
+}
+
+TEST_F(EntryTest, CallsNeverFailWhileConfigurationsAreReplaced) {
+  Start({{"incidentType", "a"}, {"mirror_instance", "a"}, {"mirror_direction", "Incoming"}});
+  std::atomic<bool> over{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      while (!over) EXPECT_EQ(CheckHead(instance_, {}).verdict.refused, 0u);
+    });
+  }
+  for (int i = 0; i < 500; ++i) {
+    const std::string type = i % 2 == 0 ? "b" : "a";
+    Change({{"incidentType", type}, {"mirror_instance", type}, {"mirror_direction", "Incoming"}});
+    ASSERT_EQ(Execute({.body = "{}"}), LRI_OK);
+    EXPECT_THAT(host_.incidents.back().details, HasSubstr(R"("mirror_instance":")" + type + "\""));
+    EXPECT_EQ(host_.incidents.back().type, type);
+  }
+  over = true;
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(EntryTest, HostThatTakesNoBatchIsAnswered503WithRetryAfter) {

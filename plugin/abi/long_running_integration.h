@@ -27,6 +27,9 @@
  *   - of a batch of incidents: until its `done` was called,
  *   - all others, among them those of an answer: until the call that passes them returns.
  *
+ * EXCEPTIONS. A side whose function is called by the other one, a callback among them, lets no
+ * exception out of it: after one, the caller ends the process with a line that names the function.
+ *
  * THREADS. Each function is tagged. [any thread]: from several at once. [control]: the host makes
  * one such call at a time for an instance (for a plugin: with plugin_*), on any thread.
  * [never blocks]: returns without waiting for another thread, a disk or a network.

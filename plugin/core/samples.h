@@ -34,7 +34,7 @@ SharedSample MakeSample(absl::string_view name, absl::string_view type, absl::st
 class SampleSet {
  public:
   // Holds at most `most`; the oldest go first.
-  explicit SampleSet(size_t most) : most_(most) {}
+  explicit SampleSet(size_t most) : most_(most) { samples_.reserve(most + 1); }
 
   void Add(SharedSample newest);
   // Behind all others, where there is room.

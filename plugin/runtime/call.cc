@@ -34,18 +34,17 @@ const lri_created_incident& At(const lri_create_result& result, size_t index) {
 
 }  // namespace
 
-void Call::Run(FreeList<Call>::Lease lease, const CallContext& context,
+void Call::Run(FreeList<Call>::Lease lease, CallContext context,
                const lri_request& request) noexcept {
   Call* const call = lease.object;
   call->lease_ = lease;
-  call->context_ = context;
+  call->context_ = std::move(context);
   call->handle_ = request.call;
-  call->handed_over_ = false;
   try {
     call->Process(request);
   } catch (const std::exception&) {
-    // Memory ran out, and nothing was handed over: Process throws only before that.
-    call->FinishAfterException();
+    // Memory ran out, and the host does not have the batch: Process throws only before that.
+    call->Finish(Answer(500, kTextPlain, "The server ran out of memory.").abi());
   }
 }
 
@@ -130,15 +129,10 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   batch_.done = &Call::Done;
   void* const done_context = batch_.done_context = done_.Arm(this);
   // Done may come before the return, and `this` be over: only what is on the stack is used then.
-  handed_over_ = true;
   const int32_t code = host_.CreateIncidents(context_.host_instance, batch_);
   // What was done before a refusal counts; what comes after it is ignored.
   if (code == LRI_OK || DoneSlot::Take(done_context) == nullptr) return;
-  if (code == Host::kThrew) {
-    AnswerNotCreated(LRI_NOT_KNOWN, LRI_INTERNAL, 1, "the host threw an exception");
-  } else {
-    AnswerNotCreated(LRI_NOT_CREATED, code, 1, "the host took no batch");
-  }
+  AnswerNotCreated(LRI_NOT_CREATED, code, 1, "the host took no batch");
 }
 
 void Call::Done(void* done_context, const lri_create_result* result) noexcept {
@@ -148,7 +142,8 @@ void Call::Done(void* done_context, const lri_create_result* result) noexcept {
   try {
     self->TakeResult(result);
   } catch (const std::exception&) {
-    self->FinishAfterException();
+    // Memory ran out before the answer; the host may have created the incidents.
+    self->AnswerNotKnown();
   }
 }
 
@@ -179,27 +174,25 @@ void Call::AnswerCreated(const lri_create_result& result) {
                 .warnings = parsed.warnings});
   }
   writer.Finish();
-  if (context_.samples != nullptr) CopySamples(result);
+  if (context_.samples != nullptr) RecordSamples(result);
   Finish(Answer(200, kApplicationJson, answer_.text()).abi());
 }
 
-// The last incidents that are no duplicates, oldest first. Copied now, for the request's bytes are
-// the host's again once it has the answer.
-void Call::CopySamples(const lri_create_result& result) noexcept {
+// The last incidents that are no duplicates, oldest first.
+void Call::RecordSamples(const lri_create_result& result) {
   const Limits& limits = context_.plugin->limits();
-  try {
-    for (size_t i = result.count; i-- > 0;) {
-      if (samples_.size() == static_cast<size_t>(limits.samples)) break;
-      if (At(result, i).duplicate != 0) continue;
-      const core::ParsedIncident& incident = parsed_.incidents()[i];
-      samples_.push_back(core::MakeSample(incident.name, incident.type, incident.occurred,
-                                          incident.details,
-                                          static_cast<size_t>(limits.sample_bytes)));
-    }
-  } catch (const std::exception&) {
-    // Memory ran out. The incidents are on disk, and the sender must learn of it.
+  samples_.clear();
+  for (size_t i = result.count; i-- > 0;) {
+    if (samples_.size() == static_cast<size_t>(limits.samples)) break;
+    if (At(result, i).duplicate != 0) continue;
+    const core::ParsedIncident& incident = parsed_.incidents()[i];
+    samples_.push_back(core::MakeSample(incident.name, incident.type, incident.occurred,
+                                        incident.details,
+                                        static_cast<size_t>(limits.sample_bytes)));
   }
   std::reverse(samples_.begin(), samples_.end());
+  context_.samples->Record(samples_);
+  samples_.clear();
 }
 
 void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
@@ -210,11 +203,7 @@ void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_
     host.Log(context_.host_instance, LRI_WARNING,
              absl::StrCat("incidents were not created: ", message, LeftOut(*left_out)));
   }
-  if (outcome == LRI_CREATED || outcome == LRI_NOT_KNOWN) {
-    return Finish(Answer(503, kTextPlain, "It is not known whether the incidents were created.")
-                      .Add("Retry-After", "1")
-                      .abi());
-  }
+  if (outcome == LRI_CREATED || outcome == LRI_NOT_KNOWN) return AnswerNotKnown();
   if (code == LRI_DEADLINE_EXCEEDED) {
     return Finish(Answer(504, kTextPlain, "No incident was created in time.").abi());
   }
@@ -235,16 +224,11 @@ void Call::Refuse(HeadRefusal refusal) {
 }
 
 void Call::Finish(const lri_answer& answer) noexcept {
-  handed_over_ = true;
   Plugin* const plugin = context_.plugin;
   Gate* const gate = context_.gate;
   // Before the sender can ask for the counts.
   if (context_.answers != nullptr) context_.answers->Add(answer.status);
   context_.complete(plugin->host(), handle_, answer);
-  if (!samples_.empty()) {
-    context_.samples->Record(samples_);
-    samples_.clear();
-  }
   decoded_ = {};
   plugin->ReleaseExpanded(std::exchange(expanded_bytes_, 0));
   parsed_.Clear();
@@ -252,12 +236,15 @@ void Call::Finish(const lri_answer& answer) noexcept {
   answer_.ReleaseAbove(kept_bytes);
   ReleaseAbove(kept_bytes, views_);
   ReleaseAbove(kept_bytes, incidents_);
+  context_.configuration = nullptr;
   plugin->calls().GiveBack(lease_);
   gate->Leave();
 }
 
-void Call::FinishAfterException() noexcept {
-  Finish(Answer(500, kTextPlain, "The server ran out of memory.").abi());
+void Call::AnswerNotKnown() {
+  Finish(Answer(503, kTextPlain, "It is not known whether the incidents were created.")
+             .Add("Retry-After", "1")
+             .abi());
 }
 
 }  // namespace webhook::runtime

@@ -3,6 +3,7 @@
 #define PLUGIN_RUNTIME_CALL_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "plugin/abi/long_running_integration.h"
@@ -25,10 +26,10 @@ namespace webhook::runtime {
 // Does not throw.
 using CompleteFunction = void (*)(const Host& host, lri_call* call, const lri_answer& answer);
 
-// What a call needs of its instance. All of it outlives the call: the instance's gate sees to that.
+// What a call uses of its instance, which outlives the call: it waits until its gate is empty.
 struct CallContext {
   Plugin* plugin;
-  const Configuration* configuration;
+  std::shared_ptr<const Configuration> configuration;  // the same for the whole call
   lri_host_instance* host_instance;
   Gate* gate;  // was entered for this call; left when the call is over
   CompleteFunction complete;
@@ -46,7 +47,7 @@ class Call {
 
   // Takes the request through to exactly one `complete`, now or once its batch is created. After
   // it `this` may have been given back already. Never throws.
-  static void Run(FreeList<Call>::Lease lease, const CallContext& context,
+  static void Run(FreeList<Call>::Lease lease, CallContext context,
                   const lri_request& request) noexcept;
 
  private:
@@ -57,19 +58,18 @@ class Call {
   static void Done(void* done_context, const lri_create_result* result) noexcept;
   void TakeResult(const lri_create_result* result);
   void AnswerCreated(const lri_create_result& result);
-  void CopySamples(const lri_create_result& result) noexcept;
+  void RecordSamples(const lri_create_result& result);
   void AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
                         absl::string_view message);
+  void AnswerNotKnown();
   void Refuse(HeadRefusal refusal);
   // Completes, gives the call back and leaves the gate. The last thing that is done with `this`.
   void Finish(const lri_answer& answer) noexcept;
-  void FinishAfterException() noexcept;
 
   const Host host_;
   FreeList<Call>::Lease lease_{};
   CallContext context_{};
   lri_call* handle_ = nullptr;
-  bool handed_over_ = false;  // Finish was called, or the host has the batch
 
   core::DecodedBody decoded_;
   int64_t expanded_bytes_ = 0;  // of decoded_, counted in the plugin
@@ -79,7 +79,7 @@ class Call {
   lri_incident_batch batch_{};
   DoneSlot done_;
   core::TextBuffer answer_;
-  std::vector<core::SharedSample> samples_;  // to be handed over after the answer
+  std::vector<core::SharedSample> samples_;  // only within RecordSamples
 };
 
 }  // namespace webhook::runtime

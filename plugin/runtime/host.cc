@@ -1,8 +1,19 @@
 #include "plugin/runtime/host.h"
 
+#include <cstdio>
+#include <cstdlib>
+
 #include "absl/time/clock.h"
 
 namespace webhook::runtime {
+
+void EndAfterException(const char* function, const char* what) {
+  std::fprintf(stderr,
+               "the plugin Generic Webhook ends the process: the host's function %s threw an "
+               "exception: %s\n",
+               function, what);
+  std::abort();
+}
 
 absl::Status Host::Check(const lri_host* table) {
   if (table == nullptr || !LRI_HAS(table, complete) || table->create_incidents == nullptr ||
@@ -13,60 +24,43 @@ absl::Status Host::Check(const lri_host* table) {
   return absl::OkStatus();
 }
 
-int32_t Host::CreateIncidents(lri_host_instance* instance,
-                              const lri_incident_batch& batch) const noexcept try {
-  return table_->create_incidents(table_->context, instance, &batch);
-} catch (...) {
-  return kThrew;
+int32_t Host::CreateIncidents(lri_host_instance* instance, const lri_incident_batch& batch) const {
+  return CallHost("create_incidents", table_->create_incidents, table_->context, instance, &batch);
 }
 
-void Host::Complete(lri_call* call, const lri_answer& answer) const noexcept try {
-  table_->complete(table_->context, call, &answer);
-} catch (...) {
-  // It has the answer, or it lost it.
+void Host::Complete(lri_call* call, const lri_answer& answer) const {
+  CallHost("complete", table_->complete, table_->context, call, &answer);
 }
 
 int32_t Host::ContextGet(lri_host_instance* instance, absl::string_view key, lri_context_done done,
-                         void* done_context) const noexcept try {
+                         void* done_context) const {
   if (!LRI_HAS(table_, context_get) || table_->context_get == nullptr) return LRI_UNIMPLEMENTED;
-  return table_->context_get(table_->context, instance, ToView(key), done, done_context);
-} catch (...) {
-  return LRI_INTERNAL;
+  return CallHost("context_get", table_->context_get, table_->context, instance, ToView(key), done,
+                  done_context);
 }
 
 int32_t Host::ContextSet(lri_host_instance* instance, absl::string_view key,
-                         absl::string_view value, lri_context_done done,
-                         void* done_context) const noexcept try {
+                         absl::string_view value, lri_context_done done, void* done_context) const {
   if (!LRI_HAS(table_, context_set) || table_->context_set == nullptr) return LRI_UNIMPLEMENTED;
-  return table_->context_set(table_->context, instance, ToView(key), ToView(value), done,
-                             done_context);
-} catch (...) {
-  return LRI_INTERNAL;
+  return CallHost("context_set", table_->context_set, table_->context, instance, ToView(key),
+                  ToView(value), done, done_context);
 }
 
 void Host::SetHealth(lri_host_instance* instance, lri_health health,
-                     absl::string_view message) const noexcept try {
-  if (LRI_HAS(table_, set_health) && table_->set_health != nullptr) {
-    table_->set_health(table_->context, instance, health, ToView(message));
-  }
-} catch (...) {
+                     absl::string_view message) const {
+  if (!LRI_HAS(table_, set_health) || table_->set_health == nullptr) return;
+  CallHost("set_health", table_->set_health, table_->context, instance, health, ToView(message));
 }
 
 void Host::Log(lri_host_instance* instance, lri_severity severity,
-               absl::string_view message) const noexcept try {
-  if (LRI_HAS(table_, log) && table_->log != nullptr) {
-    table_->log(table_->context, instance, severity, ToView(message));
-  }
-} catch (...) {
+               absl::string_view message) const {
+  if (!LRI_HAS(table_, log) || table_->log == nullptr) return;
+  CallHost("log", table_->log, table_->context, instance, severity, ToView(message));
 }
 
-absl::Time Host::Now() const noexcept try {
-  if (LRI_HAS(table_, now) && table_->now != nullptr) {
-    return absl::FromUnixNanos(table_->now(table_->context));
-  }
-  return absl::Now();
-} catch (...) {
-  return absl::Now();
+absl::Time Host::Now() const {
+  if (!LRI_HAS(table_, now) || table_->now == nullptr) return absl::Now();
+  return absl::FromUnixNanos(CallHost("now", table_->now, table_->context));
 }
 
 }  // namespace webhook::runtime

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -23,31 +24,41 @@ inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
                                             index * pairs.stride);
 }
 
-// Thread-safe; a pointer and nothing more. The table outlives the plugin (the ABI says so). No
-// function of it may throw; what a host written in C++ throws nevertheless ends here.
+// Writes one line to standard error that names the host's function, and aborts.
+[[noreturn]] void EndAfterException(const char* function, const char* what);
+
+// Calls a function that the host gave. None of them may throw (the ABI forbids it), and after an
+// exception nobody knows what the host did; so the process ends with a line that names the
+// function.
+template <typename Function, typename... Arguments>
+auto CallHost(const char* name, Function function, Arguments... arguments) {
+  try {
+    return function(arguments...);
+  } catch (const std::exception& exception) {
+    EndAfterException(name, exception.what());
+  } catch (...) {
+    EndAfterException(name, "an object that is no std::exception");
+  }
+}
+
+// Thread-safe; a pointer and nothing more. The table outlives the plugin (the ABI says so).
 class Host {
  public:
-  // Of CreateIncidents: the host threw, so nobody knows whether it took the batch.
-  static constexpr int32_t kThrew = -1;
-
   // INVALID_ARGUMENT where a required function is missing.
   static absl::Status Check(const lri_host* table);
 
   explicit Host(const lri_host& table) : table_(&table) {}
 
-  int32_t CreateIncidents(lri_host_instance* instance,
-                          const lri_incident_batch& batch) const noexcept;
-  void Complete(lri_call* call, const lri_answer& answer) const noexcept;
-  // UNIMPLEMENTED where the host has no context; then done is not called. INTERNAL where it threw.
+  int32_t CreateIncidents(lri_host_instance* instance, const lri_incident_batch& batch) const;
+  void Complete(lri_call* call, const lri_answer& answer) const;
+  // UNIMPLEMENTED where the host has no context; then done is not called.
   int32_t ContextGet(lri_host_instance* instance, absl::string_view key, lri_context_done done,
-                     void* done_context) const noexcept;
+                     void* done_context) const;
   int32_t ContextSet(lri_host_instance* instance, absl::string_view key, absl::string_view value,
-                     lri_context_done done, void* done_context) const noexcept;
-  void SetHealth(lri_host_instance* instance, lri_health health,
-                 absl::string_view message) const noexcept;
-  void Log(lri_host_instance* instance, lri_severity severity,
-           absl::string_view message) const noexcept;
-  absl::Time Now() const noexcept;
+                     lri_context_done done, void* done_context) const;
+  void SetHealth(lri_host_instance* instance, lri_health health, absl::string_view message) const;
+  void Log(lri_host_instance* instance, lri_severity severity, absl::string_view message) const;
+  absl::Time Now() const;
 
  private:
   const lri_host* table_;

@@ -21,11 +21,9 @@ void CompleteAtHost(const Host& host, lri_call* call, const lri_answer& answer) 
   host.Complete(call, answer);
 }
 
-// What a host written in C++ throws out of it ends here: the result was given.
 void Tell(lri_command_done done, void* done_context, absl::StatusCode code,
-          absl::string_view text) noexcept try {
-  done(done_context, static_cast<int32_t>(code), ToView(text));
-} catch (...) {
+          absl::string_view text) {
+  CallHost("done of command", done, done_context, static_cast<int32_t>(code), ToView(text));
 }
 
 bool SamePlace(const Configuration& one, const Configuration& other) {
@@ -65,7 +63,7 @@ Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instanc
       host_instance_(host_instance),
       health_(plugin.host(), host_instance),
       listen_handler_(*this, plugin.limits()),
-      generations_(std::make_shared<const Configuration>(std::move(configuration))),
+      configuration_(std::make_shared<const Configuration>(std::move(configuration))),
       samples_(plugin.host(), host_instance, plugin.limits(), plugin.tasks()) {
   commands_.Open();
 }
@@ -77,7 +75,7 @@ Instance::~Instance() {
 
 absl::Status Instance::Start() {
   const std::lock_guard lock(mutex_);
-  const std::shared_ptr<const Configuration> configuration = generations_.current();
+  const std::shared_ptr<const Configuration> configuration = this->configuration();
   if (serving_) {
     return absl::FailedPreconditionError(
         absl::StrCat("instance ", configuration->name, " serves already"));
@@ -92,7 +90,7 @@ absl::Status Instance::Start() {
   }
   samples_.Start(configuration->store_samples);
   serving_ = true;
-  generations_.Open();
+  calls_.Open();
   host_may_send_ = true;
   if (listener_ != nullptr) listener_->StartAccepting();
   BeginServing(*configuration);
@@ -113,22 +111,21 @@ absl::Status Instance::Stop(absl::Time deadline) {
   for (const auto& listener : listeners) listener->BeginDrain(UntilTime(deadline));
   for (const auto& listener : listeners) listener->Drain(UntilTime(deadline));
   listeners.clear();
-  generations_.Close();
+  calls_.Close();
   commands_.Close();
   // Without the lock: a thread that describes the instance may be one that its calls wait for.
-  const bool empty = generations_.WaitUntilEmpty(deadline) && commands_.WaitUntilEmpty(deadline);
+  const bool empty = calls_.WaitUntilEmpty(deadline) && commands_.WaitUntilEmpty(deadline);
   const bool kept = empty && samples_.Stop(deadline);
   commands_.Open();
   const std::lock_guard lock(mutex_);
   stopping_ = false;
   if (kept) return absl::OkStatus();
   if (empty) {
-    return absl::DeadlineExceededError(absl::StrCat("instance ", generations_.current()->name,
+    return absl::DeadlineExceededError(absl::StrCat("instance ", configuration()->name,
                                                     " waits for the host to keep its samples"));
   }
-  return absl::DeadlineExceededError(absl::StrCat("instance ", generations_.current()->name,
-                                                  " still has ", generations_.entered(),
-                                                  " calls in flight"));
+  return absl::DeadlineExceededError(absl::StrCat("instance ", configuration()->name, " still has ",
+                                                  calls_.entered(), " calls in flight"));
 }
 
 absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
@@ -139,14 +136,14 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(
   if (!update_turn_.expired()) {
     return absl::FailedPreconditionError("another update of this instance is prepared");
   }
-  const Configuration& before = *generations_.current();
-  if (read->name != before.name) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the name of instance ", before.name, " cannot change: senders have its URL"));
+  const std::shared_ptr<const Configuration> before = configuration();
+  if (read->name != before->name) {
+    return absl::InvalidArgumentError(absl::StrCat("the name of instance ", before->name,
+                                                   " cannot change: senders have its URL"));
   }
   auto update = std::make_unique<InstanceUpdate>();
   update->instance = this;
-  if (serving_ && read->listen_port != 0 && !SamePlace(before, *read)) {
+  if (serving_ && read->listen_port != 0 && !SamePlace(*before, *read)) {
     auto bound = Bind(*read, /*is_update=*/true);
     if (!bound.ok()) return bound.status();
     update->listener = *std::move(bound);
@@ -163,8 +160,11 @@ void Instance::Commit(InstanceUpdate& update) {
   std::shared_ptr<Listener> after;
   {
     const std::lock_guard lock(mutex_);
-    const bool same_place = SamePlace(*generations_.current(), next);
-    generations_.Replace(update.configuration);
+    const bool same_place = SamePlace(*configuration(), next);
+    {
+      const std::lock_guard publish(configuration_mutex_);
+      configuration_ = update.configuration;
+    }
     if (!serving_) return;
     samples_.SetEnabled(next.store_samples);
     if (!same_place) {
@@ -222,7 +222,15 @@ void Instance::BeginServing(const Configuration& configuration) {
 int32_t Instance::CheckHead(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                             lri_head_verdict& verdict) {
   if (!host_may_send_.load(std::memory_order_acquire)) return LRI_UNAVAILABLE;
-  return Judge(head, sink, sink_context, verdict);
+  struct HostSink {
+    lri_answer_sink sink;
+    void* context;
+  } host_sink{sink, sink_context};
+  const auto give = [](void* context, const lri_answer* answer) {
+    const HostSink& to = *static_cast<HostSink*>(context);
+    CallHost("sink of check_head", to.sink, to.context, answer);
+  };
+  return Judge(head, give, &host_sink, verdict);
 }
 
 int32_t Instance::Execute(const lri_request& request) {
@@ -232,47 +240,39 @@ int32_t Instance::Execute(const lri_request& request) {
 
 int32_t Instance::Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                         lri_head_verdict& verdict) {
-  Generation* const generation = generations_.Enter();
-  if (generation == nullptr) return LRI_UNAVAILABLE;
-  struct Leave {
-    Gate& gate;
-    ~Leave() { gate.Leave(); }
-  } leave{generation->gate};
-  const Configuration& configuration = *generation->configuration;
-  const HeadRefusal refusal = runtime::CheckHead(head, ToHeaderViews(head.headers), configuration,
+  if (!calls_.Enter()) return LRI_UNAVAILABLE;
+  const absl::Cleanup leave = [this] { calls_.Leave(); };
+  const std::shared_ptr<const Configuration> configuration = this->configuration();
+  const HeadRefusal refusal = runtime::CheckHead(head, ToHeaderViews(head.headers), *configuration,
                                                  plugin_.limits(), plugin_.host());
   verdict.refused = refusal != HeadRefusal::kNone;
   verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
   // A refused head has no ticket, so that execute checks it again.
-  verdict.ticket = refusal == HeadRefusal::kNone ? configuration.ticket : 0;
-  AnswerRefusal(refusal, configuration, sink, sink_context);
+  verdict.ticket = refusal == HeadRefusal::kNone ? configuration->ticket : 0;
+  AnswerRefusal(refusal, *configuration, sink, sink_context);
   return LRI_OK;
 }
 
 int32_t Instance::Take(const lri_request& request, CompleteFunction complete,
                        AnswerCounts* answers) {
-  Generation* const generation = generations_.Enter();
-  if (generation == nullptr) return LRI_UNAVAILABLE;
-  FreeList<Call>::Lease lease{};
-  try {
-    lease = plugin_.calls().Take([this] { return std::make_unique<Call>(plugin_.host()); });
-  } catch (const std::bad_alloc&) {
-  }
-  if (lease.object == nullptr) {
-    generation->gate.Leave();
-    return LRI_UNAVAILABLE;
-  }
-  Samples* const samples = generation->configuration->store_samples ? &samples_ : nullptr;
-  Call::Run(lease,
-            {&plugin_, generation->configuration.get(), host_instance_, &generation->gate, complete,
-             samples, answers},
-            request);
+  if (!calls_.Enter()) return LRI_UNAVAILABLE;
+  absl::Cleanup leave = [this] { calls_.Leave(); };
+  const auto lease =
+      plugin_.calls().Take([this] { return std::make_unique<Call>(plugin_.host()); });
+  if (lease.object == nullptr) return LRI_UNAVAILABLE;
+  std::move(leave).Cancel();
+  std::shared_ptr<const Configuration> configuration = this->configuration();
+  Samples* const samples = configuration->store_samples ? &samples_ : nullptr;
+  Call::Run(
+      lease,
+      {&plugin_, std::move(configuration), host_instance_, &calls_, complete, samples, answers},
+      request);
   return LRI_OK;
 }
 
 std::shared_ptr<const Configuration> Instance::configuration() const {
-  const std::lock_guard lock(mutex_);
-  return generations_.current();
+  const std::lock_guard lock(configuration_mutex_);
+  return configuration_;
 }
 
 void Instance::Describe(lri_description_sink sink, void* sink_context) const {
@@ -293,7 +293,7 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
       .listen_refused = listen_handler_.answers().refused(),
       .listen_failed = listen_handler_.answers().failed(),
   };
-  sink(sink_context, &description);
+  CallHost("sink of describe", sink, sink_context, &description);
 }
 
 int32_t Instance::Command(absl::string_view name, absl::string_view arguments,

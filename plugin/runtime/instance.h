@@ -16,7 +16,6 @@
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/gate.h"
-#include "plugin/runtime/generations.h"
 #include "plugin/runtime/health.h"
 #include "plugin/runtime/listen_handler.h"
 #include "plugin/runtime/listener.h"
@@ -68,6 +67,7 @@ class Instance final : private RequestTaker {
   int32_t Take(const lri_request& request, CompleteFunction complete,
                AnswerCounts* answers) override;
 
+  // Each call takes it once and keeps it until its answer, across updates.
   std::shared_ptr<const Configuration> configuration() const;
   // `is_update`: as Listener::BindNext, with mutex_ held.
   absl::StatusOr<std::shared_ptr<Listener>> Bind(const Configuration& configuration,
@@ -84,11 +84,13 @@ class Instance final : private RequestTaker {
   // The host's requests are refused as soon as a stop begins; the listen port's senders, whom
   // nobody else tells of it, get answers until its connections are drained.
   std::atomic<bool> host_may_send_{false};
+  Gate calls_;     // of the host and of the listen port
   Gate commands_;  // tests in flight
 
-  Generations generations_;  // changed by the host's control calls alone, of which one is at a time
+  mutable std::mutex configuration_mutex_;
+  std::shared_ptr<const Configuration> configuration_;  // guarded by configuration_mutex_
 
-  mutable std::mutex mutex_;               // guards all below, and who reads the current generation
+  mutable std::mutex mutex_;               // guards all below
   std::weak_ptr<const char> update_turn_;  // an update is prepared
   bool serving_ = false;
   bool stopping_ = false;

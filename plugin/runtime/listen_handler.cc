@@ -48,7 +48,7 @@ class AbiHead {
 };
 
 // At most as many as inline: an Answer has three headers.
-void Respond(http::Exchange& exchange, const lri_answer& answer) noexcept {
+void Respond(http::Exchange& exchange, const lri_answer& answer) {
   absl::string_view content_type;
   absl::InlinedVector<http::HeaderField, 4> fields;
   for (size_t i = 0; i < answer.headers.count; ++i) {
@@ -89,14 +89,9 @@ void ListenHandler::RespondUnavailable(http::Exchange& exchange) {
 http::HeadVerdict ListenHandler::OnHead(http::Exchange& exchange) {
   lri_head_verdict verdict{};
   verdict.struct_size = sizeof verdict;
-  int32_t code = LRI_UNAVAILABLE;
-  try {
-    const AbiHead head(exchange);
-    HeadSink sink{exchange, answers_};
-    code = taker_.Judge(head.abi(), &HeadSink::OnAnswer, &sink, verdict);
-  } catch (const std::exception&) {
-    // Memory ran out while the head was copied: nothing was answered yet.
-  }
+  const AbiHead head(exchange);
+  HeadSink sink{exchange, answers_};
+  const int32_t code = taker_.Judge(head.abi(), &HeadSink::OnAnswer, &sink, verdict);
   if (code != LRI_OK) RespondUnavailable(exchange);
   if (code != LRI_OK || verdict.refused != 0) return http::HeadVerdict::Answered();
   exchange.set_ticket(verdict.ticket);
@@ -122,7 +117,7 @@ void ListenHandler::OnRequest(http::Exchange& exchange) {
         },
         &answers_);
   } catch (const std::exception&) {
-    // As above.
+    // Memory ran out before anything was begun.
   }
   if (code != LRI_OK) RespondUnavailable(exchange);
 }

@@ -1,7 +1,8 @@
 #include "plugin/runtime/samples.h"
 
 #include <algorithm>
-#include <exception>
+#include <cstdio>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -79,20 +80,16 @@ void Samples::ForgetIfDisabled() {
   if (kept_ == Kept::kRead) kept_ = Kept::kUnread;
 }
 
-void Samples::Record(std::vector<core::SharedSample>& newest_last) noexcept {
-  try {
-    Lock lock(mutex_);
-    if (!enabled_ || newest_last.empty()) return;
-    for (core::SharedSample& sample : newest_last) samples_.Add(std::move(sample));
-    unsaved_ = true;
-    if (kept_ == Kept::kRead && !writing_) ScheduleWork(rest_);
-  } catch (const std::exception&) {
-    // A sample less. The incident is on disk, and its answer was given.
-  }
+void Samples::Record(std::vector<core::SharedSample>& newest_last) {
+  Lock lock(mutex_);
+  if (!enabled_ || newest_last.empty()) return;
+  for (core::SharedSample& sample : newest_last) samples_.Add(std::move(sample));
+  unsaved_ = true;
+  if (kept_ == Kept::kRead && !writing_) ScheduleWork(rest_);
 }
 
 void Samples::ScheduleWork(absl::Duration delay) {
-  // Where the thread cannot, the next sample or the stop brings another chance.
+  // If the timer thread cannot, the next sample or the stop tries again.
   if (started_ && !scheduled_) scheduled_ = tasks_.Schedule(*this, delay);
 }
 
@@ -100,7 +97,7 @@ absl::Duration Samples::NextRetry() {
   return std::exchange(retry_, std::min(2 * retry_, delays_.most_retry));
 }
 
-void Samples::RunTask() noexcept {
+void Samples::RunTask() {
   Lock lock(mutex_);
   scheduled_ = false;
   if (kept_ == Kept::kUnread) {
@@ -112,7 +109,7 @@ void Samples::RunTask() noexcept {
 
 // ---- the host's context ------------------------------------------------------------------------
 
-void Samples::Read(Lock lock) noexcept {
+void Samples::Read(Lock lock) {
   if (kept_ != Kept::kUnread) return;
   kept_ = Kept::kReading;
   ++at_host_;
@@ -126,7 +123,7 @@ void Samples::Read(Lock lock) noexcept {
   if (code != LRI_OK) HaveRead(code, {});
 }
 
-void Samples::HaveRead(int32_t code, absl::string_view value) noexcept {
+void Samples::HaveRead(int32_t code, absl::string_view value) {
   std::vector<core::SharedSample> read;
   if (code == LRI_OK && !ReadValue(value, read)) code = LRI_RESOURCE_EXHAUSTED;
   if (IsRead(code)) {
@@ -137,12 +134,8 @@ void Samples::HaveRead(int32_t code, absl::string_view value) noexcept {
   std::vector<Waiting> waiting;
   {
     Lock lock(mutex_);
-    // What came meanwhile is newer.
-    try {
-      for (core::SharedSample& sample : read) samples_.AddOldest(std::move(sample));
-    } catch (const std::exception&) {
-      // The oldest are missed.
-    }
+    // Those that came meanwhile are newer.
+    for (core::SharedSample& sample : read) samples_.AddOldest(std::move(sample));
     kept_ = IsRead(code) ? Kept::kRead : code == LRI_UNIMPLEMENTED ? Kept::kNever : Kept::kUnread;
     if (kept_ == Kept::kRead) {
       retry_ = delays_.retry;
@@ -167,12 +160,12 @@ bool Samples::ReadValue(absl::string_view value, std::vector<core::SharedSample>
                 absl::StrCat("the kept samples are lost: ", read.status().message()));
     }
     return true;
-  } catch (const std::exception&) {
-    return false;
+  } catch (const std::bad_alloc&) {
+    return false;  // tried again later
   }
 }
 
-void Samples::Write(Lock lock) noexcept {
+void Samples::Write(Lock lock) {
   if (kept_ != Kept::kRead || !unsaved_ || writing_) return;
   writing_ = true;
   unsaved_ = false;
@@ -191,13 +184,13 @@ void Samples::Write(Lock lock) noexcept {
           static_cast<Samples*>(samples)->HaveWritten(code);
         },
         this);
-  } catch (const std::exception&) {
+  } catch (const std::bad_alloc&) {
     if (lock.owns_lock()) lock.unlock();
   }
   if (code != LRI_OK) HaveWritten(code);
 }
 
-void Samples::HaveWritten(int32_t code) noexcept {
+void Samples::HaveWritten(int32_t code) {
   if (code == LRI_OK) {
     warned_ = false;
   } else if (code != LRI_UNIMPLEMENTED) {
@@ -218,19 +211,18 @@ void Samples::HaveWritten(int32_t code) noexcept {
   Leave(std::move(lock));
 }
 
-// The last that is done with `this` for a read or a write: a waiting Stop returns after it.
-void Samples::Leave(Lock) noexcept {
+// The last use of `this` for a read or a write: a waiting Stop returns after it.
+void Samples::Leave(Lock) {
   --at_host_;
   host_is_done_.notify_all();
 }
 
-// Once for a failure, however long it lasts.
-void Samples::Warn(absl::string_view what, int32_t code) noexcept try {
+// Once for a failure, however long it lasts. Allocates nothing, for it may be memory that failed.
+void Samples::Warn(const char* what, int32_t code) {
   if (warned_.exchange(true)) return;
-  host_.Log(host_instance_, LRI_WARNING,
-            absl::StrCat(what, " in the host's context (code ", code, "); trying again"));
-} catch (const std::exception&) {
-  warned_ = false;  // no memory for the line: the next failure is told
+  char line[128];
+  std::snprintf(line, sizeof line, "%s in the host's context (code %d); trying again", what, code);
+  host_.Log(host_instance_, LRI_WARNING, line);
 }
 
 // ---- commands ----------------------------------------------------------------------------------
@@ -259,14 +251,12 @@ void Samples::Answer(const Waiting& command) {
       if (enabled_) samples = samples_.newest_first();
     }
     result = RunSampleCommand(command.name, command.arguments, samples, limits_);
-  } catch (const std::exception&) {
+  } catch (const std::bad_alloc&) {
+    // The result is RESOURCE_EXHAUSTED.
   }
   const absl::string_view text = result.ok() ? *result : result.status().message();
-  try {
-    command.done(command.done_context, static_cast<int32_t>(result.status().code()), ToView(text));
-  } catch (...) {
-    // Out of the host; it has the result.
-  }
+  CallHost("done of command", command.done, command.done_context,
+           static_cast<int32_t>(result.status().code()), ToView(text));
 }
 
 }  // namespace webhook::runtime

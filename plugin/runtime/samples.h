@@ -52,8 +52,8 @@ class Samples : private TimerThread::Task {
   // time that it is on.
   void SetEnabled(bool enabled);
 
-  // Takes samples, the newest last. Never throws, never waits for the host.
-  void Record(std::vector<core::SharedSample>& newest_last) noexcept;
+  // Takes samples, the newest last. Never waits for the host.
+  void Record(std::vector<core::SharedSample>& newest_last);
 
   // A sample command. Returns LRI_OK, and done is called once: now, or when what is kept was read.
   // LRI_UNAVAILABLE: too many wait for that.
@@ -76,15 +76,15 @@ class Samples : private TimerThread::Task {
   };
   using Lock = std::unique_lock<std::mutex>;
 
-  void RunTask() noexcept override;
+  void RunTask() override;
   // These three return without the lock.
-  void Read(Lock lock) noexcept;
-  void Write(Lock lock) noexcept;
-  void Leave(Lock lock) noexcept;
-  void HaveRead(int32_t code, absl::string_view value) noexcept;
-  void HaveWritten(int32_t code) noexcept;
+  void Read(Lock lock);
+  void Write(Lock lock);
+  void Leave(Lock lock);
+  void HaveRead(int32_t code, absl::string_view value);
+  void HaveWritten(int32_t code);
   bool ReadValue(absl::string_view value, std::vector<core::SharedSample>& samples);
-  void Warn(absl::string_view what, int32_t code) noexcept;
+  void Warn(const char* what, int32_t code);
   void Answer(const Waiting& command);
   // With the lock.
   void ScheduleWork(absl::Duration delay);

@@ -11,6 +11,22 @@
 #include "absl/cleanup/cleanup.h"
 
 namespace webhook::runtime {
+namespace {
+
+// Between two attempts of work for which there was no memory.
+constexpr auto kPauseAfterFailure = std::chrono::seconds(1);
+
+template <typename Work>
+bool RunOrFail(Work&& work) {
+  try {
+    work();
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+}  // namespace
 
 TimerThread::~TimerThread() {
   {
@@ -56,18 +72,18 @@ absl::Duration TimerThread::Now() const {
   return absl::FromChrono(Clock::now().time_since_epoch());
 }
 
-bool TimerThread::Schedule(Task& task, absl::Duration delay) noexcept {
+bool TimerThread::Schedule(Task& task, absl::Duration delay) {
+  const std::lock_guard lock(mutex_);
   try {
-    const std::lock_guard lock(mutex_);
     StartLocked();
     const Clock::time_point due = After(delay);
     const auto [scheduled, added] = tasks_.try_emplace(&task, due);
     if (!added) scheduled->second = std::min(scheduled->second, due);
-    changed_.notify_all();
-    return true;
   } catch (const std::exception&) {
     return false;
   }
+  changed_.notify_all();
+  return true;
 }
 
 void TimerThread::Cancel(Task& task) {
@@ -102,20 +118,27 @@ bool TimerThread::RunNext(std::unique_lock<std::mutex>& lock) {
   const bool task_is_due = task != tasks_.end() && task->second <= now;
   const bool work_is_due = work != waiting_.end() && work->first <= now;
   if (work_is_due && !(task_is_due && task->second < work->first)) {
-    absl::AnyInvocable<void()> run = std::move(work->second);
-    waiting_.erase(work);
+    auto taken = waiting_.extract(work);
     lock.unlock();
-    run();
-    run = nullptr;  // what it holds ends without the lock
+    const bool ran = RunOrFail([&] { taken.mapped()(); });
+    if (ran) taken = {};  // what the work holds ends without the lock
     lock.lock();
+    if (!ran) {
+      taken.key() = Clock::now() + kPauseAfterFailure;
+      waiting_.insert(std::move(taken));
+    }
     return true;
   }
   if (!task_is_due) return false;
-  running_ = task->first;
-  tasks_.erase(task);
+  auto taken = tasks_.extract(task);
+  running_ = taken.key();
   lock.unlock();
-  running_->RunTask();
+  const bool ran = RunOrFail([this] { running_->RunTask(); });
   lock.lock();
+  if (!ran) {
+    taken.mapped() = Clock::now() + kPauseAfterFailure;
+    tasks_.insert(std::move(taken));
+  }
   running_ = nullptr;
   finished_.notify_all();
   return true;

@@ -19,8 +19,9 @@ class Timers {
  public:
   virtual ~Timers() = default;
 
-  // Runs `work` once, on a thread of its own; never inside this call. It must not throw, and keep
-  // the thread busy only for a moment: all share it. What is still waiting at the end is dropped.
+  // Runs `work` once, on a thread of its own; never inside this call. All work shares the thread,
+  // so that none may keep it busy for long. Work that throws, as it does without memory, runs again
+  // after a second. Work that still waits at the end is dropped.
   virtual void RunAfter(absl::Duration delay, absl::AnyInvocable<void()> work) = 0;
 
   // A clock that never goes back; its zero means nothing.
@@ -35,7 +36,7 @@ class TimerThread : public Timers {
   // ends. For the rest it is as what RunAfter runs.
   class Task {
    public:
-    virtual void RunTask() noexcept = 0;
+    virtual void RunTask() = 0;
 
    protected:
     ~Task() = default;
@@ -55,8 +56,8 @@ class TimerThread : public Timers {
   absl::Duration Now() const override;
 
   // Runs the task once, `delay` from now, or when it was scheduled for before if that is earlier.
-  // False where the system has no memory or no thread for it.
-  bool Schedule(Task& task, absl::Duration delay) noexcept;
+  // False if the system has no memory or no thread for it.
+  bool Schedule(Task& task, absl::Duration delay);
 
   // Once it returns, the task neither runs nor will. Not from within a task.
   void Cancel(Task& task);

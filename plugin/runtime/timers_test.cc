@@ -44,7 +44,7 @@ class CountingTask : public TimerThread::Task {
  public:
   explicit CountingTask(std::function<void()> also = [] {}) : also_(std::move(also)) {}
 
-  void RunTask() noexcept override {
+  void RunTask() override {
     also_();
     const std::lock_guard lock(mutex_);
     ++runs_;
@@ -136,6 +136,25 @@ TEST(TimerTaskTest, TasksAndWorkShareTheThread) {
   std::promise<std::thread::id> of_work;
   timers.RunAfter(absl::ZeroDuration(), [&] { of_work.set_value(std::this_thread::get_id()); });
   EXPECT_EQ(of_work.get_future().get(), of_task);
+}
+
+TEST(TimerTaskTest, WorkAndTaskThatThrowRunAgain) {
+  TimerThread timers;
+  ASSERT_TRUE(timers.Start().ok());
+  std::atomic<int> attempts{0};
+  CountingTask task([&] {
+    if (++attempts == 1) throw std::bad_alloc();
+  });
+  int attempts_of_work = 0;
+  std::promise<int> done;
+  timers.RunAfter(absl::ZeroDuration(), [&] {
+    if (++attempts_of_work == 1) throw std::bad_alloc();
+    done.set_value(attempts_of_work);
+  });
+  ASSERT_TRUE(timers.Schedule(task, absl::ZeroDuration()));
+  EXPECT_EQ(done.get_future().get(), 2);
+  task.WaitForRuns(1);
+  EXPECT_EQ(attempts, 2);
 }
 
 }  // namespace
