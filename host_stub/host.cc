@@ -16,11 +16,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/instance_registry.h"
-#include "host_stub/front/completion_threads.h"
 #include "host_stub/front/front.h"
-#include "host_stub/front/route_table.h"
 #include "host_stub/instances/instance_manager.h"
+#include "host_stub/instances/snapshot.h"
 #include "host_stub/service/addresses.h"
 #include "host_stub/service/grpc_server.h"
 #include "host_stub/store/memory_store.h"
@@ -98,8 +96,7 @@ class Host::Parts {
   std::shared_ptr<Store> store_;
   std::shared_ptr<http::IoThreads> threads_;
   std::shared_ptr<HostedPlugin> plugin_;
-  std::shared_ptr<InstanceRegistry> registry_ = std::make_shared<InstanceRegistry>();
-  std::shared_ptr<RouteTable> routes_ = std::make_shared<RouteTable>();
+  std::shared_ptr<PublishedInstances> instances_ = std::make_shared<PublishedInstances>();
   std::unique_ptr<Front> front_;
   std::shared_ptr<InstanceManager> manager_;
   std::unique_ptr<http::Server> server_;
@@ -140,17 +137,13 @@ absl::Status Host::Parts::StartEngine() {
 }
 
 absl::Status Host::Parts::StartInstances() {
-  front_ =
-      std::make_unique<Front>(routes_, *threads_, options_.configuration.limits.answer_timeout_ms);
-  auto publish = [this](std::shared_ptr<const Routes> routes) {
-    routes_->Publish(std::move(routes));
-    front_->RefreshThreads();
-  };
+  front_ = std::make_unique<Front>(instances_, *threads_,
+                                   options_.configuration.limits.answer_timeout_ms);
   auto manager = InstanceManager::Start({.plugin = plugin_,
-                                         .registry = registry_,
+                                         .published = instances_,
                                          .store = store_,
                                          .logger = options_.logger,
-                                         .publish = std::move(publish)},
+                                         .on_publish = [this] { front_->RefreshThreads(); }},
                                         options_.configuration);
   if (!manager.ok()) return manager.status();
   manager_ = *std::move(manager);
@@ -173,16 +166,13 @@ absl::Status Host::Parts::StartFront() {
 }
 
 absl::Status Host::Parts::StartGrpc() {
-  auto grpc = GrpcServer::Start({.address = options_.grpc_address,
-                                 .insecure_on_any_address = options_.grpc_insecure_on_any_address,
-                                 .tls = options_.grpc_tls,
-                                 .control_path = absl::StrCat(options_.data_dir, "/control.sock"),
-                                 .limits = options_.configuration.limits},
-                                {.plugin = plugin_->info(),
-                                 .registry = registry_,
-                                 .directory = manager_,
-                                 .store = store_,
-                                 .manager = manager_});
+  auto grpc = GrpcServer::Start(
+      {.address = options_.grpc_address,
+       .insecure_on_any_address = options_.grpc_insecure_on_any_address,
+       .tls = options_.grpc_tls,
+       .control_path = absl::StrCat(options_.data_dir, "/control.sock"),
+       .limits = options_.configuration.limits},
+      {.plugin = plugin_->info(), .instances = instances_, .store = store_, .manager = manager_});
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
   return absl::OkStatus();
@@ -206,9 +196,10 @@ absl::Status Host::Parts::Drain(absl::Duration time) {
   if (http_drained.valid() && !http_drained.get()) {
     result.Update(absl::DeadlineExceededError("HTTP requests were cut off at the deadline"));
   }
-  if (manager_ != nullptr) manager_->Stop();
   // Instances get a little time even where their callers took it all.
-  result.Update(registry_->StopAll(std::max(deadline, absl::Now() + kLeastStopTime)));
+  if (manager_ != nullptr) {
+    result.Update(manager_->Stop(std::max(deadline, absl::Now() + kLeastStopTime)));
+  }
   if (store_ != nullptr) store_->Close();
   server_.reset();
   // Runs what was posted last: it still speaks to the front.

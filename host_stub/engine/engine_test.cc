@@ -10,7 +10,6 @@
 #include "absl/time/clock.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/instance_registry.h"
 #include "host_stub/engine/testing/engine_test_util.h"
 
 namespace host_stub {
@@ -133,8 +132,7 @@ TEST_F(EngineTest, InstanceKeepsItsPlugin) {
 }
 
 TEST_F(EngineTest, ManyThreadsGetEachTheirOwnAnswers) {
-  InstanceRegistry registry;
-  ASSERT_TRUE(registry.Add(Make("hook")).ok());
+  const std::shared_ptr<HostedInstance> instance = Make("hook");
   constexpr int kThreads = 4;
   constexpr int kCalls = 2'000;
   std::vector<std::thread> threads;
@@ -142,7 +140,6 @@ TEST_F(EngineTest, ManyThreadsGetEachTheirOwnAnswers) {
     threads.emplace_back([&] {
       TestRequest request("{}");
       for (int i = 0; i < kCalls; ++i) {
-        auto instance = registry.Find("hook");
         WaitingReceiver receiver;
         CallHandle call;
         ASSERT_TRUE(instance->Execute(request.request(), &receiver, &call).ok());
@@ -154,23 +151,7 @@ TEST_F(EngineTest, ManyThreadsGetEachTheirOwnAnswers) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(test_.services.store->last_id(), kThreads * kCalls);
-  EXPECT_TRUE(registry.StopAll(absl::Now() + absl::Seconds(5)).ok());
-}
-
-TEST_F(EngineTest, RegistryRefusesATakenNameAndFindsWhatWasAdded) {
-  InstanceRegistry registry;
-  EXPECT_EQ(registry.Find("b"), nullptr);
-  auto b = Make("b");
-  ASSERT_TRUE(registry.Add(b).ok());
-  EXPECT_EQ(registry.Add(Make("b")).code(), absl::StatusCode::kAlreadyExists);
-  ASSERT_TRUE(registry.Add(Make("a")).ok());
-  EXPECT_EQ(registry.Find("b"), b);
-  ASSERT_EQ(registry.List().size(), 2u);
-  EXPECT_EQ(registry.List()[0]->name(), "a");
-  auto newer = Make("b");
-  EXPECT_EQ(registry.Replace(newer), b);
-  EXPECT_EQ(registry.Remove("b"), newer);
-  EXPECT_EQ(registry.Remove("b"), nullptr);
+  EXPECT_TRUE(instance->Stop(absl::Now() + absl::Seconds(5)).ok());
 }
 
 TEST(NewInstanceUidTest, UidsAre32DigitsAndDiffer) {

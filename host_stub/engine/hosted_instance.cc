@@ -296,15 +296,11 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> HostedInstance::PrepareUpdate(
 void HostedInstance::EndUpdate(lri_update* update, bool commit) {
   absl::MutexLock lock(&control_);
   update_pending_ = false;
-  if (!commit) return core_.Call("update_abort", [&] { core_.table().update_abort(update); });
-  core_.Call("update_commit", [&] { core_.table().update_commit(update); });
-  RememberPathPrefix();
-}
-
-void HostedInstance::RememberPathPrefix() {
-  const absl::StatusOr<InstanceDescription> description = Describe();
-  path_prefix_.store(
-      std::make_shared<const std::string>(description.ok() ? description->path_prefix : "/"));
+  if (commit) {
+    core_.Call("update_commit", [&] { core_.table().update_commit(update); });
+  } else {
+    core_.Call("update_abort", [&] { core_.table().update_abort(update); });
+  }
 }
 
 void InstanceUpdate::Commit() {

@@ -6,7 +6,6 @@
 #ifndef HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
 #define HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -87,10 +86,6 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
 
   absl::StatusOr<InstanceDescription> Describe();
 
-  // Of its description, as it was when the instance was made or last changed; "/" where there is
-  // none. What each request needs without asking the plugin.
-  std::shared_ptr<const std::string> path_prefix() const { return path_prefix_.load(); }
-
   // Runs a command ("test", "samples", ...; arguments are a JSON object or empty). OK: done is
   // called exactly once, on any thread, perhaps before the return; else never. NOT_FOUND: no such
   // command. UNIMPLEMENTED: nothing is behind it yet.
@@ -129,13 +124,11 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   absl::Status CallStop(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_);
   absl::Status AwaitLastReturns(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(control_);
   void EndUpdate(lri_update* update, bool commit);
-  void RememberPathPrefix();
 
   std::shared_ptr<HostedPlugin> plugin_;
   PluginCore& core_;  // the plugin's
   std::unique_ptr<InstanceRecord> record_;
   std::function<void(std::unique_ptr<HostedInstance>)> end_;
-  std::atomic<std::shared_ptr<const std::string>> path_prefix_;
 
   absl::Mutex control_;
   State state_ ABSL_GUARDED_BY(control_) = State::kNew;

@@ -128,10 +128,8 @@ absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
   if (record->instance == nullptr) {
     return absl::InternalError("the plugin's function create returned OK and no instance");
   }
-  std::shared_ptr<HostedInstance> instance(
+  return std::shared_ptr<HostedInstance>(
       new HostedInstance(shared_from_this(), *core_, std::move(record)), &HostedInstance::LetGo);
-  instance->RememberPathPrefix();
-  return instance;
 }
 
 }  // namespace host_stub

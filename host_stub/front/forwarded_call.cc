@@ -25,9 +25,10 @@ void ForwardedCall::SetNumber(uint64_t number) {
   request_.head.request_id = absl::string_view(request_id_, static_cast<size_t>(end - request_id_));
 }
 
-http::HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange& exchange) {
+http::HeadVerdict ForwardedCall::CheckHead(const InstanceSnapshot::Match& match,
+                                           Exchange& exchange) {
   exchange_ = &exchange;
-  instance_ = *match.instance;
+  instance_ = match.entry->instance;
   handle_ = {};
   answered_ = false;
   FillHead(match);
@@ -48,7 +49,7 @@ http::HeadVerdict ForwardedCall::CheckHead(const Routes::Match& match, Exchange&
   return http::HeadVerdict::Answered();
 }
 
-void ForwardedCall::FillHead(const Routes::Match& match) {
+void ForwardedCall::FillHead(const InstanceSnapshot::Match& match) {
   const webhook::http::RequestHead& head = exchange_->head();
   headers_.clear();
   for (const HeaderField& field : head.fields) {
@@ -87,9 +88,10 @@ void ForwardedCall::Execute() noexcept {
 }
 
 bool ForwardedCall::FindSuccessor() {
-  const Routes::Match match = front_.RoutesOf(thread_).Find(request_.head.path);
-  if (match.outcome != Routes::Outcome::kFound || *match.instance == instance_) return false;
-  instance_ = *match.instance;
+  const InstanceSnapshot::Match match = front_.InstancesOf(thread_).FindPath(request_.head.path);
+  if (match.outcome != InstanceSnapshot::Outcome::kFound || match.entry->instance == instance_)
+    return false;
+  instance_ = match.entry->instance;
   return true;
 }
 

@@ -24,7 +24,7 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   void SetNumber(uint64_t number);
 
   // Answered: the exchange was answered, and the call is over.
-  webhook::http::HeadVerdict CheckHead(const Routes::Match& match,
+  webhook::http::HeadVerdict CheckHead(const InstanceSnapshot::Match& match,
                                        webhook::http::Exchange& exchange);
 
   // Once the body is whole. Gives itself back to the front when the plugin has let go.
@@ -43,7 +43,7 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
  private:
   // Whether another instance has taken the place of the one that refused.
   bool FindSuccessor();
-  void FillHead(const Routes::Match& match);
+  void FillHead(const InstanceSnapshot::Match& match);
   absl::Status HandOver();
   void Respond(const Answer& answer) noexcept;
   void RespondFailure(absl::StatusCode code) noexcept;

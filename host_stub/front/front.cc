@@ -17,7 +17,7 @@ using http::Exchange;
 
 namespace {
 
-// Idle calls that a thread keeps; a burst's others are freed.
+// Idle calls that a thread keeps; after a burst the others are freed.
 constexpr size_t kKeptCalls = 1024;
 
 void RespondText(Exchange& exchange, int status, absl::string_view text) {
@@ -26,15 +26,30 @@ void RespondText(Exchange& exchange, int status, absl::string_view text) {
       {.status = status, .content_type = "text/plain; charset=utf-8", .headers = {}, .body = text});
 }
 
+class IoCompletionThreads : public CompletionThreads {
+ public:
+  explicit IoCompletionThreads(std::shared_ptr<webhook::http::IoThreads> threads)
+      : threads_(std::move(threads)) {}
+
+  int count() const override { return threads_->size(); }
+  int current() const override { return threads_->current(); }
+  void Post(int thread, absl::AnyInvocable<void()> function) override {
+    threads_->Post(thread, std::move(function));
+  }
+
+ private:
+  const std::shared_ptr<webhook::http::IoThreads> threads_;
+};
+
 ForwardedCall* CallOf(Exchange& exchange) {
   return reinterpret_cast<ForwardedCall*>(exchange.ticket());
 }
 
 }  // namespace
 
-Front::Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads& threads,
+Front::Front(std::shared_ptr<const PublishedInstances> instances, webhook::http::IoThreads& threads,
              int64_t answer_timeout_ms)
-    : routes_(std::move(routes)),
+    : instances_(std::move(instances)),
       threads_(threads),
       answer_timeout_ms_(answer_timeout_ms),
       per_thread_(threads.size()) {
@@ -45,7 +60,7 @@ Front::Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads&
 Front::~Front() = default;
 
 http::HeadVerdict Front::OnHead(Exchange& exchange) try {
-  return Judge(exchange);
+  return Forward(exchange);
 } catch (const std::exception&) {
   // Nothing was answered: what answers does not throw.
   const http::HeaderField retry_after{"Retry-After", "1"};
@@ -56,18 +71,19 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) try {
   return http::HeadVerdict::Answered();
 }
 
-http::HeadVerdict Front::Judge(Exchange& exchange) {
-  const Routes::Match match = RoutesOf(exchange.thread()).Find(exchange.head().path);
+http::HeadVerdict Front::Forward(Exchange& exchange) {
+  const InstanceSnapshot::Match match =
+      InstancesOf(exchange.thread()).FindPath(exchange.head().path);
   switch (match.outcome) {
-    case Routes::Outcome::kNotFound:
+    case InstanceSnapshot::Outcome::kNotFound:
       RespondText(exchange, 404, "No instance is served under this path.");
       return http::HeadVerdict::Answered();
-    case Routes::Outcome::kNotExternal:
+    case InstanceSnapshot::Outcome::kNotExternal:
       RespondText(exchange, 403,
                   absl::StrCat("The server configuration does not allow this: ",
                                ExternalKey(match.name), " is not true."));
       return http::HeadVerdict::Answered();
-    case Routes::Outcome::kFound:
+    case InstanceSnapshot::Outcome::kFound:
       break;
   }
   ForwardedCall* const call = Take(exchange.thread());
@@ -89,11 +105,13 @@ void Front::OnDropped(Exchange& exchange) {
 
 void Front::RefreshThreads() {
   for (int thread = 0; thread < threads_.size(); ++thread) {
-    threads_.Post(thread, [this, thread] { RoutesOf(thread); });
+    threads_.Post(thread, [this, thread] { InstancesOf(thread); });
   }
 }
 
-const Routes& Front::RoutesOf(int thread) { return *per_thread_[thread].routes.Get(*routes_); }
+const InstanceSnapshot& Front::InstancesOf(int thread) {
+  return per_thread_[thread].instances.Get(*instances_);
+}
 
 ForwardedCall* Front::Take(int thread) {
   Thread& own = per_thread_[thread];
@@ -120,6 +138,11 @@ void Front::GiveBack(ForwardedCall* call) noexcept {
   } else {
     delete call;
   }
+}
+
+std::shared_ptr<CompletionThreads> CompletionsOn(
+    std::shared_ptr<webhook::http::IoThreads> threads) {
+  return std::make_shared<IoCompletionThreads>(std::move(threads));
 }
 
 }  // namespace host_stub

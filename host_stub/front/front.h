@@ -7,7 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "host_stub/front/route_table.h"
+#include "host_stub/engine/host_services.h"
+#include "host_stub/instances/snapshot.h"
 #include "plugin/http/handler.h"
 #include "plugin/http/io_threads.h"
 
@@ -19,10 +20,11 @@ class ForwardedCall;
 // The front itself answers 404 (no such instance) and 403 (not opened to the outside).
 class Front : public webhook::http::Handler {
  public:
-  // `threads` are those of the server that calls the front; they outlive it. The table may change
-  // at any time: a request is judged by the routes that hold when its head is read.
-  // `answer_timeout_ms`: what is not begun by then is not begun at all, for its sender got a 504.
-  Front(std::shared_ptr<const RouteTable> routes, webhook::http::IoThreads& threads,
+  // `threads` are those of the server that calls the front; they outlive it. The instances may
+  // change at any time: a request is forwarded by the snapshot that holds when its head is read.
+  // `answer_timeout_ms`: what is not begun by then is not begun at all, because its sender got a
+  // 504.
+  Front(std::shared_ptr<const PublishedInstances> instances, webhook::http::IoThreads& threads,
         int64_t answer_timeout_ms);
   ~Front() override;
 
@@ -31,8 +33,8 @@ class Front : public webhook::http::Handler {
   void OnAbandoned(webhook::http::Exchange& exchange) override;
   void OnDropped(webhook::http::Exchange& exchange) override;
 
-  // Lets every thread take up the current routes soon, also one without requests: what it kept of
-  // the old ones is let go. Any thread; while the threads run.
+  // Makes every thread take the current snapshot soon, also one without requests, so that it lets
+  // go of the earlier one. Any thread; while the I/O threads run.
   void RefreshThreads();
 
  private:
@@ -42,20 +44,24 @@ class Front : public webhook::http::Handler {
   struct alignas(64) Thread {
     std::vector<std::unique_ptr<ForwardedCall>> idle;
     uint64_t next_request = 0;
-    RouteTable::Reader routes;
+    PublishedInstances::Reader instances;
   };
 
-  // The routes that hold now; for that thread.
-  const Routes& RoutesOf(int thread);
+  // The current snapshot, valid until the thread's next call.
+  const InstanceSnapshot& InstancesOf(int thread);
   ForwardedCall* Take(int thread);
   void GiveBack(ForwardedCall* call) noexcept;
-  webhook::http::HeadVerdict Judge(webhook::http::Exchange& exchange);
+  webhook::http::HeadVerdict Forward(webhook::http::Exchange& exchange);
 
-  const std::shared_ptr<const RouteTable> routes_;
+  const std::shared_ptr<const PublishedInstances> instances_;
   webhook::http::IoThreads& threads_;
   const int64_t answer_timeout_ms_;
   std::vector<Thread> per_thread_;
 };
+
+// The server's threads, as the engine uses them for completions: a request that came in on one of
+// them is completed on the same, so its answer is written where its connection lives.
+std::shared_ptr<CompletionThreads> CompletionsOn(std::shared_ptr<webhook::http::IoThreads> threads);
 
 }  // namespace host_stub
 

@@ -8,7 +8,7 @@
 namespace host_stub {
 namespace {
 
-absl::Status PrepareStep(HostedPlugin& plugin, const InstanceTable& table,
+absl::Status PrepareStep(HostedPlugin& plugin, const InstanceSnapshot& table,
                          const InstanceChange& change, ChangeStep& step) {
   if (!step.after.has_value()) return absl::OkStatus();
   const InstanceSpec spec = ToSpec(*step.after, change.platform);
@@ -31,7 +31,7 @@ absl::Status PrepareStep(HostedPlugin& plugin, const InstanceTable& table,
 }
 
 // Whether an instance that this change stops, or moves to another port, has the step's port now.
-bool PortComesFree(const InstanceTable& table, const InstanceChange& change,
+bool PortComesFree(const InstanceSnapshot& table, const InstanceChange& change,
                    const ChangeStep& step) {
   const int port = step.after->port();
   return port != 0 &&
@@ -48,9 +48,9 @@ absl::Status OfInstance(absl::string_view instance, const absl::Status& status) 
   return absl::Status(status.code(), absl::StrCat("instance ", instance, ": ", status.message()));
 }
 
-absl::Status CheckPorts(const InstanceTable& table, const InstanceChange& change) {
+absl::Status CheckPorts(const InstanceSnapshot& table, const InstanceChange& change) {
   std::map<std::string, int> ports;
-  for (const auto& [name, entry] : table.entries) ports[name] = entry.settings.port();
+  for (const auto& [name, entry] : table.entries()) ports[name] = entry->settings.port();
   for (const ChangeStep& step : change.steps) {
     ports[step.name] = step.after.has_value() ? step.after->port() : 0;
   }
@@ -68,7 +68,7 @@ absl::Status CheckPorts(const InstanceTable& table, const InstanceChange& change
   return absl::OkStatus();
 }
 
-absl::Status PrepareChange(HostedPlugin& plugin, const InstanceTable& table,
+absl::Status PrepareChange(HostedPlugin& plugin, const InstanceSnapshot& table,
                            InstanceChange& change) {
   for (ChangeStep& step : change.steps) {
     absl::Status status = PrepareStep(plugin, table, change, step);
@@ -77,7 +77,7 @@ absl::Status PrepareChange(HostedPlugin& plugin, const InstanceTable& table,
   return absl::OkStatus();
 }
 
-absl::Status StartFresh(const InstanceTable& table, InstanceChange& change) {
+absl::Status StartFresh(const InstanceSnapshot& table, InstanceChange& change) {
   for (ChangeStep& step : change.steps) {
     if (step.fresh == nullptr) continue;
     const absl::Status status = step.fresh->Start();
@@ -97,7 +97,7 @@ std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& chang
   return fresh;
 }
 
-void CommitChange(const InstanceTable& table, InstanceChange& change) {
+void CommitChange(const InstanceSnapshot& table, InstanceChange& change) {
   for (ChangeStep& step : change.steps) {
     if (step.update == nullptr) continue;
     step.update->Commit();

@@ -29,8 +29,8 @@
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/instances/instance_entry.h"
 #include "host_stub/instances/instance_settings.h"
+#include "host_stub/instances/snapshot.h"
 
 namespace host_stub {
 
@@ -51,7 +51,7 @@ struct ChangeStep {
 
 struct InstanceChange {
   // Changes nothing yet.
-  explicit InstanceChange(const InstanceTable& table)
+  explicit InstanceChange(const InstanceSnapshot& table)
       : platform(table.platform), server_configuration(table.server_configuration) {}
 
   std::vector<ChangeStep> steps;
@@ -67,20 +67,20 @@ struct InstanceChange {
 absl::Status OfInstance(absl::string_view instance, const absl::Status& status);
 
 // ALREADY_EXISTS: two instances would have one port.
-absl::Status CheckPorts(const InstanceTable& table, const InstanceChange& change);
+absl::Status CheckPorts(const InstanceSnapshot& table, const InstanceChange& change);
 
 // Everything that the plugin can refuse, ports among it.
-absl::Status PrepareChange(HostedPlugin& plugin, const InstanceTable& table,
+absl::Status PrepareChange(HostedPlugin& plugin, const InstanceSnapshot& table,
                            InstanceChange& change);
 
-absl::Status StartFresh(const InstanceTable& table, InstanceChange& change);
+absl::Status StartFresh(const InstanceSnapshot& table, InstanceChange& change);
 
 // Returns the new instances that must be retired.
 std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& change);
 
 // Updates take effect. What is marked as starts_late is to be started when the instances that were
 // replaced or removed have stopped.
-void CommitChange(const InstanceTable& table, InstanceChange& change);
+void CommitChange(const InstanceSnapshot& table, InstanceChange& change);
 
 }  // namespace host_stub
 

@@ -1,23 +1,23 @@
 #include "host_stub/instances/instance_manager.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/config/external_key.h"
 #include "host_stub/instances/reload.h"
 
 namespace host_stub {
 namespace {
 
 constexpr size_t kMostInstances = 10'000;
-// Instances that were replaced and still have requests; then changes must wait. A plugin that never
-// answers would let them pile up.
+// Instances that were replaced and still have requests; past this, changes must wait. A plugin that
+// never answers would let them pile up.
 constexpr size_t kMostRetired = 64;
 constexpr absl::Duration kRequestIdLifetime = absl::Hours(1);
 // For those who were about to use an instance when it was replaced.
 constexpr absl::Duration kMostTimeToEnd = absl::Seconds(1);
+constexpr int kLongestPause = 60;  // between two retries, times the first pause
+
 absl::Status BelongsToTheFile(absl::string_view name) {
   return absl::FailedPreconditionError(
       absl::StrCat("instance \"", name, "\" belongs to the configuration file: change it there, ",
@@ -30,64 +30,82 @@ absl::Status CheckEtag(const InstanceSettings& settings, const std::string& etag
       absl::StrCat("etag: instance \"", settings.name, "\" was changed meanwhile; read it again"));
 }
 
+// As precise as the store keeps it.
 absl::Time Now() { return absl::FromUnixMicros(absl::ToUnixMicros(absl::Now())); }
 
 }  // namespace
 
 InstanceManager::InstanceManager(InstanceManagerParts parts)
-    : parts_(std::move(parts)),
-      starter_(parts_.plugin, parts_.registry, parts_.logger, parts_.first_retry_pause),
-      retired_(parts_.logger) {}
+    : parts_(std::move(parts)), retired_(parts_.logger) {}
 
 absl::StatusOr<std::shared_ptr<InstanceManager>> InstanceManager::Start(
     InstanceManagerParts parts, const Configuration& configuration) {
   std::shared_ptr<InstanceManager> manager(new InstanceManager(std::move(parts)));
-  manager->table_.platform = configuration.platform;
-  manager->table_.server_configuration = configuration.server_configuration;
   manager->limits_set_ = configuration.limits_set;
-  if (absl::Status status = manager->StartFileInstances(configuration); !status.ok()) {
-    return status;
+  auto next = std::make_shared<InstanceSnapshot>();
+  next->platform = configuration.platform;
+  next->server_configuration = configuration.server_configuration;
+  absl::Status status = manager->StartFileInstances(configuration, *next);
+  if (status.ok()) status = manager->LoadStoredInstances(*next);
+  if (!status.ok()) return status;
+  {
+    absl::MutexLock change(&manager->change_);
+    manager->Publish(std::move(next));
   }
-  if (absl::Status status = manager->LoadStoredInstances(); !status.ok()) return status;
-  manager->Publish();
-  manager->keeper_ = std::thread([raw = manager.get()] { raw->Keep(); });
+  manager->retry_thread_ = std::thread([raw = manager.get()] { raw->RetryWhenDue(); });
   return manager;
 }
 
-InstanceManager::~InstanceManager() { Stop(); }
+InstanceManager::~InstanceManager() { Stop(absl::Now()).IgnoreError(); }
 
-void InstanceManager::Stop() {
+absl::Status InstanceManager::Stop(absl::Time deadline) {
   {
-    const std::lock_guard<std::mutex> change(change_);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    stopped_ = true;
+    absl::MutexLock change(&change_);
+    absl::MutexLock lock(&mutex_);
+    if (std::exchange(stopped_, true)) return absl::OkStatus();
   }
-  wake_.notify_all();
-  if (keeper_.joinable()) keeper_.join();
+  wake_.SignalAll();
+  if (retry_thread_.joinable()) retry_thread_.join();
   retired_.Stop();
+  absl::MutexLock change(&change_);
+  absl::Status first;
+  for (const auto& [name, entry] : table_->entries()) {
+    if (entry->instance == nullptr) continue;
+    const absl::Status status = entry->instance->Stop(deadline);
+    if (status.ok()) continue;
+    first.Update(
+        absl::Status(status.code(), absl::StrCat("instance \"", name, "\": ", status.message())));
+  }
+  // The table keeps them, so that they end with the manager and not on a reader's thread.
+  parts_.published->Publish(std::make_shared<InstanceSnapshot>());
+  parts_.on_publish();
+  return first;
 }
 
-absl::Status InstanceManager::StartFileInstances(const Configuration& configuration) {
+absl::Status InstanceManager::StartFileInstances(const Configuration& configuration,
+                                                 InstanceSnapshot& next) {
   for (const InstanceConfiguration& one : configuration.instances) {
+    if (next.Find(one.name) != nullptr) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("an instance \"", one.name, "\" exists already"));
+    }
     InstanceEntry entry;
     entry.settings = SettingsOf(one, configuration.platform.engine);
-    auto instance = parts_.plugin->CreateInstance(ToSpec(entry.settings, table_.platform));
+    auto instance = parts_.plugin->CreateInstance(ToSpec(entry.settings, next.platform));
     absl::Status status = instance.status();
     if (status.ok()) status = (*instance)->Start();
     if (!status.ok()) return OfInstance(one.name, status);
     entry.instance = *std::move(instance);
-    if (status = parts_.registry->Add(entry.instance); !status.ok()) return status;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    table_.entries.emplace(one.name, std::move(entry));
+    Put(std::move(entry), next);
   }
   return absl::OkStatus();
 }
 
-absl::Status InstanceManager::LoadStoredInstances() {
+absl::Status InstanceManager::LoadStoredInstances(InstanceSnapshot& next) {
   const absl::StatusOr<std::vector<StoredInstance>> stored = parts_.store->ListInstances();
   if (!stored.ok()) return stored.status();
   for (const StoredInstance& one : *stored) {
-    if (table_.Find(one.name) != nullptr) {
+    if (next.Find(one.name) != nullptr) {
       parts_.logger->Log(Severity::kError, one.name,
                          "the store has an instance of this name too, and the configuration file's "
                          "is served; rename the file's to have the store's again");
@@ -96,105 +114,123 @@ absl::Status InstanceManager::LoadStoredInstances() {
     absl::StatusOr<InstanceSettings> settings = SettingsOf(one);
     InstanceEntry entry;
     if (settings.ok()) {
-      entry.settings = *settings;
+      entry.settings = *std::move(settings);
+      if (!entry.settings.disabled) Try(entry, next.platform);
     } else {
       entry.settings.name = one.name;
       entry.settings.uid = one.uid;
+      Fail(entry, settings.status());
     }
-    if (!settings.ok()) {
-      starter_.Fail(entry, settings.status());
-    } else if (!entry.settings.disabled) {
-      starter_.Try(entry, table_.platform);
-    }
-    const std::lock_guard<std::mutex> lock(mutex_);
-    table_.entries.emplace(one.name, std::move(entry));
+    Put(std::move(entry), next);
   }
   return absl::OkStatus();
 }
 
-void InstanceManager::Keep() {
-  std::unique_lock<std::mutex> lock(mutex_);
+void InstanceManager::Put(InstanceEntry entry, InstanceSnapshot& next) {
+  const std::string name = entry.settings.name;
+  const absl::Status status = next.Put(std::move(entry));
+  if (!status.ok()) parts_.logger->Log(Severity::kError, name, status.message());
+}
+
+void InstanceManager::Publish(std::shared_ptr<InstanceSnapshot> next) {
+  parts_.published->Publish(std::move(next));
+  {
+    absl::MutexLock lock(&mutex_);
+    table_ = parts_.published->current();
+  }
+  wake_.SignalAll();
+  parts_.on_publish();
+}
+
+// Retries.
+
+void InstanceManager::RetryWhenDue() {
+  absl::MutexLock lock(&mutex_);
   while (!stopped_) {
-    absl::Time next = absl::InfiniteFuture();
-    for (const auto& [name, entry] : table_.entries) next = std::min(next, entry.retry_at);
-    if (next == absl::InfiniteFuture()) {
-      wake_.wait(lock);
-    } else if (absl::Now() < next) {
+    absl::Time due = absl::InfiniteFuture();
+    for (const auto& [name, entry] : table_->entries()) due = std::min(due, entry->retry_at);
+    const absl::Time now = absl::Now();
+    if (due > now) {
       // At most for an hour: the clock of the day may be set.
-      const absl::Duration wait = std::min(next - absl::Now(), absl::Hours(1));
-      wake_.wait_for(lock, absl::ToChronoMilliseconds(wait + absl::Milliseconds(1)));
+      wake_.WaitWithDeadline(&mutex_, std::min(due, now + absl::Hours(1)));
     } else {
-      lock.unlock();
+      mutex_.Unlock();
       TryAgain();
-      lock.lock();
+      mutex_.Lock();
     }
   }
 }
 
 void InstanceManager::TryAgain() {
-  const std::lock_guard<std::mutex> change(change_);
-  bool is_new = false;
-  for (auto& [name, entry] : table_.entries) {
-    if (entry.retry_at > absl::Now()) continue;
-    InstanceEntry tried = entry;
-    starter_.Try(tried, table_.platform);
-    is_new = is_new || tried.instance != entry.instance;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (stopped_) return;
-    entry = std::move(tried);
+  absl::MutexLock change(&change_);
+  if (!CheckOpen().ok()) return;
+  auto next = std::make_shared<InstanceSnapshot>(*table_);
+  for (const auto& [name, entry] : table_->entries()) {
+    if (entry->retry_at > absl::Now()) continue;
+    InstanceEntry tried = *entry;
+    Try(tried, next->platform);
+    Put(std::move(tried), *next);
   }
-  if (is_new) Publish();
+  Publish(std::move(next));
 }
 
-// With change_ held: entries do not change, so mutex_ is only for readers of other members.
-void InstanceManager::Publish() {
-  auto routes = std::make_shared<Routes>();
-  for (const auto& [name, entry] : table_.entries) {
-    if (entry.instance == nullptr) continue;
-    const absl::Status status =
-        routes->Add(entry.instance, IsExternal(table_.server_configuration, name));
-    if (!status.ok()) parts_.logger->Log(Severity::kError, name, status.message());
+void InstanceManager::Try(InstanceEntry& entry, const PlatformConfiguration& platform) {
+  if (entry.instance == nullptr) {
+    auto instance = parts_.plugin->CreateInstance(ToSpec(entry.settings, platform));
+    if (!instance.ok()) return Fail(entry, instance.status());
+    entry.instance = *std::move(instance);
   }
-  parts_.publish(std::move(routes));
+  if (absl::Status status = entry.instance->Start(); !status.ok()) return Fail(entry, status);
+  if (entry.trouble.has_value()) {
+    parts_.logger->Log(Severity::kInfo, entry.settings.name, "serves now");
+  }
+  ForgetTrouble(entry);
 }
 
-ListedInstance InstanceManager::MakeListed(const InstanceEntry& entry) const {
-  ListedInstance listed = ToListed(entry.settings);
-  listed.external_key_set = IsExternal(table_.server_configuration, entry.settings.name);
-  listed.product = table_.platform.product;
-  listed.front_url = front_url_;
-  listed.trouble = entry.trouble;
-  return listed;
+void InstanceManager::Fail(InstanceEntry& entry, const absl::Status& why) {
+  const absl::Time now = absl::Now();
+  const std::string message(why.message());
+  if (!entry.trouble.has_value() || entry.trouble->message != message) {
+    parts_.logger->Log(Severity::kError, entry.settings.name,
+                       absl::StrCat("does not serve: ", message, "; will be tried again"));
+  }
+  if (!entry.trouble.has_value()) {
+    entry.trouble.emplace();
+    entry.trouble->state = HealthState::kUnhealthy;
+    entry.trouble->since = now;
+    entry.pause = parts_.first_retry_pause;
+  } else {
+    entry.pause = std::min(2 * entry.pause, kLongestPause * parts_.first_retry_pause);
+  }
+  entry.trouble->message = message;
+  entry.trouble->last_fault = message;
+  entry.trouble->last_fault_time = now;
+  entry.retry_at = now + entry.pause;
 }
 
-std::vector<ListedInstance> InstanceManager::List() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  std::vector<ListedInstance> list;
-  list.reserve(table_.entries.size());
-  for (const auto& [name, entry] : table_.entries) list.push_back(MakeListed(entry));
-  return list;
+void InstanceManager::ForgetTrouble(InstanceEntry& entry) const {
+  entry.trouble.reset();
+  entry.retry_at = absl::InfiniteFuture();
+  entry.pause = parts_.first_retry_pause;
 }
 
-std::optional<ListedInstance> InstanceManager::Find(absl::string_view name) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const InstanceEntry* entry = table_.Find(std::string(name));
-  if (entry == nullptr) return std::nullopt;
-  return MakeListed(*entry);
-}
+// Changes.
 
 void InstanceManager::SetFrontUrl(std::string url) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  front_url_ = std::move(url);
+  absl::MutexLock change(&change_);
+  auto next = std::make_shared<InstanceSnapshot>(*table_);
+  next->front_url = std::move(url);
+  Publish(std::move(next));
 }
 
-absl::Status InstanceManager::CheckOpen() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
+absl::Status InstanceManager::CheckOpen() {
+  absl::MutexLock lock(&mutex_);
   return stopped_ ? absl::UnavailableError("the host is stopping") : absl::OkStatus();
 }
 
 absl::StatusOr<const InstanceEntry*> InstanceManager::FindToChange(const std::string& name,
                                                                    const std::string& etag) const {
-  const InstanceEntry* entry = table_.Find(name);
+  const InstanceEntry* entry = table_->Find(name);
   if (entry == nullptr) return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
   if (entry->settings.in_file) return BelongsToTheFile(name);
   if (absl::Status status = CheckEtag(entry->settings, etag); !status.ok()) return status;
@@ -203,49 +239,48 @@ absl::StatusOr<const InstanceEntry*> InstanceManager::FindToChange(const std::st
 
 absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings,
                                                        bool validate_only) {
-  const std::lock_guard<std::mutex> lock(change_);
+  absl::MutexLock lock(&change_);
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   settings.in_file = false;
   if (!settings.request_id.empty()) {
-    for (const auto& [name, entry] : table_.entries) {
-      const bool same = entry.settings.request_id == settings.request_id &&
-                        entry.settings.created + kRequestIdLifetime > absl::Now();
+    for (const auto& [name, entry] : table_->entries()) {
+      const bool same = entry->settings.request_id == settings.request_id &&
+                        entry->settings.created + kRequestIdLifetime > absl::Now();
       if (same && name != settings.name) {
         return absl::AlreadyExistsError(absl::StrCat("request_id: it made instance \"", name,
                                                      "\"; another request needs another one"));
       }
-      if (same) return Find(name).value();
+      if (same) return ToListed(*table_, *entry);
     }
   }
   absl::Status status = CheckSettings(parts_.plugin->info().parameters, settings);
   if (!status.ok()) return status;
-  if (table_.Find(settings.name) != nullptr) {
+  if (table_->Find(settings.name) != nullptr) {
     return absl::AlreadyExistsError(
         absl::StrCat("name: an instance \"", settings.name, "\" exists already"));
   }
-  if (table_.entries.size() >= kMostInstances) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("there are ", table_.entries.size(), " instances already; delete one first"));
+  if (table_->entries().size() >= kMostInstances) {
+    return absl::FailedPreconditionError(absl::StrCat("there are ", table_->entries().size(),
+                                                      " instances already; delete one first"));
   }
   settings.uid = NewInstanceUid();
   settings.generation = 1;
   settings.created = settings.changed = Now();
-  InstanceChange change(table_);
+  InstanceChange change(*table_);
   change.steps.emplace_back(settings.name, settings);
   change.save = [&] { return parts_.store->SaveInstance(ToStored(settings)); };
   if (status = Run(change, validate_only); !status.ok()) return status;
-  if (!validate_only) return Find(settings.name).value();
-  const std::lock_guard<std::mutex> read(mutex_);
+  if (!validate_only) return ToListed(*table_, *table_->Find(settings.name));
   InstanceEntry entry;
   entry.settings = std::move(settings);
-  return MakeListed(entry);
+  return ToListed(*table_, entry);
 }
 
 absl::StatusOr<ListedInstance> InstanceManager::Update(
     const std::string& name, const std::string& etag,
     const std::function<absl::Status(InstanceSettings& settings)>& change_settings,
     bool validate_only) {
-  const std::lock_guard<std::mutex> lock(change_);
+  absl::MutexLock lock(&change_);
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   const absl::StatusOr<const InstanceEntry*> entry = FindToChange(name, etag);
   if (!entry.ok()) return entry.status();
@@ -255,24 +290,22 @@ absl::StatusOr<ListedInstance> InstanceManager::Update(
   if (!status.ok()) return status;
   ++settings.generation;
   settings.changed = Now();
-  InstanceChange change(table_);
+  InstanceChange change(*table_);
   change.steps.emplace_back(name, settings);
   change.save = [&] { return parts_.store->SaveInstance(ToStored(settings)); };
   if (status = Run(change, validate_only); !status.ok()) return status;
-  if (!validate_only) return Find(name).value();
-  const std::lock_guard<std::mutex> read(mutex_);
-  InstanceEntry shown = *table_.Find(name);
+  InstanceEntry shown = *table_->Find(name);
   shown.settings = std::move(settings);
-  return MakeListed(shown);
+  return ToListed(*table_, shown);
 }
 
 absl::Status InstanceManager::Delete(const std::string& name, const std::string& etag) {
-  const std::lock_guard<std::mutex> lock(change_);
+  absl::MutexLock lock(&change_);
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   const absl::StatusOr<const InstanceEntry*> entry = FindToChange(name, etag);
   if (!entry.ok()) return entry.status();
   const std::string uid = (*entry)->settings.uid;
-  InstanceChange change(table_);
+  InstanceChange change(*table_);
   change.steps.emplace_back(name, std::nullopt);
   change.save = [&] { return parts_.store->DeleteInstance(uid); };
   if (absl::Status status = Run(change, /*validate_only=*/false); !status.ok()) return status;
@@ -281,13 +314,13 @@ absl::Status InstanceManager::Delete(const std::string& name, const std::string&
 }
 
 absl::Status InstanceManager::Reload(const Configuration& configuration) {
-  const std::lock_guard<std::mutex> lock(change_);
+  absl::MutexLock lock(&change_);
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   if (configuration.limits_set != limits_set_) {
     return absl::FailedPreconditionError(
         "limits are read at the start only: start the host again to change them");
   }
-  absl::StatusOr<InstanceChange> change = PlanReload(table_, configuration);
+  absl::StatusOr<InstanceChange> change = PlanReload(*table_, configuration);
   if (!change.ok()) return change.status();
   return Run(*change, /*validate_only=*/false);
 }
@@ -297,8 +330,8 @@ absl::Status InstanceManager::Run(InstanceChange& change, bool validate_only) {
     return absl::UnavailableError(absl::StrCat(
         kMostRetired, " or more earlier instances still have requests; try again later"));
   }
-  if (absl::Status status = CheckPorts(table_, change); !status.ok()) return status;
-  absl::Status status = PrepareChange(*parts_.plugin, table_, change);
+  if (absl::Status status = CheckPorts(*table_, change); !status.ok()) return status;
+  absl::Status status = PrepareChange(*parts_.plugin, *table_, change);
   if (!status.ok() || validate_only) return status;
   if (status = StartAndSave(change); !status.ok()) {
     Retire(AbandonChange(change), absl::Now());
@@ -309,51 +342,49 @@ absl::Status InstanceManager::Run(InstanceChange& change, bool validate_only) {
 }
 
 absl::Status InstanceManager::StartAndSave(InstanceChange& change) {
-  absl::Status status = StartFresh(table_, change);
+  absl::Status status = StartFresh(*table_, change);
   return status.ok() ? change.save() : status;
 }
 
-// Cannot fail. New instances take their places first, then the old ones are drained: nobody finds
-// one that refuses.
+// Cannot fail. New instances take their places first, then the old ones are drained, so that nobody
+// finds one that refuses.
 void InstanceManager::Apply(InstanceChange& change) {
-  CommitChange(table_, change);
+  CommitChange(*table_, change);
+  auto next = std::make_shared<InstanceSnapshot>(*table_);
+  next->platform = change.platform;
+  next->server_configuration = change.server_configuration;
   std::vector<std::shared_ptr<HostedInstance>> old;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    table_.platform = change.platform;
-    table_.server_configuration = change.server_configuration;
-    for (ChangeStep& step : change.steps) old.push_back(ApplyStep(step));
-  }
-  Publish();
+  for (ChangeStep& step : change.steps) old.push_back(ApplyStep(step, *next));
+  Publish(std::move(next));
   Retire(std::move(old), absl::Now() + parts_.drain_time);
+  next = nullptr;
   for (const ChangeStep& step : change.steps) {
     if (!step.starts_late) continue;
-    InstanceEntry entry = *table_.Find(step.name);
-    starter_.Try(entry, table_.platform);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    table_.entries[step.name] = std::move(entry);
+    if (next == nullptr) next = std::make_shared<InstanceSnapshot>(*table_);
+    InstanceEntry entry = *next->Find(step.name);
+    Try(entry, next->platform);
+    Put(std::move(entry), *next);
   }
-  wake_.notify_all();
+  if (next != nullptr) Publish(std::move(next));
 }
 
-// The instance whose place was taken, if any.
-std::shared_ptr<HostedInstance> InstanceManager::ApplyStep(ChangeStep& step) {
+std::shared_ptr<HostedInstance> InstanceManager::ApplyStep(ChangeStep& step,
+                                                           InstanceSnapshot& next) {
+  const InstanceEntry* const before = next.Find(step.name);
+  std::shared_ptr<HostedInstance> replaced;
+  if (before != nullptr && !step.updated) replaced = before->instance;
   if (!step.after.has_value()) {
-    std::shared_ptr<HostedInstance> removed = std::move(table_.entries[step.name].instance);
-    table_.entries.erase(step.name);
-    parts_.registry->Remove(step.name);
-    return removed;
+    next.Remove(step.name);
+    return replaced;
   }
-  InstanceEntry& entry = table_.entries[step.name];
+  InstanceEntry entry;
+  if (before != nullptr) entry = *before;
   entry.settings = *step.after;
-  if (step.updated) return nullptr;
-  starter_.Reset(entry);
-  std::shared_ptr<HostedInstance> replaced = std::exchange(entry.instance, std::move(step.fresh));
-  if (entry.instance != nullptr) {
-    parts_.registry->Replace(entry.instance);
-  } else {
-    parts_.registry->Remove(step.name);
+  if (!step.updated) {
+    ForgetTrouble(entry);
+    entry.instance = std::move(step.fresh);
   }
+  Put(std::move(entry), next);
   return replaced;
 }
 

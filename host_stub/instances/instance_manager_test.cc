@@ -15,7 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/instances/instance_manager_test_util.h"
+#include "host_stub/instances/testing/instance_manager_test_util.h"
 #include "host_stub/store/memory_store.h"
 
 namespace host_stub {
@@ -116,16 +116,16 @@ TEST_F(InstanceManagerTest, UnknownInstanceIsNotFound) {
 TEST_F(InstanceManagerTest, AnotherEtagIsRefusedAndAnOldOneBecomesAnother) {
   Start();
   ASSERT_TRUE(Create(New("hook")).ok());
-  const std::string old = manager_->Find("hook")->etag;
+  const std::string old = Listed("hook")->etag;
   ASSERT_TRUE(Set("hook", "incidentType", "Phishing").ok());
-  EXPECT_NE(manager_->Find("hook")->etag, old);
+  EXPECT_NE(Listed("hook")->etag, old);
   EXPECT_TRUE(absl::IsFailedPrecondition(manager_->Delete("hook", old)));
   EXPECT_TRUE(
       absl::IsFailedPrecondition(manager_
                                      ->Update(
                                          "hook", old, [](auto&) { return absl::OkStatus(); }, false)
                                      .status()));
-  EXPECT_TRUE(manager_->Delete("hook", manager_->Find("hook")->etag).ok());
+  EXPECT_TRUE(manager_->Delete("hook", Listed("hook")->etag).ok());
 }
 
 TEST_F(InstanceManagerTest, RefusedChangeLeavesTheInstanceAsItWas) {
@@ -133,7 +133,7 @@ TEST_F(InstanceManagerTest, RefusedChangeLeavesTheInstanceAsItWas) {
   ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "old"}})).ok());
   EXPECT_TRUE(absl::IsInvalidArgument(Set("hook", "username", "")));
   EXPECT_EQ(Post("hook", "user:old"), 200);
-  EXPECT_EQ(manager_->Find("hook")->parameters.size(), 1u);
+  EXPECT_EQ(Listed("hook")->parameters.size(), 1u);
 }
 
 TEST_F(InstanceManagerTest, StoreThatRefusesChangesNothing) {
@@ -166,7 +166,7 @@ TEST_F(InstanceManagerTest, ValidationAloneChangesNothing) {
 TEST_F(InstanceManagerTest, SecretsAreNamedAndNeverShown) {
   Start();
   ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "secret"}})).ok());
-  const ListedInstance listed = *manager_->Find("hook");
+  const ListedInstance listed = *Listed("hook");
   EXPECT_THAT(listed.secrets_set, ElementsAre("password"));
   EXPECT_THAT(listed.parameters,
               ElementsAre(std::pair<std::string, std::string>("username", "user")));
@@ -207,7 +207,7 @@ TEST_F(InstanceManagerTest, LifeOfAnInstance) {
   EXPECT_EQ(Post("hook", "user:new"), 200);
   ASSERT_TRUE(SetDisabled("hook", true).ok());
   EXPECT_EQ(Post("hook", "user:new"), 0);
-  EXPECT_TRUE(manager_->Find("hook")->disabled);
+  EXPECT_TRUE(Listed("hook")->disabled);
   ASSERT_TRUE(SetDisabled("hook", false).ok());
   EXPECT_EQ(Post("hook", "user:new"), 200);
   ASSERT_TRUE(manager_->Delete("hook", "").ok());
@@ -223,7 +223,7 @@ TEST_F(InstanceManagerTest, PortIsFreeAgainWhenItsInstanceIsDisabledOrDeleted) {
   EXPECT_TRUE(absl::IsAlreadyExists(Create(New("b", listening))));
   ASSERT_TRUE(SetDisabled("a", true).ok());
   ASSERT_TRUE(SetDisabled("a", false).ok());
-  EXPECT_FALSE(manager_->Find("a")->trouble.has_value());
+  EXPECT_FALSE(Listed("a")->trouble.has_value());
   ASSERT_TRUE(Set("a", "incidentType", "Phishing").ok());
   ASSERT_TRUE(manager_->Delete("a", "").ok());
   const absl::Status again = Create(New("b", listening));
@@ -237,17 +237,17 @@ TEST_F(InstanceManagerTest, RestartBringsTheStoresInstancesBack) {
           .ok());
   ASSERT_TRUE(Create(New("off")).ok());
   ASSERT_TRUE(SetDisabled("off", true).ok());
-  const ListedInstance before = *manager_->Find("hook");
+  const ListedInstance before = *Listed("hook");
   Restart(File({{"filed", {}}}));
   EXPECT_THAT(Names(), ElementsAre("filed", "hook", "off"));
-  const ListedInstance after = *manager_->Find("hook");
+  const ListedInstance after = *Listed("hook");
   EXPECT_EQ(after.uid, before.uid);
   EXPECT_EQ(after.etag, before.etag);
   EXPECT_EQ(after.created, before.created);
   EXPECT_EQ(after.parameters, before.parameters);
   EXPECT_THAT(after.secrets_set, ElementsAre("password"));
-  EXPECT_TRUE(manager_->Find("off")->disabled);
-  EXPECT_EQ(registry_->Find("off"), nullptr);
+  EXPECT_TRUE(Listed("off")->disabled);
+  EXPECT_EQ(Instance("off"), nullptr);
 }
 
 TEST_F(InstanceManagerTest, StoredInstanceThatCannotBeMadeDoesNotStopTheHost) {
@@ -263,12 +263,12 @@ TEST_F(InstanceManagerTest, StoredInstanceThatCannotBeMadeDoesNotStopTheHost) {
   ASSERT_TRUE(test_.services.state->SaveInstance(broken).ok());
   Start(File({{"good", {}}}));
   EXPECT_EQ(Post("good"), 200);
-  ASSERT_TRUE(manager_->Find("bad")->trouble.has_value());
-  EXPECT_THAT(manager_->Find("bad")->trouble->message, HasSubstr("username"));
-  EXPECT_TRUE(manager_->Find("broken")->trouble.has_value());
+  ASSERT_TRUE(Listed("bad")->trouble.has_value());
+  EXPECT_THAT(Listed("bad")->trouble->message, HasSubstr("username"));
+  EXPECT_TRUE(Listed("broken")->trouble.has_value());
   // And can be mended.
   EXPECT_TRUE(Set("bad", "username", "user").ok());
-  EXPECT_FALSE(manager_->Find("bad")->trouble.has_value());
+  EXPECT_FALSE(Listed("bad")->trouble.has_value());
 }
 
 TEST_F(InstanceManagerTest, FilesInstanceThatDoesNotStartIsNamed) {
@@ -281,14 +281,14 @@ TEST_F(InstanceManagerTest, FilesInstanceIsServedWhereTheStoreHasOneOfThatName) 
   ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "stored"}})).ok());
   Restart(File({{"hook", {{"username", "user"}, {"password", "filed"}}}}));
   EXPECT_THAT(Names(), ElementsAre("hook"));
-  EXPECT_TRUE(manager_->Find("hook")->in_file);
+  EXPECT_TRUE(Listed("hook")->in_file);
   EXPECT_EQ(Post("hook", "user:filed"), 200);
   EXPECT_EQ(Post("hook", "user:stored"), 401);
   EXPECT_THAT(test_.logger->lines(),
               Contains(HasSubstr("the store has an instance of this name too")));
   // It is hidden, and not lost.
   Restart();
-  EXPECT_FALSE(manager_->Find("hook")->in_file);
+  EXPECT_FALSE(Listed("hook")->in_file);
   EXPECT_TRUE(absl::IsFailedPrecondition(manager_->Reload(File({{"hook", {}}}))));
 }
 
@@ -297,7 +297,7 @@ TEST_F(InstanceManagerTest, ListenerThatDiesIsToldByHealthAndPutUpAgain) {
   const std::string port = listening.at("longRunningPort");
   Start(FileOfXsoar6({}));
   ASSERT_TRUE(Create(New("hook", listening)).ok());
-  const std::shared_ptr<HostedInstance> instance = registry_->Find("hook");
+  const std::shared_ptr<HostedInstance> instance = Instance("hook");
   ASSERT_EQ(instance->health().state, HealthState::kHealthy);
   {
     // Another program gets the port as soon as it is free, so that it cannot come back at once.
@@ -326,7 +326,7 @@ TEST_F(InstanceManagerTest, ChangesWaitWhileTooManyEarlierInstancesHaveRequests)
   for (int i = 0; i < 64; ++i) many.push_back({absl::StrCat("hook-", i), {}});
   Start(File(many));
   std::vector<std::shared_ptr<HostedInstance>> busy;
-  for (const InstanceConfiguration& one : many) busy.push_back(registry_->Find(one.name));
+  for (const InstanceConfiguration& one : many) busy.push_back(Instance(one.name));
   ASSERT_TRUE(manager_->Reload(File({})).ok());
   const absl::Status refused = Create(New("one-more"));
   EXPECT_TRUE(absl::IsUnavailable(refused)) << refused;

@@ -4,8 +4,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,7 +17,7 @@
 #include "absl/time/time.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/service/instance_directory.h"
+#include "host_stub/engine/instance_status.h"
 #include "host_stub/store/state_store.h"
 
 namespace host_stub {
@@ -48,7 +52,29 @@ InstanceSpec ToSpec(const InstanceSettings& settings, const PlatformConfiguratio
 // is not among `known` (which may be empty: then those of the file), a value beyond its bound.
 absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings& settings);
 
-// What may be shown of it. Neither trouble nor platform.
+// What may be shown of an instance: its parameters without secrets.
+struct ListedInstance {
+  std::string name;
+  bool in_file = true;  // else in the store
+  bool disabled = false;
+  bool on_engine = false;
+  std::string uid;
+  std::string etag;  // changes with each change of the configuration
+  // Of the store's instances.
+  std::optional<absl::Time> created;
+  std::optional<absl::Time> changed;
+  bool external_key_set = false;  // instance.execute.external.<name> is "true"
+  std::string product;            // of the platform
+  std::string front_url;          // of the host's own HTTP front, as in http://127.0.0.1:8080
+  std::shared_ptr<HostedInstance> instance;  // null: there is none that could be asked for more
+  // Where it should serve and does not: why, and since when.
+  std::optional<InstanceHealth> trouble;
+  std::vector<std::pair<std::string, std::string>> parameters;  // without secrets
+  std::vector<std::string> secrets_set;                         // names, in order
+  std::vector<absl::Time> password_ends;  // of the additional passwords; InfiniteFuture: never
+};
+
+// What its settings say of it.
 ListedInstance ToListed(const InstanceSettings& settings);
 
 // The parameter `passwords`: JSON text that the plugin understands.

@@ -21,7 +21,7 @@ bool Names(const Configuration& configuration, const std::string& name) {
 
 }  // namespace
 
-absl::StatusOr<InstanceChange> PlanReload(const InstanceTable& table,
+absl::StatusOr<InstanceChange> PlanReload(const InstanceSnapshot& table,
                                           const Configuration& configuration) {
   InstanceChange change(table);
   change.names_instances = true;
@@ -41,11 +41,11 @@ absl::StatusOr<InstanceChange> PlanReload(const InstanceTable& table,
     if (entry != nullptr) settings.generation = entry->settings.generation + 1;
     if (is_new) change.steps.emplace_back(one.name, std::move(settings));
   }
-  for (const auto& [name, entry] : table.entries) {
-    if (entry.settings.in_file && !Names(configuration, name)) {
+  for (const auto& [name, entry] : table.entries()) {
+    if (entry->settings.in_file && !Names(configuration, name)) {
       change.steps.emplace_back(name, std::nullopt);
-    } else if (!entry.settings.in_file && platform_is_new && entry.instance != nullptr) {
-      change.steps.emplace_back(name, entry.settings);
+    } else if (!entry->settings.in_file && platform_is_new && entry->instance != nullptr) {
+      change.steps.emplace_back(name, entry->settings);
     }
   }
   return change;

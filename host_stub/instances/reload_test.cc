@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "host_stub/instances/instance_manager.h"
-#include "host_stub/instances/instance_manager_test_util.h"
+#include "host_stub/instances/testing/instance_manager_test_util.h"
 #include "plugin/http/free_port.h"
 #include "plugin/http/test_client.h"
 
@@ -104,7 +104,7 @@ TEST_F(ReloadTest, RefusalNamesTheInstanceAlsoWhereOnlyOneChanges) {
 
 TEST_F(ReloadTest, ReloadAddsChangesAndRemovesAsOneChange) {
   Start(File({{"a", {{"username", "user"}, {"password", "old"}}}, {"b", {}}, {"same", {}}}));
-  const std::shared_ptr<HostedInstance> same = registry_->Find("same");
+  const std::shared_ptr<HostedInstance> same = Instance("same");
   const absl::Status status = manager_->Reload(
       File({{"a", {{"username", "user"}, {"password", "new"}}}, {"c", {}}, {"same", {}}}));
   ASSERT_TRUE(status.ok()) << status;
@@ -113,7 +113,7 @@ TEST_F(ReloadTest, ReloadAddsChangesAndRemovesAsOneChange) {
   EXPECT_EQ(Post("a", "user:new"), 200);
   EXPECT_EQ(Post("b"), 0);
   EXPECT_EQ(Post("c"), 200);
-  EXPECT_EQ(registry_->Find("same"), same);
+  EXPECT_EQ(Instance("same"), same);
 }
 
 TEST_F(ReloadTest, ReloadChangesTheServerConfigurationForAll) {
@@ -121,15 +121,15 @@ TEST_F(ReloadTest, ReloadChangesTheServerConfigurationForAll) {
   Start(FileOfXsoar6({{"filed", filed}}));
   ASSERT_TRUE(Create(New("stored", Listening())).ok());
   const auto outcome = [&](const std::string& name) {
-    return routes_->current()->Find("/instance/execute/" + name).outcome;
+    return instances_->current()->FindPath("/instance/execute/" + name).outcome;
   };
-  EXPECT_EQ(outcome("filed"), Routes::Outcome::kFound);
-  EXPECT_EQ(outcome("stored"), Routes::Outcome::kNotExternal);
+  EXPECT_EQ(outcome("filed"), InstanceSnapshot::Outcome::kFound);
+  EXPECT_EQ(outcome("stored"), InstanceSnapshot::Outcome::kNotExternal);
   Configuration next = FileOfXsoar6({{"filed", filed}});
   next.server_configuration = {{"instance.execute.external.stored", "true"}};
   ASSERT_TRUE(manager_->Reload(next).ok());
-  EXPECT_EQ(outcome("filed"), Routes::Outcome::kNotExternal);
-  EXPECT_EQ(outcome("stored"), Routes::Outcome::kFound);
+  EXPECT_EQ(outcome("filed"), InstanceSnapshot::Outcome::kNotExternal);
+  EXPECT_EQ(outcome("stored"), InstanceSnapshot::Outcome::kFound);
 }
 
 TEST_F(ReloadTest, OnePortForTwoIsRefused) {
@@ -160,16 +160,16 @@ TEST_F(ReloadTest, NewInstanceTakesThePortOfOneThatIsRemoved) {
   ReloadUnderLoad(FileOfXsoar6({On("b", port)}), {port});
   EXPECT_THAT(Names(), ElementsAre("b"));
   EXPECT_EQ(Owner(port), "b");
-  EXPECT_FALSE(manager_->Find("b")->trouble.has_value());
+  EXPECT_FALSE(Listed("b")->trouble.has_value());
 }
 
 TEST_F(ReloadTest, InstanceMovesToThePortOfOneThatIsRemoved) {
   const uint16_t port = FreePort(), other = FreePort();
   Start(FileOfXsoar6({On("a", port), On("b", other)}));
-  const std::shared_ptr<HostedInstance> b = registry_->Find("b");
+  const std::shared_ptr<HostedInstance> b = Instance("b");
   ReloadUnderLoad(FileOfXsoar6({On("b", port)}), {port});
   EXPECT_EQ(Owner(port), "b");
-  EXPECT_EQ(registry_->Find("b"), b);
+  EXPECT_EQ(Instance("b"), b);
 }
 
 TEST_F(ReloadTest, NewInstanceTakesThePortThatAnotherLeaves) {
@@ -187,7 +187,7 @@ TEST_F(ReloadTest, InstancesSwapTheirPorts) {
   EXPECT_EQ(Owner(other), "a");
   EXPECT_EQ(Owner(port), "b");
   for (const char* name : {"a", "b"}) {
-    EXPECT_EQ(registry_->Find(name)->health().state, HealthState::kHealthy) << name;
+    EXPECT_EQ(Instance(name)->health().state, HealthState::kHealthy) << name;
   }
 }
 

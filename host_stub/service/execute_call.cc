@@ -125,7 +125,7 @@ void ExecuteCall::ReleaseBody() {
 
 void ExecuteCall::Renew() noexcept {
   headers_.clear();
-  instance_ = nullptr;
+  entry_ = nullptr;
   handle_ = {};
   token_ = {};
   state_ = 0;
@@ -167,10 +167,10 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
   if (server_->bytes_in_flight > server_->limits.bytes_in_flight) {
     return absl::UnavailableError("too much is in flight (limit bytes_in_flight); try again later");
   }
-  absl::StatusOr<std::shared_ptr<HostedInstance>> instance =
+  absl::StatusOr<std::shared_ptr<const InstanceEntry>> entry =
       server_->FindInstance("instance", request.instance());
-  if (instance.ok()) instance_ = *std::move(instance);
-  return instance.status();
+  if (entry.ok()) entry_ = *std::move(entry);
+  return entry.status();
 }
 
 Request ExecuteCall::MakeRequest(absl::Time now) {
@@ -182,7 +182,7 @@ Request ExecuteCall::MakeRequest(absl::Time now) {
     message.set_request_id(absl::StrCat("grpc-", server_->next_request++));
   }
   path_.clear();
-  absl::StrAppend(&path_, *instance_->path_prefix(), message.instance(), message.path_remainder());
+  absl::StrAppend(&path_, entry_->path_prefix, message.instance(), message.path_remainder());
   headers_.reserve(message.headers_size());
   for (const Header& header : message.headers()) {
     const absl::string_view value = absl::StripAsciiWhitespace(header.value());
@@ -206,18 +206,20 @@ absl::Status ExecuteCall::HandOver(absl::Time now) {
   const Request request = MakeRequest(now);
   self_ = shared_from_this();
   token_ = server_->calls.Add(deadline_, self_);
-  absl::Status status = instance_->Execute(request, this, &handle_);
+  absl::Status status = entry_->instance->Execute(request, this, &handle_);
   // Another instance may have taken its place since it was found. Nothing was begun.
   while (absl::IsUnavailable(status)) {
-    std::shared_ptr<HostedInstance> other = server_->registry->Find(mutable_request().instance());
-    if (other == nullptr || other == instance_) break;
-    instance_ = std::move(other);
-    status = instance_->Execute(request, this, &handle_);
+    std::shared_ptr<const InstanceEntry> other =
+        server_->instances->Find(mutable_request().instance());
+    if (other == nullptr || other->instance == nullptr) break;
+    if (other->instance == entry_->instance) break;
+    entry_ = std::move(other);
+    status = entry_->instance->Execute(request, this, &handle_);
   }
   if (!status.ok()) return status;
   // If the call was given up before its handle was known, the plugin is told here.
   const unsigned before = state_.fetch_or(kHandedOver);
-  if ((before & kClosed) != 0) instance_->Abandon(handle_);
+  if ((before & kClosed) != 0) entry_->instance->Abandon(handle_);
   return absl::OkStatus();
 }
 
@@ -226,7 +228,7 @@ bool ExecuteCall::Close() { return (state_.fetch_or(kClosed) & kClosed) == 0; }
 bool ExecuteCall::GiveUp() {
   const unsigned before = state_.fetch_or(kClosed);
   if ((before & kClosed) != 0) return false;
-  if ((before & kHandedOver) != 0) instance_->Abandon(handle_);
+  if ((before & kHandedOver) != 0) entry_->instance->Abandon(handle_);
   return true;
 }
 

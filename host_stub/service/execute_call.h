@@ -99,7 +99,7 @@ class ExecuteCall : public AnswerReceiver,
   absl::Time deadline_;
   bool deadline_is_ours_ = false;  // answer_timeout_ms, not the sender's
 
-  std::shared_ptr<HostedInstance> instance_;
+  std::shared_ptr<const InstanceEntry> entry_;  // of its instance
   CallHandle handle_;
   // Of OpenCalls. OnDeadline and OnCutOff may be called before HandOver has stored it.
   OpenCalls::Token token_;

@@ -54,10 +54,15 @@ class ExecuteCallMemoryTest : public testing::Test {
     EXPECT_TRUE(plugin.ok()) << plugin.status();
     auto instance = (*plugin)->CreateInstance(TestSpec("first"));
     EXPECT_TRUE(instance.ok() && (*instance)->Start().ok());
-    auto registry = std::make_shared<InstanceRegistry>();
-    EXPECT_TRUE(registry->Add(*instance).ok());
     instance_ = *std::move(instance);
-    server_->registry = std::move(registry);
+    InstanceEntry entry;
+    entry.settings.name = "first";
+    entry.instance = instance_;
+    auto snapshot = std::make_shared<InstanceSnapshot>();
+    EXPECT_TRUE(snapshot->Put(std::move(entry)).ok());
+    auto instances = std::make_shared<PublishedInstances>();
+    instances->Publish(std::move(snapshot));
+    server_->instances = std::move(instances);
   }
   ~ExecuteCallMemoryTest() override {
     EXPECT_TRUE(instance_->Stop(absl::Now() + absl::Seconds(10)).ok());

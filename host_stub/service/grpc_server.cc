@@ -171,8 +171,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   GrpcServerContext& context = *servers->context;
   context.limits = options.limits;
   context.plugin = std::move(parts.plugin);
-  context.registry = std::move(parts.registry);
-  context.directory = std::move(parts.directory);
+  context.instances = std::move(parts.instances);
   context.store = std::move(parts.store);
   context.manager = std::move(parts.manager);
 

@@ -14,9 +14,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/instance_registry.h"
 #include "host_stub/instances/instance_manager.h"
-#include "host_stub/service/instance_directory.h"
+#include "host_stub/instances/snapshot.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/limits/limits.h"
 
@@ -42,8 +41,7 @@ struct GrpcServerOptions {
 // Shared with calls that a faulty plugin does not let go of.
 struct GrpcServerParts {
   PluginInfo plugin;
-  std::shared_ptr<const InstanceRegistry> registry;
-  std::shared_ptr<const InstanceDirectory> directory;
+  std::shared_ptr<const PublishedInstances> instances;
   std::shared_ptr<IncidentStore> store;
   // Null if the instances cannot be changed.
   std::shared_ptr<InstanceManager> manager = nullptr;

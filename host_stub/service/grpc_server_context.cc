@@ -12,16 +12,13 @@
 
 namespace host_stub {
 
-absl::StatusOr<std::shared_ptr<HostedInstance>> GrpcServerContext::FindInstance(
+absl::StatusOr<std::shared_ptr<const InstanceEntry>> GrpcServerContext::FindInstance(
     absl::string_view field, const std::string& name) const {
   if (absl::Status status = CheckName(field, name); !status.ok()) return status;
-  std::shared_ptr<HostedInstance> instance = registry->Find(name);
-  if (instance != nullptr) return instance;
-  const auto listed = directory->Find(name);
-  if (!listed.has_value()) {
-    return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
-  }
-  if (listed->disabled) {
+  std::shared_ptr<const InstanceEntry> entry = instances->Find(name);
+  if (entry == nullptr) return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
+  if (entry->instance != nullptr) return entry;
+  if (entry->settings.disabled) {
     return absl::FailedPreconditionError(absl::StrCat("instance \"", name, "\" is disabled"));
   }
   return absl::UnavailableError(absl::StrCat("instance \"", name, "\" does not serve now"));

@@ -14,9 +14,8 @@
 #include "absl/strings/string_view.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/instance_registry.h"
 #include "host_stub/instances/instance_manager.h"
-#include "host_stub/service/instance_directory.h"
+#include "host_stub/instances/snapshot.h"
 #include "host_stub/service/open_calls.h"
 #include "host_stub/service/thread_pool.h"
 #include "host_stub/store/incident_store.h"
@@ -31,8 +30,7 @@ namespace host_stub {
 struct GrpcServerContext {
   webhook::Limits limits;
   PluginInfo plugin;
-  std::shared_ptr<const InstanceRegistry> registry;
-  std::shared_ptr<const InstanceDirectory> directory;
+  std::shared_ptr<const PublishedInstances> instances;
   std::shared_ptr<IncidentStore> store;
   std::shared_ptr<InstanceManager> manager;  // null: instances cannot be changed
 
@@ -44,11 +42,11 @@ struct GrpcServerContext {
   OpenCalls calls;
   ThreadPool threads{2, 1'024};
 
-  // The instance that serves under that name. INVALID_ARGUMENT: not a valid name;
+  // The entry of the instance that serves under that name. INVALID_ARGUMENT: not a valid name;
   // FAILED_PRECONDITION: the instance is disabled; UNAVAILABLE: it should serve and does not;
   // NOT_FOUND: there is none.
-  absl::StatusOr<std::shared_ptr<HostedInstance>> FindInstance(absl::string_view field,
-                                                               const std::string& name) const;
+  absl::StatusOr<std::shared_ptr<const InstanceEntry>> FindInstance(absl::string_view field,
+                                                                    const std::string& name) const;
 
   // Runs `work`, which owns everything that it uses, on the thread pool. UNAVAILABLE: it will not
   // run.

@@ -52,11 +52,9 @@ void FillIncident(StoredIncident& stored, bool with_details, v1::Incident& messa
 absl::StatusOr<std::string> FilterUid(const GrpcServerContext& server, const std::string& name) {
   if (name.empty()) return std::string();
   if (absl::Status status = CheckName("instance", name); !status.ok()) return status;
-  const std::shared_ptr<HostedInstance> instance = server.registry->Find(name);
-  if (instance != nullptr) return instance->uid();
-  // The incidents of an instance that does not serve can be read as well.
-  const auto listed = server.directory->Find(name);
-  if (listed.has_value()) return listed->uid;
+  // Incidents can also be read while their instance does not serve.
+  const std::shared_ptr<const InstanceEntry> entry = server.instances->Find(name);
+  if (entry != nullptr) return entry->settings.uid;
   return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
 }
 
@@ -222,8 +220,8 @@ class Follower : public IncidentReactor,
 
   absl::Mutex mutex_;
   std::deque<v1::FollowIncidentsResponse> page_ ABSL_GUARDED_BY(mutex_);  // the first may be gRPC's
-  int64_t cursor_ ABSL_GUARDED_BY(mutex_) = 0;                        // read up to this id
-  int64_t known_ ABSL_GUARDED_BY(mutex_) = 0;                         // in the store up to this id
+  int64_t cursor_ ABSL_GUARDED_BY(mutex_) = 0;                            // read up to this id
+  int64_t known_ ABSL_GUARDED_BY(mutex_) = 0;  // in the store up to this id
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

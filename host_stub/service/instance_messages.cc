@@ -216,8 +216,7 @@ void FillAddress(const InstanceDescription& description, const ListedInstance& l
   address.set_curl_windows(Curl(url, listed, &QuoteForWindows));
 }
 
-void FillInstance(const ListedInstance& listed, const InstanceRegistry& registry,
-                  v1::Instance& message) {
+void FillInstance(const ListedInstance& listed, v1::Instance& message) {
   message.set_name(listed.name);
   message.set_uid(listed.uid);
   message.set_etag(listed.etag);
@@ -236,9 +235,7 @@ void FillInstance(const ListedInstance& listed, const InstanceRegistry& registry
   if (listed.changed.has_value()) SetTime(*listed.changed, *message.mutable_update_time());
   v1::InstanceHealth& health = *message.mutable_health();
   health.set_state(listed.disabled ? v1::INSTANCE_STATE_DISABLED : v1::INSTANCE_STATE_UNHEALTHY);
-  const std::shared_ptr<HostedInstance> instance = registry.Find(listed.name);
-  if (instance != nullptr) {
-    message.set_uid(instance->uid());
+  if (const std::shared_ptr<HostedInstance>& instance = listed.instance; instance != nullptr) {
     FillHealth(instance->health(), health);
     const absl::StatusOr<InstanceDescription> description = instance->Describe();
     FillCounts(instance->counts(), description.ok() ? description->listen_answers : AnswerCounts(),

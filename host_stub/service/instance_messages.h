@@ -7,17 +7,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "host_stub/engine/instance_registry.h"
 #include "host_stub/engine/instance_status.h"
 #include "host_stub/instances/instance_settings.h"
-#include "host_stub/service/instance_directory.h"
 #include "long_running_integration/v1/instance.pb.h"
 
 namespace host_stub {
 
 // Everything that may be shown, so no secret.
-void FillInstance(const ListedInstance& listed, const InstanceRegistry& registry,
-                  long_running_integration::v1::Instance& message);
+void FillInstance(const ListedInstance& listed, long_running_integration::v1::Instance& message);
 
 // The settings of a new instance. INVALID_ARGUMENT names the field.
 absl::StatusOr<InstanceSettings> ToSettings(

@@ -25,12 +25,13 @@ class InstanceService : public v1::InstanceService::CallbackService {
                                         v1::Instance* response) override {
     absl::Status named = CheckName("name", request->name());
     if (!named.ok()) return EndCall(*context, named);
-    const auto listed = server_->directory->Find(request->name());
-    if (!listed.has_value()) {
+    const std::shared_ptr<const InstanceSnapshot> snapshot = server_->instances->current();
+    const InstanceEntry* const entry = snapshot->Find(request->name());
+    if (entry == nullptr) {
       return EndCall(*context,
                      absl::NotFoundError(absl::StrCat("no instance \"", request->name(), "\"")));
     }
-    Show(*server_, *listed, *response);
+    Show(*server_, ToListed(*snapshot, *entry), *response);
     return EndCall(*context, absl::OkStatus());
   }
 
@@ -46,13 +47,14 @@ class InstanceService : public v1::InstanceService::CallbackService {
     }
     const int size =
         request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kLargestPage);
-    for (const ListedInstance& listed : server_->directory->List()) {
-      if (listed.name <= request->page_token()) continue;
+    const std::shared_ptr<const InstanceSnapshot> snapshot = server_->instances->current();
+    const InstanceSnapshot::Entries& entries = snapshot->entries();
+    for (auto entry = entries.upper_bound(request->page_token()); entry != entries.end(); ++entry) {
       if (response->instances_size() == size) {
         response->set_next_page_token(response->instances(size - 1).name());
         break;
       }
-      Show(*server_, listed, *response->add_instances());
+      Show(*server_, ToListed(*snapshot, *entry->second), *response->add_instances());
     }
     return EndCall(*context, absl::OkStatus());
   }
@@ -129,7 +131,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
 
   static void Show(const GrpcServerContext& server, const ListedInstance& listed,
                    v1::Instance& message) {
-    FillInstance(listed, *server.registry, message);
+    FillInstance(listed, message);
     if (!server.draining || listed.disabled) return;
     message.mutable_health()->set_state(v1::INSTANCE_STATE_DRAINING);
   }

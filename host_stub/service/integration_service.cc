@@ -96,16 +96,17 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* RunCommand(const char* command, const std::string& name, Fill fill,
                                        std::string arguments = "") {
     auto reactor = OnceReactor::Make(server_);
-    const absl::StatusOr<std::shared_ptr<HostedInstance>> found =
+    const absl::StatusOr<std::shared_ptr<const InstanceEntry>> found =
         server_->FindInstance("instance", name);
     if (!found.ok()) {
       reactor->Complete(found.status());
       return reactor.get();
     }
-    auto done = [reactor, instance = *found, fill](const absl::StatusOr<std::string>& result) {
+    const std::shared_ptr<HostedInstance> instance = (*found)->instance;
+    auto done = [reactor, instance, fill](const absl::StatusOr<std::string>& result) {
       reactor->CompleteWith([&] { return fill(result); });
     };
-    reactor->Post([command, instance = *found, done, arguments = std::move(arguments)] {
+    reactor->Post([command, instance, done, arguments = std::move(arguments)] {
       absl::Status status = instance->RunCommand(command, arguments, done);
       // NOT_FOUND would read as if there were no such instance.
       if (absl::IsNotFound(status)) {

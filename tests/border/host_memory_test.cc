@@ -19,9 +19,8 @@
 #include "absl/time/clock.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/front/completion_threads.h"
 #include "host_stub/front/front.h"
-#include "host_stub/front/route_table.h"
+#include "host_stub/instances/snapshot.h"
 #include "host_stub/store/sqlite_store.h"
 #include "plugin/http/free_port.h"
 #include "plugin/http/server.h"
@@ -108,11 +107,14 @@ class HostMemoryTest : public testing::Test {
     ASSERT_TRUE(instance.ok()) << instance.status();
     instance_ = *std::move(instance);
     ASSERT_TRUE(instance_->Start().ok());
-    auto routes = std::make_shared<host_stub::Routes>();
-    ASSERT_TRUE(routes->Add(instance_, true).ok());
-    path_ = instance_->Describe()->path_prefix + "webhook";
-    routes_->Publish(std::move(routes));
-    front_ = std::make_unique<ExposedFront>(routes_, *threads_, 250);
+    host_stub::InstanceEntry entry;
+    entry.settings.name = "webhook";
+    entry.instance = instance_;
+    auto snapshot = std::make_shared<host_stub::InstanceSnapshot>();
+    ASSERT_TRUE(snapshot->Put(std::move(entry)).ok());
+    path_ = snapshot->Find("webhook")->path_prefix + "webhook";
+    instances_->Publish(std::move(snapshot));
+    front_ = std::make_unique<ExposedFront>(instances_, *threads_, 250);
     auto server = webhook::http::Server::Listen({.limits = ShortLimits()}, *threads_, *front_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -123,7 +125,7 @@ class HostMemoryTest : public testing::Test {
     // Nothing is left in flight that a drain would wait for.
     EXPECT_EQ(instance_->Stop(absl::Now() + kTimeToRecover), absl::OkStatus());
     server_.reset();
-    routes_->Publish(std::make_shared<host_stub::Routes>());
+    instances_->Publish(std::make_shared<host_stub::InstanceSnapshot>());
     front_->RefreshThreads();
     for (const std::string& id : acknowledged_) {
       int64_t number = 0;
@@ -236,7 +238,8 @@ class HostMemoryTest : public testing::Test {
   std::shared_ptr<webhook::http::IoThreads> threads_;
   std::shared_ptr<host_stub::HostedPlugin> plugin_;
   std::shared_ptr<host_stub::HostedInstance> instance_;
-  std::shared_ptr<host_stub::RouteTable> routes_ = std::make_shared<host_stub::RouteTable>();
+  std::shared_ptr<host_stub::PublishedInstances> instances_ =
+      std::make_shared<host_stub::PublishedInstances>();
   std::unique_ptr<ExposedFront> front_;
   std::unique_ptr<webhook::http::Server> server_;
   std::vector<std::string> acknowledged_;

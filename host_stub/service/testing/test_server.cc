@@ -3,42 +3,12 @@
 #include <stdlib.h>
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 
 namespace host_stub {
-namespace {
-
-// Two instances that serve, and two that do not; none can be changed.
-class FixedInstances : public InstanceDirectory {
- public:
-  FixedInstances() {
-    for (const char* name : {"first", "second", "third_disabled", "unserved"}) {
-      ListedInstance listed;
-      listed.name = name;
-      listed.uid = name;
-      listed.disabled = listed.name == "third_disabled";
-      listed.parameters = {{"username", "user"}};
-      listed.secrets_set = {"password"};
-      list_.push_back(std::move(listed));
-    }
-  }
-  std::vector<ListedInstance> List() const override { return list_; }
-  std::optional<ListedInstance> Find(absl::string_view name) const override {
-    for (const ListedInstance& listed : list_) {
-      if (listed.name == name) return listed;
-    }
-    return std::nullopt;
-  }
-
- private:
-  std::vector<ListedInstance> list_;
-};
-
-}  // namespace
 
 void HoldingStore::Hold() {
   absl::MutexLock lock(&mutex_);
@@ -132,12 +102,22 @@ TestServer::TestServer(const webhook::Limits& limits)
   auto plugin = HostedPlugin::Load("tests/abi/echo_plugin.so", {}, services);
   EXPECT_TRUE(plugin.ok()) << plugin.status();
   plugin_ = *std::move(plugin);
-  for (const char* instance_name : {"first", "second"}) {
-    auto instance = plugin_->CreateInstance(TestSpec(instance_name));
-    EXPECT_TRUE(instance.ok() && (*instance)->Start().ok());
-    EXPECT_TRUE(registry_->Add(*std::move(instance)).ok());
+  auto snapshot = std::make_shared<InstanceSnapshot>();
+  for (const char* instance_name : {"first", "second", "third_disabled", "unserved"}) {
+    InstanceEntry entry;
+    entry.settings.name = entry.settings.uid = instance_name;
+    entry.settings.in_file = true;
+    entry.settings.disabled = entry.settings.name == "third_disabled";
+    entry.settings.parameters = {{"username", "user"}, {"password", "secret"}};
+    if (!entry.settings.disabled && entry.settings.name != "unserved") {
+      auto instance = plugin_->CreateInstance(TestSpec(instance_name));
+      EXPECT_TRUE(instance.ok() && (*instance)->Start().ok());
+      entry.instance = *std::move(instance);
+      entry.settings.uid = entry.instance->uid();
+    }
+    EXPECT_TRUE(snapshot->Put(std::move(entry)).ok());
   }
-  directory_ = std::make_shared<FixedInstances>();
+  instances_->Publish(std::move(snapshot));
   auto server = GrpcServer::Start(Options(), Parts());
   EXPECT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
@@ -146,13 +126,15 @@ TestServer::TestServer(const webhook::Limits& limits)
 TestServer::~TestServer() {
   store_->ReleaseAll();
   server_.reset();
-  EXPECT_TRUE(registry_->StopAll(absl::Now() + absl::Seconds(10)).ok());
+  for (const auto& [name, entry] : instances_->current()->entries()) {
+    if (entry->instance == nullptr) continue;
+    EXPECT_TRUE(entry->instance->Stop(absl::Now() + absl::Seconds(10)).ok());
+  }
+  instances_->Publish(std::make_shared<InstanceSnapshot>());
   EXPECT_EQ(::system(absl::StrCat("rm -r ", folder_).c_str()), 0);
 }
 
-GrpcServerParts TestServer::Parts() const {
-  return {plugin_->info(), registry_, directory_, store_};
-}
+GrpcServerParts TestServer::Parts() const { return {plugin_->info(), instances_, store_}; }
 
 GrpcServerOptions TestServer::Options() const {
   GrpcServerOptions options;

@@ -9,9 +9,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "host_stub/engine/testing/engine_test_util.h"
-#include "host_stub/engine/instance_registry.h"
+#include "host_stub/instances/snapshot.h"
 #include "host_stub/service/grpc_server.h"
-#include "host_stub/service/instance_directory.h"
 #include "host_stub/store/forwarding_store.h"
 
 namespace host_stub {
@@ -64,8 +63,7 @@ class TestServer {
   webhook::Limits limits_;
   std::shared_ptr<HoldingStore> store_;
   std::shared_ptr<HostedPlugin> plugin_;
-  std::shared_ptr<InstanceRegistry> registry_ = std::make_shared<InstanceRegistry>();
-  std::shared_ptr<InstanceDirectory> directory_;
+  const std::shared_ptr<PublishedInstances> instances_ = std::make_shared<PublishedInstances>();
   std::unique_ptr<GrpcServer> server_;
 };
 

@@ -1,11 +1,12 @@
 // The instances of the real plugin over a store in memory, and requests to them.
-#ifndef HOST_STUB_INSTANCES_INSTANCE_MANAGER_TEST_UTIL_H_
-#define HOST_STUB_INSTANCES_INSTANCE_MANAGER_TEST_UTIL_H_
+#ifndef HOST_STUB_INSTANCES_TESTING_INSTANCE_MANAGER_TEST_UTIL_H_
+#define HOST_STUB_INSTANCES_TESTING_INSTANCE_MANAGER_TEST_UTIL_H_
 
 #include <gtest/gtest.h>
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -15,8 +16,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/engine/testing/engine_test_util.h"
-#include "host_stub/front/route_table.h"
 #include "host_stub/instances/instance_manager.h"
+#include "host_stub/instances/snapshot.h"
 #include "plugin/http/free_port.h"
 
 namespace host_stub {
@@ -66,16 +67,13 @@ class InstanceManagerTest : public ::testing::Test {
 
   absl::Status TryToStart(const Configuration& configuration) {
     path_prefix_ = configuration.platform.product == "XSOAR_6" ? "" : "/xsoar";
-    registry_ = std::make_shared<InstanceRegistry>();
-    auto manager = InstanceManager::Start(
-        {.plugin = plugin_,
-         .registry = registry_,
-         .store = test_.services.state,
-         .logger = test_.logger,
-         .publish = [this](auto routes) { routes_->Publish(std::move(routes)); },
-         .drain_time = absl::Seconds(5),
-         .first_retry_pause = absl::Milliseconds(10)},
-        configuration);
+    auto manager = InstanceManager::Start({.plugin = plugin_,
+                                           .published = instances_,
+                                           .store = test_.services.state,
+                                           .logger = test_.logger,
+                                           .drain_time = absl::Seconds(5),
+                                           .first_retry_pause = absl::Milliseconds(10)},
+                                          configuration);
     if (manager.ok()) manager_ = *std::move(manager);
     return manager.status();
   }
@@ -84,13 +82,10 @@ class InstanceManagerTest : public ::testing::Test {
     ASSERT_TRUE(status.ok()) << status;
   }
   void End() {
-    if (manager_ != nullptr) manager_->Stop();
-    if (registry_ != nullptr) {
-      EXPECT_TRUE(registry_->StopAll(absl::Now() + absl::Seconds(10)).ok());
+    if (manager_ != nullptr) {
+      EXPECT_TRUE(manager_->Stop(absl::Now() + absl::Seconds(10)).ok());
     }
-    routes_->Publish(std::make_shared<Routes>());
     manager_.reset();
-    registry_.reset();
   }
   void Restart(const Configuration& configuration = File({})) {
     End();
@@ -125,23 +120,34 @@ class InstanceManagerTest : public ::testing::Test {
   }
   std::vector<std::string> Names() {
     std::vector<std::string> names;
-    for (const ListedInstance& one : manager_->List()) names.push_back(one.name);
+    for (const auto& [name, entry] : instances_->current()->entries()) names.push_back(name);
     return names;
+  }
+  std::optional<ListedInstance> Listed(const std::string& name) {
+    const std::shared_ptr<const InstanceSnapshot> snapshot = instances_->current();
+    const InstanceEntry* const entry = snapshot->Find(name);
+    if (entry == nullptr) return std::nullopt;
+    return ToListed(*snapshot, *entry);
+  }
+  // The handle; null where there is none.
+  std::shared_ptr<HostedInstance> Instance(const std::string& name) {
+    const std::shared_ptr<const InstanceEntry> entry = instances_->Find(name);
+    return entry == nullptr ? nullptr : entry->instance;
   }
 
   // A request as the front forwards it: its status, 0 where no instance is found, 503 where one
   // refuses it.
   int Post(const std::string& name, const std::string& credentials = "") {
-    RouteTable::Reader reader;
+    PublishedInstances::Reader reader;
     const std::string path = path_prefix_ + "/instance/execute/" + name;
     const std::string authorization = "Basic " + absl::Base64Escape(credentials);
     const lri_pair header = {ToView("Authorization"), ToView(authorization)};
     std::shared_ptr<HostedInstance> instance;
     while (true) {
-      const Routes::Match match = reader.Get(*routes_)->Find(path);
-      if (match.instance == nullptr) return 0;
-      if (*match.instance == instance) return 503;
-      instance = *match.instance;
+      const InstanceSnapshot::Match match = reader.Get(*instances_).FindPath(path);
+      if (match.entry == nullptr) return 0;
+      if (match.entry->instance == instance) return 503;
+      instance = match.entry->instance;
       TestRequest request("{}");
       request.request().head.path = path;
       if (!credentials.empty()) request.request().head.headers = std::span(&header, 1);
@@ -158,11 +164,10 @@ class InstanceManagerTest : public ::testing::Test {
   TestServices test_;
   std::string path_prefix_;
   std::shared_ptr<HostedPlugin> plugin_;
-  std::shared_ptr<InstanceRegistry> registry_;
-  std::shared_ptr<RouteTable> routes_ = std::make_shared<RouteTable>();
+  const std::shared_ptr<PublishedInstances> instances_ = std::make_shared<PublishedInstances>();
   std::shared_ptr<InstanceManager> manager_;
 };
 
 }  // namespace host_stub
 
-#endif  // HOST_STUB_INSTANCES_INSTANCE_MANAGER_TEST_UTIL_H_
+#endif  // HOST_STUB_INSTANCES_TESTING_INSTANCE_MANAGER_TEST_UTIL_H_
