@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "host_stub/files/small_file.h"
+#include "host_stub/files/trusted_files.h"
 
 namespace host_stub {
 namespace {

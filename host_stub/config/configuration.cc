@@ -19,7 +19,7 @@
 #include "host_stub/config/json_reader.h"
 #include "host_stub/config/nearest_name.h"
 #include "host_stub/config/parameters.h"
-#include "host_stub/files/small_file.h"
+#include "host_stub/files/trusted_files.h"
 
 namespace host_stub {
 namespace {

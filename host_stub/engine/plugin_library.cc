@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/engine/border.h"
-#include "host_stub/files/file_writers.h"
+#include "host_stub/files/trusted_files.h"
 
 namespace host_stub {
 namespace {

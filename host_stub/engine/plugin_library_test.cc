@@ -9,7 +9,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
-#include "host_stub/files/file_writers.h"
+#include "host_stub/files/trusted_files.h"
 
 namespace host_stub {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/files/file_writers.h"
+#include "host_stub/files/trusted_files.h"
 #include "host_stub/store/disk_file.h"
 
 namespace host_stub {

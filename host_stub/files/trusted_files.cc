@@ -1,4 +1,4 @@
-#include "host_stub/files/small_file.h"
+#include "host_stub/files/trusted_files.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -6,17 +6,46 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <utility>
-#include <vector>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/files/file_writers.h"
 
 namespace host_stub {
 namespace {
+
+bool RootHasANumber() {
+  std::ifstream map("/proc/self/uid_map");
+  int64_t inside, outside, length;
+  if (!map) return true;  // a kernel without user namespaces
+  while (map >> inside >> outside >> length) {
+    if (inside == 0) return true;
+  }
+  return false;
+}
+
+absl::Status CheckOne(const std::string& path, const std::vector<uid_t>& owners) {
+  struct stat status;
+  if (lstat(path.c_str(), &status) != 0) {
+    return absl::PermissionDeniedError(absl::StrCat(path, ": ", strerror(errno)));
+  }
+  const char* const kind = S_ISDIR(status.st_mode) ? "folder" : "file";
+  if (std::find(owners.begin(), owners.end(), status.st_uid) == owners.end()) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("its ", kind, " ", path, " belongs to user ", status.st_uid,
+                     ", who could replace it; run: chown ", geteuid(), " ", path));
+  }
+  // In a folder with the sticky bit only a file's owner can replace the file.
+  const bool sticky = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0;
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0 || sticky) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat("its ", kind, " ", path, " can be written by ",
+                   (status.st_mode & S_IWOTH) != 0 ? "everybody" : "its group", " (mode ",
+                   OctalMode(status.st_mode), "); run: chmod go-w ", path));
+}
 
 absl::Status CannotRead(const std::string& path, int error) {
   std::string text = absl::StrCat("cannot read ", path, ": ", std::strerror(error));
@@ -36,7 +65,7 @@ std::string SecretFault(const std::string& path, const struct stat& status) {
     return absl::StrCat(path, " belongs to user ", status.st_uid, ", who can read it; run chown ",
                         ::geteuid(), " ", path);
   }
-  // Where the process is root itself, that is the same.
+  // If the process itself runs as root, its own files count as root's.
   const bool from_root = status.st_uid != ::geteuid() || status.st_uid == 0;
   const mode_t allowed = S_IRWXU | (from_root ? S_IRGRP : 0);
   if ((status.st_mode & (S_IRWXU | S_IRWXG | S_IRWXO) & ~allowed) == 0) return "";
@@ -45,6 +74,34 @@ std::string SecretFault(const std::string& path, const struct stat& status) {
 }
 
 }  // namespace
+
+std::string OctalMode(mode_t mode) {
+  mode &= 07777;
+  std::string text = "0000";
+  for (size_t i = text.size(); i > 0; --i, mode /= 8) {
+    text[i - 1] = static_cast<char>('0' + mode % 8);
+  }
+  return text;
+}
+
+std::vector<uid_t> TrustedOwners() {
+  std::vector<uid_t> owners = {0, geteuid()};
+  if (uid_t overflow;
+      !RootHasANumber() && std::ifstream("/proc/sys/kernel/overflowuid") >> overflow) {
+    owners.push_back(overflow);
+  }
+  return owners;
+}
+
+absl::Status CheckWriters(const std::string& real_path, const std::vector<uid_t>& owners) {
+  std::string path = real_path;
+  for (;;) {
+    if (absl::Status status = CheckOne(path, owners); !status.ok()) return status;
+    if (path == "/") return absl::OkStatus();
+    const size_t slash = path.rfind('/');
+    path.resize(slash == 0 ? 1 : slash);
+  }
+}
 
 absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_bytes) {
   // Without O_NONBLOCK a named pipe would wait here for its writer.
@@ -65,7 +122,7 @@ absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_byt
                                       OctalMode(status.st_mode), "); run chmod go-w ", path);
   }
   result.secret_fault = SecretFault(path, status);
-  // One byte more than allowed tells a file that grows while it is read.
+  // One byte more than allowed detects a file that grows while it is read.
   result.contents.resize(most_bytes + 1);
   size_t size = 0;
   while (size < result.contents.size()) {

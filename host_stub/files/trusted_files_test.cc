@@ -1,4 +1,4 @@
-#include "host_stub/files/small_file.h"
+#include "host_stub/files/trusted_files.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
