@@ -1,9 +1,10 @@
 """The requests that are played, as data. All are our own; `push` is like a forge's push event."""
 
-import base64
 import json
 
-AUTHORIZATION = "Basic " + base64.b64encode(b"user:pass").decode()
+from peers import basic
+
+AUTHORIZATION = basic("user:pass")
 
 DOCUMENTED = (
     b'{"name":"incident created via generic webhook","rawJson":{"some_field":"some_value"}}'

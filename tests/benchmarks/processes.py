@@ -12,12 +12,6 @@ SECONDS_TO_STOP = 10
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-def free_port():
-    """A port of 127.0.0.1 that nobody had a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
 def allow_open_files(count):
     """For this process and all that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -10,7 +10,8 @@ import subprocess
 import tempfile
 
 from host_process import HostProcess, configuration
-from processes import Server, free_port
+from peers import free_ports, make_certificate
+from processes import Server
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 IO_THREADS = os.cpu_count()  # of the host; the nginx beside it gets as many workers
@@ -52,15 +53,6 @@ def folder(parent=None):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def make_certificate(path):
-    subprocess.run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-        " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-        " -keyout key.pem -out certificate.pem".split(),
-        cwd=path, check=True, capture_output=True,
-    )
-
-
 @contextlib.contextmanager
 def server(arguments, port, at, **keywords):
     started = Server(arguments, port, at, **keywords)
@@ -73,7 +65,7 @@ def server(arguments, port, at, **keywords):
 @contextlib.contextmanager
 def nginx(workers, tls=False):
     """A static 200: it reads the body, and does nothing with it."""
-    port = free_port()
+    port = free_ports(1)[0]
     with folder() as at:
         if tls:
             make_certificate(at)
@@ -105,7 +97,7 @@ def nginx(workers, tls=False):
 
 @contextlib.contextmanager
 def fastapi(*options):
-    port = free_port()
+    port = free_ports(1)[0]
     python = "/usr/bin/python3"  # whose packages are Debian's
     command = [python, "-B", "-m", "uvicorn", "fastapi_webhook:app", "--port", str(port), *options]
     with folder() as at, server(command, port, at, cwd=os.path.join(HERE, "peer")) as started:
@@ -115,7 +107,7 @@ def fastapi(*options):
 @contextlib.contextmanager
 def adnanh_webhook():
     """Debian's `webhook`: it runs a command for each request, here /bin/true, and waits for it."""
-    port = free_port()
+    port = free_ports(1)[0]
     with folder() as at:
         hook = {"id": "webhook", "execute-command": "/bin/true"}
         hook["include-command-output-in-response"] = True  # that is, wait for it
@@ -140,7 +132,7 @@ def host(store, limits=None, tls=False, instances=1, data_dir=None, prefix=(), e
         if tls:
             make_certificate(at)
             parameters |= {
-                "longRunningPort": str(free_port()),
+                "longRunningPort": str(free_ports(1)[0]),
                 "bind_address": "127.0.0.1",
                 "certificate_file": f"{at}/certificate.pem",
                 "key_file": f"{at}/key.pem",

@@ -1,6 +1,5 @@
 """A mixed load whose every byte follows from a seed, and what its senders were told."""
 
-import base64
 import collections
 import json
 import random
@@ -9,7 +8,9 @@ import socket
 import threading
 import zlib
 
-AUTHORIZATION = "Basic " + base64.b64encode(b"user:pass").decode()
+from peers import basic
+
+AUTHORIZATION = basic("user:pass")
 KEYED = "keyed"  # the instance with a duplication_key
 TAG = re.compile(r'\{"tag":"((\d+)-([^-"]+)-(\d+)-(\d+)-(\d+))"')
 REMEMBERED_KEYS = 1000  # that are sent again; the host remembers 5,000

@@ -4,7 +4,6 @@ one of their sections. One host for each product stays up for all of it.
 The documents' curl examples, typed to the letter, are in documented_examples_test; their URL
 examples, each by each, in //plugin/core:platform_test."""
 
-import base64
 import concurrent.futures
 import http.client
 import json
@@ -19,6 +18,7 @@ import time
 import unittest
 
 from host_process import OWN_ADDRESS, HostProcess, listen_port
+from peers import basic, make_certificate
 
 SECONDS_UNTIL_SAMPLED = 30
 
@@ -48,13 +48,7 @@ KEY = os.path.join(FOLDER, "key.pem")
 
 def setUpModule():
     unittest.addModuleCleanup(shutil.rmtree, FOLDER)
-    subprocess.run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-        f" -subj /CN=localhost -addext subjectAltName=IP:{OWN_ADDRESS}"
-        f" -keyout {KEY} -out {CERTIFICATE}".split(),
-        check=True,
-        capture_output=True,
-    )
+    make_certificate(FOLDER, OWN_ADDRESS)
     for product, url in URLS.items():
         config = {"platform": {"product": product, "url": url}, "instances": []}
         if product == "XSOAR_6":
@@ -85,10 +79,6 @@ def refusal(product, name, *options, **parameters):
         "instances", "create", name, "--validate-only", *options, *flags(parameters)
     )
     return done.stderr.decode().strip() if done.returncode else ""
-
-
-def basic(credentials):
-    return "Basic " + base64.b64encode(credentials.encode()).decode()
 
 
 def post(connection, path, body="{}", headers=None, credentials=None, method="POST"):

@@ -1,6 +1,5 @@
 """The host's HTTP front as a sender meets it: paths, keys, methods, credentials, bodies."""
 
-import base64
 import gzip
 import http.client
 import json
@@ -8,8 +7,9 @@ import socket
 import unittest
 
 from host_process import HostProcess, configuration, listen_port
+from peers import basic
 
-BASIC = "Basic " + base64.b64encode(b"user:pass").decode()
+BASIC = basic("user:pass")
 GOOD = {"Authorization": BASIC, "Content-Type": "application/json"}
 PATH = "/instance/execute/webhook"
 NOT_JSON = "Request, and rawJson field if exists must be in JSON format"
@@ -73,7 +73,7 @@ class FrontTest(unittest.TestCase):
             self.assertEqual(answer.getheader("Allow"), "POST")
 
     def test_wrong_credentials_are_401_with_a_challenge_before_the_body_is_looked_at(self):
-        wrong = "Basic " + base64.b64encode(b"user:wrong").decode()
+        wrong = basic("user:wrong")
         for headers in ({}, {"Authorization": wrong}, {"Authorization": "Basic"}):
             answer, text = self.refused(401, headers=headers, body=b"no JSON")
             self.assertEqual(text, "Authorization failed.")

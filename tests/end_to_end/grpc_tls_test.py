@@ -7,10 +7,7 @@ import tempfile
 import unittest
 
 from host_process import HOST_STUB, HostProcess, configuration
-
-
-def openssl(folder, *arguments):
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+from peers import openssl
 
 
 def make_certificates(folder):
@@ -18,20 +15,20 @@ def make_certificates(folder):
     for name in ("ca", "another"):
         openssl(
             folder,
-            *("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()),
-            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem"),
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+            f" -subj /CN={name} -keyout {name}.key -out {name}.pem",
         )
     pathlib.Path(folder, "extensions").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
     for name in ("server", "client"):
         openssl(
             folder,
-            *("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split()),
-            *("-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"),
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+            f" -subj /CN={name} -keyout {name}.key -out {name}.csr",
         )
         openssl(
             folder,
-            *("x509 -req -days 2 -CA ca.pem -CAkey ca.key -CAcreateserial".split()),
-            *("-extfile", "extensions", "-in", f"{name}.csr", "-out", f"{name}.pem"),
+            "x509 -req -days 2 -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions"
+            f" -in {name}.csr -out {name}.pem",
         )
 
 

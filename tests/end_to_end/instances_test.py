@@ -1,6 +1,5 @@
 """The life of an instance, as a person leads it: over the command line, while the host runs."""
 
-import base64
 import http.client
 import json
 import os
@@ -12,13 +11,14 @@ import threading
 import unittest
 
 from host_process import HOST_STUB, HostProcess, configuration, listen_port
+from peers import basic
 
 
 def post(host, name="hook", credentials=None, path=None):
     connection = http.client.HTTPConnection(*host.http.split(":"), timeout=30)
     headers = {}
     if credentials:
-        headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
+        headers["Authorization"] = basic(credentials)
     connection.request("POST", path or f"/xsoar/instance/execute/{name}", b'{"a":1}', headers)
     response = connection.getresponse()
     response.read()

@@ -10,6 +10,7 @@ import time
 import unittest
 
 from host_process import OWN_ADDRESS, HostProcess, configuration, listen_port
+from peers import make_certificate
 
 SECONDS_UNTIL_SAMPLED = 30
 
@@ -19,14 +20,7 @@ class ListenPortTest(unittest.TestCase):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.folder = temporary.name
-        subprocess.run(
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-            f" -subj /CN=localhost -addext subjectAltName=IP:{OWN_ADDRESS}"
-            " -keyout key.pem -out certificate.pem".split(),
-            cwd=self.folder,
-            check=True,
-            capture_output=True,
-        )
+        make_certificate(self.folder, OWN_ADDRESS)
         self.parameters = {
             **listen_port(),
             "username": "user",

@@ -9,7 +9,7 @@ from host_process import HostProcess, configuration
 from peers import MIB, Memory, Peer, address_of, ask, basic, pump, request
 
 PATH = "/xsoar/instance/execute/webhook"
-GOOD = basic("user", "pass")
+GOOD = basic("user:pass")
 ONE = request(PATH, b"{}", Authorization=GOOD)
 
 

@@ -18,7 +18,7 @@ from peers import (
 )
 
 PATH = "/xsoar/instance/execute/webhook"
-GOOD = basic("user", "pass")
+GOOD = basic("user:pass")
 ONE = request(PATH, b"{}", Authorization=GOOD)
 
 MOST_IDLE = 10_000
@@ -206,7 +206,7 @@ class CredentialsFloodTest(unittest.TestCase):
         memory = Memory(host)
         lines = host.stderr().count("\n")
         kinds = [
-            request(PATH, b"{}", Authorization=basic("user", "wrong" + "x" * length))
+            request(PATH, b"{}", Authorization=basic("user:wrong" + "x" * length))
             for length in (0, 100, 30_000)
         ]
         kinds.append(request(PATH, b"{}"))

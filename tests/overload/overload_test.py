@@ -21,7 +21,7 @@ from peers import (
 )
 
 PATH = "/xsoar/instance/execute/webhook"
-GOOD = basic("user", "pass")
+GOOD = basic("user:pass")
 
 SYNC_MS = 40
 INCIDENTS_OF_A_COMMIT = 4

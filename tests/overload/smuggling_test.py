@@ -8,7 +8,7 @@ import unittest
 from doors import FRONT_PATH, open_doors
 from peers import Peer, ask, basic, pump, request
 
-GOOD = basic("user", "pass")
+GOOD = basic("user:pass")
 SECONDS = 20
 
 

@@ -12,18 +12,18 @@ from peers import (
     SANITIZER_BYTES,
     Memory,
     Peer,
-    address_of,
     ask,
     basic,
-    free_port,
+    free_ports,
     is_sanitized,
     make_certificate,
     pump,
     quantile,
     request,
+    trusting,
 )
 
-GOOD = basic("user", "pass")
+GOOD = basic("user:pass")
 ONE = request("/", b"{}", Authorization=GOOD)
 
 
@@ -31,8 +31,9 @@ class TlsFloodTest(unittest.TestCase):
     def setUp(self):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
-        self.tls = make_certificate(temporary.name)
-        self.address = ("127.0.0.1", free_port())
+        make_certificate(temporary.name)
+        self.tls = trusting(temporary.name)
+        self.address = ("127.0.0.1", free_ports(1)[0])
         config = configuration(
             "XSOAR_6",
             longRunningPort=str(self.address[1]),

@@ -11,6 +11,7 @@ import time
 import unittest
 
 from host_process import HOST_STUB, PLUGIN, HostProcess, configuration
+from peers import make_certificate
 
 SECONDS_TO_WAIT = 60
 
@@ -75,13 +76,7 @@ class KeyFilesTest(unittest.TestCase):
         self.assert_names(self.refusal(on_prem(username="user", password_file=link)), link, 0o644)
 
     def test_grpc_key_that_others_can_read_is_refused(self):
-        subprocess.run(
-            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-            " -subj /CN=localhost -keyout key.pem -out certificate.pem".split(),
-            cwd=self.folder,
-            check=True,
-            capture_output=True,
-        )
+        make_certificate(self.folder)
         key, certificate = (os.path.join(self.folder, f) for f in ("key.pem", "certificate.pem"))
         options = ["--grpc-certificate", certificate, "--grpc-key", key]
         os.chmod(key, 0o644)

@@ -6,7 +6,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import tempfile
 import time
 import unittest
@@ -15,6 +14,7 @@ import grpc
 
 from contract import generate
 from host_process import HostProcess, configuration
+from peers import exchange
 
 SECONDS_TO_WAIT = 60
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) (\[[\w-]+\] )?")
@@ -70,13 +70,7 @@ class LogLinesTest(unittest.TestCase):
             self.assertEqual(text.count("\n"), lines, text)
 
     def send(self, host, request):
-        with socket.create_connection(host.http.split(":"), timeout=30) as connection:
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            while part := connection.recv(65536):
-                answer += part
-        return answer
+        return exchange(host.http.split(":"), request)
 
     def requests(self, control):
         """HTTP requests with the text in each place that a sender chooses."""

@@ -1,13 +1,11 @@
 """Secrets are planted wherever one can be given, and looked for in everything that is written."""
 
-import base64
 import http.client
 import json
 import os
 import pathlib
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -18,6 +16,7 @@ import grpc
 
 from contract import generate
 from host_process import HOST_STUB, HostProcess
+from peers import basic, exchange, free_ports, make_certificate, openssl
 from planted_secrets import PlantedSecrets
 
 SECONDS_TO_WAIT = 60
@@ -36,29 +35,9 @@ SECRET_HEADERS = (
 ).split()
 
 
-def openssl(folder, command):
-    subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
-
-
 def make_pair(folder, name):
     """NAME.pem and its key NAME.key."""
-    openssl(
-        folder,
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-        f" -addext subjectAltName=IP:127.0.0.1 -keyout {name}.key -out {name}.pem",
-    )
-
-
-def free_ports(count):
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
-
-
-def basic(pair):
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+    make_certificate(folder, certificate=f"{name}.pem", key=f"{name}.key")
 
 
 class World(HostProcess):
@@ -192,12 +171,7 @@ class World(HostProcess):
         return response.status
 
     def raw(self, where, request):
-        with socket.create_connection(self.http.split(":"), timeout=30) as connection:
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            while part := connection.recv(65536):
-                answer += part
+        answer = exchange(self.http.split(":"), request)
         self.see(where, answer)
         return answer
 

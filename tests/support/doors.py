@@ -5,7 +5,7 @@ import os
 import tempfile
 
 from host_process import HostProcess, configuration
-from peers import address_of, free_port, make_certificate
+from peers import address_of, free_ports, make_certificate, trusting
 
 # `path` of an instance with those credentials; `tls`: a client's context, or None.
 Door = collections.namedtuple("Door", "name address path tls")
@@ -18,8 +18,9 @@ def open_doors(test, parameters={}, **limits):
     clean = test.addClassCleanup if isinstance(test, type) else test.addCleanup
     temporary = tempfile.TemporaryDirectory()
     clean(temporary.cleanup)
-    tls = make_certificate(temporary.name)
-    ports = [free_port() for _ in range(3)]
+    make_certificate(temporary.name)
+    tls = trusting(temporary.name)
+    ports = free_ports(3)
     common = {"bind_address": "127.0.0.1"} | parameters
     config = configuration("XSOAR_6", longRunningPort=str(ports[0]), **common)
     pem = {

@@ -28,8 +28,9 @@ def address_of(text):
     return host, int(port)
 
 
-def basic(user, password):
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+def basic(credentials):
+    """The value of Authorization for USER:PASSWORD."""
+    return "Basic " + base64.b64encode(credentials.encode()).decode()
 
 
 def request(path="/", body=b"{}", method="POST", length=None, **headers):
@@ -235,6 +236,17 @@ def ask(address, octets, seconds=30, tls=None):
     return peer.answers[0] if peer.answers else None
 
 
+def exchange(address, octets):
+    """Sends all of it, closes that direction, and returns what comes back until the other end."""
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(octets)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
 class OpenLoop:
     """Requests at a fixed rate, whether answers come or not, over many connections."""
 
@@ -322,22 +334,30 @@ def is_sanitized():
     return b"__asan_init" in pathlib.Path(HOST_STUB).read_bytes()
 
 
-def free_port():
-    """A port that nobody had a moment ago: the documents want a number, so 0 will not do."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+def free_ports(count):
+    """Ports that nobody had a moment ago: the documents want a number, so 0 will not do."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
+    return ports
 
 
-def make_certificate(folder):
-    """certificate.pem and key.pem for 127.0.0.1; returns a client's context that trusts it."""
-    subprocess.run(
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 40"
-        " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-        " -keyout key.pem -out certificate.pem".split(),
-        cwd=folder,
-        check=True,
-        capture_output=True,
+def openssl(folder, command):
+    subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+
+
+def make_certificate(folder, address="127.0.0.1", certificate="certificate.pem", key="key.pem"):
+    """A certificate that signed itself, and its key. It does not expire soon enough for a warning."""
+    openssl(
+        folder,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 40 -subj /CN=localhost"
+        f" -addext subjectAltName=IP:{address} -keyout {key} -out {certificate}",
     )
+
+
+def trusting(folder):
+    """A client's context that trusts certificate.pem in that folder, under any name."""
     context = ssl.create_default_context(cafile=os.path.join(folder, "certificate.pem"))
     context.check_hostname = False
     return context
