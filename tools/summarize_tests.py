@@ -43,7 +43,7 @@ def main():
         target_passed, target_failed = count(target)
         passed += target_passed
         failed += target_failed
-    # A build that fails leaves the last run's files behind: they say nothing about this one.
+    # After a failed build the files are those of an earlier run, and say nothing about this one.
     if status not in (0, 3):
         passed, failed = 0, max(1, len(targets))
     print(f"{passed} passed, {failed} failed")

@@ -59,7 +59,7 @@ def measure(options):
 
 
 def main(line):
-    """The exit status: 0 where everything could be measured, met or not."""
+    """The exit status: 0 if everything could be measured, whether or not the targets were met."""
     options = arguments(line)
     results, conditions = measure(options)
     command = shlex.join(["tools/benchmark", *line])

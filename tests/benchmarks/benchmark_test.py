@@ -1,4 +1,4 @@
-"""The benchmark suite in its short form: it must run; how fast anything is, is not judged here."""
+"""The benchmark suite in its short form: it must run. Speed is not checked here."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class BenchmarkTest(unittest.TestCase):
 
 
 class PeerTest(unittest.TestCase):
-    """A comparison says something only where both do the same."""
+    """A comparison means something only if both sides do the same."""
 
     def post(self, side, body, password="pass"):
         command = ["curl", "-sS", "-w", "\n%{http_code}", "-u", f"user:{password}"]

@@ -1,6 +1,6 @@
-"""Counts that repeat: instructions (callgrind: user space alone) and allocations of one request.
+"""Counts that repeat: instructions (callgrind: user space only) and allocations of one request.
 
-Both are differences of two lengths of run, so that what start and end cost drops out.
+Both are differences between a long and a short run, so that the cost of start and end drops out.
 """
 
 import collections
@@ -82,7 +82,7 @@ def instructions(body, store="memory", **options):
 
 
 def allocations(body, store="memory"):
-    """Of one request, by the whole host with its store, once warm."""
+    """Allocations of one request, by the whole host with its store, once it is warm."""
     with sides.folder() as at:
         file = os.path.join(at, "count")
         pathlib.Path(file).write_bytes(bytes(8))
@@ -96,6 +96,6 @@ def allocations(body, store="memory"):
 
 
 def fill(data_dir, incidents, batch, batch_size):
-    """Stores so many incidents, at least, through the front."""
+    """Stores at least so many incidents, through the front."""
     with sides.host("sqlite", data_dir=data_dir) as side:
         send(side, batch, -(-incidents // batch_size))

@@ -1,7 +1,7 @@
 """Instructions and allocations of one request may fall, but not rise unnoticed.
 
-They repeat within one per cent on any machine that runs the same code; a rise that is meant is
-written down here. `tools/benchmark --only counts` tells where the instructions go.
+They repeat within one per cent on any machine that runs the same code. If a rise is intended, raise
+the bound here. `tools/benchmark --only counts` tells where the instructions go.
 """
 
 import sys

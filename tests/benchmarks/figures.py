@@ -1,4 +1,4 @@
-"""What is not a comparison in turns: latency, memory, start, growth, the steps by themselves."""
+"""What is not compared in turns: latency, memory, start, growth, and single steps."""
 
 import contextlib
 import json
@@ -61,7 +61,7 @@ def idle_memory(connections):
 
 
 def body_memory(size, store):
-    """The most RSS that one body of that size costs, over its size."""
+    """The peak of RSS that one body of that size costs, over its size."""
     limits = {"body_bytes": 64 * MIB, "bytes_in_flight": 2 * 64 * MIB}
     body = large(size)
     with sides.host(store, limits) as side:

@@ -53,6 +53,6 @@ def load_average():
 
 
 def processor_times():
-    """(all, stolen by other guests of the machine), in ticks."""
+    """(all, stolen by other guests of the host machine), in ticks."""
     ticks = [int(n) for n in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return sum(ticks), ticks[7]

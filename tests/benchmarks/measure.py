@@ -46,7 +46,7 @@ def play_once(name, play, body, seconds, warm_seconds):
 
 
 def play_in_turns(scenario, turns, seconds, warm_seconds):
-    """A B C, A B C ...: what disturbs the machine for a while disturbs all. side -> [figures]."""
+    """A B C, A B C ...: a disturbance of the machine affects all sides. side -> [figures]."""
     results = {name: [] for name in scenario.sides}
     seconds = max(seconds, scenario.least_seconds)
     warm_seconds = max(warm_seconds, scenario.least_seconds / 2)

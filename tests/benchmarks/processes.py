@@ -1,4 +1,4 @@
-"""Starts servers, ends them by their process id, and reads what the kernel says of them."""
+"""Starts servers, stops them by their process id, and reads what the kernel reports about them."""
 
 import os
 import pathlib

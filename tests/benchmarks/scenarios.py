@@ -1,4 +1,4 @@
-"""What is compared, as data. A target is the issue's: a ratio between two sides, of one figure."""
+"""What is compared, as data. A target bounds the ratio of one figure between two sides."""
 
 import dataclasses
 import typing

@@ -136,7 +136,7 @@ NAMES = [scenario.name for scenario in SCENARIOS] + list(PARTS)
 
 
 def run(settings, only=()):
-    """Measures what is named in `only`, or everything. What fails does not keep the rest away."""
+    """Measures what is named in `only`, or everything. A failure does not stop the rest."""
     allow_open_files(settings.connections + 500)
     results = Results()
     for scenario in SCENARIOS:

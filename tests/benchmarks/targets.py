@@ -1,4 +1,4 @@
-"""Holds what was measured against the targets. What was not measured makes no line."""
+"""Compares what was measured with the targets. What was not measured gets no line."""
 
 import dataclasses
 

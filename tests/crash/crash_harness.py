@@ -1,10 +1,10 @@
-"""Kills the host with SIGKILL at random moments under a mixed load, and looks at what is left.
+"""Kills the host with SIGKILL at random moments under a mixed load, and checks what is left.
 
-After every kill the host is started on the same folder and everything that the killed life wrote is
-read: every acknowledged id has the bytes that were sent, no batch is half there, no id was given
-twice, ids grow, a repeated delivery key gets the first one's id. At the end all of it is read once
-more, through the host. All chance comes from one seed; when a sender's request meets the kill is
-the machine's.
+After every kill the host is started on the same folder, and everything that was written before the
+kill is read: every acknowledged id has the bytes that were sent, no batch is incomplete, no id was
+given twice, ids grow, and a repeated delivery key gets the first one's id. At the end everything is
+read once more, through the host. All random choices come from one seed; only the moment at which a
+request meets the kill depends on the machine.
 """
 
 import argparse
@@ -69,7 +69,7 @@ class CrashHarness:
         self.rng = random.Random(seed)
         self.ledger = load.Ledger()
         self.checked_id = 0  # the highest that a check has seen
-        self.suffixes = set()  # what the host puts behind a payload, once it was looked at
+        self.suffixes = set()  # what the host appends to a payload, once it is known
         self.kills = self.kills_while_starting = self.kills_while_stopping = 0
         self.unanswered_there = self.unanswered_gone = 0
         self.life = 0
@@ -237,7 +237,7 @@ class CrashHarness:
                         self.ledger.keys.setdefault(key, tags[tag])
 
     def send_again(self):
-        """As a sender does who got no answer: what is there is a duplicate, what is not is new."""
+        """Sends again what got no answer: what is there is a duplicate, anything else is new."""
         requests = [
             (request, items)
             for request, items in self.ledger.requests.items()
@@ -265,7 +265,7 @@ class CrashHarness:
                 self.check_bytes(number, incident.raw_json, self.ledger.acknowledged[number][0])
 
     def check_all(self):
-        """Every incident of every life, as the host tells of them."""
+        """Every incident of every life, as the host returns them."""
         missing = set(self.ledger.acknowledged)
         token = ""
         with grpc.insecure_channel(

@@ -30,7 +30,7 @@ def item_text(tag, key=None):
 
 
 class Ledger:
-    """What the senders of all lives know. Thread-safe."""
+    """What the senders know, across all lives of the host. Thread-safe."""
 
     def __init__(self):
         self.lock = threading.Lock()

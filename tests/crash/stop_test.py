@@ -1,4 +1,4 @@
-"""SIGTERM under load, and two hosts that want one data folder."""
+"""SIGTERM under load, and two hosts that want the same data folder."""
 
 import http.client
 import json
@@ -28,7 +28,7 @@ HOSTS_AT_ONCE = 4
 
 
 class PipeliningSender(threading.Thread):
-    """Keeps that many requests on the way on one connection, and reads until the host closes."""
+    """Keeps that many requests in flight on one connection, and reads until the host closes it."""
 
     def __init__(self, address, name, depth, answered):
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""What is said to a person who typed a command that cannot be carried out."""
+"""What the program says when it cannot carry out a command."""
 
 import pathlib
 import subprocess

@@ -1,5 +1,5 @@
-"""Every curl example of the product's documents, typed as documented with only the host replaced:
-once by curl over HTTP, once by `host_stub execute` over gRPC. What is stored is compared whole."""
+"""Every curl example of the product's documents, as documented except for the host's name: once by
+curl over HTTP, once by `host_stub execute` over gRPC. The whole stored incident is compared."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ TWO = (
 )
 NAMED_6X = '{"name":"incident created via generic webhook","raw_json":{"some_field":"some_value"}}'
 
-# Headers that curl adds by itself; over gRPC nobody adds any.
+# Headers that curl adds by itself. Over gRPC there are none.
 CURL_HEADERS = {"host", "user-agent", "accept", "content-length"}
 
 BASIC = {"username": USER, "password": PASSWORD}

@@ -30,7 +30,7 @@ URLS = {
     "XSIAM_2": "https://mytenant.xdr.us.paloaltonetworks.com",
     "XSIAM_3": "https://companyname.xdr.eu.paloaltonetworks.com",
 }
-# Where the webhook is, but for the instance's name.
+# Where the webhook is, without the instance's name.
 WEBHOOKS = {
     "XSOAR_6": "https://my.xsoar.live/instance/execute/",
     "XSOAR_8_CLOUD": "https://ext-mytenant.crtx.us.paloaltonetworks.com/xsoar/instance/execute/",
@@ -74,7 +74,7 @@ def create(product, name, *options, **parameters):
 
 
 def refusal(product, name, *options, **parameters):
-    """The one line that says why an instance cannot be made so; "" where it can."""
+    """The line that says why an instance cannot be created like this; "" if it can."""
     done = HOSTS[product].run(
         "instances", "create", name, "--validate-only", *options, *flags(parameters)
     )
@@ -119,7 +119,7 @@ class DocumentsCase(unittest.TestCase):
         return post(front(self.product), self.path, body, headers, credentials, **more)
 
     def created(self, body="{}", headers=None, **more):
-        """Sends; returns what is stored of the incidents."""
+        """Sends a request; returns the incidents as they are stored."""
         status, text = self.send(body, headers, **more)
         self.assertEqual(status, 200, text)
         return [self.host.incident(metadata["id"]) for metadata in json.loads(text)]
@@ -161,7 +161,7 @@ class OnAPlatform:
         return http.client.HTTPSConnection(OWN_ADDRESS, port, timeout=30, context=context)
 
     def tries(self, **changes):
-        """The refusal of an instance like this one, but for what is changed (None: left out)."""
+        """The refusal of an instance like this one with some changes (None: left out)."""
         parameters = {"username": "user", "password": "first"}
         if self.port:
             parameters |= listen_port()
@@ -530,7 +530,7 @@ class AuthorizationHeadersTest(DocumentsCase):
     def test_headers_may_be_as_large_as_the_limit_is_set(self):
         large = {f"X-Large-{i}": "x" * 7_000 for i in range(30)}
         self.assertEqual(self.answer(self.good | large)[0], 200)
-        # On a host that has the limit that is the default.
+        # On a host with the default limit.
         past = {"X-Large": "x" * 70_000}
         path = "/xsoar/instance/execute/nobody"
         self.assertEqual(post(front("XSIAM_3"), path, "{}", past)[0], 431)

@@ -1,5 +1,5 @@
-"""A disk that is full, or a database that somebody else holds: nothing is acknowledged, the sender is
-told to come back, and service resumes by itself."""
+"""A full disk, or a database that another process holds: nothing is acknowledged, the sender is
+told to try again, and service resumes by itself."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ SECONDS_TO_RESUME = 30
 
 class FailingDiskTest(unittest.TestCase):
     def setUp(self):
-        # Writing past the limit of a file's size must be an error for the host, not its end.
+        # Writing past the limit of a file's size must be an error, not a signal that ends the host.
         before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         self.addCleanup(signal.signal, signal.SIGXFSZ, before)
         self.host = HostProcess(configuration())

@@ -5,7 +5,7 @@ import pathlib
 import unittest
 import urllib.request
 
-from host_process import HostProcess, configuration
+from host_process import HostProcess, configuration, parsed
 
 PAYLOADS = pathlib.Path(
     "tests/payloads/node_modules/@octokit/webhooks-examples/api.github.com/index.json"
@@ -14,7 +14,7 @@ WANTED = 20
 
 
 def payloads():
-    """(event, example) pairs; what is in the package is JSON text once more when posted."""
+    """(event, example) pairs; each example is turned into JSON text again before it is posted."""
     if not PAYLOADS.exists():
         raise AssertionError("the payloads are not installed: run tools/install-payloads")
     return [
@@ -44,7 +44,7 @@ class GithubPayloadsTest(unittest.TestCase):
 
     def check_stored(self, incident, metadata, body, payload):
         self.assertEqual(incident["id"], metadata["id"])
-        # Byte for byte up to the member that we add behind the sender's own.
+        # What the sender wrote, byte for byte, and then the member that the plugin adds.
         self.assertTrue(incident["details_text"].startswith(body[:-1] + ',"headers":'), body[:80])
         headers = incident["details"].pop("headers")
         self.assertNotIn("x-token", headers)
@@ -57,16 +57,16 @@ class GithubPayloadsTest(unittest.TestCase):
             metadata = post(self.host, body.encode(), event)
             self.assertEqual(len(metadata), 1)
             sent.append((metadata[0], body, payload))
-        for incident, expected in zip(self.host.first_incidents(len(sent)), sent, strict=True):
-            self.check_stored(incident, *expected)
+        for line, expected in zip(self.host.follow(len(sent)), sent, strict=True):
+            self.check_stored(parsed(json.loads(line)), *expected)
 
     def test_all_as_one_array(self):
         bodies = [json.dumps(payload) for _, payload in self.payloads]
         metadata = post(self.host, ("[" + " ,\n".join(bodies) + "]").encode())
         self.assertEqual(len(metadata), len(bodies))
-        incidents = self.host.first_incidents(len(bodies))
-        for incident, one, body, (_, payload) in zip(incidents, metadata, bodies, self.payloads):
-            self.check_stored(incident, one, body, payload)
+        lines = self.host.follow(len(bodies))
+        for line, one, body, (_, payload) in zip(lines, metadata, bodies, self.payloads):
+            self.check_stored(parsed(json.loads(line)), one, body, payload)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from peers import openssl
 
 
 def make_certificates(folder):
-    """ca.pem, and server and client pairs that it signed; another.pem is of nobody we know."""
+    """ca.pem, server and client pairs that it signed, and another.pem, which nobody trusts."""
     for name in ("ca", "another"):
         openssl(
             folder,

@@ -1,4 +1,4 @@
-"""The life of an instance, as a person leads it: over the command line, while the host runs."""
+"""The life of an instance, managed over the command line while the host runs."""
 
 import http.client
 import json
@@ -47,7 +47,7 @@ class InstancesTest(unittest.TestCase):
         return lines[0]
 
     def reload(self, expected):
-        """SIGHUP, and waits for the line that tells what became of it."""
+        """Sends SIGHUP, and waits for the line that says what came of it."""
         pathlib.Path(self.host.config_file).write_text(json.dumps(self.config))
         before = self.host.stderr().count("\n")
         self.host.process.send_signal(signal.SIGHUP)

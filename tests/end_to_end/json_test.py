@@ -1,12 +1,11 @@
-"""JSON as RFC 8259 has it, through the running host: what is accepted is stored byte for byte, what
-is not is answered 400, and everything the program writes is JSON for another parser (Python's)."""
+"""JSON of RFC 8259 through the running host. What is accepted is stored byte for byte, anything
+else is answered 400, and everything the program writes is JSON for another parser (Python's)."""
 
 import http.client
 import json
 import pathlib
 import random
 import re
-import subprocess
 import unittest
 
 from host_process import HostProcess, configuration
@@ -17,8 +16,8 @@ SUITE_CASES = 300  # at least
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_DEPTH = 128
 
-# The suite leaves these to the parser. Ours: any number; no lone surrogates, no depth past 128,
-# nothing but UTF-8; one leading byte order mark is skipped.
+# The suite leaves these to the parser. Ours accepts any number and skips one leading byte order
+# mark; it refuses lone surrogates, a depth past 128, and anything but UTF-8.
 DECISIONS = {
     "i_number_double_huge_neg_exp": 200,
     "i_number_huge_exp": 200,
@@ -57,8 +56,8 @@ DECISIONS = {
     "i_structure_UTF-8_BOM_empty_object": 200,
 }
 
-# The npm package holds the suite as text, so bytes that are no UTF-8 are lost in it (U+FFFD); these
-# are the ones that the names tell of.
+# The npm package holds the suite as text, which lost the bytes that are not UTF-8 (they became
+# U+FFFD). These are the bytes that the names describe.
 BYTES = {
     "i_string_UTF-16LE_with_BOM": b'\xff\xfe[\0"\0\xe9\0"\0]\0',
     "i_string_UTF-8_invalid_sequence": b'["\xe6\x97\xa5\xd1\x88\xfa"]',
@@ -82,7 +81,7 @@ def refuse(constant):
 
 
 def strict(text):
-    """Parses bytes; ValueError for what is not RFC 8259 in UTF-8. Numbers stay text."""
+    """Parses bytes; ValueError for anything that is not RFC 8259 in UTF-8. Numbers stay text."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "strict")
     if text.startswith("\ufeff"):
@@ -93,7 +92,7 @@ def strict(text):
 
 
 def depth(text):
-    """Of brackets outside strings, in text that is JSON."""
+    """How deep brackets nest outside of strings, in text that is JSON."""
     deepest = now = 0
     for bracket in re.findall(rb"[][{}]", re.sub(rb'"(?:[^"\\]|\\.)*"', b"", text)):
         now += 1 if bracket in b"[{" else -1
@@ -112,7 +111,7 @@ def suite():
 
 
 def our_cases():
-    """(whether it is accepted, name, bytes): the file tells its own form."""
+    """(whether it is accepted, name, bytes); the head of the file describes its format."""
 
     def unescaped(piece):
         escapes = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
@@ -167,19 +166,9 @@ class JsonTest(unittest.TestCase):
         return 200, [one["id"] for one in strict(text)]
 
     def stored(self, count):
-        """The details of all `count` incidents, by id, as `follow` writes them: a document a line."""
-        follow = subprocess.Popen(
-            ["host_stub/host_stub", "incidents", "follow", "--after", "0", "--json"]
-            + ["--connect", self.host.control],
-            stdout=subprocess.PIPE,
-        )
-        try:
-            lines = [follow.stdout.readline() for _ in range(count)]
-        finally:
-            follow.kill()
-            follow.wait()
-            follow.stdout.close()
-        return {document["id"]: document["details"] for document in map(strict, lines)}
+        """The details of the first `count` incidents, by id."""
+        documents = map(strict, self.host.follow(count))
+        return {document["id"]: document["details"] for document in documents}
 
     def check_stored(self, wanted):
         """`wanted`: id -> the bytes of the object that was sent."""
@@ -187,7 +176,7 @@ class JsonTest(unittest.TestCase):
         for incident_id, sent in wanted.items():
             details = stored[incident_id].encode()
             strict(details)
-            # Up to the member that we add behind the sender's own.
+            # What the sender wrote comes first, then the member that the plugin adds.
             ours = b'"headers":{' if sent.rstrip()[:-1].strip() == b"{" else b',"headers":{'
             begin = sent.strip()[:-1].rstrip()
             self.assertTrue(details.startswith(begin), (sent[:80], details[:80]))
@@ -201,7 +190,7 @@ class JsonTest(unittest.TestCase):
             expected = {"y": 200, "n": 400}.get(name[0]) or DECISIONS[name]
             played += 1
             mark = text.startswith(BYTE_ORDER_MARK)
-            # Any value is accepted inside an object, and nothing becomes JSON by standing in one.
+            # Any value is accepted inside an object, and nothing becomes JSON by being inside one.
             inside = b'{"case":' + text.removeprefix(BYTE_ORDER_MARK) + b"}"
             status, ids = self.post((BYTE_ORDER_MARK if mark else b"") + inside)
             self.assertEqual(status, expected, name)
@@ -214,7 +203,7 @@ class JsonTest(unittest.TestCase):
                 self.assertEqual(status, 200, name)
                 wanted.update((one, text.removeprefix(BYTE_ORDER_MARK)) for one in ids)
             else:
-                # An array of no objects is not what an incident is made of.
+                # No incident is made of an array without objects.
                 self.assertIn(status, (200, 400), name)
                 self.assertEqual(ids, [], name)
             decided.update({name} & DECISIONS.keys())
@@ -260,7 +249,7 @@ class JsonTest(unittest.TestCase):
         status, ids = self.post(odd.encode(), headers)
         self.assertEqual(status, 200)
         self.assertEqual(self.post(b'{"a":[1e400,-0,123456789012345678901234567890]}')[0], 200)
-        # Bytes past ASCII are no value of a header.
+        # A header's value is ASCII only.
         self.assertEqual(self.post(b"{}", [("X-Latin", b"caf\xe9")])[0], 400)
         documents = [
             ("incidents", "get", ids[0]),
@@ -290,7 +279,7 @@ class JsonTest(unittest.TestCase):
 
 
 def any_json(generator, level):
-    """JSON text with all that the grammar permits."""
+    """JSON text that uses everything the grammar permits."""
     kind = generator.randrange(7 if level < 6 else 5)
     blank = generator.choice(["", "", " ", "\n\t", "\r "])
     if kind == 0:
@@ -316,7 +305,7 @@ def any_string(generator):
 
 
 def changed(generator, body):
-    """With one to three bytes changed, put in or left out."""
+    """The text with one to three bytes changed, inserted or removed."""
     body = bytearray(body)
     for _ in range(generator.randint(1, 3)):
         at = generator.randrange(len(body))

@@ -1,4 +1,4 @@
-"""The program as the person who runs it meets it: start, refusals, commands, stop."""
+"""The program as an operator uses it: start, refusals, commands, stop."""
 
 import json
 import os
@@ -68,7 +68,7 @@ class StartTest(unittest.TestCase):
             second.spawn()
             self.assertNotEqual(second.wait(), 0)
             self.assertIn(str(first.process.pid), second.stderr())
-            # And the first one is none the worse for it.
+            # The first one goes on serving.
             self.assertEqual(first.run("execute", "webhook", "-d", "{}").returncode, 0)
 
     def test_missing_credentials_are_warned_of(self):
@@ -100,7 +100,7 @@ class StopTest(unittest.TestCase):
         with HostProcess(configuration()) as host:
             address = host.http.split(":")
             with socket.create_connection(address, timeout=30) as idle:
-                # One answer, so that the connection is surely accepted and not just queued.
+                # After an answer the connection is certainly accepted, and not only queued.
                 idle.sendall(b"GET /xsoar/instance/execute/webhook HTTP/1.1\r\nHost: x\r\n\r\n")
                 answer = idle.makefile("rb")
                 length = 0

@@ -1,5 +1,5 @@
-"""The project's own pages: every path, link and name in them exists, and what they say of options,
-parameters, limits and commands is what the program has."""
+"""The project's own pages: every path, link and name in them exists, and their options, parameters,
+limits and commands are those of the program."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ import unittest
 
 from host_process import HOST_STUB, PLUGIN
 
-# The pages speak of the whole tree, of which Bazel shows a test only the files that it names.
+# The pages name files of the whole tree; Bazel shows a test only the files that the test declares.
 ROOT = pathlib.Path("README.md").resolve().parent
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 READMES = [ROOT / "tests/fuzz/README.md", ROOT / "tests/benchmarks/README.md"]
@@ -26,14 +26,14 @@ COMMAND = re.compile(r"host_stub ((?:[a-z]+ )*[a-z]+)")
 
 
 def places():
-    """Every line of every page, with the words that say where it is."""
+    """(page, line, where it is) of every line of every page."""
     for page in PAGES + READMES:
         for number, line in enumerate(page.read_text().splitlines(), 1):
             yield page, line, f"{page.relative_to(ROOT)}:{number}"
 
 
 def anchors(page):
-    """What GitHub makes of the page's headings."""
+    """The anchors that GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -67,7 +67,7 @@ def subcommands(*command):
 
 
 def refusal(configuration):
-    """What the host says to a configuration file that it refuses."""
+    """The host's error for a configuration file that it refuses."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"platform": {"product": "XSOAR_6"}, **configuration}, file)
         file.flush()
@@ -82,7 +82,7 @@ def refusal(configuration):
 
 
 def known_names(configuration):
-    """The names that the host lists where one is unlike all of them."""
+    """The names that the host lists when a name resembles none of them."""
     return set(re.search(r"known are: (.*)", refusal(configuration))[1].split(", "))
 
 
@@ -135,7 +135,7 @@ class NamesTest(unittest.TestCase):
         for name, (default, bounds, _) in documented.items():
             value = re.search(rf"int64_t {name} = ([\d' *]+);", header)[1].replace("'", "")
             self.assertEqual(default, f"{eval(value):,}", name)
-            # What is beyond every range is refused with it.
+            # A number beyond every range is refused with the range.
             said = re.search(r"from (\d+) to (\d+)", refusal({"limits": {name: 10**18}}))
             self.assertEqual(bounds, f"{int(said[1]):,} to {int(said[2]):,}", name)
 

@@ -54,7 +54,7 @@ class RestartTest(unittest.TestCase):
                 self.assertFalse(set(more) & set(acknowledged), "an id was given twice")
                 acknowledged.update(more)
             host.start()
-            # The store's own file tells of all rows at once; a few go through the command line.
+            # All rows are read from the database file at once, and a few over the command line.
             with sqlite3.connect(f"file:{host.data_dir}/incidents.db?mode=ro", uri=True) as database:
                 stored = dict(database.execute("SELECT CAST(id AS TEXT), details FROM incidents"))
             for incident_id, item in acknowledged.items():

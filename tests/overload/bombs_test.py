@@ -1,4 +1,4 @@
-"""Small requests that want to become large: headers, compressed bodies, lengths."""
+"""Small requests that try to become large: headers, compressed bodies, lengths."""
 
 import gzip
 import time
@@ -35,7 +35,7 @@ class HeaderFloodTest(unittest.TestCase):
         self.assertTrue(pump(flood, 30, lambda: all(peer.closed for peer in flood)))
         self.assertLess(time.monotonic() - begin, 10)
         answers = [answer for peer in flood for answer in peer.answers]
-        # Who goes on sending after the refusal may lose it to the reset.
+        # A sender that goes on after the refusal may lose it to the reset.
         self.assertLessEqual({answer.status for answer in answers}, {status})
         self.assertTrue(answers)
         self.assertEqual(ask(self.address, ONE).status, 200)

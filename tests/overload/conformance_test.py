@@ -9,7 +9,7 @@ from peers import Peer, pump
 
 CASES = "plugin/http/conformance_cases.txt"
 COUNT = 215
-# What is not answered by then never is; the host's own limits are far below.
+# What is not answered by then never will be: the host's own limits are far shorter.
 SECONDS = 30
 
 SHORTHANDS = {
@@ -25,7 +25,7 @@ TOKEN = re.compile(
 
 
 def octets(text):
-    """As described at the head of the file of cases."""
+    """Reads the format that is described at the head of the file of cases."""
     for shorthand, meaning in SHORTHANDS.items():
         text = text.replace(shorthand, meaning)
     result = b""
@@ -75,7 +75,7 @@ class Case:
             self.peer.close_sending()
 
     def is_over(self):
-        """Our side is closed after the first answer, so that every other one is seen."""
+        """Closes our side after the first answer, so that any further answer is noticed."""
         if self.peer.answers and not self.has("closed") and not self.has("cut"):
             self.options["cut"] = ""
             self.peer.close_sending()
@@ -118,7 +118,7 @@ def read_cases():
 class ConformanceTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        """All cases at all doors at a time, as some take all the time that the limits leave."""
+        """All cases at all doors at the same time, because some wait for a limit to pass."""
         _, doors = open_doors(cls, head_timeout_ms=2_500, body_timeout_ms=2_500)
         cls.played = {door.name: read_cases() for door in doors}
         for door in doors:

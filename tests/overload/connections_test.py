@@ -22,7 +22,7 @@ GOOD = basic("user:pass")
 ONE = request(PATH, b"{}", Authorization=GOOD)
 
 MOST_IDLE = 10_000
-# Of the limit on descriptors, what a process needs for itself.
+# Descriptors that a process needs for itself.
 OTHER_FILES = 500
 IDLE_BYTES_OF_A_CONNECTION = 8 * 1024
 
@@ -37,7 +37,7 @@ def serve(test, **limits):
 
 
 def connected(address, count, octets=b""):
-    """From as many addresses as loopback offers: one has no more than 28,000 ports."""
+    """Spreads over several loopback addresses: one has no more than 28,000 ports."""
     return [
         Peer(address, source=f"127.0.{i // 200 % 200 + 1}.{i % 200 + 1}").send(octets)
         for i in range(count)
@@ -46,7 +46,7 @@ def connected(address, count, octets=b""):
 
 class IdleConnectionsTest(unittest.TestCase):
     def test_ten_thousand_idle_connections_cost_less_than_8_kib_each_and_nobody_waits(self):
-        # Fewer only where the machine's hard limit on open files is lower.
+        # Fewer only if the machine's hard limit on open files is lower.
         count = min(MOST_IDLE, allow_many_files(MOST_IDLE + OTHER_FILES) - OTHER_FILES)
         host, address = serve(self, connections=count + 100, connections_from_one_address=100)
         self.assertEqual(ask(address, ONE).status, 200)
@@ -55,7 +55,7 @@ class IdleConnectionsTest(unittest.TestCase):
         answered = lambda: all(peer.answers or peer.closed for peer in idle)
         self.assertTrue(pump(idle, 60, answered))
         self.assertEqual(sum(peer.closed for peer in idle), 0)
-        # Buffers go back after a second of rest.
+        # Buffers are released after a second of quiet.
         limit = IDLE_BYTES_OF_A_CONNECTION * count
         pump(idle[:1], 30, lambda: memory.now() - memory.before < limit)
         bytes_each = (memory.now() - memory.before) / count
@@ -129,7 +129,7 @@ class DescriptorsTest(unittest.TestCase):
 
 
 class VanishingPeersTest(unittest.TestCase):
-    """Thousands come and go in every state; then each place is free again."""
+    """Thousands come and go in every state; afterwards every place is free again."""
 
     LIMIT = 300
 

@@ -1,4 +1,4 @@
-"""Ten times what the store can take: refused at once, and over as soon as it stops."""
+"""Ten times the load that the store can take: refused at once, and over as soon as it stops."""
 
 import os
 import time
@@ -25,7 +25,7 @@ GOOD = basic("user:pass")
 
 SYNC_MS = 40
 INCIDENTS_OF_A_COMMIT = 4
-# What the store can take, at the very most.
+# An upper bound on what the store can take.
 CAPACITY = INCIDENTS_OF_A_COMMIT * 1000 / SYNC_MS
 # Set it to some minutes for a long run.
 SECONDS = float(os.environ.get("FLOOD_SECONDS", 4))
@@ -114,7 +114,7 @@ class BurstTest(unittest.TestCase):
             for peer in peers:
                 peer.close()
             self.assertLess(memory.growth(), 384 * MIB)
-            # What is given back to a sanitizer, it holds back.
+            # A sanitizer keeps freed memory.
             most = 48 * MIB + (SANITIZER_BYTES if is_sanitized() else 0)
             end = time.monotonic() + 30
             while memory.now() - memory.before > most:
@@ -132,7 +132,7 @@ class BytesInFlightTest(unittest.TestCase):
             peers = [Peer(address).send(unfinished) for _ in range(60)]
             refused = lambda: sum(bool(peer.answers) for peer in peers)
             self.assertTrue(pump(peers, 30, lambda: refused() >= 50), refused())
-            # Two that grew side by side may both have been refused, and left room for one more.
+            # Two that grew together may both have been refused, which leaves room for one more.
             more = [Peer(address).send(unfinished) for _ in range(10)]
             self.assertTrue(pump(more, 30, lambda: any(peer.answers for peer in more)))
             peers += more

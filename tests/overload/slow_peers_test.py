@@ -1,4 +1,4 @@
-"""Peers that send or read a little at a time hold nobody up, and not for long."""
+"""Peers that send or read a little at a time delay nobody, and are closed after a while."""
 
 import time
 import unittest
@@ -21,7 +21,7 @@ def serve(test, parameters={}, **limits):
 
 
 def drip(peers, pieces, pause, seconds, until):
-    """One piece to each peer at a time; returns the seconds until that was so."""
+    """Sends one piece to each peer in turn; returns the seconds until the condition held."""
     begin = time.monotonic()
     while not until():
         if time.monotonic() > begin + seconds:
@@ -69,7 +69,7 @@ class SlowSendersTest(unittest.TestCase):
         self.assertIn([answer.status for answer in peer.answers], ([400], [408], []))
 
     def test_bodies_under_500_bytes_a_second_and_readers_that_do_not_read_are_closed(self):
-        """Both at a time, as the time that a slow body gets at least is 5 seconds."""
+        """Both at the same time, because a slow body is given at least 5 seconds."""
         host, address = serve(self, {"duplication_key": "n"}, write_timeout_ms=2_000)
         memory = Memory(host)
         # Each answer is 2 MB long and creates no row.
@@ -110,7 +110,7 @@ class PipelinedFloodTest(unittest.TestCase):
         host, address = serve(self, requests_of_a_connection=1_000_000)
         memory = Memory(host)
         piece = request("/", method="GET", body=b"")
-        # More than the kernel's buffers take of either.
+        # More than the kernel's buffers take on either side.
         endless = Peer(address, receive_buffer=8_192)
         count = 20_000
         late = Peer(address, receive_buffer=8_192)

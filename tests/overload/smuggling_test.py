@@ -1,6 +1,6 @@
-"""Requests that two readers could read in two ways: refused, and the connection closed.
+"""Requests that two readers could read differently: they are refused, and the connection is closed.
 
-Every test is played at each door of a host; none may create more incidents than it is answered for.
+Every test runs at each door of a host; none may create more incidents than its answers say.
 """
 
 import unittest
@@ -34,7 +34,7 @@ class DoorsTest(unittest.TestCase):
         self.assertEqual(self.created() - self.before, count)
 
     def play(self, door, octets, then=b""):
-        """What comes back until the server closes; None of our sides does."""
+        """What comes back until the server closes; we do not close our side."""
         peer = Peer(door.address, tls=door.tls).send(octets)
         if then:
             pump([peer], SECONDS, lambda: peer.answers or peer.interim or peer.closed)
@@ -300,7 +300,7 @@ class OtherWaysTest(DoorsTest):
         self.check_created(len(self.doors))
 
     def test_other_spellings_of_a_path_lead_nowhere(self):
-        """Also none to the instance that is not opened to the outside."""
+        """Nor does any reach the instance that is not open to the outside."""
         front, port, _ = self.doors
         folder, name = FRONT_PATH.rsplit("/", 1)
         spellings = {

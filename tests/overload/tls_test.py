@@ -104,7 +104,7 @@ class TlsFloodTest(unittest.TestCase):
             pump(flood, 30, lambda: all(peer.handshaken for peer in flood))
             for peer in flood:
                 peer.reset()
-        # The time of the flood's own end is in it, as both ends are on this machine.
+        # This includes the cost of the flood's own side, which runs on the same machine.
         self.assertLess(quantile(took, 0.9), 5.0)
         self.assertEqual({answer.status for answer in open_one.answers}, {200})
         self.assertLess(self.memory.growth(), 24 * MIB)
@@ -116,7 +116,7 @@ class TlsFloodTest(unittest.TestCase):
             fresh = [Peer(self.address, tls=self.tls).send(ONE) for _ in range(20)]
             self.assertTrue(pump(fresh, 30, lambda: all(peer.answers for peer in fresh)))
             idle += fresh
-        # What is given back to a sanitizer, it holds back.
+        # A sanitizer keeps freed memory.
         limit = count * 32 * 1024 + (SANITIZER_BYTES if is_sanitized() else 0)
         pump(idle, 30, lambda: self.memory.now() - self.memory.before < limit)
         growth = self.memory.now() - self.memory.before

@@ -1,4 +1,4 @@
-"""A host that dies leaves no core, and a host that lives cannot be looked into."""
+"""A host that dies leaves no core file, and the memory of a running one cannot be read."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import unittest
 
 from host_process import HOST_STUB, HostProcess, configuration
 
-# The search for leaks is a debugger, so such a build lets itself be looked into.
+# LeakSanitizer works like a debugger, so such a build permits being read.
 IS_SANITIZED = b"__asan_init" in pathlib.Path(HOST_STUB).read_bytes()
 
 

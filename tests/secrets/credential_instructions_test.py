@@ -1,4 +1,4 @@
-"""The check of credentials takes the same instructions, whatever part of a secret was right."""
+"""The check of credentials takes as many instructions however much of a secret is right."""
 
 import collections
 import pathlib

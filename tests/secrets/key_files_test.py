@@ -32,7 +32,7 @@ class KeyFilesTest(unittest.TestCase):
         return str(path)
 
     def refusal(self, config, *options, **keywords):
-        """The one line that a start ends with."""
+        """The line that a failed start prints."""
         host = HostProcess(config, *options, **keywords)
         self.addCleanup(host.__exit__)
         host.spawn()
@@ -65,7 +65,7 @@ class KeyFilesTest(unittest.TestCase):
                 time.sleep(0.05)
             [line] = [line for line in host.stderr().splitlines() if "stays as it was" in line]
             self.assert_names(line, file, 0o644)
-            # And it serves with what it had.
+            # It goes on serving with the old one.
             done = host.run("execute", "webhook", "-d", "{}", "-u", "user:secret")
             self.assertEqual(done.returncode, 0, done)
 
@@ -152,7 +152,7 @@ class KeyFilesTest(unittest.TestCase):
 
 
 class CommandLineTest(unittest.TestCase):
-    """A command line can be read by every user, so secrets come another way, or go at once."""
+    """Every user can read a command line: secrets come another way, or are overwritten at once."""
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="gw-", dir="/tmp")

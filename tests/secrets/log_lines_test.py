@@ -1,4 +1,4 @@
-"""Nobody who sends can forge a line of the log, or steer the terminal of who reads."""
+"""No sender can forge a line of the log, or steer the terminal of the person who reads it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|E
 MOST_BYTES_OF_A_LINE = 4096 + 120  # the message, the time before it
 
 FORGED = "2026-01-01T00:00:00.000Z ERROR forged"
-# What ends a line, moves the cursor, hides, or turns the order of writing.
+# What ends a line, moves the cursor, hides text, or changes its direction.
 CONTROLS = {
     "line feed": "\n",
     "carriage return": "\r",
@@ -60,7 +60,7 @@ class LogLinesTest(unittest.TestCase):
         return host
 
     def assert_clean(self, text, lines=None):
-        """Text with lines of the log alone, and none of them forged."""
+        """Checks that the text consists of lines of the log, none of them forged."""
         self.assertIsNone(FORBIDDEN.search(text), ascii(text))
         for line in text.splitlines():
             self.assertRegex(line, LINE)
@@ -73,7 +73,7 @@ class LogLinesTest(unittest.TestCase):
         return exchange(host.http.split(":"), request)
 
     def requests(self, control):
-        """HTTP requests with the text in each place that a sender chooses."""
+        """HTTP requests with the text in each place that a sender controls."""
         bad = (control + FORGED).encode()
         encoded = "".join(f"%{byte:02X}" for byte in bad).encode()
         auth = b"Authorization: Basic dXNlcjpwYXNz\r\n"

@@ -1,4 +1,4 @@
-"""Secrets are planted wherever one can be given, and looked for in everything that is written."""
+"""Plants secrets wherever one can be given, and looks for them in everything that is written."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ SECONDS_TO_WAIT = 60
 FILE_INSTANCES = ("basic", "inline", "token", "rotating", "listening")
 STORE_INSTANCES = ("kept", "kept-token")
 
-# What senders put secrets and signatures into.
+# Headers in which senders put secrets and signatures.
 SECRET_HEADERS = (
     "authorization proxy-authorization cookie set-cookie x-api-key api-key apikey x-auth-token "
     "x-access-token x-gitlab-token x-hub-signature x-hub-signature-256 x-slack-signature "
@@ -41,7 +41,7 @@ def make_pair(folder, name):
 
 
 class World(HostProcess):
-    """A host whose every secret is known, and a record of all that came out of it."""
+    """A host whose secrets are all known, and a record of everything that came out of it."""
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="gw-", dir="/tmp")
@@ -124,7 +124,7 @@ class World(HostProcess):
     # Requests.
 
     def credentials(self, name):
-        """The right ones of an instance, as a header."""
+        """The right credentials of an instance, as a header."""
         by_name = {
             "basic": "basic password",
             "inline": "inline password",
@@ -192,7 +192,7 @@ class World(HostProcess):
         self.see(where, f"{call.initial_metadata()} {call.trailing_metadata()}")
         return response
 
-    # What is looked through at the end.
+    # What is searched at the end.
 
     def data_files(self):
         for file in sorted(pathlib.Path(self.data_dir).rglob("*")):
@@ -201,7 +201,7 @@ class World(HostProcess):
 
 
 class SecretsTest(unittest.TestCase):
-    """All is played once; each case looks at a part of what came of it."""
+    """Everything runs once; each case looks at a part of the record."""
 
     @classmethod
     def setUpClass(cls):
@@ -514,7 +514,7 @@ class SecretsTest(unittest.TestCase):
     # What has to be true of it.
 
     def kept_secrets(self):
-        """Those that the store must know, to serve its instances after a restart."""
+        """The secrets that the store must keep, to serve its instances after a restart."""
         return {"kept password", "kept passwords", "kept token", "kept key", "new password"}
 
     def test_what_was_planted_was_at_work(self):
@@ -534,7 +534,7 @@ class SecretsTest(unittest.TestCase):
         self.assertTrue(all(refused is None for refused in self.refused), self.refused)
         self.assertTrue(all("stays as it was" in line for line in self.reloads[:-1]), self.reloads)
         self.assertIn("took over", self.reloads[-1])
-        # And what is looked for would be found.
+        # A secret that is there would be found.
         config = json.dumps(self.world.config)
         self.assertIn("inline password", self.world.planted.found_in(config))
         key = pathlib.Path(self.world.path("grpc.key")).read_bytes()

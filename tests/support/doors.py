@@ -1,4 +1,4 @@
-"""One host with every way in: the front, a listen port, and one over TLS."""
+"""One host with every way in: the front, a listen port, and a listen port over TLS."""
 
 import collections
 import os
@@ -7,14 +7,14 @@ import tempfile
 from host_process import HostProcess, configuration
 from peers import address_of, free_ports, make_certificate, trusting
 
-# `path` of an instance with those credentials; `tls`: a client's context, or None.
+# `path`: of an instance with those credentials. `tls`: a client's context, or None.
 Door = collections.namedtuple("Door", "name address path tls")
 
 FRONT_PATH = "/instance/execute/webhook"
 
 
 def open_doors(test, parameters={}, **limits):
-    """Serves until the test (or the class, where it is one) ends: the host and its doors."""
+    """(host, its doors). It serves until the test, or the test class, ends."""
     clean = test.addClassCleanup if isinstance(test, type) else test.addCleanup
     temporary = tempfile.TemporaryDirectory()
     clean(temporary.cleanup)
@@ -32,7 +32,7 @@ def open_doors(test, parameters={}, **limits):
             "name": "secure",
             "configuration": {"longRunningPort": str(ports[1])} | common | pem,
         },
-        # Not opened to the outside: nobody may come by.
+        # Not open to the outside: nobody may reach it through the front.
         {"name": "inside", "configuration": {"longRunningPort": str(ports[2])} | common},
     ]
     config["limits"] = {"connections_from_one_address": 10_000} | limits

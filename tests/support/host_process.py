@@ -16,19 +16,19 @@ PLUGIN = "plugin/webhook_plugin.so"
 SECONDS_TO_START = 30
 SECONDS_TO_STOP = 30
 
-# No other process binds or connects from it, so a port of it that is free stays free.
+# No other process uses this address, so a port that is free on it stays free.
 OWN_ADDRESS = "127." + ".".join(str(random.SystemRandom().randint(1, 254)) for _ in range(3))
 
 
 def listen_port():
-    """The parameters of a listen port that nobody has: the documents want a number, not 0."""
+    """The parameters of a free listen port: the documents want a number, not 0."""
     with socket.create_server((OWN_ADDRESS, 0)) as server:
         return {"longRunningPort": str(server.getsockname()[1]), "bind_address": OWN_ADDRESS}
 
 
 def configuration(product="XSOAR_8_ON_PREM", name="webhook", url="https://my.xsoar.live", **parameters):
-    """One instance with the documented parameters, reachable from outside. The platform is one that
-    asks for no parameter, unless another is named; XSOAR_6 and engines want listen_port()."""
+    """One instance with the documented parameters, reachable from outside. The default platform
+    requires no parameter; XSOAR_6 and engines require listen_port()."""
     return {
         "platform": {"product": product, "url": url},
         "serverConfiguration": {f"instance.execute.external.{name}": "true"},
@@ -37,6 +37,7 @@ def configuration(product="XSOAR_8_ON_PREM", name="webhook", url="https://my.xso
 
 
 def parsed(incident):
+    """An incident as the host prints it, with its details parsed, and kept in details_text."""
     incident["details_text"] = incident["details"]
     incident["details"] = json.loads(incident["details_text"])
     return incident
@@ -46,7 +47,7 @@ class HostProcess:
     """`host_stub serve` with a data folder of its own. Use as a context manager."""
 
     def __init__(self, config, *options, data_dir=None, plugin=PLUGIN, http="127.0.0.1:0"):
-        # Unix sockets want a path of at most 107 characters: the test's own folder is longer.
+        # A unix socket's path has at most 107 characters, and the test's own folder is longer.
         self.own_folder = tempfile.mkdtemp(prefix="gw-", dir="/tmp")
         self.data_dir = data_dir or os.path.join(self.own_folder, "data")
         self.config_file = os.path.join(self.own_folder, "config.json")
@@ -108,7 +109,7 @@ class HostProcess:
             self.errors.close()
 
     def kill(self):
-        """SIGKILL: nothing is written, nothing is told."""
+        """SIGKILL: the host writes and says nothing more."""
         self.process.kill()
         self.wait()
 
@@ -134,14 +135,14 @@ class HostProcess:
         return json.loads(done.stdout)
 
     def incident(self, incident_id):
-        """What the store has: a dict whose details are parsed, and kept as text in details_text."""
+        """One incident of the store, as parsed() makes it."""
         return parsed(self.run_json("incidents", "get", str(incident_id)))
 
-    def first_incidents(self, count):
-        """The store's first incidents, oldest first: one command for all, where incident() starts
-        one for each."""
+    def follow(self, count):
+        """The store's first incidents, oldest first, as the bytes that `incidents follow --json`
+        prints. One command reads them all; incident() starts one for each."""
         command = [HOST_STUB, "incidents", "follow", "--after", "0", "--json"]
         with subprocess.Popen(command + ["--connect", self.control], stdout=subprocess.PIPE) as follow:
-            incidents = [parsed(json.loads(follow.stdout.readline())) for _ in range(count)]
+            lines = [follow.stdout.readline() for _ in range(count)]
             follow.terminate()
-        return incidents
+        return lines

@@ -1,4 +1,4 @@
-"""Senders of every kind, thousands at a time: raw sockets that never block the test."""
+"""Senders of every kind, thousands at a time, on raw sockets that never block the test."""
 
 import base64
 import collections
@@ -19,7 +19,7 @@ Answer = collections.namedtuple("Answer", "status headers body octets")
 
 MIB = 1024 * 1024
 SEND_AT_ONCE = 256 * 1024
-# What a sanitizer adds to a process: its shadow, and 256 MiB of freed memory that it holds back.
+# What a sanitizer adds to a process: its shadow memory, and 256 MiB of freed memory that it keeps.
 SANITIZER_BYTES = 700 * MIB
 
 
@@ -49,7 +49,7 @@ class Peer:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source:
-            # Without a port: else each source address had no more than the ephemeral ones.
+            # Without a port: the kernel then shares the ephemeral ports between destinations.
             self.socket.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
             self.socket.bind((source, 0))
         self.socket.settimeout(30)
@@ -77,7 +77,7 @@ class Peer:
         return self
 
     def close_sending(self):
-        """As soon as everything is sent; over TLS with a close_notify."""
+        """Closes that direction once everything is sent; over TLS with a close_notify."""
         self.half_close = True
         self.write()
 
@@ -170,7 +170,7 @@ class Peer:
         self.was_reset = isinstance(error, ConnectionResetError)
 
     def take_answer(self, begin):
-        """Where the answer that begins there ends; None where it is not whole."""
+        """Takes the answer that begins there. Returns where it ends, or None if it is incomplete."""
         end_of_head = self.received.find(b"\r\n\r\n", begin)
         if end_of_head < 0:
             return None
@@ -197,7 +197,7 @@ class Peer:
 
 
 def pump(peers, seconds, until=lambda: False):
-    """Moves octets of all peers until that is so, or the time is over; returns until()."""
+    """Moves octets of all peers until `until()` holds or the time is over; returns until()."""
     poll = select.epoll()
     by_number, masks = {}, {}
     for peer in peers:
@@ -307,7 +307,7 @@ def allow_many_files(wanted):
 
 
 class Memory:
-    """What the host's process has, in bytes, and how much more than at the beginning."""
+    """The resident memory of the host's process, in bytes, and its growth since the beginning."""
 
     def __init__(self, host):
         self.status = pathlib.Path(f"/proc/{host.process.pid}/status")
@@ -323,7 +323,7 @@ class Memory:
         return self._field("VmRSS")
 
     def growth(self):
-        """The most there ever was, above the beginning."""
+        """The highest value so far, less the one at the beginning."""
         sanitizer = SANITIZER_BYTES if is_sanitized() else 0
         growth = self._field("VmHWM") - self.before - sanitizer
         print(f"memory: {self.before / MIB:.1f} MiB and at most {growth / MIB:.1f} MiB more")
@@ -335,7 +335,7 @@ def is_sanitized():
 
 
 def free_ports(count):
-    """Ports that nobody had a moment ago: the documents want a number, so 0 will not do."""
+    """Ports that were free a moment ago. The documents want a number, so port 0 does not help."""
     servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [server.getsockname()[1] for server in servers]
     for server in servers:

@@ -1,4 +1,4 @@
-"""Secrets that are recognised wherever they turn up, and in whatever form."""
+"""Secrets that are recognised wherever they appear, and in any encoding."""
 
 import base64
 import os
@@ -11,7 +11,7 @@ def forms(secret):
     yield secret.hex().encode()
     yield secret.hex().upper().encode()
     for offset in range(3):
-        # The characters that depend on the secret alone.
+        # Only the characters that do not depend on what surrounds the secret.
         text = base64.b64encode(bytes(offset) + secret)
         inner = text[0 if offset == 0 else offset + 1 : len(text) // 4 * 4 - 4]
         yield inner
@@ -34,7 +34,7 @@ class PlantedSecrets:
         self.needles.setdefault(name, set()).update(forms(secret))
 
     def add_key(self, name, file):
-        """A private key in PEM: its lines, and the number within."""
+        """A private key in PEM: its lines, and the number that they encode."""
         with open(file, "rb") as pem:
             lines = pem.read().split()
         for line in lines:
@@ -47,7 +47,7 @@ class PlantedSecrets:
         self.add(name, bytes.fromhex("".join(number.split()).replace(":", "")).lstrip(b"\0"))
 
     def found_in(self, data):
-        """The names of the secrets that these bytes hold."""
+        """The names of the secrets that these bytes contain."""
         if isinstance(data, str):
             data = data.encode("utf-8", "surrogateescape")
         return sorted(
