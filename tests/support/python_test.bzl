@@ -1,6 +1,6 @@
 """Tests written in Python, run by the system's interpreter (Bazel 4's own py_test does not work here)."""
 
-# What host_process.py runs.
+# The programs that host_process.py starts.
 HOST_PROGRAM = [
     "//host_stub",
     "//plugin:webhook_plugin.so",
