@@ -1,6 +1,5 @@
 // The plugin's table. Each function turns handles into objects, and exceptions into results;
 // nothing else is decided here.
-#include <ctime>
 #include <exception>
 #include <memory>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/abi/version.h"
+#include "plugin/base/clock.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/instance.h"
@@ -64,9 +64,7 @@ int32_t Unusable(lri_error* error) {
 
 absl::Time FromMonotonic(int64_t mono_ns) {
   if (mono_ns == 0) return absl::InfinitePast();
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return absl::Now() + absl::Nanoseconds(mono_ns) - absl::DurationFromTimespec(now);
+  return absl::Now() + absl::Nanoseconds(mono_ns - base::MonotonicNanoseconds());
 }
 
 void Info(lri_plugin_info_sink sink, void* sink_context) {

@@ -1,5 +1,4 @@
 #include <google/protobuf/util/time_util.h>
-#include <simdjson.h>
 
 #include <cstdio>
 #include <map>
@@ -17,7 +16,7 @@
 #include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/text.h"
-#include "host_stub/config/json_fault.h"
+#include "host_stub/config/document_reader.h"
 
 namespace host_stub {
 namespace {
@@ -152,23 +151,16 @@ absl::Status AddParameter(const std::string& text, v1::Instance& instance) {
 absl::Status AddParametersFrom(const std::string& path, v1::Instance& instance) {
   const absl::StatusOr<std::string> text = ReadFileArgument("--from-file", path);
   if (!text.ok()) return text.status();
-  simdjson::dom::parser parser;
-  simdjson::dom::object object;
-  if (parser.parse(*text).get(object) != simdjson::SUCCESS) {
-    const std::string fault = FindJsonFault(*text);
-    return absl::InvalidArgumentError(
-        absl::StrCat("--from-file: ", path, ": ", fault.empty() ? "is no JSON object" : fault));
-  }
-  for (const auto& [name, value] : object) {
-    std::string_view string;
-    if (value.get(string) != simdjson::SUCCESS) {
-      // Numbers, booleans and lists are passed on as their JSON text.
-      (*instance.mutable_parameters())[std::string(name)] = simdjson::minify(value);
-    } else {
-      (*instance.mutable_parameters())[std::string(name)] = std::string(string);
-    }
-  }
-  return absl::OkStatus();
+  DocumentReader reader(absl::StrCat("--from-file: ", path));
+  if (absl::Status status = reader.Open(*text); !status.ok()) return status;
+  return reader.EachMember("", {}, [&](absl::string_view name, const std::string& place) {
+    // Numbers, booleans and lists are passed on as their JSON text.
+    absl::StatusOr<std::string> value = reader.NextKind() == base::JsonKind::kString
+                                            ? reader.String(place)
+                                            : absl::StatusOr<std::string>(reader.Compact());
+    if (value.ok()) (*instance.mutable_parameters())[std::string(name)] = *std::move(value);
+    return value.status();
+  });
 }
 
 absl::StatusOr<v1::Instance> MakeInstance(const InstanceOptions& options) {

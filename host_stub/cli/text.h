@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "plugin/base/json_text.h"
 
 namespace host_stub {
 
@@ -19,8 +20,7 @@ std::string EscapeForTerminal(absl::string_view text, bool lines);
 // 60 characters is cut and ends in "...", unless it is in the last column.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
-// A JSON string, with its quotes. Bytes that are not UTF-8 become U+FFFD.
-std::string JsonString(absl::string_view text);
+using base::JsonString;
 
 // {"name":value,...}; values are JSON text.
 std::string JsonObject(const std::vector<std::pair<std::string, std::string>>& members);

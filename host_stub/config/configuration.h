@@ -1,4 +1,4 @@
-// The configuration file: JSON text in, a checked structure or the reason of its refusal out.
+// Reads and checks the configuration file, a JSON text:
 //
 //   {"platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live", "engine": false},
 //    "serverConfiguration": {"instance.execute.external.webhook": "true"},
@@ -7,8 +7,8 @@
 //       "longRunningPort": "8000", "username": "user", "password_file": "webhook.password",
 //       "incidentType": "Phishing", "store_samples": true}}]}
 //
-// Only the shape is checked here: names, types, what may not occur twice. What a value means is the
-// plugin's to judge, when the instance is created.
+// Names and types are checked here, and what may not occur twice. The plugin checks the meaning of
+// the values when an instance is created.
 #ifndef HOST_STUB_CONFIG_CONFIGURATION_H_
 #define HOST_STUB_CONFIG_CONFIGURATION_H_
 
@@ -31,8 +31,8 @@ struct PlatformConfiguration {
 
 struct InstanceConfiguration {
   std::string name;  // [A-Za-z0-9_-], 1 to 64 characters
-  // In the file's order, under the documented names; a NAME_file is read and stands here as NAME.
-  // Numbers in decimal, booleans as "true" and "false".
+  // In the file's order, under the documented names. Of a NAME_file the contents are here, under
+  // NAME. Numbers are decimal, booleans "true" and "false".
   std::vector<std::pair<std::string, std::string>> parameters;
 };
 
@@ -40,17 +40,17 @@ struct Configuration {
   PlatformConfiguration platform;
   std::map<std::string, std::string> server_configuration;
   webhook::Limits limits;
-  // The limits that the file sets, by name, as a plugin takes them.
+  // The limits that the file sets, by name, for the plugin.
   std::vector<std::pair<std::string, std::string>> limits_set;
   std::vector<InstanceConfiguration> instances;  // names and listen ports are unique
-  bool holds_secret = false;                     // one stands in the file itself
-  // What works but should be mended, one line each.
+  bool holds_secret = false;                     // the file itself contains one
+  // What works but should be corrected, one line each.
   std::vector<std::string> warnings;
 };
 
-// Parses a configuration's text. `file` is how messages call it; paths in the text are relative to
-// `folder`. INVALID_ARGUMENT with one line: file, place (as instances[0].configuration.passwrd),
-// reason. No message holds a value of a secret.
+// Parses the text of a configuration. `file` is its name in messages; paths in the text are
+// relative to `folder`. INVALID_ARGUMENT with one line: file, place (as
+// instances[0].configuration.passwrd) and reason. No message contains a secret.
 absl::StatusOr<Configuration> ParseConfiguration(absl::string_view text, const std::string& file,
                                                  const std::string& folder);
 
@@ -58,10 +58,15 @@ absl::StatusOr<Configuration> ParseConfiguration(absl::string_view text, const s
 // UNAVAILABLE where it cannot be read.
 absl::StatusOr<Configuration> LoadConfiguration(const std::string& path);
 
-// Whether this is a possible name of an instance.
-bool IsInstanceName(absl::string_view name);
+// The key of serverConfiguration that must be "true" on XSOAR 6 before an instance can be reached
+// from outside: instance.execute.external.NAME
+std::string ExternalKey(absl::string_view instance);
 
-// Overwrites the secrets, for when the instances have been created.
+// Whether that key is "true".
+bool IsExternal(const std::map<std::string, std::string>& server_configuration,
+                absl::string_view instance);
+
+// Overwrites the secrets. To be called once the instances have been created.
 void WipeSecrets(Configuration& configuration);
 
 }  // namespace host_stub

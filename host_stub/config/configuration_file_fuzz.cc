@@ -1,12 +1,12 @@
-// Any bytes as the configuration file: refused in one line that names the file, or taken, and then
-// it is JSON and its names and ports are unique.
+// Takes any bytes as the configuration file. It is refused in one line that names the file; or it
+// is JSON, and its names and ports are unique.
 #include <cstdint>
 #include <set>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "host_stub/config/configuration.h"
-#include "host_stub/config/json_fault.h"
+#include "plugin/base/characters.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/strict_json.h"
 
@@ -19,16 +19,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const absl::string_view message = configuration.status().message();
     Require(absl::IsInvalidArgument(configuration.status()));
     Require(webhook::fuzz::IsMessage(message) && absl::StartsWith(message, "host.json: "));
-    // Where the message speaks of JSON it names a place.
+    // A message about JSON names a place.
     if (absl::StrContains(message, "not valid JSON") && !webhook::fuzz::MayBeJson(json)) {
       Require(absl::StrContains(message, "line ") && absl::StrContains(message, ", column "));
     }
     return 0;
   }
-  Require(webhook::fuzz::MayBeJson(json) && host_stub::FindJsonFault(json).empty());
+  Require(webhook::fuzz::MayBeJson(json));
   std::set<std::string> names;
   for (const host_stub::InstanceConfiguration& instance : configuration->instances) {
-    Require(host_stub::IsInstanceName(instance.name) && names.insert(instance.name).second);
+    Require(base::IsName(instance.name) && names.insert(instance.name).second);
     std::set<std::string> parameters;
     for (const auto& [name, value] : instance.parameters) {
       Require(parameters.insert(name).second);

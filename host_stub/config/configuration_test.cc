@@ -10,6 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "plugin/base/characters.h"
 
 namespace host_stub {
 namespace {
@@ -168,8 +169,8 @@ TEST(ConfigurationRefusals, NamesThatDoNotFitIntoAUrlAreRefused) {
         HasSubstr("instances[0].name: must be 1 to 64 of the characters"))
         << name;
   }
-  EXPECT_FALSE(IsInstanceName(std::string(65, 'a')));
-  EXPECT_TRUE(IsInstanceName(std::string(64, 'a')));
+  EXPECT_FALSE(base::IsName(std::string(65, 'a')));
+  EXPECT_TRUE(base::IsName(std::string(64, 'a')));
 }
 
 TEST(ConfigurationRefusals, ANameIsGivenOnce) {
@@ -266,6 +267,13 @@ TEST(ConfigurationRefusals, NoMessageShowsASecret) {
               Not(HasSubstr("hunter2")));
   EXPECT_THAT(Refusal(WithParameters("\"password\": \"hunter2\"\n\"colour\": 1")),
               Not(HasSubstr("hunter2")));
+}
+
+TEST(ExternalKeyTest, InstanceIsExternalOnlyWhereItsKeyIsTrue) {
+  EXPECT_EQ(ExternalKey("webhook"), "instance.execute.external.webhook");
+  EXPECT_TRUE(IsExternal({{"instance.execute.external.webhook", "true"}}, "webhook"));
+  EXPECT_FALSE(IsExternal({{"instance.execute.external.webhook", "false"}}, "webhook"));
+  EXPECT_FALSE(IsExternal({{"instance.execute.external.webhook", "true"}}, "other"));
 }
 
 TEST(Configuration, ReadsTheDocumentedExample) {

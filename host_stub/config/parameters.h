@@ -1,5 +1,4 @@
-// The documented parameters of an instance, as far as their shape goes. Whether a value makes sense
-// is the plugin's to say.
+// The names and types of the documented parameters of an instance. The plugin checks the values.
 #ifndef HOST_STUB_CONFIG_PARAMETERS_H_
 #define HOST_STUB_CONFIG_PARAMETERS_H_
 
@@ -20,14 +19,14 @@ struct ParameterSpec {
   absl::string_view name;
   ParameterType type;
   bool secret;        // never shown, never logged
-  bool may_be_file;   // NAME_file may stand in the configuration file instead
+  bool may_be_file;   // the configuration file may have NAME_file instead
   bool private_file;  // that file is refused where others can read it
 };
 
 // All of them, in the order of the documents.
 std::span<const ParameterSpec> Parameters();
 
-// nullptr where there is no parameter of that name.
+// nullptr if there is no parameter of that name.
 const ParameterSpec* FindParameter(absl::string_view name);
 
 }  // namespace host_stub

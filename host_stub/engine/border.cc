@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "absl/synchronization/notification.h"
-#include "host_stub/engine/character_set.h"
 #include "host_stub/engine/logger.h"
+#include "plugin/base/characters.h"
 
 namespace host_stub {
 namespace {
@@ -95,9 +95,8 @@ const char* ValidateAnswer(const lri_answer* given, Answer* answer) {
   }
   const PairList list(headers);
   for (size_t i = 0; i < list.size(); ++i) {
-    if (!IsToken(list.name(i))) return "the name of a header is no token";
-    if (!kHeaderValueCharacters.HasAll(list.value(i)))
-      return "the value of a header has a control character";
+    if (!base::IsToken(list.name(i))) return "the name of a header is no token";
+    if (!base::IsFieldValue(list.value(i))) return "the value of a header has a control character";
   }
   answer->status = given->status;
   answer->headers = list;

@@ -6,10 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/engine/border.h"
 #include "host_stub/engine/instance_record.h"
 #include "host_stub/engine/plugin_core.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
@@ -21,7 +21,8 @@ constexpr absl::Duration kGrace = absl::Seconds(1);
 int64_t ToMonotonic(absl::Time deadline) {
   const absl::Duration left = deadline - absl::Now();
   if (left <= absl::ZeroDuration()) return 0;  // no waiting
-  return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
+  return base::MonotonicNanoseconds() +
+         absl::ToInt64Nanoseconds(std::min(left, absl::Hours(24 * 365)));
 }
 
 // A call of the plugin's stop. One that does not return in time goes on, so it owns what it uses.

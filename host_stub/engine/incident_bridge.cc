@@ -10,8 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/engine/border.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
@@ -239,7 +239,7 @@ int32_t IncidentBridge::Create(InstanceRecord& record, const lri_incident_batch*
                  /*broken=*/false);
     return LRI_INVALID_ARGUMENT;
   }
-  if (batch->deadline_mono_ns != 0 && MonotonicNanoseconds() >= batch->deadline_mono_ns) {
+  if (batch->deadline_mono_ns != 0 && base::MonotonicNanoseconds() >= batch->deadline_mono_ns) {
     return LRI_DEADLINE_EXCEEDED;
   }
   const uint32_t index = pool_.Acquire();
@@ -264,9 +264,9 @@ int32_t IncidentBridge::Create(InstanceRecord& record, const lri_incident_batch*
     std::move(not_begun).Cancel();
   } else if (!absl::IsUnavailable(status)) {
     if (const auto left_out = warnings_.Admit(absl::Now()); left_out.has_value()) {
-      record.logger.Log(Severity::kWarning, record.name,
-                        absl::StrCat("incidents were not taken: ", status.message(),
-                                     webhook::LeftOut(*left_out)));
+      record.logger.Log(
+          Severity::kWarning, record.name,
+          absl::StrCat("incidents were not taken: ", status.message(), base::LeftOut(*left_out)));
     }
   }
   return ToCode(status);

@@ -13,7 +13,7 @@
 #include "host_stub/engine/slab.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/abi/long_running_integration.h"
-#include "plugin/limits/line_limiter.h"
+#include "plugin/base/line_limiter.h"
 
 namespace host_stub {
 
@@ -46,7 +46,7 @@ class IncidentBridge {
   const std::string plugin_;
   std::vector<std::unique_ptr<Sink>> sinks_;  // one for each thread
   Slab<Pending> pool_;
-  webhook::LineLimiter warnings_;
+  base::LineLimiter warnings_;
 };
 
 }  // namespace host_stub

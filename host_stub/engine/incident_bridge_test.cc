@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
-#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/engine/request.h"
 #include "host_stub/engine/testing/engine_test_util.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
@@ -153,7 +153,7 @@ TEST_F(IncidentBridgeTest, BatchPastItsDeadlineIsNotBegun) {
   BridgeUnderTest bridge(test_.services, record_);
   Result result;
   Batch batch(1, result);
-  batch.abi().deadline_mono_ns = MonotonicNanoseconds() - 1;
+  batch.abi().deadline_mono_ns = base::MonotonicNanoseconds() - 1;
   EXPECT_EQ(bridge.Create(record_, &batch.abi()), LRI_DEADLINE_EXCEEDED);
   EXPECT_TRUE(store->waiting.empty());
 }

@@ -13,42 +13,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "plugin/base/utf8.h"
 
 namespace host_stub {
 namespace {
 
 constexpr size_t kMostMessageBytes = 4096;
 constexpr size_t kMostInstanceBytes = 64;
-
-// One character of UTF-8 at the beginning of a text: its length, or 0 where it is not valid
-// (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF).
-struct Character {
-  uint32_t code_point = 0;
-  size_t bytes = 0;
-};
-
-Character FirstCharacter(absl::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t bytes = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < bytes) return {};
-  uint32_t code_point = lead & (0x7F >> bytes);
-  for (size_t i = 1; i < bytes; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {};
-    code_point = (code_point << 6) | (byte(i) & 0x3F);
-  }
-  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code_point < kLeast[bytes] || code_point > 0x10FFFF) return {};
-  if (code_point >= 0xD800 && code_point <= 0xDFFF) return {};
-  return {code_point, bytes};
-}
-
-// What would move the cursor, end the line, or make a line read in another order than it is.
-bool Deceives(uint32_t c) {
-  return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F ||
-         (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
-}
 
 class FileDescriptorLogger : public Logger {
  public:
@@ -117,19 +88,20 @@ std::string EscapeForLog(absl::string_view text, size_t most_bytes) {
   std::string line;
   size_t cut = 0;  // where to end if the rest does not fit
   while (!text.empty()) {
-    const Character character = FirstCharacter(text);
-    const size_t bytes = character.bytes == 0 ? 1 : character.bytes;
-    if (character.bytes == 0 || (Deceives(character.code_point) && character.code_point < 0x80)) {
+    const base::Character character = base::FirstCharacter(text);
+    const bool deceptive = base::IsDeceptive(character.code_point);
+    if (character.code_point == base::Character::kMalformed ||
+        (deceptive && character.code_point < 0x80)) {
       absl::StrAppend(&line, "\\x",
                       absl::Hex(static_cast<unsigned char>(text[0]), absl::kZeroPad2));
-    } else if (Deceives(character.code_point)) {
+    } else if (deceptive) {
       absl::StrAppend(&line, "\\u{", absl::Hex(character.code_point, absl::kZeroPad4), "}");
     } else if (character.code_point == '\\') {
       line += "\\\\";
     } else {
-      line.append(text.data(), bytes);
+      line.append(text.data(), character.bytes);
     }
-    text.remove_prefix(bytes);
+    text.remove_prefix(character.bytes);
     if (line.size() + kCut.size() <= most_bytes) cut = line.size();
     if (line.size() > most_bytes) {
       line.resize(cut);

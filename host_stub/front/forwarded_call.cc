@@ -7,7 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "host_stub/clock/monotonic_clock.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 
@@ -66,7 +66,8 @@ void ForwardedCall::FillHead(const InstanceSnapshot::Match& match) {
 
 absl::Status ForwardedCall::HandOver() try {
   request_.body = exchange_->body();
-  request_.head.deadline_mono_ns = MonotonicNanoseconds() + front_.answer_timeout_ms_ * 1'000'000;
+  request_.head.deadline_mono_ns =
+      base::MonotonicNanoseconds() + front_.answer_timeout_ms_ * 1'000'000;
   absl::Status status = instance_->Execute(request_, this, &handle_);
   // It was replaced while the body was on its way: nothing was begun, so its successor may.
   while (absl::IsUnavailable(status) && FindSuccessor()) {

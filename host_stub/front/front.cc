@@ -7,7 +7,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/config/external_key.h"
+#include "host_stub/config/configuration.h"
 #include "host_stub/front/forwarded_call.h"
 
 namespace host_stub {

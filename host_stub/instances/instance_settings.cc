@@ -9,9 +9,10 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "host_stub/config/json_quote.h"
 #include "host_stub/config/nearest_name.h"
 #include "host_stub/config/parameters.h"
+#include "plugin/base/characters.h"
+#include "plugin/base/json_text.h"
 
 namespace host_stub {
 namespace {
@@ -96,9 +97,9 @@ StoredInstance ToStored(const InstanceSettings& settings) {
   stored.configuration = R"({"parameters":{)";
   for (const auto& [name, value] : settings.parameters) {
     if (stored.configuration.back() != '{') stored.configuration += ',';
-    stored.configuration += JsonQuote(name);
+    stored.configuration += base::JsonString(name);
     stored.configuration += ':';
-    stored.configuration += JsonQuote(value);
+    stored.configuration += base::JsonString(value);
   }
   stored.configuration += "}}";
   return stored;
@@ -116,7 +117,7 @@ InstanceSpec ToSpec(const InstanceSettings& settings, const PlatformConfiguratio
 }
 
 absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings& settings) {
-  if (!IsInstanceName(settings.name)) {
+  if (!base::IsName(settings.name)) {
     return absl::InvalidArgumentError(
         "name: must be 1 to 64 of the characters A-Z a-z 0-9 _ - : it is a part of the webhook "
         "URL");
@@ -170,7 +171,7 @@ std::string EncodePasswords(std::span<const AdditionalPassword> passwords) {
   for (const AdditionalPassword& one : passwords) {
     if (json.size() > 1) json += ',';
     json += R"({"password":)";
-    json += JsonQuote(one.password);
+    json += base::JsonString(one.password);
     if (one.ends != absl::InfiniteFuture()) {
       absl::StrAppend(&json, R"(,"expires":")",
                       absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", one.ends, absl::UTCTimeZone()), "\"");

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "host_stub/config/external_key.h"
+#include "host_stub/config/configuration.h"
 
 namespace host_stub {
 

@@ -8,8 +8,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/clock/monotonic_clock.h"
-#include "host_stub/engine/character_set.h"
+#include "plugin/base/characters.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
@@ -28,13 +28,13 @@ constexpr unsigned kClosed = 2;      // the outcome is told, or nobody waits for
 // The memory of a body up to this size is kept for the next call.
 constexpr int64_t kMostKeptBodyBytes = 4'096;
 
-constexpr CharacterSet kTargetCharacters =
-    CharacterSet::Of([](int c) { return c > 0x20 && c < 0x7F && c != '#'; });
-constexpr CharacterSet kIdCharacters =
-    CharacterSet::Of([](int c) { return IsAlphanumeric(c) || IsOneOf(c, "._-"); });
+constexpr base::CharacterSet kTargetCharacters =
+    base::CharacterSet::Of([](int c) { return c > 0x20 && c < 0x7F && c != '#'; });
+constexpr base::CharacterSet kIdCharacters = base::CharacterSet::Of(
+    [](int c) { return base::IsAlphanumeric(c) || base::IsOneOf(c, "._-"); });
 
 int64_t ToMonotonic(absl::Time deadline, absl::Time now) {
-  return MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - now);
+  return base::MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - now);
 }
 
 absl::Status Fault(absl::string_view field, absl::string_view reason) {
@@ -57,7 +57,7 @@ ExecuteResponse TextAnswer(int status, const std::string& line) {
 absl::Status CheckFields(const ExecuteRequest& request) {
   if (absl::Status status = CheckName("instance", request.instance()); !status.ok()) return status;
   if (!request.method().empty() &&
-      (!IsToken(request.method()) || request.method().size() > kMethodBytes)) {
+      (!base::IsToken(request.method()) || request.method().size() > kMethodBytes)) {
     return Fault("method", "must be an HTTP method such as POST");
   }
   const std::string& remainder = request.path_remainder();
@@ -68,11 +68,11 @@ absl::Status CheckFields(const ExecuteRequest& request) {
   if (!kTargetCharacters.HasAll(request.query())) return Fault("query", "must be percent-encoded");
   for (int i = 0; i < request.headers_size(); ++i) {
     const Header& header = request.headers(i);
-    if (!IsToken(header.name())) {
+    if (!base::IsToken(header.name())) {
       return Fault(absl::StrCat("headers[", i, "].name"),
                    "must be one or more of the characters A-Z a-z 0-9 !#$%&'*+-.^_`|~");
     }
-    if (!kHeaderValueCharacters.HasAll(header.value())) {
+    if (!base::IsFieldValue(header.value())) {
       return Fault(absl::StrCat("headers[", i, "].value"),
                    "must not hold line breaks or other control characters");
     }

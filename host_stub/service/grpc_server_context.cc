@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "host_stub/config/configuration.h"
+#include "plugin/base/characters.h"
 
 namespace host_stub {
 
@@ -25,7 +26,7 @@ absl::StatusOr<std::shared_ptr<const InstanceEntry>> GrpcServerContext::FindInst
 }
 
 absl::Status CheckName(absl::string_view field, const std::string& name) {
-  if (IsInstanceName(name)) return absl::OkStatus();
+  if (base::IsName(name)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(field, ": must be 1 to 64 of the characters A-Z a-z 0-9 _ -"));
 }

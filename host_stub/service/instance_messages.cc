@@ -10,7 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "host_stub/config/external_key.h"
+#include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_instance.h"
 
 namespace host_stub {

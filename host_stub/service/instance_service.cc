@@ -6,6 +6,7 @@
 #include "host_stub/service/instance_messages.h"
 #include "host_stub/service/once_reactor.h"
 #include "long_running_integration/v1/instance.grpc.pb.h"
+#include "plugin/base/characters.h"
 
 namespace host_stub {
 namespace {
@@ -41,7 +42,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
     if (request->page_size() < 0) {
       return EndCall(*context, absl::InvalidArgumentError("page_size: must not be negative"));
     }
-    if (!request->page_token().empty() && !IsInstanceName(request->page_token())) {
+    if (!request->page_token().empty() && !base::IsName(request->page_token())) {
       return EndCall(*context,
                      absl::InvalidArgumentError("page_token: is not a token of this method"));
     }

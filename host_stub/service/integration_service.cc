@@ -1,12 +1,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "host_stub/config/json_quote.h"
 #include "host_stub/service/command_results.h"
 #include "host_stub/service/execute_stream.h"
 #include "host_stub/service/once_reactor.h"
 #include "host_stub/service/unary_call.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
+#include "plugin/base/json_text.h"
 
 namespace host_stub {
 namespace {
@@ -74,7 +74,7 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
         [response](const absl::StatusOr<std::string>& result) {
           return result.ok() ? FillMapped(*result, *response) : result.status();
         },
-        absl::StrCat("{\"mapper\":", JsonQuote(request->mapper()), "}"));
+        absl::StrCat("{\"mapper\":", base::JsonString(request->mapper()), "}"));
   }
 
   grpc::ServerUnaryReactor* GetPluginInfo(Context* context, const v1::GetPluginInfoRequest*,

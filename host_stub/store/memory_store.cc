@@ -12,12 +12,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/store/batch_writer.h"
 #include "host_stub/store/duplicate_index.h"
 #include "host_stub/store/memory_state.h"
 #include "host_stub/store/subscriber_list.h"
 #include "host_stub/store/text_log.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
@@ -277,7 +277,7 @@ class MemoryStore : public Store {
   }
 
   void WriteAll(Submission& batch) {
-    if (IsPastDeadline(batch, MonotonicNanoseconds())) {
+    if (IsPastDeadline(batch, base::MonotonicNanoseconds())) {
       SetFailure(batch, CreationOutcome::kNotCreated,
                  absl::DeadlineExceededError("the batch's time was over before it was begun"), 0);
       return;

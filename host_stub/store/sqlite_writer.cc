@@ -8,8 +8,8 @@
 #include <optional>
 #include <utility>
 
-#include "host_stub/clock/monotonic_clock.h"
 #include "host_stub/store/batch_writer.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
@@ -199,7 +199,7 @@ void SqliteWriter::WriteAll(Submission* list) {
 
 void SqliteWriter::WriteGroup(std::span<Submission* const> group) noexcept {
   written_.clear();
-  const int64_t now_mono_ns = MonotonicNanoseconds();
+  const int64_t now_mono_ns = base::MonotonicNanoseconds();
   for (Submission* batch : group) {
     if (IsPastDeadline(*batch, now_mono_ns)) {
       SetFailure(*batch, CreationOutcome::kNotCreated, TooLate(), 0);

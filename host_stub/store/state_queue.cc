@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/base/characters.h"
 
 namespace host_stub {
 namespace {
@@ -29,13 +30,6 @@ void Tell(ContextDone& done, const MakeResult& make_result) noexcept {
 
 }  // namespace
 
-bool IsContextKey(absl::string_view key) {
-  return !key.empty() && key.size() <= kKeyBytes &&
-         std::all_of(key.begin(), key.end(), [](unsigned char c) {
-           return absl::ascii_isalnum(c) || c == '_' || c == '-';
-         });
-}
-
 StateQueue::StateQueue(const webhook::Limits& limits)
     : most_calls_(limits.queued_context_calls),
       most_bytes_(limits.queued_context_bytes),
@@ -43,7 +37,7 @@ StateQueue::StateQueue(const webhook::Limits& limits)
 
 // With the lock held.
 absl::Status StateQueue::Admit(absl::string_view key, int64_t bytes) {
-  if (!IsContextKey(key)) {
+  if (!base::IsName(key)) {
     return absl::InvalidArgumentError("a context's key must be 1 to 64 of A-Z a-z 0-9 _ -");
   }
   if (bytes > most_value_bytes_) {

@@ -62,9 +62,6 @@ class StateStore {
   virtual absl::Status DeleteInstance(absl::string_view uid) = 0;
 };
 
-// Whether this may be the key of a context: [A-Za-z0-9_-], 1 to 64 characters.
-bool IsContextKey(absl::string_view key);
-
 }  // namespace host_stub
 
 #endif  // HOST_STUB_STORE_STATE_STORE_H_

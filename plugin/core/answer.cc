@@ -1,18 +1,18 @@
 #include "plugin/core/answer.h"
 
-#include "plugin/core/json_text.h"
+#include "plugin/base/json_text.h"
 
 namespace webhook::core {
 namespace {
 
-// More than the keys, quotes and brackets of one incident, or of one warning.
+// More bytes than the keys, quotes and brackets of one incident, or of one warning, take.
 constexpr size_t kFrameBytes = 192;
 
 char* Write(absl::string_view text, char* at) { return TextBuffer::Write(text, at); }
 
 // `before` is the key with the opening quote.
 char* WriteMember(absl::string_view before, absl::string_view value, char* at) {
-  at = WriteJsonEscaped(value, Write(before, at));
+  at = base::WriteJsonEscaped(value, Write(before, at));
   *at++ = '"';
   return at;
 }
@@ -33,7 +33,7 @@ void AnswerWriter::Add(const IncidentMetadata& incident) {
   const size_t bytes = incident.id.size() + incident.name.size() + incident.type.size() +
                        incident.occurred.size() + incident.created.size() + source_brand_.size() +
                        source_instance_.size();
-  char* at = out_->Room(kFrameBytes + MostEscapedBytes(bytes));
+  char* at = out_->Room(kFrameBytes + base::MostEscapedBytes(bytes));
   if (tail_.bytes != 0) *at++ = ',';
   at = WriteMember("{\"id\":\"", incident.id, at);
   at = WriteMember(",\"name\":\"", incident.name, at);
@@ -44,7 +44,7 @@ void AnswerWriter::Add(const IncidentMetadata& incident) {
     absl::string_view before = ",\"warnings\":[\"";
     for (const absl::string_view warning : incident.warnings) {
       out_->EndAt(at);
-      at = out_->Room(kFrameBytes + MostEscapedBytes(warning.size()));
+      at = out_->Room(kFrameBytes + base::MostEscapedBytes(warning.size()));
       at = WriteMember(before, warning, at);
       before = ",\"";
     }

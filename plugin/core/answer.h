@@ -6,25 +6,25 @@
 #include <span>
 
 #include "absl/strings/string_view.h"
-#include "plugin/core/text_buffer.h"
+#include "plugin/core/text_memory.h"
 
 namespace webhook::core {
 
-// What the sender learns of one incident. Texts are UTF-8.
+// What the answer tells about one incident. Texts are UTF-8.
 struct IncidentMetadata {
   absl::string_view id;
   absl::string_view name;
   absl::string_view type;
   absl::string_view occurred;
   absl::string_view created;  // RFC 3339, UTC
-  bool duplicate = false;     // then the other members are those of the first of its kind
+  bool duplicate = false;     // then the other members describe the first incident with its key
   std::span<const absl::string_view> warnings;
 };
 
 // Appends a compact JSON array with one object for each incident, in the order of Add:
 //   [{"id":"1","name":"a","type":"Phishing","occurred":"2024-05-01T10:00:00Z",
 //     "created":"...","sourceBrand":"Generic Webhook","sourceInstance":"webhook"}]
-// and, only where there are any, "duplicate":true and "warnings":["..."]. Without any Add: [].
+// and, where they apply, "duplicate":true and "warnings":["..."]. Without any Add: [].
 // `out`, both source texts and those of the incidents must outlive the writer. Not thread-safe.
 class AnswerWriter {
  public:
@@ -38,8 +38,8 @@ class AnswerWriter {
   struct Tail {
     absl::string_view occurred;
     absl::string_view created;
-    size_t begin = 0;  // where they were written last
-    size_t bytes = 0;  // 0: not yet
+    size_t begin = 0;  // where they were last written
+    size_t bytes = 0;  // 0: not written yet
   };
 
   char* WriteTail(const IncidentMetadata& incident, char* at);

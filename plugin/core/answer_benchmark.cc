@@ -1,4 +1,4 @@
-// What it costs to write the answer, by the number of incidents.
+// The cost of writing the answer, by the number of incidents.
 #include <benchmark/benchmark.h>
 
 #include "plugin/core/answer.h"

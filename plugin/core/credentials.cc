@@ -12,7 +12,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "plugin/core/token.h"
+#include "plugin/base/characters.h"
 
 namespace webhook::core {
 namespace {
@@ -39,7 +39,7 @@ void Sha256(absl::string_view text, uint8_t* digest) {
   OPENSSL_cleanse(&context, sizeof(context));
 }
 
-// What follows `Basic` and its blanks (RFC 9110 section 11.4); nothing sensible is empty.
+// The part after `Basic` and its blanks (RFC 9110 section 11.4); empty for another scheme.
 absl::string_view BasicToken(absl::string_view value) {
   constexpr absl::string_view kScheme = "basic";
   if (!absl::StartsWithIgnoreCase(value, kScheme)) return {};
@@ -57,7 +57,7 @@ absl::StatusOr<std::string> HeaderName(absl::string_view username) {
         "username: a header is named by `_header:` and its name, as in `_header:Authorization`");
   }
   const absl::string_view name = username.substr(kHeaderMode.size() + 1);
-  if (!IsToken(name)) {
+  if (!base::IsToken(name)) {
     return Refuse(
         "username: what follows `_header:` must be the name of a header: letters, digits and "
         "!#$%&'*+-.^_`|~ without blanks");
@@ -105,8 +105,8 @@ absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
   return credentials;
 }
 
-// RFC 7617 section 2. Strict base64 has one text for each pair, so the texts are compared; there
-// is nothing to decode, and nothing that decodes leniently.
+// RFC 7617 section 2. In strict base64 each pair has exactly one text, so the texts are compared:
+// no decoder is needed that might be lenient.
 absl::StatusOr<Credentials::Digest> Credentials::DigestOfBasic(absl::string_view username,
                                                                absl::string_view password) {
   if (password.empty()) return Refuse("password: it is empty");
@@ -160,13 +160,13 @@ CredentialCheck Credentials::Check(std::span<const HeaderView> headers, absl::Ti
   if (mode_ == Mode::kBasic) value = BasicToken(value);
   Digest digest;
   Sha256(value, digest.data());
-  // All of them, and no early way out: CRYPTO_memcmp is constant in time.
+  // Compares with all of them, without an early exit; CRYPTO_memcmp takes constant time.
   int accepted = 0;
   for (const Accepted& one : accepted_) {
     const int same = CRYPTO_memcmp(digest.data(), one.digest.data(), digest.size()) == 0 ? 1 : 0;
     accepted |= same & (now < one.expires ? 1 : 0);
   }
-  // Reckoned, since a branch would cost one of the two an instruction more.
+  // Computed without a branch, which would cost one of the two results an instruction more.
   static_assert(static_cast<int>(CredentialCheck::kAccepted) == 0);
   return static_cast<CredentialCheck>((1 - accepted) * static_cast<int>(CredentialCheck::kWrong));
 }
@@ -180,7 +180,7 @@ absl::string_view Credentials::challenge() const {
     case Mode::kHeader:
       break;
   }
-  // A scheme of our own: naming the header would help nobody but a stranger.
+  // A scheme of our own, which does not reveal the header's name.
   return "Webhook realm=\"webhook\"";
 }
 

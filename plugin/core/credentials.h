@@ -1,5 +1,5 @@
-// Who may send: none, Basic, or a token in a header, as the parameters `username` and `password`
-// of an instance say.
+// Checks who may send. The parameters `username` and `password` of an instance ask for nothing, for
+// Basic authentication, or for a token in a header.
 #ifndef PLUGIN_CORE_CREDENTIALS_H_
 #define PLUGIN_CORE_CREDENTIALS_H_
 
@@ -17,10 +17,13 @@
 
 namespace webhook::core {
 
+// The text of a 401, as senders know it from the integration that this one replaces.
+inline constexpr char kAuthorizationFailed[] = "Authorization failed.";
+
 enum class CredentialCheck {
   kAccepted,
   kMissing,   // no line of the credential header
-  kRepeated,  // more than one: which of them would count is a matter of taste, so none does
+  kRepeated,  // several lines: implementations differ in which one counts, so none does
   kWrong,
 };
 
@@ -34,24 +37,25 @@ struct Password {
 // digests of secrets are kept.
 class Credentials {
  public:
-  // Both empty: everybody may send. A username `_header:NAME`: the request's header NAME must be
-  // the password. Otherwise Basic (RFC 7617). What cannot work, or would switch authentication
-  // off unseen, is INVALID_ARGUMENT with a text that begins with the parameter's name.
+  // Both empty: everybody may send. Username `_header:NAME`: the request's header NAME must equal
+  // the password. Otherwise Basic (RFC 7617). INVALID_ARGUMENT, with the parameter's name in front,
+  // for what cannot work or would switch authentication off unnoticed.
   static absl::StatusOr<Credentials> Create(absl::string_view username, absl::string_view password);
 
   // The same with several passwords that are valid at once, for a rotation without downtime.
   static absl::StatusOr<Credentials> Create(absl::string_view username,
                                             std::span<const Password> passwords);
 
-  // Allocates nothing. Its time depends on what was sent, never on how much of it was right.
+  // Allocates nothing. The time it takes depends on what was sent, never on how much of it was
+  // right.
   CredentialCheck Check(std::span<const HeaderView> headers, absl::Time now) const;
 
   bool required() const { return mode_ != Mode::kNone; }
 
-  // Does any password expire? If not, Check's `now` does not matter.
+  // Whether any password expires. If none does, Check ignores `now`.
   bool any_expires() const { return any_expires_; }
 
-  // From then on nothing is accepted. InfiniteFuture where no credentials are required.
+  // The time from which nothing is accepted. InfiniteFuture where no credentials are required.
   absl::Time last_expiry() const { return last_expiry_; }
 
   // The value of the WWW-Authenticate that a 401 must carry (RFC 9110 section 11.6.1). Empty

@@ -1,4 +1,4 @@
-// What it costs to tell who may send.
+// The cost of checking credentials.
 #include <benchmark/benchmark.h>
 
 #include "plugin/core/credentials.h"

@@ -1,5 +1,5 @@
-// Any bytes as the value of Authorization: accepted only where they are the one right value, up
-// to the scheme's case and blanks.
+// Takes any bytes as the value of Authorization. Only the one right value may be accepted, in any
+// case of the scheme and with any blanks after it.
 #include <cstdint>
 #include <cstdlib>
 #include <string>

@@ -89,7 +89,7 @@ TEST(BasicTest, WrongOrMalformedIsRefused) {
   EXPECT_EQ(credentials.Check({}, kNow), kMissing);
 }
 
-// Lenient decoders take bits that no encoder sets, and padding that is not there.
+// Lenient decoders accept bits that no encoder sets, and missing padding.
 TEST(BasicTest, OnlyCanonicalBase64IsAccepted) {
   const Credentials credentials = *Credentials::Create("a", "b");
   EXPECT_EQ(CheckLine(credentials, "Basic YTpi"), kAccepted);

@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kPadding = 64;
 constexpr size_t kFirstBytes = 16 * 1024;
-// A few short lines, often repeated, pass any ratio; the ratio is there for bombs.
+// Short repetitive bodies exceed any ratio; the ratio is meant for bombs.
 constexpr size_t kHarmlessBytes = 64 * 1024;
 
 enum class Coding { kIdentity, kGzip, kDeflate, kOther };
@@ -30,8 +30,8 @@ Coding CodingOf(absl::string_view name) {
   return absl::EqualsIgnoreCase(name, "deflate") ? Coding::kDeflate : Coding::kOther;
 }
 
-// The one coding that is not identity, over all lines and list members. Stacked codings multiply
-// the expansion, and no sender is known that uses them: they count as another coding.
+// Returns the one coding that is not identity, over all lines and list members. Stacked codings
+// multiply the expansion, and no known sender uses them, so they count as an unknown coding.
 Coding CodingOf(std::span<const HeaderView> headers) {
   Coding found = Coding::kIdentity;
   for (const HeaderView& header : headers) {
@@ -109,7 +109,7 @@ class BodyDecoder {
   }
 
  private:
-  // Doubles the room. One byte more than permitted is enough to see that there are more.
+  // Doubles the room. One byte more than is permitted shows that the body is too long.
   void Grow() {
     if (result_.size_ < capacity_) return;
     const size_t capacity = std::min(std::max(kFirstBytes, 2 * capacity_), most_ + 1);

@@ -1,4 +1,4 @@
-// Undoing the Content-Encoding of a body (RFC 9110 section 8.4).
+// Undoes the Content-Encoding of a body (RFC 9110 section 8.4).
 #ifndef PLUGIN_CORE_DECODE_H_
 #define PLUGIN_CORE_DECODE_H_
 
@@ -13,7 +13,7 @@
 
 namespace webhook::core {
 
-// Memory of a decoded body. 64 readable bytes follow `text()`.
+// A decoded body. 64 readable bytes follow `text()`.
 class DecodedBody {
  public:
   absl::string_view text() const { return {bytes_.get(), size_}; }
@@ -24,14 +24,14 @@ class DecodedBody {
   size_t size_ = 0;
 };
 
-// True where the body must go through DecodeBody: a Content-Encoding other than identity is named.
+// Whether the headers name a Content-Encoding other than identity, so that DecodeBody is needed.
 bool IsEncoded(std::span<const HeaderView> headers);
 
 // Undoes gzip, x-gzip and deflate (RFC 1950, or the raw RFC 1951 that some senders mean by it).
 //   INVALID_ARGUMENT   cut short, corrupt, or followed by other bytes; HTTP 400
-//   RESOURCE_EXHAUSTED more than expanded_body_bytes or expansion_ratio allow; HTTP 413. The ratio
-//                      counts from 64 KiB on
-//   UNIMPLEMENTED      another coding, or more than one; HTTP 415
+//   RESOURCE_EXHAUSTED longer than expanded_body_bytes or expansion_ratio allow; HTTP 413. The
+//                      ratio counts from 64 KiB on
+//   UNIMPLEMENTED      another coding, or several; HTTP 415
 // Thread-safe.
 absl::StatusOr<DecodedBody> DecodeBody(absl::string_view body, std::span<const HeaderView> headers,
                                        const Limits& limits);

@@ -1,5 +1,5 @@
-// Any bytes as a compressed body, and compressed: what comes out stays under its limits, is what
-// zlib itself makes of it, and what was compressed comes back.
+// Takes any bytes as a compressed body, and compresses them. The result stays within its limits and
+// is what zlib itself makes of it; bytes that were compressed come back.
 #include <zlib.h>
 
 #include <algorithm>
@@ -51,7 +51,7 @@ void CheckDecoded(absl::string_view body, std::span<const HeaderView> headers) {
   const absl::string_view text = decoded->text();
   Require(text.size() <= 200'000);
   Require(text.size() <= 64 * 1024 || text.size() <= body.size() * 20);
-  // 64 bytes more are ours to read.
+  // 64 more bytes must be readable.
   unsigned sum = 0;
   for (size_t i = 0; i < text.size() + 64; ++i) sum += static_cast<unsigned char>(text.data()[i]);
   volatile unsigned kept = sum;

@@ -76,7 +76,7 @@ TEST(DecodeTest, ExpansionIsBoundedBySizeAndRatio) {
   EXPECT_EQ(Code(Compress(std::string(100'001, ' '), kGzip), "gzip", limits), kTooLarge);
   EXPECT_TRUE(Decode(Compress(std::string(100'000, ' '), kGzip), "gzip", limits).ok());
   EXPECT_EQ(Code(Compress(std::string(10'000'000, ' '), kGzip), "gzip"), kTooLarge);
-  // A ratio counts from 64 KiB on.
+  // The ratio counts from 64 KiB on.
   limits.expansion_ratio = 1;
   EXPECT_TRUE(Decode(Compress(std::string(65'536, ' '), kGzip), "gzip", limits).ok());
   EXPECT_EQ(Code(Compress(std::string(65'537, ' '), kGzip), "gzip", limits), kTooLarge);

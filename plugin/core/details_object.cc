@@ -5,7 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "plugin/core/json_chars.h"
+#include "plugin/base/json_reader.h"
 
 namespace webhook::core {
 namespace {
@@ -27,7 +27,7 @@ absl::string_view NameOf(KnownKey known) {
   }
 }
 
-// N of `_N` as we write it, 1 of nothing, 0 of anything else.
+// N of a suffix `_N` as we write it; 1 of an empty suffix; 0 of anything else.
 uint32_t NumberOf(absl::string_view suffix) {
   if (suffix.empty()) return 1;
   uint32_t number = 0;
@@ -35,14 +35,14 @@ uint32_t NumberOf(absl::string_view suffix) {
   return absl::StrCat(number) == suffix.substr(1) ? number : 0;
 }
 
-// A key without its escapes, where it is short enough to be one that we know.
+// A key without its escapes, if it is short enough to be one that we know.
 class EscapedKey {
  public:
   EscapedKey(absl::string_view inside, bool escaped) {
     if (!escaped) {
       text_ = inside;
     } else if (inside.size() <= kMostBytes) {
-      text_ = absl::string_view(buffer_, JsonUnescape(inside, buffer_));
+      text_ = absl::string_view(buffer_, base::JsonUnescape(inside, buffer_));
     }
   }
   absl::string_view text() const { return text_; }
@@ -95,7 +95,7 @@ void DetailsObject::AppendSlices(absl::string_view tail, bool mirrored, Arena& a
                                  std::vector<absl::string_view>& slices) {
   const char* begin = text_.data();
   const char* const closing_brace = begin + text_.size() - 1;
-  // Once for each name: a sender may repeat a key a million times.
+  // Only once for each name, because a sender may repeat a key a million times.
   absl::string_view free_keys[kWrittenKeys];
   for (const OwnKey& own : own_keys_) {
     if (own.known != KnownKey::kHeaders && !mirrored) continue;

@@ -1,5 +1,4 @@
-// An object of the body that may become an incident's details, and the slices that it becomes.
-// Internal to IncidentParser.
+// An object of the body that may become the details of an incident. Internal to IncidentParser.
 #ifndef PLUGIN_CORE_DETAILS_OBJECT_H_
 #define PLUGIN_CORE_DETAILS_OBJECT_H_
 
@@ -8,13 +7,13 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "plugin/core/arena.h"
-#include "plugin/core/json_reader.h"
+#include "plugin/base/json_reader.h"
+#include "plugin/core/text_memory.h"
 
 namespace webhook::core {
 
-// The keys that mean something to us. From kHeaders on they are of members that we may write
-// ourselves, and last stands what a sender's own such member may be renamed to.
+// The keys that have a meaning here. From kHeaders on they are the keys of members that we may
+// write ourselves; the last one stands for the names that a sender's own such member is given.
 enum class KnownKey : uint8_t {
   kOther,
   kName,
@@ -29,7 +28,7 @@ enum class KnownKey : uint8_t {
   kBodyKey,  // anything that begins with body_
 };
 
-// The members that we may write.
+// The number of members that we may write.
 inline constexpr size_t kWrittenKeys = 4;
 
 inline KnownKey WhichPlainKey(absl::string_view key) {
@@ -61,11 +60,11 @@ inline KnownKey WhichPlainKey(absl::string_view key) {
 
 KnownKey WhichEscapedKey(absl::string_view inside);
 
-inline KnownKey WhichKey(const JsonValue& key) {
+inline KnownKey WhichKey(const base::JsonValue& key) {
   return key.escaped ? WhichEscapedKey(key.inside()) : WhichPlainKey(key.inside());
 }
 
-// Reused from object to object, so that nothing is allocated once it is warm.
+// Used again for one object after the other, so that a warm one allocates nothing.
 class DetailsObject {
  public:
   void Clear() {
@@ -74,8 +73,8 @@ class DetailsObject {
     taken_.clear();
   }
 
-  // Told of each key of the object, with its place in the text.
-  void NoteKey(KnownKey known, const JsonValue& key) {
+  // To be called for each key of the object, with its place in the text.
+  void NoteKey(KnownKey known, const base::JsonValue& key) {
     empty_ = false;
     if (known >= KnownKey::kHeaders) NoteWrittenKey(known, key.text, key.escaped);
   }
@@ -83,10 +82,10 @@ class DetailsObject {
   void SetText(absl::string_view text) { text_ = text; }
   bool empty() const { return empty_; }
 
-  // Appends slices that are this object and, as its last members, those of `tail`: the text
-  // `,"headers":{...}}`, with mirror_ members as well where `mirrored`. A member of its own with
-  // such a key stays, under a key that is free: body_headers, body_headers_2 and so on; every other
-  // byte is as it was.
+  // Appends the slices of this object, followed by the members in `tail`: the text
+  // `,"headers":{...}}`, with mirror_ members too where `mirrored`. If the object has a member with
+  // such a key, that member is kept under a free key: body_headers, body_headers_2 and so on. Every
+  // other byte stays as it is.
   void AppendSlices(absl::string_view tail, bool mirrored, Arena& arena,
                     std::vector<absl::string_view>& slices);
 

@@ -6,8 +6,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "plugin/core/json_chars.h"
-#include "plugin/core/withheld_headers.h"
+#include "plugin/base/json_reader.h"
+#include "plugin/core/stored_headers.h"
 
 namespace webhook::core {
 namespace {
@@ -51,36 +51,39 @@ DeliveryKeyFinder::DeliveryKeyFinder(int max_depth, size_t most_bytes)
     : reader_(max_depth), most_bytes_(most_bytes) {}
 
 absl::string_view DeliveryKeyFinder::Find(const DuplicationKey& key,
-                                          std::span<const absl::string_view> details) {
+                                          std::span<const absl::string_view> details,
+                                          size_t position) {
   text_.clear();
   for (const absl::string_view slice : details) text_.append(slice.data(), slice.size());
   const size_t size = text_.size();
-  text_.append(JsonReader::kPadding, ' ');
+  text_.append(base::JsonReader::kPadding, ' ');
   if (!reader_.Open({text_.data(), size})) return {};
   for (const JsonPath& path : key.paths()) {
     values_.clear();
     reader_.Rewind();
     // They were validated when they were parsed, so there is no fault.
     if (!path.Collect(reader_, values_)) return {};
-    if (values_.empty() || CountsAsAbsent(values_.front())) continue;
-    SetKey(path.text(), values_.front());
+    if (values_.empty() || base::CountsAsAbsent(values_.front())) continue;
+    SetKey(path, values_.front(), position);
     return key_;
   }
   return {};
 }
 
-void DeliveryKeyFinder::SetKey(absl::string_view path, const JsonValue& value) {
-  key_.assign(path.data(), path.size());
+void DeliveryKeyFinder::SetKey(const JsonPath& path, const base::JsonValue& value,
+                               size_t position) {
+  key_.assign(path.text().data(), path.text().size());
   key_.push_back(':');
-  if (value.kind != JsonKind::kString) {
+  if (value.kind != base::JsonKind::kString) {
     absl::StrAppend(&key_, value.text);
   } else {
     const size_t before = key_.size();
     absl::StrAppend(&key_, value.inside());
     if (value.escaped) {
-      key_.resize(before + JsonUnescape(value.inside(), key_.data() + before));
+      key_.resize(before + base::JsonUnescape(value.inside(), key_.data() + before));
     }
   }
+  if (position > 0 && path.is_of_headers()) absl::StrAppend(&key_, "\n", position);
   if (key_.size() > most_bytes_) key_ = Sha256Hex(key_);
 }
 

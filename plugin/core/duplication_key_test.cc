@@ -18,13 +18,13 @@ std::string Refusal(absl::string_view parameter) {
 
 class DuplicationKeyTest : public ::testing::Test {
  protected:
-  std::string Find(absl::string_view parameter, absl::string_view json) {
+  std::string Find(absl::string_view parameter, absl::string_view json, size_t position = 0) {
     const auto key = DuplicationKey::Create(parameter);
     EXPECT_TRUE(key.ok()) << key.status();
-    // In two slices, as details are.
+    // In two slices, like the details of an incident.
     const absl::string_view slices[] = {json.substr(0, json.size() / 2),
                                         json.substr(json.size() / 2)};
-    return key.ok() ? std::string(finder_.Find(*key, slices)) : "";
+    return key.ok() ? std::string(finder_.Find(*key, slices, position)) : "";
   }
 
   DeliveryKeyFinder finder_{128, 1024};
@@ -77,6 +77,30 @@ TEST_F(DuplicationKeyTest, HeaderIsFoundInAnyCaseOfItsName) {
             "headers.X-Request-Id:7");
 }
 
+// All incidents of a request have the same headers: without the position only the first of them
+// would be created.
+TEST_F(DuplicationKeyTest, KeyFromAHeaderHasThePositionOfEveryIncidentButTheFirst) {
+  const char* const details = R"({"id":5,"headers":{"x-delivery":"7","x-twice":["a","b"]}})";
+  EXPECT_EQ(Find("headers.x-delivery", details, 0), "headers.x-delivery:7");
+  EXPECT_EQ(Find("headers.x-delivery", details, 1), "headers.x-delivery:7\n1");
+  EXPECT_EQ(Find("headers.x-delivery", details, 12), "headers.x-delivery:7\n12");
+  EXPECT_EQ(Find("headers.x-twice[1]", details, 2), "headers.x-twice[1]:b\n2");
+  EXPECT_EQ(Find("headers", R"({"headers":{"a":"b"}})", 3), "headers:{\"a\":\"b\"}\n3");
+  EXPECT_EQ(Find("missing, headers.x-delivery", details, 1), "headers.x-delivery:7\n1");
+}
+
+TEST_F(DuplicationKeyTest, KeyFromTheBodyHasNoPosition) {
+  EXPECT_EQ(Find("id, headers.x-delivery", R"({"id":5,"headers":{"x-delivery":"7"}})", 1), "id:5");
+  EXPECT_EQ(Find("body_headers.x", R"({"body_headers":{"x":"7"}})", 1), "body_headers.x:7");
+}
+
+TEST_F(DuplicationKeyTest, LongKeysFromAHeaderDifferByTheirPositionToo) {
+  const std::string details = "{\"headers\":{\"x\":\"" + std::string(1024 - 10, 'a') + "\"}}";
+  EXPECT_EQ(Find("headers.x", details, 0).size(), 1024u);
+  EXPECT_EQ(Find("headers.x", details, 1).size(), 64u);
+  EXPECT_NE(Find("headers.x", details, 1), Find("headers.x", details, 2));
+}
+
 TEST_F(DuplicationKeyTest, LongKeyBecomesItsHash) {
   const std::string longest(1024 - 3, 'a');
   EXPECT_EQ(Find("id", "{\"id\":\"" + longest + "\"}"), "id:" + longest);
@@ -88,7 +112,7 @@ TEST_F(DuplicationKeyTest, LongKeyBecomesItsHash) {
   const auto key = DuplicationKey::Create("id");
   const std::string json = "{\"id\":\"" + std::string(100, 'a') + "\"}";
   const absl::string_view slice = json;
-  EXPECT_EQ(std::string(small.Find(*key, {&slice, 1})),
+  EXPECT_EQ(std::string(small.Find(*key, {&slice, 1}, 0)),
             "774f62ac308e9715e87e8eb6e5ac3d377eac69c56d5c0201284acfa74e7ff9b4");
 }
 

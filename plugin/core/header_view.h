@@ -7,13 +7,13 @@
 
 namespace webhook::core {
 
-// Headers stand in the order in which they came; a name may repeat. The name is in any case, the
-// value may still have blanks around it.
+// Headers are in the order in which they were received, and a name may repeat. The name is in any
+// case; the value may still have blanks around it.
 struct HeaderView {
   absl::string_view name;
   absl::string_view value;
 
-  // In any case (RFC 9110 section 5.1). Asked of every header, so most are told by their length.
+  // Names have no case (RFC 9110 section 5.1). Most are told apart by their length, which is cheap.
   bool IsNamed(absl::string_view other) const {
     return name.size() == other.size() && absl::EqualsIgnoreCase(name, other);
   }

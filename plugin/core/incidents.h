@@ -1,4 +1,4 @@
-// A request's body and headers -> the incidents that it asks for.
+// Turns a request's body and headers into the incidents that it asks for.
 #ifndef PLUGIN_CORE_INCIDENTS_H_
 #define PLUGIN_CORE_INCIDENTS_H_
 
@@ -11,39 +11,39 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "plugin/core/arena.h"
 #include "plugin/core/header_view.h"
+#include "plugin/core/text_memory.h"
 #include "plugin/limits/limits.h"
 
 namespace webhook::core {
 
 class DuplicationKey;
 
-// What an incident gets where the body says nothing.
+// What an incident is given where the body says nothing.
 struct Defaults {
   absl::string_view incident_type;                  // the parameter incidentType
   absl::Time trigger_time;                          // `occurred`; written with milliseconds at most
   absl::string_view secret_header;                  // Credentials::secret_header(): never stored
   absl::string_view mirror_members = {};            // Mirroring::members(): joins the details
-  const DuplicationKey* duplication_key = nullptr;  // what incidents are told apart by; may be null
+  const DuplicationKey* duplication_key = nullptr;  // where their delivery keys are; may be null
 };
 
-// Every text is valid UTF-8. The views live as long as the body that was parsed, and until the
-// ParsedRequest they came from is parsed into again, cleared or destroyed.
+// Every text is valid UTF-8. The views are valid while the body lives and until the ParsedRequest
+// is parsed into again, cleared or destroyed.
 struct ParsedIncident {
   absl::string_view name;
   absl::string_view type;
-  absl::string_view occurred;  // RFC 3339, UTC: 2024-05-01T10:00:00Z, a fraction only if there
-  // The details: concatenated, the slices are one JSON object. Most are bytes of the body.
+  absl::string_view occurred;  // RFC 3339, UTC: 2024-05-01T10:00:00Z, with a fraction if given
+  // The slices, joined, are one JSON object: the details. Most of them are parts of the body.
   std::span<const absl::string_view> details;
   size_t details_bytes = 0;
-  // What the sender should know though the incident was made; one sentence each.
+  // What the sender should know although the incident is created; one sentence each.
   std::span<const absl::string_view> warnings;
   absl::string_view delivery_key;  // as the duplication key finds it; empty: none
 };
 
-// Owned by whoever handles the request; reuse it, then nothing is allocated once it is warm.
-// Needed only to outlive the views: the parser keeps no reference to it. Moving it keeps them.
+// Owns what the views refer to; the parser keeps no reference to it. Use it again for the next
+// request: a warm one allocates nothing. Moving it keeps the views valid.
 class ParsedRequest {
  public:
   ParsedRequest() = default;
@@ -52,7 +52,7 @@ class ParsedRequest {
 
   std::span<const ParsedIncident> incidents() const { return incidents_; }
 
-  // Forgets everything and gives back what a large request has taken.
+  // Removes all incidents and frees the memory that only a large request needs.
   void Clear();
 
  private:
@@ -72,11 +72,11 @@ class ParsedRequest {
   Arena arena_;
 };
 
-// Holds the buffers that parsing needs: one for each thread, reused. Not thread-safe.
+// Holds the buffers that parsing needs, so use one again and again. Not thread-safe.
 class IncidentParser {
  public:
-  // json_depth, incidents_of_a_request, stored_header_bytes, name_bytes and delivery_key_bytes are
-  // used.
+  // Uses json_depth, incidents_of_a_request, stored_header_bytes, name_bytes and
+  // delivery_key_bytes.
   explicit IncidentParser(const Limits& limits);
   ~IncidentParser();
   IncidentParser(IncidentParser&&) noexcept;

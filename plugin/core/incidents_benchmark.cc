@@ -1,11 +1,11 @@
-// How fast a body becomes incidents, beside simdjson's DOM parser over the same bytes.
+// The speed of turning a body into incidents, beside simdjson's DOM parser over the same bytes.
 #include <benchmark/benchmark.h>
 #include <simdjson.h>
 
 #include <string>
 
+#include "plugin/base/testing/padded_text.h"
 #include "plugin/core/incidents.h"
-#include "plugin/core/padded_text.h"
 
 namespace webhook::core {
 namespace {
@@ -35,7 +35,7 @@ constexpr HeaderView kHeaders[] = {{"Host", "localhost:8000"},
 
 void BM_Incidents(benchmark::State& state) {
   const std::string body = Body(state.range(0));
-  const PaddedText text(body);
+  const base::PaddedText text(body);
   IncidentParser parser{Limits()};
   ParsedRequest request;
   const Defaults defaults{"Phishing", absl::FromUnixSeconds(1'714'557'600), "authorization"};
@@ -49,7 +49,7 @@ BENCHMARK(BM_Incidents)->Arg(0)->Arg(1000);
 
 void BM_SimdjsonDom(benchmark::State& state) {
   const std::string body = Body(state.range(0));
-  const PaddedText text(body);
+  const base::PaddedText text(body);
   simdjson::dom::parser parser;
   for (auto _ : state) {
     auto document = parser.parse(text.view().data(), text.view().size(), false);

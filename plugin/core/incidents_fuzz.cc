@@ -1,37 +1,37 @@
-// Any bytes as a body, with headers, a duplication key and mirroring made of the same bytes:
-// whatever is accepted must give details that are JSON, also for a parser that is not ours, and
-// give the same incidents when parsed once more.
+// Takes any bytes as a body, with headers, a duplication key and mirroring made of the same bytes.
+// If they are accepted, the details must be JSON in the eyes of another parser, too, and parsing
+// them again must give the same incidents.
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/base/json_reader.h"
+#include "plugin/base/testing/padded_text.h"
 #include "plugin/core/answer.h"
 #include "plugin/core/duplication_key.h"
 #include "plugin/core/incidents.h"
-#include "plugin/core/json_reader.h"
 #include "plugin/core/mirroring.h"
-#include "plugin/core/padded_text.h"
 #include "plugin/core/samples.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/strict_json.h"
 
 namespace {
 
+using base::JsonReader;
+using base::JsonValue;
+using base::PaddedText;
 using webhook::core::DuplicationKey;
 using webhook::core::HeaderView;
 using webhook::core::IncidentParser;
-using webhook::core::JsonReader;
-using webhook::core::JsonValue;
 using webhook::core::Mirroring;
-using webhook::core::PaddedText;
 using webhook::core::ParsedIncident;
 using webhook::core::ParsedRequest;
 using webhook::fuzz::MayBeJson;
 using webhook::fuzz::Require;
 
-// What an instance is configured with. Bit 0 of the first byte chooses the key of the body's own
-// bytes, bit 1 mirroring.
+// The configuration of an instance. Bit 0 of the first byte takes the duplication key from the
+// body's bytes; bit 1 switches mirroring on.
 struct Configured {
   explicit Configured(absl::string_view bytes) {
     const int choice = bytes.empty() ? 0 : bytes[0];
@@ -55,9 +55,9 @@ std::string Joined(const ParsedIncident& incident) {
 }
 
 void CheckDetails(const std::string& details) {
-  JsonReader reader(129);  // one more for a rawJson that a string held
-  const PaddedText text(details);
-  JsonValue value;
+  base::JsonReader reader(129);  // one more, for a rawJson that was a string
+  const base::PaddedText text(details);
+  base::JsonValue value;
   Require(reader.Open(text.view()) && reader.Peek() == '{' && reader.ReadValue(value) &&
           reader.Finish());
   Require(!value.empty && MayBeJson(details));
@@ -93,7 +93,7 @@ void CheckTexts(const ParsedRequest& request) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
-  const PaddedText body(bytes);
+  const base::PaddedText body(bytes);
   const absl::string_view value = bytes.substr(0, 40);
   const HeaderView headers[] = {
       {"Host", value}, {value.substr(0, 5), "x"}, {"HOST", value}, {"X-Id", value}};
@@ -108,7 +108,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const absl::Status status = parser.Parse(body.view(), headers, defaults, first);
       !status.ok()) {
     Require(first.incidents().empty());
-    // It is the answer's text.
+    // The message is the answer's text.
     Require(!status.message().empty() && status.message().find('\n') == absl::string_view::npos);
     return 0;
   }

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "plugin/base/testing/json_cases.h"
+#include "plugin/base/testing/padded_text.h"
 #include "plugin/core/duplication_key.h"
-#include "plugin/core/json_cases.h"
-#include "plugin/core/padded_text.h"
 
 namespace webhook::core {
 namespace {
@@ -31,13 +31,13 @@ std::string Repeat(const std::string& text, int count) {
 class IncidentsTest : public ::testing::Test {
  protected:
   absl::Status Parse(const std::string& body) {
-    const PaddedText& text = bodies_.emplace_back(body);
+    const base::PaddedText& text = bodies_.emplace_back(body);
     const Defaults defaults{"Unclassified", absl::FromUnixMillis(1'714'557'600'250),
                             "x-secret-token", mirror_members_, &duplication_key_};
     return IncidentParser(limits_).Parse(text.view(), headers_, defaults, out_);
   }
 
-  // What follows the known text of a 400.
+  // The part of a 400's text that follows the known sentence.
   std::string Place(const std::string& body) {
     const absl::Status status = Parse(body);
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << body;
@@ -54,7 +54,7 @@ class IncidentsTest : public ::testing::Test {
     return details;
   }
 
-  // The details of the only incident of that body.
+  // The details of the body's only incident.
   std::string Details(const std::string& body) {
     const absl::Status status = Parse(body);
     EXPECT_TRUE(status.ok()) << body << " " << status;
@@ -72,13 +72,13 @@ class IncidentsTest : public ::testing::Test {
   std::string mirror_members_;
   DuplicationKey duplication_key_;
   ParsedRequest out_;
-  std::list<PaddedText> bodies_;
+  std::list<base::PaddedText> bodies_;
 };
 
 TEST_F(IncidentsTest, EveryCaseIsAcceptedOrRefusedAsItMust) {
-  const std::vector<JsonCase> cases = ReadJsonCases();
+  const std::vector<base::JsonCase> cases = base::ReadJsonCases();
   ASSERT_THAT(cases, SizeIs(288));
-  for (const JsonCase& one : cases) {
+  for (const base::JsonCase& one : cases) {
     const absl::Status status = Parse(one.text);
     EXPECT_EQ(status.ok(), one.accepted) << one.name << " " << status;
     if (!one.accepted) {
@@ -295,9 +295,10 @@ TEST_F(IncidentsTest, ByteOrderMarkIsSkipped) {
 TEST_F(IncidentsTest, ParserAndRequestAreReusedWithoutATrace) {
   IncidentParser parser(limits_);
   const Defaults defaults{"T", absl::UnixEpoch(), ""};
-  const PaddedText large("[" + Repeat(R"({"rawJson":"{\"a\":1}","occurred":"x"},)", 9999) + "{}]");
-  const PaddedText broken(R"({"a":)");
-  const PaddedText small(R"({"name":"n"})");
+  const base::PaddedText large("[" + Repeat(R"({"rawJson":"{\"a\":1}","occurred":"x"},)", 9999) +
+                               "{}]");
+  const base::PaddedText broken(R"({"a":)");
+  const base::PaddedText small(R"({"name":"n"})");
   ASSERT_TRUE(parser.Parse(large.view(), {}, defaults, out_).ok());
   EXPECT_THAT(out_.incidents(), SizeIs(10'000));
   EXPECT_FALSE(parser.Parse(broken.view(), {}, defaults, out_).ok());
@@ -346,9 +347,19 @@ TEST_F(IncidentsTest, DeliveryKeysAreFoundInTheFinalDetails) {
   EXPECT_EQ(out_.incidents()[2].delivery_key, "");
   headers_ = {{"X-Request-ID", "7"}};
   EXPECT_EQ(Only(R"({"event":{"id":"a"}})").delivery_key, "headers.x-request-id:7");
-  // What a sender calls headers is not the headers.
+  // A member of the body that is called headers is not the request's headers.
   headers_.clear();
   EXPECT_EQ(Only(R"({"headers":{"x-request-id":"7"}})").delivery_key, "");
+}
+
+TEST_F(IncidentsTest, IncidentsOfOneRequestHaveDeliveryKeysOfTheirOwnFromOneHeader) {
+  duplication_key_ = *DuplicationKey::Create("headers.x-delivery");
+  headers_ = {{"X-Delivery", "7"}};
+  ASSERT_TRUE(Parse(R"([{"a":1},{"a":1},{"a":2}])").ok());
+  EXPECT_EQ(out_.incidents()[0].delivery_key, "headers.x-delivery:7");
+  EXPECT_EQ(out_.incidents()[1].delivery_key, "headers.x-delivery:7\n1");
+  EXPECT_EQ(out_.incidents()[2].delivery_key, "headers.x-delivery:7\n2");
+  EXPECT_EQ(Only(R"({"a":1})").delivery_key, "headers.x-delivery:7");
 }
 
 TEST_F(IncidentsTest, LongDeliveryKeyStaysUnderItsLimit) {

@@ -6,13 +6,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "plugin/core/json_chars.h"
-#include "plugin/core/json_text.h"
+#include "plugin/base/characters.h"
+#include "plugin/base/json_reader.h"
+#include "plugin/base/json_text.h"
 
 namespace webhook::core {
 namespace {
 
-// Of a path that a person writes; they bound the depth of Collect's recursion.
+// Limits of a path that a person writes. They bound the depth of Collect's recursion.
 constexpr size_t kMostSteps = 64;
 constexpr size_t kMostBytes = 1024;
 constexpr size_t kMostPaths = 32;
@@ -22,22 +23,16 @@ bool MustStandInBrackets(absl::string_view name) {
          absl::ascii_isspace(name.front()) || absl::ascii_isspace(name.back());
 }
 
-bool IsName(const JsonValue& key, absl::string_view name) {
-  return key.escaped ? TextOfString(key) == name : key.inside() == name;
+bool IsName(const base::JsonValue& key, absl::string_view name) {
+  return key.escaped ? base::TextOfString(key) == name : key.inside() == name;
 }
 
 }  // namespace
 
-std::string TextOfString(const JsonValue& string) {
-  std::string text(string.inside());
-  if (string.escaped) text.resize(JsonUnescape(string.inside(), text.data()));
-  return text;
-}
-
 void AppendPathName(std::string* path, absl::string_view name) {
   if (MustStandInBrackets(name)) {
     path->push_back('[');
-    AppendJsonString(path, name);
+    base::AppendJsonString(path, name);
     path->push_back(']');
     return;
   }
@@ -101,7 +96,7 @@ class JsonPathParser {
     if (end == absl::string_view::npos) return Fault("expected a closing bracket");
     const absl::string_view inside = text_.substr(at_, end - at_);
     uint32_t index = 0;
-    const bool digits = std::all_of(inside.begin(), inside.end(), IsDigit);
+    const bool digits = std::all_of(inside.begin(), inside.end(), base::IsDigit);
     if (!inside.empty() && !(digits && absl::SimpleAtoi(inside, &index))) {
       return Fault("in brackets stands nothing, a whole number or a name in quotes");
     }
@@ -118,13 +113,13 @@ class JsonPathParser {
     }
     std::string padded(text_.substr(at_, end + 1 - at_));
     const size_t size = padded.size();
-    padded.append(JsonReader::kPadding, ' ');
-    JsonReader reader(1);
-    JsonValue value;
+    padded.append(base::JsonReader::kPadding, ' ');
+    base::JsonReader reader(1);
+    base::JsonValue value;
     if (!reader.Open({padded.data(), size}) || !reader.ReadValue(value)) {
       return Fault("the name in quotes is no JSON string");
     }
-    path.steps_.push_back({Kind::kName, TextOfString(value)});
+    path.steps_.push_back({Kind::kName, base::TextOfString(value)});
     at_ = end + 2;
     return absl::OkStatus();
   }
@@ -161,21 +156,23 @@ bool JsonPath::names_one_value() const {
                       [](const Step& step) { return step.kind == StepKind::kEach; });
 }
 
+bool JsonPath::is_of_headers() const { return steps_[0].name == "headers"; }
+
 void JsonPath::LowerCaseHeaderName() {
-  if (steps_.size() < 2 || steps_[0].name != "headers") return;
-  absl::AsciiStrToLower(&steps_[1].name);
+  if (is_of_headers() && steps_.size() > 1) absl::AsciiStrToLower(&steps_[1].name);
 }
 
 absl::string_view JsonPath::header_name() const {
-  if (steps_.size() < 2 || steps_[0].name != "headers") return {};
+  if (!is_of_headers() || steps_.size() < 2) return {};
   return steps_[1].name;
 }
 
-bool JsonPath::Collect(JsonReader& reader, std::vector<JsonValue>& values) const {
+bool JsonPath::Collect(base::JsonReader& reader, std::vector<base::JsonValue>& values) const {
   return CollectFrom(0, reader, values);
 }
 
-bool JsonPath::CollectFrom(size_t step, JsonReader& reader, std::vector<JsonValue>& values) const {
+bool JsonPath::CollectFrom(size_t step, base::JsonReader& reader,
+                           std::vector<base::JsonValue>& values) const {
   if (step < steps_.size()) {
     const char wanted = steps_[step].kind == StepKind::kName ? '{' : '[';
     if (reader.Peek() == wanted) {
@@ -183,35 +180,36 @@ bool JsonPath::CollectFrom(size_t step, JsonReader& reader, std::vector<JsonValu
                            : CollectItems(step, reader, values);
     }
   }
-  JsonValue value;
+  base::JsonValue value;
   if (!reader.ReadValue(value)) return false;
   if (step == steps_.size()) values.push_back(value);
   return true;
 }
 
-bool JsonPath::CollectMember(size_t step, JsonReader& reader,
-                             std::vector<JsonValue>& values) const {
+bool JsonPath::CollectMember(size_t step, base::JsonReader& reader,
+                             std::vector<base::JsonValue>& values) const {
   const size_t before = values.size();
-  JsonValue key;
-  JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
-  for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
+  base::JsonValue key;
+  base::JsonNext next = reader.EnterObject() ? reader.NextMember(key) : base::JsonNext::kFault;
+  for (; next == base::JsonNext::kItem; next = reader.NextMember(key)) {
     if (!IsName(key, steps_[step].name)) {
       if (!reader.SkipValue()) return false;
       continue;
     }
-    values.resize(before);  // what an earlier member of that key gave
+    values.resize(before);  // drops the values of an earlier member with that key
     if (!CollectFrom(step + 1, reader, values)) return false;
   }
-  return next == JsonNext::kEnd;
+  return next == base::JsonNext::kEnd;
 }
 
-bool JsonPath::CollectItems(size_t step, JsonReader& reader, std::vector<JsonValue>& values) const {
-  JsonNext next = reader.EnterArray() ? reader.NextItem() : JsonNext::kFault;
-  for (uint32_t i = 0; next == JsonNext::kItem; next = reader.NextItem(), ++i) {
+bool JsonPath::CollectItems(size_t step, base::JsonReader& reader,
+                            std::vector<base::JsonValue>& values) const {
+  base::JsonNext next = reader.EnterArray() ? reader.NextItem() : base::JsonNext::kFault;
+  for (uint32_t i = 0; next == base::JsonNext::kItem; next = reader.NextItem(), ++i) {
     const bool wanted = steps_[step].kind == StepKind::kEach || steps_[step].index == i;
     if (!(wanted ? CollectFrom(step + 1, reader, values) : reader.SkipValue())) return false;
   }
-  return next == JsonNext::kEnd;
+  return next == base::JsonNext::kEnd;
 }
 
 }  // namespace webhook::core

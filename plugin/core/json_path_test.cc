@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "plugin/core/json_text.h"
-#include "plugin/core/padded_text.h"
+#include "plugin/base/json_text.h"
+#include "plugin/base/testing/padded_text.h"
 
 namespace webhook::core {
 namespace {
@@ -24,14 +24,14 @@ std::string Refusal(absl::string_view path) {
 std::vector<std::string> Values(absl::string_view path, absl::string_view json) {
   const auto parsed = JsonPath::Parse(path);
   EXPECT_TRUE(parsed.ok()) << path << " " << parsed.status();
-  const PaddedText text(json);
-  JsonReader reader(128);
-  std::vector<JsonValue> values;
+  const base::PaddedText text(json);
+  base::JsonReader reader(128);
+  std::vector<base::JsonValue> values;
   std::vector<std::string> texts;
   if (!parsed.ok()) return texts;
   EXPECT_TRUE(reader.Open(text.view()) && parsed->Collect(reader, values) && reader.Finish())
       << path << " " << json;
-  for (const JsonValue& value : values) texts.emplace_back(value.text);
+  for (const base::JsonValue& value : values) texts.emplace_back(value.text);
   return texts;
 }
 
@@ -113,7 +113,7 @@ TEST(JsonPathTest, AppendedNamesArePathsAgain) {
     std::string path = "top";
     AppendPathName(&path, name);
     std::string json = "{\"top\":{";
-    AppendJsonString(&json, name);
+    base::AppendJsonString(&json, name);
     EXPECT_THAT(Values(path, json + ":7}}"), ElementsAre("7")) << path;
   }
 }
@@ -122,9 +122,9 @@ TEST(JsonPathTest, HeaderNamesMeanTheirLowerCase) {
   auto path = JsonPath::Parse("headers.X-Request-Id");
   ASSERT_TRUE(path.ok());
   path->LowerCaseHeaderName();
-  const PaddedText text(R"({"headers":{"x-request-id":"1"}})");
-  JsonReader reader(8);
-  std::vector<JsonValue> values;
+  const base::PaddedText text(R"({"headers":{"x-request-id":"1"}})");
+  base::JsonReader reader(8);
+  std::vector<base::JsonValue> values;
   ASSERT_TRUE(reader.Open(text.view()) && path->Collect(reader, values));
   EXPECT_EQ(values.size(), 1u);
 }

@@ -20,20 +20,20 @@ class Mapper {
  public:
   // `arguments` is {"mapper": {"target": {"path": "a.b", "default": ...}, "other": "c.d"}}; the
   // mapper may also be a string that holds such an object. INVALID_ARGUMENT names the target and
-  // what is wrong; more than `most_targets` are wrong too.
+  // what is wrong; more than `most_targets` targets are an error, too.
   static absl::StatusOr<Mapper> Parse(absl::string_view arguments, size_t most_targets);
 
-  // A JSON array with the object of target fields of each sample, in their order. A path with []
-  // gives an array of all values. Where nothing stands at the path, or null, the default is taken;
-  // without one the target is left out. Values keep their bytes. Of a truncated sample, which is
-  // no JSON, there are defaults only. RESOURCE_EXHAUSTED: longer than `most_bytes`.
+  // A JSON array with one object for each sample, in their order; the members are the targets. A
+  // path with [] gives an array of all values. If the path leads to nothing or to null, the default
+  // is taken; without a default the target is left out. Values keep their bytes. A truncated sample
+  // is not JSON and gives defaults only. RESOURCE_EXHAUSTED: longer than `most_bytes`.
   absl::StatusOr<std::string> Map(std::span<const SharedSample> samples, size_t most_bytes) const;
 
  private:
   friend class MapperReader;
   struct Target {
     std::string name;
-    std::optional<JsonPath> path;  // set, once it is parsed
+    std::optional<JsonPath> path;  // set once it is parsed
     std::string default_json;      // empty: none
   };
 

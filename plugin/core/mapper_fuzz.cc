@@ -1,5 +1,5 @@
-// Any bytes as a path, as a mapper and as a sample: what comes out is JSON, each path that is
-// listed can be read again, and samples come back from what is written of them.
+// Takes any bytes as a path, as a mapper and as a sample. The results are JSON, each listed path
+// can be parsed, and samples that were written can be read again.
 //
 // The input: a path, NUL, the mapper's arguments, NUL, a sample's JSON.
 #include <cstdint>
@@ -7,21 +7,20 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/base/json_reader.h"
+#include "plugin/base/json_text.h"
+#include "plugin/base/testing/padded_text.h"
 #include "plugin/core/json_path.h"
-#include "plugin/core/json_reader.h"
-#include "plugin/core/json_text.h"
 #include "plugin/core/mapper.h"
-#include "plugin/core/padded_text.h"
-#include "plugin/core/sample_fields.h"
 #include "plugin/core/samples.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/strict_json.h"
 
 namespace {
 
+using base::JsonReader;
+using base::JsonValue;
 using webhook::core::JsonPath;
-using webhook::core::JsonReader;
-using webhook::core::JsonValue;
 using webhook::core::Mapper;
 using webhook::core::SharedSample;
 using webhook::fuzz::MayBeJson;
@@ -31,25 +30,25 @@ constexpr size_t kMostBytes = 1 << 20;
 constexpr int kDepth = 130;
 
 bool IsObject(absl::string_view json) {
-  JsonReader reader(kDepth);
-  const webhook::core::PaddedText text(json);
-  JsonValue value;
+  base::JsonReader reader(kDepth);
+  const base::PaddedText text(json);
+  base::JsonValue value;
   return reader.Open(text.view()) && reader.Peek() == '{' && reader.ReadValue(value) &&
          reader.Finish();
 }
 
-// Every value that stands at the path lies in the text, and is JSON by itself.
+// Every value at the path is a part of the text and JSON by itself.
 void CheckPath(absl::string_view path, absl::string_view json) {
   const auto paths = JsonPath::ParseList(path);
   if (!paths.ok()) return;
   for (const JsonPath& one : *paths) {
     Require(JsonPath::Parse(one.text()).ok());
-    JsonReader reader(kDepth);
-    const webhook::core::PaddedText text(json);
-    std::vector<JsonValue> values;
+    base::JsonReader reader(kDepth);
+    const base::PaddedText text(json);
+    std::vector<base::JsonValue> values;
     if (!reader.Open(text.view()) || !one.Collect(reader, values)) continue;
     Require(values.size() <= 1 || !one.names_one_value());
-    for (const JsonValue& value : values) {
+    for (const base::JsonValue& value : values) {
       Require(value.text.data() >= text.view().data());
       Require(value.text.data() + value.text.size() <= text.view().data() + text.view().size());
     }
@@ -58,22 +57,22 @@ void CheckPath(absl::string_view path, absl::string_view json) {
 
 void CheckName(absl::string_view name) {
   constexpr size_t kMostPathBytes = 1024;
-  std::string inside(webhook::core::MostEscapedBytes(name.size()), '\0');
-  const char* const end = webhook::core::WriteJsonEscapedBytes(name, inside.data());
+  std::string inside(base::MostEscapedBytes(name.size()), '\0');
+  const char* const end = base::WriteJsonEscapedBytes(name, inside.data());
   inside.resize(static_cast<size_t>(end - inside.data()));
   Require(MayBeJson(absl::StrCat("\"", inside, "\"")));
   const std::string quoted = absl::StrCat("\"", inside, "\"");
   // A name put into a path is found under it.
-  const webhook::core::PaddedText text(absl::StrCat("{", quoted, ":7}"));
-  const std::string plain = webhook::core::TextOfString(
-      {webhook::core::JsonKind::kString, true, false, absl::string_view(quoted)});
+  const base::PaddedText text(absl::StrCat("{", quoted, ":7}"));
+  const std::string plain =
+      base::TextOfString({base::JsonKind::kString, true, false, absl::string_view(quoted)});
   std::string path;
   webhook::core::AppendPathName(&path, plain);
   if (path.size() > kMostPathBytes) return;
   const auto parsed = JsonPath::Parse(path);
   Require(parsed.ok());
-  JsonReader reader(kDepth);
-  std::vector<JsonValue> values;
+  base::JsonReader reader(kDepth);
+  std::vector<base::JsonValue> values;
   Require(reader.Open(text.view()) && parsed->Collect(reader, values));
   Require(values.size() == 1 && values[0].text == "7");
 }
@@ -88,7 +87,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckPath(path, json);
   CheckName(path);
 
-  // What is no JSON object is never made a sample, but one that was cut.
+  // Only JSON objects become samples, and objects that were cut.
   std::vector<SharedSample> samples;
   if (IsObject(json)) {
     samples.push_back(

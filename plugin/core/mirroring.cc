@@ -5,12 +5,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
-#include "plugin/core/json_text.h"
+#include "plugin/base/json_text.h"
+#include "plugin/base/utf8.h"
 
 namespace webhook::core {
 namespace {
 
-// Empty for None; nothing for what is not known.
+// Empty for None; nullopt for an unknown direction.
 std::optional<absl::string_view> WrittenDirection(absl::string_view direction) {
   if (direction.empty() || direction == "None") return absl::string_view();
   if (direction == "Incoming") return "In";
@@ -25,7 +26,7 @@ std::string JsonTags(absl::string_view tags) {
     tag = absl::StripAsciiWhitespace(tag);
     if (tag.empty()) continue;
     list.push_back(list.empty() ? '[' : ',');
-    AppendJsonString(&list, tag);
+    base::AppendJsonString(&list, tag);
   }
   if (!list.empty()) list.push_back(']');
   return list;
@@ -41,13 +42,14 @@ absl::StatusOr<Mirroring> Mirroring::Create(absl::string_view direction, absl::s
     return absl::InvalidArgumentError(
         "mirror_direction must be None, Incoming, Outgoing or Incoming And Outgoing");
   }
-  if (!IsUtf8(tags)) return absl::InvalidArgumentError("mirror_tags must be valid UTF-8");
-  if (!IsUtf8(instance)) return absl::InvalidArgumentError("mirror_instance must be valid UTF-8");
+  if (!base::IsUtf8(tags)) return absl::InvalidArgumentError("mirror_tags must be valid UTF-8");
+  if (!base::IsUtf8(instance))
+    return absl::InvalidArgumentError("mirror_instance must be valid UTF-8");
   Mirroring mirroring;
   std::string& members = mirroring.members_;
   if (!written->empty()) {
     members += ",\"mirror_direction\":";
-    AppendJsonString(&members, *written);
+    base::AppendJsonString(&members, *written);
     if (instance.empty()) instance = own_instance;
   }
   if (const std::string list = JsonTags(tags); !list.empty()) {
@@ -55,7 +57,7 @@ absl::StatusOr<Mirroring> Mirroring::Create(absl::string_view direction, absl::s
   }
   if (!instance.empty()) {
     members += ",\"mirror_instance\":";
-    AppendJsonString(&members, instance);
+    base::AppendJsonString(&members, instance);
   }
   return mirroring;
 }

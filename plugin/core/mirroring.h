@@ -1,5 +1,5 @@
-// The parameters mirror_direction, mirror_tags and mirror_instance: what the platform's mirroring
-// reads from an incident's details.
+// The parameters mirror_direction, mirror_tags and mirror_instance. The platform reads them from an
+// incident's details when it mirrors the incident.
 #ifndef PLUGIN_CORE_MIRRORING_H_
 #define PLUGIN_CORE_MIRRORING_H_
 

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kFirstSecond = -62'135'596'800;  // 0001-01-01T00:00:00Z
 constexpr int64_t kLastSecond = 253'402'300'799;   // 9999-12-31T23:59:59Z
 
-// Reads a fixed form from left to right; after a failure every further step fails too.
+// Reads a fixed form from left to right. After a failure every further step fails, too.
 class Scanner {
  public:
   explicit Scanner(absl::string_view rest) : rest_(rest) {}
@@ -38,7 +38,7 @@ class Scanner {
     return number < least || number > most ? Fail() : number;
   }
 
-  // Any number of digits, at least one; those past the ninth are dropped.
+  // Reads one digit or more; those after the ninth are dropped.
   int Nanoseconds() {
     int nanoseconds = 0;
     int unit = 100'000'000;
@@ -162,7 +162,7 @@ OccurredText FormatTrigger(absl::Time time) {
 OccurredText TriggerTimes::Format(absl::Time time) {
   const absl::Duration since = time - second_;
   if (since < absl::ZeroDuration() || since >= absl::Seconds(1)) {
-    // Of a time out of the range it is not known whether it is in the remembered second.
+    // A time outside the range may not be in the remembered second.
     if (time < absl::FromUnixSeconds(kFirstSecond) || time > absl::FromUnixSeconds(kLastSecond)) {
       return FormatTrigger(time);
     }

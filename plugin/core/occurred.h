@@ -12,8 +12,8 @@
 
 namespace webhook::core {
 
-// A time of the years 0001 to 9999 as text, held in itself: 2024-05-01T10:00:00Z, with a fraction
-// of at most nine digits where there is one.
+// The text of a time in the years 0001 to 9999, stored in the object itself: 2024-05-01T10:00:00Z,
+// with a fraction of at most nine digits if there is one.
 class OccurredText {
  public:
   absl::string_view text() const { return {bytes_, size_}; }
@@ -31,19 +31,19 @@ class OccurredText {
   size_t size_ = 0;
 };
 
-// Reads a date, or a date and a time, of ISO-8601: extended (2024-05-01T10:00:00.5+02:00) or
-// basic (20240501T100000Z); T, t or one blank between them; seconds, fraction and zone may be
-// missing (no zone: UTC); Z, z, +hh:mm, +hhmm or +hh, or with a minus. A leap second counts as
-// the second after it. Nothing for anything else, such as 30 February, 25:00 or a year outside
-// 0001 to 9999.
+// Reads a date, or a date and a time, of ISO-8601, in the extended (2024-05-01T10:00:00.5+02:00) or
+// the basic (20240501T100000Z) form. Between date and time is T, t or one blank. Seconds, fraction
+// and zone may be missing; without a zone the time is UTC. A zone is Z, z, or hh:mm, hhmm or hh
+// after a sign. A leap second counts as the second after it. nullopt for anything else, such as 30
+// February, 25:00 or a year outside 0001 to 9999.
 std::optional<OccurredText> NormalizeOccurred(absl::string_view text);
 
-// The time of a trigger, cut to milliseconds; outside of the years 0001 to 9999, the nearest
-// second within.
+// The time of a trigger, cut to milliseconds. A time outside the years 0001 to 9999 becomes the
+// nearest second within them.
 OccurredText FormatTrigger(absl::Time time);
 
-// FormatTrigger for a stream of requests: remembers the last second, which most share. Not
-// thread-safe.
+// FormatTrigger for a stream of requests, most of which share a second: it remembers the last one.
+// Not thread-safe.
 class TriggerTimes {
  public:
   OccurredText Format(absl::Time time);

@@ -6,11 +6,12 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/base/characters.h"
 
 namespace webhook::core {
 namespace {
 
-// For a message: on one line, and not endless.
+// A text for a message: on one line and of bounded length.
 std::string Shown(absl::string_view text) {
   constexpr size_t kShownBytes = 200;
   return absl::CHexEscape(text.substr(0, kShownBytes));
@@ -91,7 +92,7 @@ absl::StatusOr<ServerUrl> Split(absl::string_view text) {
   url.host = rest.substr(0, colon);
   if (colon != absl::string_view::npos) url.port = rest.substr(colon);
   if (url.scheme.empty() || !IsHost(url.host) || !IsPort(url.port)) {
-    // Not shown: it may hold a user's password.
+    // The message does not show it, because it may contain a password.
     return absl::InvalidArgumentError(
         "url: it must be like https://my.xsoar.live or http://host:8443, without a user, path or "
         "query");
@@ -124,15 +125,9 @@ absl::StatusOr<const Platform*> FindPlatform(absl::string_view product_name, boo
       absl::StrCat("product: \"", Shown(product_name), "\" must be one of ", names));
 }
 
-bool IsInstanceName(absl::string_view name) {
-  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
-  });
-}
-
 absl::StatusOr<std::string> WebhookUrl(const Platform& platform, absl::string_view server_url,
                                        absl::string_view instance_name) {
-  if (!IsInstanceName(instance_name)) {
+  if (!base::IsName(instance_name)) {
     return absl::InvalidArgumentError(absl::StrCat("name: \"", Shown(instance_name),
                                                    "\" must be 1 to 64 letters, digits, _ or -"));
   }
@@ -148,10 +143,6 @@ absl::StatusOr<std::string> DirectUrl(absl::string_view server_url, uint16_t lis
   const absl::StatusOr<ServerUrl> url = Split(server_url);
   if (!url.ok()) return url.status();
   return absl::StrCat(url->scheme, url->host, ":", listen_port, "/");
-}
-
-std::string ExternalKey(absl::string_view instance_name) {
-  return absl::StrCat("instance.execute.external.", instance_name);
 }
 
 }  // namespace webhook::core

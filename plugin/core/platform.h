@@ -1,4 +1,5 @@
-// The platforms as data: where each answers, what it asks for and what it calls a record.
+// The platforms as data: the URL of a webhook, the parameters that are needed, the name of a
+// record.
 #ifndef PLUGIN_CORE_PLATFORM_H_
 #define PLUGIN_CORE_PLATFORM_H_
 
@@ -35,19 +36,13 @@ std::span<const Platform> Platforms();
 // By the configured name, exactly as written in product_name; INVALID_ARGUMENT lists the names.
 absl::StatusOr<const Platform*> FindPlatform(absl::string_view product_name, bool on_engine);
 
-// [A-Za-z0-9_-]{1,64}: "the name of the instance cannot include special characters".
-bool IsInstanceName(absl::string_view name);
-
 // The URL under which the platform forwards to the instance, from the URL of the server or
-// tenant: an http(s) URL without path, query, fragment or user. INVALID_ARGUMENT else.
+// tenant: an http(s) URL without path, query, fragment or user; anything else is INVALID_ARGUMENT.
 absl::StatusOr<std::string> WebhookUrl(const Platform& platform, absl::string_view server_url,
                                        absl::string_view instance_name);
 
 // The URL of an instance's own listen port: `<URL>:<port>/`.
 absl::StatusOr<std::string> DirectUrl(absl::string_view server_url, uint16_t listen_port);
-
-// `instance.execute.external.<name>`
-std::string ExternalKey(absl::string_view instance_name);
 
 }  // namespace webhook::core
 

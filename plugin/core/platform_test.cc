@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "plugin/base/characters.h"
+
 namespace webhook::core {
 namespace {
 
@@ -37,12 +39,12 @@ TEST(PlatformTest, InstanceNameHasNoSpecialCharacters) {
   for (const std::string& name :
        {std::string(), std::string("a b"), std::string("a/b"), std::string("a.b"), std::string("ä"),
         std::string("a\0b", 3), std::string(65, 'a')}) {
-    EXPECT_FALSE(IsInstanceName(name)) << name;
+    EXPECT_FALSE(base::IsName(name)) << name;
     EXPECT_FALSE(WebhookUrl(Find("XSOAR_6"), "https://a", name).ok()) << name;
   }
   for (const std::string& name :
        {std::string("my_instance_01"), std::string("A-1"), std::string(64, 'a')}) {
-    EXPECT_TRUE(IsInstanceName(name)) << name;
+    EXPECT_TRUE(base::IsName(name)) << name;
   }
 }
 
@@ -104,7 +106,6 @@ TEST(PlatformTest, TableSaysWhatTheDocumentsSay) {
   EXPECT_STREQ(Find("XSOAR_6").record, "incident");
   EXPECT_STREQ(Find("XSIAM_2", true).record, "alert");
   EXPECT_STREQ(Find("XSIAM_3", true).record, "issue");
-  EXPECT_EQ(ExternalKey("webhook"), "instance.execute.external.webhook");
 }
 
 }  // namespace

@@ -1,16 +1,16 @@
-#include "plugin/core/sample_fields.h"
-
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/base/json_reader.h"
+#include "plugin/base/json_text.h"
+#include "plugin/base/utf8.h"
 #include "plugin/core/json_path.h"
-#include "plugin/core/json_reader.h"
-#include "plugin/core/json_text.h"
+#include "plugin/core/samples.h"
 
 namespace webhook::core {
 namespace {
 
-// Longer ones would make the list quadratic in the size of a sample.
+// Longer paths would make the list quadratic in the size of a sample.
 constexpr size_t kMostPathBytes = 1024;
 constexpr size_t kMostExampleBytes = 100;
 
@@ -18,20 +18,20 @@ enum Type : uint8_t { kNull, kBoolean, kNumber, kString, kObject, kArray, kTypes
 constexpr const char* kTypeNames[kTypes] = {"null",   "boolean", "number",
                                             "string", "object",  "array"};
 
-Type TypeOf(JsonKind kind) {
+Type TypeOf(base::JsonKind kind) {
   switch (kind) {
-    case JsonKind::kObject:
+    case base::JsonKind::kObject:
       return kObject;
-    case JsonKind::kArray:
+    case base::JsonKind::kArray:
       return kArray;
-    case JsonKind::kString:
+    case base::JsonKind::kString:
       return kString;
-    case JsonKind::kNumber:
+    case base::JsonKind::kNumber:
       return kNumber;
-    case JsonKind::kTrue:
-    case JsonKind::kFalse:
+    case base::JsonKind::kTrue:
+    case base::JsonKind::kFalse:
       return kBoolean;
-    case JsonKind::kNull:
+    case base::JsonKind::kNull:
       return kNull;
   }
   return kNull;
@@ -39,9 +39,7 @@ Type TypeOf(JsonKind kind) {
 
 std::string Example(absl::string_view text) {
   if (text.size() <= kMostExampleBytes) return std::string(text);
-  size_t end = kMostExampleBytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return absl::StrCat(text.substr(0, end), "...");
+  return absl::StrCat(base::CutAtCharacter(text, kMostExampleBytes), "...");
 }
 
 class FieldCollector {
@@ -51,7 +49,7 @@ class FieldCollector {
   void Read(absl::string_view json) {
     ++sample_;
     padded_.assign(json.data(), json.size());
-    padded_.append(JsonReader::kPadding, ' ');
+    padded_.append(base::JsonReader::kPadding, ' ');
     if (reader_.Open({padded_.data(), json.size()})) Walk();
   }
 
@@ -59,7 +57,7 @@ class FieldCollector {
     std::string json = "[";
     for (const auto& [path, field] : fields_) {
       absl::StrAppend(&json, json.size() > 1 ? "," : "", "{\"path\":");
-      AppendJsonString(&json, path);
+      base::AppendJsonString(&json, path);
       const char* before = ",\"types\":[\"";
       for (int type = 0; type < kTypes; ++type) {
         if ((field.types >> type & 1) == 0) continue;
@@ -67,7 +65,7 @@ class FieldCollector {
         before = ",\"";
       }
       json += "],\"example\":";
-      AppendJsonString(&json, field.example);
+      base::AppendJsonString(&json, field.example);
       absl::StrAppend(&json, ",\"count\":", field.count, "}");
     }
     json += "]";
@@ -82,16 +80,16 @@ class FieldCollector {
     std::string example;
   };
 
-  // The value that comes next, which stands at path_. Recursive: the reader bounds the depth.
+  // Walks the value that comes next, which is at path_. Recursive; the reader bounds the depth.
   bool Walk() {
     const char* const begin = reader_.position();
-    JsonValue value;
+    base::JsonValue value;
     if (reader_.Peek() == '{') {
       if (!WalkMembers()) return false;
-      value.kind = JsonKind::kObject;
+      value.kind = base::JsonKind::kObject;
     } else if (reader_.Peek() == '[') {
       if (!WalkItems()) return false;
-      value.kind = JsonKind::kArray;
+      value.kind = base::JsonKind::kArray;
     } else {
       if (!reader_.ReadValue(value)) return false;
       Note(value.kind, value.text);
@@ -103,34 +101,34 @@ class FieldCollector {
 
   bool WalkMembers() {
     const size_t before = path_.size();
-    JsonValue key;
-    JsonNext next = reader_.EnterObject() ? reader_.NextMember(key) : JsonNext::kFault;
-    for (; next == JsonNext::kItem; next = reader_.NextMember(key)) {
-      AppendPathName(&path_, TextOfString(key));
+    base::JsonValue key;
+    base::JsonNext next = reader_.EnterObject() ? reader_.NextMember(key) : base::JsonNext::kFault;
+    for (; next == base::JsonNext::kItem; next = reader_.NextMember(key)) {
+      AppendPathName(&path_, base::TextOfString(key));
       const bool good = WalkWithinBounds();
       path_.resize(before);
       if (!good) return false;
     }
-    return next == JsonNext::kEnd;
+    return next == base::JsonNext::kEnd;
   }
 
   bool WalkItems() {
     const size_t before = path_.size();
     path_ += "[]";
-    JsonNext next = reader_.EnterArray() ? reader_.NextItem() : JsonNext::kFault;
-    for (; next == JsonNext::kItem; next = reader_.NextItem()) {
+    base::JsonNext next = reader_.EnterArray() ? reader_.NextItem() : base::JsonNext::kFault;
+    for (; next == base::JsonNext::kItem; next = reader_.NextItem()) {
       if (!WalkWithinBounds()) return false;
     }
     path_.resize(before);
-    return next == JsonNext::kEnd;
+    return next == base::JsonNext::kEnd;
   }
 
   bool WalkWithinBounds() {
-    JsonValue skipped;
+    base::JsonValue skipped;
     return path_.size() > kMostPathBytes ? reader_.ReadValue(skipped) : Walk();
   }
 
-  void Note(JsonKind kind, absl::string_view text) {
+  void Note(base::JsonKind kind, absl::string_view text) {
     if (path_.empty()) return;  // the sample itself
     auto found = fields_.find(path_);
     if (found == fields_.end()) {
@@ -146,7 +144,7 @@ class FieldCollector {
   }
 
   const size_t most_fields_;
-  JsonReader reader_{JsonReader::kMostDepth};
+  base::JsonReader reader_{base::JsonReader::kMostDepth};
   std::string padded_;
   std::string path_;
   int sample_ = 0;

@@ -1,11 +1,11 @@
-#include "plugin/core/sample_fields.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <initializer_list>
 #include <string>
 #include <vector>
+
+#include "plugin/core/samples.h"
 
 namespace webhook::core {
 namespace {

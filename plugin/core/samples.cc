@@ -7,14 +7,15 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/base/json_reader.h"
+#include "plugin/base/json_text.h"
+#include "plugin/base/utf8.h"
 #include "plugin/core/json_path.h"
-#include "plugin/core/json_reader.h"
-#include "plugin/core/json_text.h"
 
 namespace webhook::core {
 namespace {
 
-// The array, an object in it, and scalars.
+// Enough for the array, an object in it, and scalars.
 constexpr int kDepth = 4;
 
 size_t HashOf(const Sample& sample) {
@@ -27,46 +28,41 @@ bool IsRepeat(const Sample& a, const Sample& b) {
          a.raw_json == b.raw_json;
 }
 
-// Appends as much as stays within `most`, whole characters only. False where not all of it did.
+// Appends whole characters of `text` until `out` has `most` bytes. False if not all of it fits.
 bool AppendUpTo(size_t most, absl::string_view text, std::string& out) {
-  if (text.size() <= most - out.size()) {
-    out.append(text.data(), text.size());
-    return true;
-  }
-  size_t end = most - out.size();
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  out.append(text.data(), end);
-  return false;
+  const absl::string_view fits = base::CutAtCharacter(text, most - out.size());
+  out.append(fits.data(), fits.size());
+  return fits.size() == text.size();
 }
 
 void AppendSample(std::string* out, const Sample& sample) {
   out->append("{\"name\":");
-  AppendJsonString(out, sample.name);
+  base::AppendJsonString(out, sample.name);
   out->append(",\"type\":");
-  AppendJsonString(out, sample.type);
+  base::AppendJsonString(out, sample.type);
   out->append(",\"occurred\":");
-  AppendJsonString(out, sample.occurred);
+  base::AppendJsonString(out, sample.occurred);
   out->append(",\"rawJSON\":");
-  AppendJsonString(out, sample.raw_json);
+  base::AppendJsonString(out, sample.raw_json);
   out->append(sample.truncated ? ",\"truncated\":true}" : ",\"truncated\":false}");
 }
 
-bool ReadSample(JsonReader& reader, Sample& sample) {
-  JsonValue key;
-  JsonValue value;
-  JsonNext next = reader.EnterObject() ? reader.NextMember(key) : JsonNext::kFault;
-  for (; next == JsonNext::kItem; next = reader.NextMember(key)) {
+bool ReadSample(base::JsonReader& reader, Sample& sample) {
+  base::JsonValue key;
+  base::JsonValue value;
+  base::JsonNext next = reader.EnterObject() ? reader.NextMember(key) : base::JsonNext::kFault;
+  for (; next == base::JsonNext::kItem; next = reader.NextMember(key)) {
     if (!reader.ReadValue(value)) return false;
-    const std::string name = TextOfString(key);
-    if (name == "truncated") sample.truncated = value.kind == JsonKind::kTrue;
-    if (value.kind != JsonKind::kString) continue;
-    if (name == "name") sample.name = TextOfString(value);
-    if (name == "type") sample.type = TextOfString(value);
-    if (name == "occurred") sample.occurred = TextOfString(value);
-    if (name == "rawJSON") sample.raw_json = TextOfString(value);
+    const std::string name = base::TextOfString(key);
+    if (name == "truncated") sample.truncated = value.kind == base::JsonKind::kTrue;
+    if (value.kind != base::JsonKind::kString) continue;
+    if (name == "name") sample.name = base::TextOfString(value);
+    if (name == "type") sample.type = base::TextOfString(value);
+    if (name == "occurred") sample.occurred = base::TextOfString(value);
+    if (name == "rawJSON") sample.raw_json = base::TextOfString(value);
   }
   sample.hash = HashOf(sample);
-  return next == JsonNext::kEnd;
+  return next == base::JsonNext::kEnd;
 }
 
 }  // namespace
@@ -126,15 +122,15 @@ std::string WriteSamples(std::span<const SharedSample> newest_first, size_t most
 
 absl::StatusOr<std::vector<SharedSample>> ReadSamples(absl::string_view json) {
   std::string padded(json);
-  padded.append(JsonReader::kPadding, ' ');
+  padded.append(base::JsonReader::kPadding, ' ');
   std::vector<SharedSample> samples;
-  JsonReader reader(kDepth);
+  base::JsonReader reader(kDepth);
   bool good = reader.Open({padded.data(), json.size()}) && reader.EnterArray();
   while (good) {
-    const JsonNext next = reader.NextItem();
-    if (next == JsonNext::kEnd) break;
+    const base::JsonNext next = reader.NextItem();
+    if (next == base::JsonNext::kEnd) break;
     auto sample = std::make_shared<Sample>();
-    good = next == JsonNext::kItem && ReadSample(reader, *sample);
+    good = next == base::JsonNext::kItem && ReadSample(reader, *sample);
     samples.push_back(std::move(sample));
   }
   if (good && reader.Finish()) return samples;

@@ -13,7 +13,7 @@
 
 namespace webhook::core {
 
-// Texts are UTF-8. Not changed once it is shared.
+// Texts are UTF-8. Immutable once it is shared.
 struct Sample {
   std::string name;
   std::string type;
@@ -25,19 +25,19 @@ struct Sample {
 
 using SharedSample = std::shared_ptr<const Sample>;
 
-// Copies an incident, of its details at most `most_bytes`, cut at a character's boundary.
+// Copies an incident. Of its details it keeps at most `most_bytes`, cut between two characters.
 SharedSample MakeSample(absl::string_view name, absl::string_view type, absl::string_view occurred,
                         std::span<const absl::string_view> details, size_t most_bytes);
 
-// Newest first, without repeats: samples of the same name, type and details are one, and when it
-// happened last counts. Not thread-safe; a copy is cheap.
+// Samples, newest first. Samples with the same name, type and details are one, with the latest
+// time. Not thread-safe; a copy is cheap.
 class SampleSet {
  public:
   // Holds at most `most`; the oldest go first.
   explicit SampleSet(size_t most) : most_(most) { samples_.reserve(most + 1); }
 
   void Add(SharedSample newest);
-  // Behind all others, where there is room.
+  // Adds it behind all others if there is room.
   void AddOldest(SharedSample oldest);
   void Clear() { samples_.clear(); }
 
@@ -50,13 +50,22 @@ class SampleSet {
   std::vector<SharedSample> samples_;
 };
 
-// A JSON array of {"name","type","occurred","rawJSON","truncated"}, where rawJSON is a string. Of
-// what would make it longer than `most_bytes`, the oldest are left out.
+// A JSON array of {"name","type","occurred","rawJSON","truncated"}, where rawJSON is a string. The
+// oldest samples are left out if it would otherwise be longer than `most_bytes`.
 std::string WriteSamples(std::span<const SharedSample> newest_first, size_t most_bytes);
 
 // Reads what WriteSamples wrote; members that are missing count as empty. INVALID_ARGUMENT for
 // anything else.
 absl::StatusOr<std::vector<SharedSample>> ReadSamples(absl::string_view json);
+
+// Every path in the samples, for people who write a mapper: a JSON array, in the order of the
+// paths,
+//   [{"path":"items[].user.id","types":["number"],"example":"5","count":3}]
+// `path` is one that JsonPath understands. `example` is a value as JSON text, cut if it is
+// long; null only if no other value was seen. `count` is the number of samples with that path.
+// Truncated samples are skipped, for they are not JSON. At most `most_fields` paths are listed, and
+// none that is longer than 1,024 bytes.
+std::string ListFields(std::span<const SharedSample> samples, size_t most_fields);
 
 }  // namespace webhook::core
 

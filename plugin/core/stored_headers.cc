@@ -3,9 +3,8 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
-#include "plugin/core/eight_octets.h"
-#include "plugin/core/json_text.h"
-#include "plugin/core/withheld_headers.h"
+#include "plugin/base/json_text.h"
+#include "plugin/base/octets.h"
 
 namespace webhook::core {
 namespace {
@@ -13,7 +12,7 @@ namespace {
 constexpr uint32_t kNone = UINT32_MAX;
 constexpr size_t kFrameBytes = 8;  // more than the punctuation of one member
 
-// Blanks around a value are no part of it (RFC 9110 section 5.5).
+// Blanks around a value are not part of it (RFC 9110 section 5.5).
 absl::string_view WithoutBlanks(absl::string_view value) {
   const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
   while (!value.empty() && is_blank(value.front())) value.remove_prefix(1);
@@ -21,7 +20,7 @@ absl::string_view WithoutBlanks(absl::string_view value) {
   return value;
 }
 
-// Of kCount octets at least. The last ones are written together with some before them.
+// For texts of at least kCount octets. The last octets are written together with some before them.
 template <typename Octets>
 void WriteLowerCase(absl::string_view text, char* out) {
   const char* const last = text.data() + text.size() - Octets::kCount;
@@ -35,17 +34,18 @@ void WriteLowerCase(absl::string_view text, char* out) {
 }
 
 char* WriteLowerCase(absl::string_view text, char* out) {
-  if (text.size() >= EightOctets::kCount) {
-    WriteLowerCase<EightOctets>(text, out);
-  } else if (text.size() >= FourOctets::kCount) {
-    WriteLowerCase<FourOctets>(text, out);
+  if (text.size() >= base::EightOctets::kCount) {
+    WriteLowerCase<base::EightOctets>(text, out);
+  } else if (text.size() >= base::FourOctets::kCount) {
+    WriteLowerCase<base::FourOctets>(text, out);
   } else {
     std::transform(text.begin(), text.end(), out, absl::ascii_tolower);
   }
   return out + text.size();
 }
 
-// Names seen so far, each as one of 256 places that many share: a place that is free is a new name.
+// A set of the names seen so far, as bits of a 256-bit hash. A bit that is not set means a new
+// name.
 class SeenNames {
  public:
   bool MayHave(absl::string_view name) {
@@ -73,17 +73,18 @@ void StoredHeaders::Append(std::span<const HeaderView> headers, absl::string_vie
   char before = '{';
   for (const Entry& entry : entries_) {
     if (!entry.first) continue;
-    char* at = out->Room(kFrameBytes + MostEscapedBytes(entry.name.size() + entry.value.size()));
+    char* at =
+        out->Room(kFrameBytes + base::MostEscapedBytes(entry.name.size() + entry.value.size()));
     *at++ = before;
     *at++ = '"';
     before = ',';
-    at = WriteJsonEscapedBytes(entry.name, at);
+    at = base::WriteJsonEscapedBytes(entry.name, at);
     at = TextBuffer::Write("\":\"", at);
-    at = WriteJsonEscapedBytes(entry.value, at);
+    at = base::WriteJsonEscapedBytes(entry.value, at);
     for (uint32_t i = entry.next; i != kNone; i = entries_[i].next) {
       out->EndAt(at);
-      at = out->Room(kFrameBytes + MostEscapedBytes(entries_[i].value.size()));
-      at = WriteJsonEscapedBytes(entries_[i].value, TextBuffer::Write(", ", at));
+      at = out->Room(kFrameBytes + base::MostEscapedBytes(entries_[i].value.size()));
+      at = base::WriteJsonEscapedBytes(entries_[i].value, TextBuffer::Write(", ", at));
     }
     *at++ = '"';
     out->EndAt(at);
@@ -95,7 +96,7 @@ bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_vi
   entries_.clear();
   size_t name_bytes = 0;
   for (const HeaderView& header : headers) name_bytes += header.name.size();
-  if (names_.size() < name_bytes) names_.resize(name_bytes);  // once, for views point into it
+  if (names_.size() < name_bytes) names_.resize(name_bytes);  // only here: views point into it
   char* at = names_.data();
   SeenNames seen;
   bool may_repeat = false;
@@ -110,7 +111,7 @@ bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_vi
   return may_repeat;
 }
 
-// By sorting, since a sender chooses the names: comparing each with each would be quadratic.
+// Sorts, because a sender chooses the names, and comparing each with each would be quadratic.
 void StoredHeaders::ChainSameNames() {
   by_name_.resize(entries_.size());
   for (uint32_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;

@@ -8,17 +8,21 @@
 
 #include "absl/strings/string_view.h"
 #include "plugin/core/header_view.h"
-#include "plugin/core/text_buffer.h"
+#include "plugin/core/text_memory.h"
 
 namespace webhook::core {
+
+// Whether a header carries a secret and is therefore never stored. `name` is in lower case. The
+// instance's own credential header is not known here.
+bool IsWithheldHeader(absl::string_view name);
 
 // Keeps its buffers from request to request. Not thread-safe.
 class StoredHeaders {
  public:
-  // Appends `{"host":"example.com",...}`: names in lower case in the order in which each was seen
-  // first, values of the same name joined by ", " (RFC 9110 section 5.2). Secrets are left out:
-  // `secret_header`, given in lower case, and what IsWithheldHeader names. Valid JSON whatever the
-  // headers hold.
+  // Appends `{"host":"example.com",...}`: names in lower case, in the order in which they were
+  // first seen; values of the same name are joined by ", " (RFC 9110 section 5.2). Leaves out
+  // `secret_header`, given in lower case, and the headers of IsWithheldHeader. The result is valid
+  // JSON whatever the headers contain.
   void Append(std::span<const HeaderView> headers, absl::string_view secret_header,
               TextBuffer* out);
 

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "plugin/core/withheld_headers.h"
-
 namespace webhook::core {
 namespace {
 

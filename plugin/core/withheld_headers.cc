@@ -1,8 +1,8 @@
-#include "plugin/core/withheld_headers.h"
-
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+
+#include "plugin/core/stored_headers.h"
 
 namespace webhook::core {
 namespace {
@@ -12,9 +12,8 @@ struct WithheldHeader {
   absl::string_view source;  // who sends it, or who defines it
 };
 
-// Sorted by length and then by name, for most lengths decide at once. A signature is withheld
-// because, with the body beside it, it lets a secret be guessed offline, and a replay pass as the
-// original.
+// Sorted by length, which decides most look-ups, and then by name. A signature is withheld because,
+// together with the body, it allows a secret to be guessed offline and a request to be replayed.
 constexpr WithheldHeader kWithheld[] = {
     {"token", "many senders"},
     {"apikey", "many senders"},
@@ -102,8 +101,8 @@ constexpr bool Before(const WithheldHeader& header, absl::string_view name) {
   return header.name < name;
 }
 
-// For each length the last letters that withheld names of it have, as bits: nearly all other names
-// are told from them by that. Names longer than the table are searched for.
+// For each length, the last letters of the withheld names of that length, as bits. They rule out
+// nearly all other names. Names longer than the table are searched for.
 class LastLetters {
  public:
   constexpr LastLetters() {

@@ -2,32 +2,12 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
+#include "plugin/base/characters.h"
 
 namespace webhook::http {
 namespace {
 
 bool IsBlank(char octet) { return octet == ' ' || octet == '\t'; }
-
-// RFC 9110 section 5.6.2.
-bool IsToken(char octet) {
-  return absl::ascii_isalnum(octet) ||
-         (octet != '\0' &&
-          absl::string_view("!#$%&'*+-.^_`|~").find(octet) != absl::string_view::npos);
-}
-
-// Octets of a field value or a quoted string: visible ones, blanks, obs-text.
-bool IsText(char octet) {
-  const unsigned char value = static_cast<unsigned char>(octet);
-  return value == '\t' || (value >= 0x20 && value != 0x7f);
-}
-
-int HexDigit(char octet) {
-  if (octet >= '0' && octet <= '9') return octet - '0';
-  const char lower = absl::ascii_tolower(octet);
-  if (lower >= 'a' && lower <= 'f') return lower - 'a' + 10;
-  return -1;
-}
 
 }  // namespace
 
@@ -65,7 +45,7 @@ bool ChunkedDecoder::Expect(char octet, char wanted, State next) {
 }
 
 bool ChunkedDecoder::TakeSizeDigit(char octet) {
-  const int digit = HexDigit(octet);
+  const int digit = base::HexDigit(octet);
   if (digit < 0) return any_digit_ && ((state_ = State::kExtension), TakeExtensionOctet(octet));
   any_digit_ = true;
   if (digits_ == 0 && digit == 0) {
@@ -118,9 +98,9 @@ bool ChunkedDecoder::TakeExtensionOctet(char octet) {
     case State::kAfterBlank:
       return IsBlank(octet) || (octet == ';' && go(State::kBeforeName));
     case State::kBeforeName:
-      return IsBlank(octet) || (IsToken(octet) && go(State::kName));
+      return IsBlank(octet) || (base::kTokenCharacters.Has(octet) && go(State::kName));
     case State::kName:
-      if (IsToken(octet)) return true;
+      if (base::kTokenCharacters.Has(octet)) return true;
       if (octet == '\r') return go(State::kHeaderLf);
       if (octet == ';') return go(State::kBeforeName);
       if (octet == '=') return go(State::kBeforeValue);
@@ -131,15 +111,16 @@ bool ChunkedDecoder::TakeExtensionOctet(char octet) {
       return IsBlank(octet);
     case State::kBeforeValue:
       if (octet == '"') return go(State::kQuoted);
-      return IsBlank(octet) || (IsToken(octet) && go(State::kValue));
+      return IsBlank(octet) || (base::kTokenCharacters.Has(octet) && go(State::kValue));
     case State::kValue:
-      return IsToken(octet) || (go(State::kExtension), TakeExtensionOctet(octet));
+      return base::kTokenCharacters.Has(octet) ||
+             (go(State::kExtension), TakeExtensionOctet(octet));
     case State::kQuoted:
       if (octet == '"') return go(State::kExtension);
       if (octet == '\\') return go(State::kEscaped);
-      return IsText(octet);
+      return base::kFieldValueCharacters.Has(octet);
     case State::kEscaped:
-      return go(State::kQuoted) && IsText(octet);
+      return go(State::kQuoted) && base::kFieldValueCharacters.Has(octet);
     default:
       return false;
   }
@@ -158,13 +139,13 @@ bool ChunkedDecoder::TakeTrailerOctet(char octet) {
         return false;
       }
       state_ = State::kTrailerName;
-      return IsToken(octet);
+      return base::kTokenCharacters.Has(octet);
     case State::kTrailerName:
       if (octet == ':') return Expect(octet, ':', State::kTrailerValue);
-      return IsToken(octet);
+      return base::kTokenCharacters.Has(octet);
     case State::kTrailerValue:
       if (octet == '\r') return Expect(octet, '\r', State::kTrailerLf);
-      return IsText(octet);
+      return base::kFieldValueCharacters.Has(octet);
     case State::kTrailerLf:
       return Expect(octet, '\n', State::kTrailerStart);
     case State::kFinalLf:

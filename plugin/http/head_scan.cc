@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "plugin/http/printable.h"
+#include "plugin/base/octets.h"
 
 namespace webhook::http {
 namespace {
@@ -66,7 +66,7 @@ HeadScan::Result HeadScan::FeedStart(const char* data, size_t size) {
 }
 
 HeadScan::Result HeadScan::FeedRequestLine(const char* data, size_t size) {
-  pos_ = SkipPrintable<Above::kStops>(data, pos_, size);
+  pos_ = base::SkipPrintable<base::Above::kStops>(data, pos_, size);
   if (Passed(pos_ - line_begin_, limits_->request_line_bytes)) {
     return Refuse(414, "the request line is too long");
   }
@@ -105,9 +105,9 @@ HeadScan::Result HeadScan::FeedFieldStart(const char* data, size_t size) {
 }
 
 HeadScan::Result HeadScan::FeedField(const char* data, size_t size) {
-  pos_ = SkipPrintable<Above::kPasses>(data, pos_, size);
+  pos_ = base::SkipPrintable<base::Above::kPasses>(data, pos_, size);
   while (pos_ < size && data[pos_] == '\t') {
-    pos_ = SkipPrintable<Above::kPasses>(data, pos_ + 1, size);
+    pos_ = base::SkipPrintable<base::Above::kPasses>(data, pos_ + 1, size);
   }
   if (Passed(pos_ - fields_begin_, limits_->header_section_bytes)) {
     return Refuse(431, "the header section is too long");

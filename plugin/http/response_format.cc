@@ -7,9 +7,8 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "plugin/http/printable.h"
+#include "plugin/base/characters.h"
 
 namespace webhook::http {
 namespace {
@@ -79,25 +78,6 @@ absl::string_view Reason(int status) {
   }
 }
 
-bool IsFieldName(absl::string_view name) {
-  for (const char octet : name) {
-    if (!absl::ascii_isgraph(octet) ||
-        absl::string_view("\"(),/:;<=>?@[\\]{}").find(octet) != absl::string_view::npos) {
-      return false;
-    }
-  }
-  return !name.empty();
-}
-
-bool IsFieldValue(absl::string_view value) {
-  size_t pos = 0;
-  do {
-    pos = SkipPrintable<Above::kPasses>(value.data(), pos, value.size());
-    if (pos == value.size()) return true;
-  } while (value[pos++] == '\t');
-  return false;
-}
-
 bool IsServersOwn(absl::string_view name) {
   return absl::EqualsIgnoreCase(name, "Content-Length") ||
          absl::EqualsIgnoreCase(name, "Transfer-Encoding") ||
@@ -163,11 +143,11 @@ void AddStatusLine(int status, Pieces& pieces) {
 void AppendRest(const Response& response, bool for_head, Pieces& pieces, std::string& out) {
   const int status = StatusOf(response);
   const bool bodiless = status == 204 || status == 304;
-  if (!response.content_type.empty() && IsFieldValue(response.content_type)) {
+  if (!response.content_type.empty() && base::IsFieldValue(response.content_type)) {
     pieces.AddField("Content-Type", response.content_type);
   }
   for (const HeaderField& field : response.headers) {
-    if (!IsFieldName(field.name) || !IsFieldValue(field.value)) continue;
+    if (!base::IsToken(field.name) || !base::IsFieldValue(field.value)) continue;
     if (IsServersOwn(field.name)) continue;
     pieces.AddField(field.name, field.value);
   }

@@ -1,12 +1,11 @@
 #include "plugin/http/shard.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "plugin/base/clock.h"
 #include "plugin/http/connection.h"
 #include "plugin/http/peer_network.h"
 
@@ -25,11 +24,7 @@ int64_t SweepMs(const Limits& limits) {
 
 }  // namespace
 
-int64_t CoarseNowMs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
-}
+int64_t CoarseNowMs() { return base::CoarseMonotonicMilliseconds(); }
 
 ServerState::ServerState(ServerOptions options, Handler& handler)
     : options_(std::move(options)),

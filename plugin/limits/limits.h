@@ -1,7 +1,7 @@
 // Every limit of the product: its default, its range and the name it is set by.
 //
-// Anything that comes from outside is bounded by a member of this struct; no other file holds a
-// number of that kind. A value is set by its member's name, in the `limits` object of the host's
+// A member of this struct bounds everything that comes from outside; no other file has such a
+// number. A value is set by its member's name, in the `limits` object of the host's
 // configuration file or by an engine through the ABI's plugin options.
 #ifndef PLUGIN_LIMITS_LIMITS_H_
 #define PLUGIN_LIMITS_LIMITS_H_

@@ -8,7 +8,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/core/answer.h"
-#include "plugin/core/texts.h"
 #include "plugin/runtime/answers.h"
 #include "plugin/runtime/readable.h"
 
@@ -201,7 +200,7 @@ void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_
   const Host& host = context_.plugin->host();
   if (const auto left_out = context_.plugin->warnings().Admit(host.Now()); left_out.has_value()) {
     host.Log(context_.host_instance, LRI_WARNING,
-             absl::StrCat("incidents were not created: ", message, LeftOut(*left_out)));
+             absl::StrCat("incidents were not created: ", message, base::LeftOut(*left_out)));
   }
   if (outcome == LRI_CREATED || outcome == LRI_NOT_KNOWN) return AnswerNotKnown();
   if (code == LRI_DEADLINE_EXCEEDED) {
@@ -225,7 +224,7 @@ void Call::Refuse(HeadRefusal refusal) {
 
 void Call::Finish(const lri_answer& answer) noexcept {
   Plugin* const plugin = context_.plugin;
-  Gate* const gate = context_.gate;
+  base::Gate* const gate = context_.gate;
   // Before the sender can ask for the counts.
   if (context_.answers != nullptr) context_.answers->Add(answer.status);
   context_.complete(plugin->host(), handle_, answer);

@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/base/gate.h"
 #include "plugin/core/decode.h"
 #include "plugin/core/incidents.h"
-#include "plugin/core/text_buffer.h"
+#include "plugin/core/text_memory.h"
 #include "plugin/runtime/answer_counts.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/done_slot.h"
 #include "plugin/runtime/free_list.h"
-#include "plugin/runtime/gate.h"
 #include "plugin/runtime/head_check.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/plugin.h"
@@ -31,7 +31,7 @@ struct CallContext {
   Plugin* plugin;
   std::shared_ptr<const Configuration> configuration;  // the same for the whole call
   lri_host_instance* host_instance;
-  Gate* gate;  // was entered for this call; left when the call is over
+  base::Gate* gate;  // was entered for this call; left when the call is over
   CompleteFunction complete;
   Samples* samples;       // nullptr: none are kept
   AnswerCounts* answers;  // nullptr: the host counts

@@ -10,7 +10,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "plugin/core/json_text.h"
+#include "plugin/base/characters.h"
+#include "plugin/base/json_text.h"
+#include "plugin/base/utf8.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/secrets.h"
 
@@ -232,7 +234,7 @@ std::vector<std::string> Configuration::WarningsAt(absl::Time now) const {
 absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& options,
                                                 const Limits& limits, absl::Time now) {
   const absl::string_view name = FromView(options.name);
-  if (!core::IsInstanceName(name)) {
+  if (!base::IsName(name)) {
     return absl::InvalidArgumentError(
         "the instance's name must be 1 to 64 letters, digits, '-' or '_'");
   }
@@ -259,7 +261,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                                            given->mirror_instance, name);
   if (!mirroring.ok()) return mirroring.status();
   // It stands in incidents and answers, which are JSON.
-  if (!core::IsUtf8(given->incident_type)) {
+  if (!base::IsUtf8(given->incident_type)) {
     return absl::InvalidArgumentError("incidentType must be valid UTF-8");
   }
   auto ticket = NewTicket();

@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "plugin/core/json_text.h"
+#include "plugin/base/characters.h"
+#include "plugin/base/json_text.h"
 #include "plugin/core/platform.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
@@ -32,13 +33,13 @@ bool IsTelling(absl::string_view name, absl::string_view value) {
 
 std::string Quoted(absl::string_view text) {
   std::string json;
-  webhook::core::AppendJsonString(&json, text);
+  base::AppendJsonString(&json, text);
   return json;
 }
 
 void CheckAccepted(const Configuration& configuration) {
   Require(configuration.ticket != 0 && configuration.platform != nullptr);
-  Require(webhook::core::IsInstanceName(configuration.name));
+  Require(base::IsName(configuration.name));
   Require(!configuration.platform->credentials_required || configuration.credentials.required());
   Require(configuration.listen_port == 0 || configuration.platform->listen_port_shown);
   Require(configuration.tls == nullptr || configuration.platform->certificate_supported);

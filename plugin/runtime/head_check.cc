@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "plugin/core/eight_octets.h"
-#include "plugin/core/texts.h"
-#include "plugin/core/token.h"
+#include "plugin/base/characters.h"
+#include "plugin/base/octets.h"
+#include "plugin/core/credentials.h"
 #include "plugin/runtime/answers.h"
 #include "plugin/runtime/host.h"
 
@@ -17,7 +17,7 @@ bool IsValueCharacter(char c) {
 }
 
 bool IsValue(absl::string_view value) {
-  using Octets = core::EightOctets;
+  using Octets = base::EightOctets;
   if (value.size() >= Octets::kCount) {
     const char* const last = value.data() + value.size() - Octets::kCount;
     auto not_printable = Octets(last).NotPrintable();
@@ -39,7 +39,7 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits
     return HeadRefusal::kHeadersTooLong;
   }
   for (const core::HeaderView& header : headers) {
-    if (!core::IsToken(header.name)) return HeadRefusal::kHeaderName;
+    if (!base::IsToken(header.name)) return HeadRefusal::kHeaderName;
     if (!IsValue(header.value)) return HeadRefusal::kHeaderValue;
   }
   return HeadRefusal::kNone;

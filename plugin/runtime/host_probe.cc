@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/base/clock.h"
 #include "plugin/core/occurred.h"
 #include "plugin/runtime/readable.h"
 
@@ -27,13 +28,10 @@ class Probe : public std::enable_shared_from_this<Probe> {
     incident_.occurred = ToView(occurred_.text());
     incident_.details = {&details_, 1, sizeof(lri_view)};
     incident_.warnings = {nullptr, 0, sizeof(lri_view)};
-    timespec mono{};
-    clock_gettime(CLOCK_MONOTONIC, &mono);
     batch_.struct_size = sizeof batch_;
     batch_.dry_run = 1;
     batch_.incidents = {&incident_, 1, sizeof(lri_incident)};
-    batch_.deadline_mono_ns =
-        absl::ToInt64Nanoseconds(absl::DurationFromTimespec(mono) + kProbeTime);
+    batch_.deadline_mono_ns = base::MonotonicNanoseconds() + absl::ToInt64Nanoseconds(kProbeTime);
     batch_.done = &Probe::Done;
   }
 

@@ -8,7 +8,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "plugin/core/json_text.h"
+#include "plugin/base/json_text.h"
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/head_check.h"
 #include "plugin/runtime/host_probe.h"
@@ -41,7 +41,7 @@ std::string TestAnswer(const std::vector<std::string>& warnings) {
   char before = '[';
   for (const std::string& warning : warnings) {
     answer.push_back(before);
-    core::AppendJsonString(&answer, warning);
+    base::AppendJsonString(&answer, warning);
     before = ',';
   }
   answer.append("]}");

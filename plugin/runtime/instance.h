@@ -14,8 +14,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/base/gate.h"
 #include "plugin/runtime/configuration.h"
-#include "plugin/runtime/gate.h"
 #include "plugin/runtime/health.h"
 #include "plugin/runtime/listen_handler.h"
 #include "plugin/runtime/listener.h"
@@ -84,8 +84,8 @@ class Instance final : private RequestTaker {
   // The host's requests are refused as soon as a stop begins; the listen port's senders, whom
   // nobody else tells of it, get answers until its connections are drained.
   std::atomic<bool> host_may_send_{false};
-  Gate calls_;     // of the host and of the listen port
-  Gate commands_;  // tests in flight
+  base::Gate calls_;     // of the host and of the listen port
+  base::Gate commands_;  // tests in flight
 
   mutable std::mutex configuration_mutex_;
   std::shared_ptr<const Configuration> configuration_;  // guarded by configuration_mutex_

@@ -1,21 +1,15 @@
 #include "plugin/runtime/listen_handler.h"
 
 #include <algorithm>
-#include <ctime>
 #include <exception>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/match.h"
+#include "plugin/base/clock.h"
 #include "plugin/runtime/answers.h"
 
 namespace webhook::runtime {
 namespace {
-
-int64_t NowMonotonicNanoseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 // An exchange's head as the ABI has it. Views into the exchange; not copyable, for the head points
 // into itself.
@@ -103,7 +97,7 @@ void ListenHandler::OnRequest(http::Exchange& exchange) {
   int32_t code = LRI_UNAVAILABLE;
   try {
     AbiHead head(exchange);
-    head.SetDeadline(NowMonotonicNanoseconds() + limits_.answer_timeout_ms * 1'000'000);
+    head.SetDeadline(base::MonotonicNanoseconds() + limits_.answer_timeout_ms * 1'000'000);
     const lri_request request{.struct_size = sizeof request,
                               .reserved = 0,
                               .call = reinterpret_cast<lri_call*>(&exchange),

@@ -9,11 +9,11 @@
 
 #include "absl/status/statusor.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/base/line_limiter.h"
 #include "plugin/core/incidents.h"
 #include "plugin/http/io_threads.h"
 #include "plugin/http/server.h"
 #include "plugin/limits/limits.h"
-#include "plugin/limits/line_limiter.h"
 #include "plugin/runtime/done_slot.h"
 #include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
@@ -45,7 +45,7 @@ class Plugin {
   Ports& ports() { return ports_; }
 
   // For lines that a sender, or a full disk, can cause at will.
-  LineLimiter& warnings() { return warnings_; }
+  base::LineLimiter& warnings() { return warnings_; }
 
   // Of all listen ports together.
   const std::shared_ptr<http::BytesInFlight>& bytes_in_flight() const { return bytes_in_flight_; }
@@ -67,7 +67,7 @@ class Plugin {
   FreeList<core::IncidentParser> parsers_;
   FreeList<DoneSlot> done_slots_;
   Ports ports_;
-  LineLimiter warnings_;
+  base::LineLimiter warnings_;
   const std::shared_ptr<http::BytesInFlight> bytes_in_flight_ =
       std::make_shared<http::BytesInFlight>();
   std::atomic<int64_t> expanded_bytes_{0};

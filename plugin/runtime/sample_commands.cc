@@ -1,7 +1,7 @@
 #include "plugin/runtime/sample_commands.h"
 
 #include "plugin/core/mapper.h"
-#include "plugin/core/sample_fields.h"
+#include "plugin/core/samples.h"
 
 namespace webhook::runtime {
 

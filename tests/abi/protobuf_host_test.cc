@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "host_stub/engine/testing/engine_test_util.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/engine/testing/engine_test_util.h"
 #include "long_running_integration/v1/long_running_integration.pb.h"
 
 namespace host_stub {

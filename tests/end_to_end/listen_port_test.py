@@ -37,10 +37,11 @@ class ListenPortTest(unittest.TestCase):
         self.addCleanup(host.__exit__)
         return host
 
-    def post(self, body, path="/", password="pass"):
+    def post(self, body, path="/", password="pass", headers=()):
         done = subprocess.run(
             ["curl", "-sS", "--cacert", os.path.join(self.folder, "certificate.pem")]
             + ["-w", "\n%{http_code}", "-u", f"user:{password}", "-d", json.dumps(body)]
+            + [argument for header in headers for argument in ("-H", header)]
             + [f"https://{OWN_ADDRESS}:{self.port}{path}"],
             capture_output=True,
             timeout=60,
@@ -96,6 +97,24 @@ class ListenPortTest(unittest.TestCase):
         [second] = json.loads(self.post({"event": {"id": 7}, "name": "second"})[1])
         self.assertEqual(second, first | {"duplicate": True})
         self.assertEqual(len(host.run_json("incidents", "list")), 1)
+
+    def test_incidents_of_one_array_keep_their_ids_in_a_second_delivery_after_a_restart(self):
+        host = self.serve(duplication_key="headers.x-delivery")
+        host.start()
+        [single] = json.loads(self.post({"name": "alone"}, headers=["X-Delivery: 6"])[1])
+        events = [{"name": "first"}, {"name": "second"}, {"name": "third"}]
+        first = json.loads(self.post(events, headers=["X-Delivery: 7"])[1])
+        self.assertEqual([one["name"] for one in first], ["first", "second", "third"])
+        self.assertEqual(len({one["id"] for one in first}), 3)
+        host.stop()
+        host.start()
+        second = json.loads(self.post(events, headers=["X-Delivery: 7"])[1])
+        self.assertEqual(second, [one | {"duplicate": True} for one in first])
+        # The first incident's key has no position, as those that were stored before there were any.
+        [again, new] = json.loads(self.post(events[:2], headers=["X-Delivery: 6"])[1])
+        self.assertEqual(again, single | {"duplicate": True})
+        self.assertNotIn("duplicate", new)
+        self.assertEqual(len(host.run_json("incidents", "list")), 5)
 
     def test_samples_are_kept_over_a_restart_and_can_be_mapped(self):
         host = self.serve()

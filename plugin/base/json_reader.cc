@@ -1,0 +1,467 @@
+#include "plugin/base/json_reader.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "plugin/base/characters.h"
+#include "plugin/base/utf8.h"
+
+namespace base {
+namespace {
+
+constexpr size_t kLargeBytes = 1024 * 1024;
+constexpr size_t kLeastCapacity = 16 * 1024;
+
+static_assert(JsonReader::kPadding >= simdjson::SIMDJSON_PADDING);
+
+// Whether a number or a literal ends before it: a blank or one of the six structural characters.
+bool EndsScalar(char c) {
+  switch (c) {
+    case ' ':
+    case '\t':
+    case '\n':
+    case '\r':
+    case ',':
+    case ':':
+    case '[':
+    case ']':
+    case '{':
+    case '}':
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The end of the number that begins at `at`, or nullptr. A byte that cannot be part of a
+// number must follow.
+const char* NumberEnd(const char* at) {
+  if (*at == '-') ++at;
+  if (!IsDigit(*at)) return nullptr;
+  if (*at++ != '0') {
+    while (IsDigit(*at)) ++at;
+  }
+  if (*at == '.') {
+    if (!IsDigit(*++at)) return nullptr;
+    while (IsDigit(*at)) ++at;
+  }
+  if (*at == 'e' || *at == 'E') {
+    ++at;
+    if (*at == '+' || *at == '-') ++at;
+    if (!IsDigit(*at)) return nullptr;
+    while (IsDigit(*at)) ++at;
+  }
+  return at;
+}
+
+// The value of four hexadecimal digits, or -1.
+int32_t FourHexDigits(const char* digits) {
+  int32_t value = 0;
+  for (int i = 0; i < 4; ++i) {
+    const int32_t digit = HexDigit(digits[i]);
+    if (digit < 0) return -1;
+    value = value * 16 + digit;
+  }
+  return value;
+}
+
+char SimpleEscape(char c) {
+  switch (c) {
+    case 'b':
+      return '\b';
+    case 'f':
+      return '\f';
+    case 'n':
+      return '\n';
+    case 'r':
+      return '\r';
+    case 't':
+      return '\t';
+    default:
+      return c;  // quote, backslash, slash
+  }
+}
+
+// The end of the number or literal at `start`, or nullptr. A byte that cannot be part of it must
+// follow.
+const char* ScalarEnd(const char* start) {
+  const char* end = nullptr;
+  switch (*start) {
+    case 't':
+      if (std::memcmp(start, "true", 4) == 0) end = start + 4;
+      break;
+    case 'f':
+      if (std::memcmp(start, "false", 5) == 0) end = start + 5;
+      break;
+    case 'n':
+      if (std::memcmp(start, "null", 4) == 0) end = start + 4;
+      break;
+    default:
+      end = NumberEnd(start);
+      break;
+  }
+  // `1"a"` and `truex` are one token to the first stage.
+  return end != nullptr && EndsScalar(*end) ? end : nullptr;
+}
+
+// The place of a control character in a string, or else of the last string's beginning. Slow; only
+// for messages.
+const char* FindStringFault(absl::string_view text) {
+  const char* open = nullptr;
+  const char* last_open = text.data();
+  bool escaped = false;
+  for (const char& c : text) {
+    if (open != nullptr && static_cast<unsigned char>(c) < 0x20) return &c;
+    const bool counts = !escaped;
+    escaped = counts && c == '\\';
+    if (counts && c == '"') {
+      open = open == nullptr ? &c : nullptr;
+      if (open != nullptr) last_open = open;
+    }
+  }
+  return last_open;
+}
+
+}  // namespace
+
+size_t JsonUnescape(absl::string_view escaped, char* out) {
+  char* const start = out;
+  const char* at = escaped.data();
+  const char* const end = at + escaped.size();
+  while (at != end) {
+    if (*at != '\\') {
+      *out++ = *at++;
+      continue;
+    }
+    if (at[1] != 'u') {
+      *out++ = SimpleEscape(at[1]);
+      at += 2;
+      continue;
+    }
+    uint32_t scalar = static_cast<uint32_t>(FourHexDigits(at + 2));
+    at += 6;
+    if (scalar >= 0xD800 && scalar <= 0xDBFF) {
+      scalar = 0x10000 + ((scalar - 0xD800) << 10) + static_cast<uint32_t>(FourHexDigits(at + 2)) -
+               0xDC00;
+      at += 6;
+    }
+    out = WriteUtf8(scalar, out);
+  }
+  return static_cast<size_t>(out - start);
+}
+
+bool JsonNumberIsZero(absl::string_view number) {
+  for (const char c : number) {
+    if (c == 'e' || c == 'E') break;
+    if (c >= '1' && c <= '9') return false;
+  }
+  return true;
+}
+
+std::string LineAndColumn(absl::string_view text, size_t byte) {
+  const absl::string_view before = text.substr(0, byte);
+  const size_t line = 1 + std::count(before.begin(), before.end(), '\n');
+  const size_t start = before.rfind('\n') + 1;  // 0 where there is no line break
+  return absl::StrCat("line ", line, ", column ", before.size() - start + 1);
+}
+
+JsonKind KindOf(char first) {
+  switch (first) {
+    case '{':
+      return JsonKind::kObject;
+    case '[':
+      return JsonKind::kArray;
+    case '"':
+      return JsonKind::kString;
+    case 't':
+      return JsonKind::kTrue;
+    case 'f':
+      return JsonKind::kFalse;
+    case 'n':
+      return JsonKind::kNull;
+    default:
+      return JsonKind::kNumber;
+  }
+}
+
+std::string TextOfString(const JsonValue& string) {
+  std::string text(string.inside());
+  if (string.escaped) text.resize(JsonUnescape(string.inside(), text.data()));
+  return text;
+}
+
+bool CountsAsAbsent(const JsonValue& value) {
+  switch (value.kind) {
+    case JsonKind::kNull:
+    case JsonKind::kFalse:
+      return true;
+    case JsonKind::kTrue:
+      return false;
+    case JsonKind::kNumber:
+      return JsonNumberIsZero(value.text);
+    default:
+      return value.empty;
+  }
+}
+
+// simdjson's first stage and its output: the offset of every bracket, colon, comma, opening quote,
+// and first character of anything else outside of strings. simdjson's On-Demand parser uses the
+// same stage. Its second half is not used here, because it skips values without checking them and
+// refuses numbers that must be kept.
+struct JsonReader::Index {
+  Index() {
+    if (simdjson::get_active_implementation()->create_dom_parser_implementation(kLeastCapacity, 1,
+                                                                                stage) != 0) {
+      throw std::bad_alloc();
+    }
+  }
+
+  void SetCapacity(size_t bytes) {
+    if (stage->set_capacity(bytes) != simdjson::SUCCESS) throw std::bad_alloc();
+  }
+
+  std::unique_ptr<simdjson::internal::dom_parser_implementation> stage;
+};
+
+JsonReader::JsonReader(int max_depth)
+    : index_(std::make_unique<Index>()), max_depth_(std::clamp(max_depth, 1, kMostDepth)) {}
+JsonReader::~JsonReader() = default;
+JsonReader::JsonReader(JsonReader&&) noexcept = default;
+JsonReader& JsonReader::operator=(JsonReader&&) noexcept = default;
+
+bool JsonReader::Open(absl::string_view text) {
+  skipped_ =
+      absl::string_view(text.data(), std::min<size_t>(text.size(), 3)) == "\xEF\xBB\xBF" ? 3 : 0;
+  text.remove_prefix(skipped_);
+  text_ = text.data();
+  text_bytes_ = text.size();
+  depth_ = 0;
+  next_ = end_ = nullptr;
+  auto& stage = *index_->stage;
+  if (stage.capacity() < text.size())
+    index_->SetCapacity(std::max(text.size(), 2 * stage.capacity()));
+  const simdjson::error_code error = stage.stage1(reinterpret_cast<const uint8_t*>(text_),
+                                                  text_bytes_, simdjson::stage1_mode::regular);
+  if (error != simdjson::SUCCESS) return FailIndex(error, text);
+  if (!CheckEscapes()) return false;
+  Rewind();
+  return true;
+}
+
+void JsonReader::Rewind() {
+  next_ = index_->stage->structural_indexes.get();
+  end_ = next_ + index_->stage->n_structural_indexes;
+  depth_ = 0;
+}
+
+void JsonReader::ReleaseLarge() {
+  if (index_->stage->capacity() <= kLargeBytes) return;
+  index_->SetCapacity(kLeastCapacity);
+  next_ = end_ = nullptr;
+}
+
+bool JsonReader::FailAt(const char* place, const char* what, FaultKind kind) {
+  fault_.byte = skipped_ + static_cast<size_t>(place - text_);
+  fault_.what = what;
+  fault_.kind = place == text_ + text_bytes_ ? FaultKind::kEndsTooEarly : kind;
+  next_ = end_ = nullptr;
+  return false;
+}
+
+bool JsonReader::FailIndex(int error, absl::string_view text) {
+  switch (error) {
+    case simdjson::EMPTY:
+      return FailAt(text.data(), "there is nothing but blanks", FaultKind::kEndsTooEarly);
+    case simdjson::UTF8_ERROR:
+      return FailAt(text.data() + ValidUtf8Prefix(text), "not valid UTF-8");
+    case simdjson::UNESCAPED_CHARS:
+      return FailAt(FindStringFault(text), "a control character in a string must be escaped");
+    case simdjson::UNCLOSED_STRING:
+      return FailAt(FindStringFault(text), "a string that begins here is not closed",
+                    FaultKind::kEndsTooEarly);
+    default:
+      return FailAt(text.data(), "not a JSON text");
+  }
+}
+
+bool JsonReader::ReadValue(JsonValue& value) {
+  const uint32_t* const first = next_;
+  const char* const start = position();
+  const char kind = Peek();
+  if (kind == '"') {
+    ++next_;
+    SetString(start, position(), value);
+    return true;
+  }
+  if (!SkipValue()) return false;
+  value.kind = KindOf(kind);
+  value.escaped = false;
+  if (kind == '{' || kind == '[') {
+    value.empty = next_ == first + 2;
+    value.text = absl::string_view(start, static_cast<size_t>(bracket_end() - start));
+  } else {
+    value.empty = false;
+    value.text = absl::string_view(start, static_cast<size_t>(scalar_end_ - start));
+  }
+  return true;
+}
+
+bool JsonReader::SkipValue() {
+  if (next_ == end_) return Fail("the text ends where a value must be");
+  switch (text_[*next_]) {
+    case '"':
+      ++next_;
+      return true;
+    case '{':
+    case '[':
+      return SkipContainer();
+    default:
+      return SkipScalar();
+  }
+}
+
+bool JsonReader::SkipKey() {
+  if (Peek() != '"') return Fail("expected a key in quotes");
+  ++next_;
+  if (Peek() != ':') return Fail("expected a colon");
+  ++next_;
+  return true;
+}
+
+// Not recursive, so that a sender does not choose the depth of our stack. Nearly all of a large
+// text is read here, so the place is kept in a local variable and stored in next_ only for calls.
+bool JsonReader::SkipContainer() {
+  std::array<char, kMostDepth + 1> closings;  // of what is open; only those from outer_depth on
+  const int outer_depth = depth_;
+  int depth = outer_depth;
+  char closing = '\0';
+  const uint32_t* next = next_;
+  const auto peek = [text = text_, end = end_](const uint32_t* at) {
+    return at == end ? '\0' : text[*at];
+  };
+  const auto fail = [this](const uint32_t* at, const char* what,
+                           FaultKind kind = FaultKind::kUnexpected) {
+    return next_ = at, Fail(what, kind);
+  };
+  // The place after `skip`, or null after a fault.
+  const auto after = [this](bool (JsonReader::*skip)(), const uint32_t* at) {
+    next_ = at;
+    return (this->*skip)() ? next_ : nullptr;
+  };
+  const auto after_key = [after, text = text_, end = end_](const uint32_t* at) {
+    const bool good = end - at >= 2 && text[at[0]] == '"' && text[at[1]] == ':';
+    return good ? at + 2 : after(&JsonReader::SkipKey, at);
+  };
+  for (;;) {  // a value comes next
+    const char first = peek(next);
+    if (first == '"') {
+      ++next;
+    } else if (first == '{' || first == '[') {
+      if (depth == max_depth_)
+        return fail(next, "nested deeper than the limit", FaultKind::kTooDeep);
+      closings[depth++] = closing;
+      closing = first == '{' ? '}' : ']';
+      ++next;
+      if (peek(next) != closing) {
+        if (closing == '}' && (next = after_key(next)) == nullptr) return false;
+        continue;
+      }
+    } else if (next == end_) {
+      return fail(next, "the text ends where a value must be");
+    } else if ((next = after(&JsonReader::SkipScalar, next)) == nullptr) {
+      return false;
+    }
+    while (peek(next) != ',') {
+      if (peek(next) != closing) {
+        return fail(next, closing == '}' ? "expected a comma or a closing brace"
+                                         : "expected a comma or a closing bracket");
+      }
+      ++next;
+      closing = closings[--depth];
+      if (depth == outer_depth) return next_ = next, true;
+    }
+    ++next;
+    if (closing == '}' && (next = after_key(next)) == nullptr) return false;
+  }
+}
+
+bool JsonReader::Finish() {
+  return next_ == end_ || Fail("something follows the end of the JSON text", FaultKind::kTrailing);
+}
+
+// A backslash outside of a string is part of a token that the grammar refuses anyway, so it need
+// not be told apart here.
+bool JsonReader::CheckEscapes() {
+  const char* const end = text_ + text_bytes_;
+  const char* at = text_;
+  escapes_ = false;
+  while (at < end) {
+    at = static_cast<const char*>(std::memchr(at, '\\', static_cast<size_t>(end - at)));
+    if (at == nullptr) return true;
+    escapes_ = true;
+    at = EscapeEnd(at);
+    if (at == nullptr) return false;
+  }
+  return true;
+}
+
+const char* JsonReader::EscapeEnd(const char* backslash) {
+  switch (backslash[1]) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+      return backslash + 2;
+    case 'u':
+      break;
+    default:
+      return FailNull(backslash, "unknown escape");
+  }
+  const int32_t unit = FourHexDigits(backslash + 2);
+  if (unit < 0) return FailNull(backslash, "\\u needs four hexadecimal digits");
+  if (unit < 0xD800 || unit > 0xDFFF) return backslash + 6;
+  // RFC 8259 section 8.2: a lone surrogate has no UTF-8 form, so it could not be passed on.
+  if (unit < 0xDC00 && backslash[6] == '\\' && backslash[7] == 'u') {
+    const int32_t low = FourHexDigits(backslash + 8);
+    if (low >= 0xDC00 && low <= 0xDFFF) return backslash + 12;
+  }
+  return FailNull(backslash, "half of a surrogate pair");
+}
+
+bool JsonReader::SkipScalar() {
+  // The last token of a longer text must be a bracket; any other may run into the padding.
+  if (next_ + 1 == end_) return SkipLoneScalar();
+  const char* const end = ScalarEnd(text_ + *next_);
+  if (end == nullptr) return Fail("not a JSON value");
+  scalar_end_ = end;
+  ++next_;
+  return true;
+}
+
+// For a text that is a number or a literal and nothing else: the padding must not complete it.
+bool JsonReader::SkipLoneScalar() {
+  if (next_ != index_->stage->structural_indexes.get()) {
+    return Fail("the text ends too early", FaultKind::kEndsTooEarly);
+  }
+  const char* const start = position();
+  const std::string copy =
+      absl::StrCat(absl::string_view(start, text_ + text_bytes_ - start), "    ");
+  const char* const end = ScalarEnd(copy.c_str());
+  if (end == nullptr) return Fail("not a JSON value");
+  scalar_end_ = start + (end - copy.c_str());
+  ++next_;
+  return true;
+}
+
+}  // namespace base

@@ -1,0 +1,149 @@
+#include "plugin/base/json_text.h"
+
+#include <algorithm>
+
+#include "plugin/base/octets.h"
+#include "plugin/base/utf8.h"
+
+namespace base {
+namespace {
+
+constexpr size_t kPieceBytes = 512;
+
+bool MustBeEscaped(char c) { return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\'; }
+
+char LetterOfEscape(char c) {
+  switch (c) {
+    case '"':
+    case '\\':
+      return c;
+    case '\b':
+      return 'b';
+    case '\f':
+      return 'f';
+    case '\n':
+      return 'n';
+    case '\r':
+      return 'r';
+    case '\t':
+      return 't';
+    default:
+      return 'u';
+  }
+}
+
+// \uXXXX; `unit` is not past U+FFFF.
+char* WriteHexEscape(uint32_t unit, char* out) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  *out++ = '\\';
+  *out++ = 'u';
+  for (int shift = 12; shift >= 0; shift -= 4) *out++ = kHex[unit >> shift & 0xF];
+  return out;
+}
+
+char* WriteEscape(char c, char* out) {
+  const char letter = LetterOfEscape(c);
+  if (letter == 'u') return WriteHexEscape(static_cast<unsigned char>(c), out);
+  *out++ = '\\';
+  *out++ = letter;
+  return out;
+}
+
+// Copies a text of at least kCount octets. False if the copy is of no use, because an octet must be
+// escaped or is not ASCII. The last octets are copied together with some before them.
+template <typename Octets>
+bool CopyPlain(absl::string_view text, char* out) {
+  const char* at = text.data();
+  const char* const last = at + text.size() - Octets::kCount;
+  const Octets end(last);
+  end.CopyTo(out + text.size() - Octets::kCount);
+  auto not_plain = end.NotPlainInJson();
+  for (; at < last; at += Octets::kCount, out += Octets::kCount) {
+    const Octets octets(at);
+    octets.CopyTo(out);
+    not_plain |= octets.NotPlainInJson();
+  }
+  return not_plain == 0;
+}
+
+// False for texts shorter than four octets: they are not worth a try.
+inline bool IsCopiedPlain(absl::string_view text, char* out) {
+  if (text.size() >= EightOctets::kCount) return CopyPlain<EightOctets>(text, out);
+  return text.size() >= FourOctets::kCount && CopyPlain<FourOctets>(text, out);
+}
+
+char* WriteOneByOne(absl::string_view text, char* out) {
+  for (const char c : text) {
+    if (MustBeEscaped(c)) {
+      out = WriteEscape(c, out);
+    } else {
+      *out++ = c;
+    }
+  }
+  return out;
+}
+
+char* WriteLatin1(absl::string_view bytes, char* out) {
+  for (const char c : bytes) {
+    out = MustBeEscaped(c) ? WriteEscape(c, out) : WriteUtf8(static_cast<unsigned char>(c), out);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string JsonString(absl::string_view text) {
+  std::string json = "\"";
+  while (!text.empty()) {
+    const Character character = FirstCharacter(text);
+    const uint32_t code_point = character.code_point;
+    if (code_point == Character::kMalformed) {
+      json += "\xEF\xBF\xBD";
+    } else if (code_point < 0x10000 && IsDeceptive(code_point)) {
+      char escape[6];
+      json.append(escape, WriteHexEscape(code_point, escape));
+    } else {
+      if (code_point == '"' || code_point == '\\') json += '\\';
+      json.append(text.data(), character.bytes);
+    }
+    text.remove_prefix(character.bytes);
+  }
+  return json + "\"";
+}
+
+char* WriteJsonEscaped(absl::string_view text, char* out) {
+  return IsCopiedPlain(text, out) ? out + text.size() : WriteOneByOne(text, out);
+}
+
+char* WriteJsonEscapedBytes(absl::string_view bytes, char* out) {
+  if (IsCopiedPlain(bytes, out)) return out + bytes.size();
+  return IsUtf8(bytes) ? WriteOneByOne(bytes, out) : WriteLatin1(bytes, out);
+}
+
+std::string CompactJson(absl::string_view json) {
+  std::string compact;
+  bool in_string = false;
+  bool escaped = false;
+  for (const char c : json) {
+    if (!in_string && (c == ' ' || c == '\t' || c == '\n' || c == '\r')) continue;
+    if (c == '"' && !escaped) in_string = !in_string;
+    escaped = c == '\\' && !escaped;
+    compact += c;
+  }
+  return compact;
+}
+
+void AppendJsonEscaped(std::string* out, absl::string_view text) {
+  char escaped[MostEscapedBytes(kPieceBytes)];
+  for (; !text.empty(); text.remove_prefix(std::min(text.size(), kPieceBytes))) {
+    out->append(escaped, WriteJsonEscaped(text.substr(0, kPieceBytes), escaped));
+  }
+}
+
+void AppendJsonString(std::string* out, absl::string_view text) {
+  out->push_back('"');
+  AppendJsonEscaped(out, text);
+  out->push_back('"');
+}
+
+}  // namespace base

@@ -1,0 +1,38 @@
+// Writes JSON strings (RFC 8259 section 7).
+#ifndef PLUGIN_BASE_JSON_TEXT_H_
+#define PLUGIN_BASE_JSON_TEXT_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace base {
+
+// Appends `text`, which must be valid UTF-8, as a JSON string with its quotes. It escapes
+// only what it must.
+void AppendJsonString(std::string* out, absl::string_view text);
+
+// A JSON string, with its quotes, of any bytes, for terminals and for programs alike: what is not
+// valid UTF-8 becomes U+FFFD, and a deceptive character (see utf8.h) is escaped.
+std::string JsonString(absl::string_view text);
+
+// As AppendJsonString, but only the inside of the string, without quotes.
+void AppendJsonEscaped(std::string* out, absl::string_view text);
+
+// A valid JSON text without the blanks between its parts.
+std::string CompactJson(absl::string_view json);
+
+// The most that the functions below write: each octet as \u0000.
+constexpr size_t MostEscapedBytes(size_t size) { return 6 * size; }
+
+// As AppendJsonEscaped, at `out`, which has room for MostEscapedBytes. Returns the end.
+char* WriteJsonEscaped(absl::string_view text, char* out);
+
+// The same for bytes of unknown encoding. They are taken as UTF-8 if they are valid UTF-8, else as
+// Latin-1, so that the result is valid JSON in any case.
+char* WriteJsonEscapedBytes(absl::string_view bytes, char* out);
+
+}  // namespace base
+
+#endif  // PLUGIN_BASE_JSON_TEXT_H_

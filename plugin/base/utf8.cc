@@ -1,0 +1,85 @@
+#include "plugin/base/utf8.h"
+
+#include "plugin/base/octets.h"
+
+namespace base {
+namespace {
+
+bool IsAscii(absl::string_view bytes) {
+  size_t i = 0;
+  for (; i + EightOctets::kCount <= bytes.size(); i += EightOctets::kCount) {
+    if (EightOctets(bytes.data() + i).NotAscii() != 0) return false;
+  }
+  for (; i < bytes.size(); ++i) {
+    if (static_cast<unsigned char>(bytes[i]) >= 0x80) return false;
+  }
+  return true;
+}
+
+bool Continues(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+}  // namespace
+
+Character FirstCharacter(absl::string_view text) {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (lead < 0x80) return {lead, 1};
+  const size_t bytes = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || text.size() < bytes) return {};
+  uint32_t code_point = lead & (0x7F >> bytes);
+  for (size_t i = 1; i < bytes; ++i) {
+    if (!Continues(text[i])) return {};
+    code_point = code_point << 6 | (static_cast<unsigned char>(text[i]) & 0x3F);
+  }
+  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = code_point >= 0xD800 && code_point <= 0xDFFF;
+  if (code_point < kLeast[bytes] || code_point > 0x10FFFF || surrogate) return {};
+  return {code_point, bytes};
+}
+
+size_t ValidUtf8Prefix(absl::string_view text) {
+  size_t valid = 0;
+  while (valid < text.size()) {
+    const Character character = FirstCharacter(text.substr(valid));
+    if (character.code_point == Character::kMalformed) break;
+    valid += character.bytes;
+  }
+  return valid;
+}
+
+bool IsUtf8(absl::string_view text) {
+  return IsAscii(text) || ValidUtf8Prefix(text) == text.size();
+}
+
+absl::string_view CutAtCharacter(absl::string_view text, size_t most_bytes) {
+  if (text.size() <= most_bytes) return text;
+  size_t end = most_bytes;
+  while (end > 0 && Continues(text[end])) --end;
+  return text.substr(0, end);
+}
+
+char* WriteUtf8(uint32_t code_point, char* out) {
+  if (code_point < 0x80) {
+    *out++ = static_cast<char>(code_point);
+    return out;
+  }
+  if (code_point < 0x800) {
+    *out++ = static_cast<char>(0xC0 | code_point >> 6);
+  } else {
+    if (code_point < 0x10000) {
+      *out++ = static_cast<char>(0xE0 | code_point >> 12);
+    } else {
+      *out++ = static_cast<char>(0xF0 | code_point >> 18);
+      *out++ = static_cast<char>(0x80 | (code_point >> 12 & 0x3F));
+    }
+    *out++ = static_cast<char>(0x80 | (code_point >> 6 & 0x3F));
+  }
+  *out++ = static_cast<char>(0x80 | (code_point & 0x3F));
+  return out;
+}
+
+bool IsDeceptive(uint32_t c) {
+  return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F ||
+         (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
+}
+
+}  // namespace base

@@ -1,0 +1,42 @@
+// UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing past U+10FFFF.
+#ifndef PLUGIN_BASE_UTF8_H_
+#define PLUGIN_BASE_UTF8_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+
+namespace base {
+
+struct Character {
+  static constexpr uint32_t kMalformed = UINT32_MAX;
+
+  uint32_t code_point = kMalformed;
+  size_t bytes = 1;  // that it takes in the text; 1 where it is malformed
+};
+
+// The first character of a text that is not empty.
+Character FirstCharacter(absl::string_view text);
+
+// How many bytes at the front of `text` are whole, valid characters.
+size_t ValidUtf8Prefix(absl::string_view text);
+
+// True for an empty text.
+bool IsUtf8(absl::string_view text);
+
+// The longest part of `text`, from its beginning, that has at most `most_bytes` bytes and does not
+// end within a character. Meant for valid UTF-8; of anything else some part is returned.
+absl::string_view CutAtCharacter(absl::string_view text, size_t most_bytes);
+
+// Writes the UTF-8 form of a code point, at most 4 bytes; returns the end.
+char* WriteUtf8(uint32_t code_point, char* out);
+
+// Whether a character moves the cursor, ends a line, or changes the order or the look of the
+// characters around it: control characters, DEL, C1, line separators, the marks of writing
+// direction, and the zero-width U+FEFF.
+bool IsDeceptive(uint32_t code_point);
+
+}  // namespace base
+
+#endif  // PLUGIN_BASE_UTF8_H_
