@@ -18,8 +18,8 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/host.h"
 #include "host_stub/store/fault_vfs.h"
-#include "plugin/http/free_port.h"
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/free_port.h"
+#include "plugin/http/testing/test_client.h"
 
 namespace host_stub {
 namespace {

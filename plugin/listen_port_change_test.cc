@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "plugin/http/free_port.h"
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/free_port.h"
+#include "plugin/http/testing/test_client.h"
 #include "plugin/listen_port_host.h"
 #include "plugin/listen_port_test.h"
 

@@ -11,7 +11,7 @@
 
 #include <cstdlib>
 
-#include "plugin/http/free_port.h"
+#include "plugin/http/testing/free_port.h"
 
 namespace webhook {
 namespace {

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "plugin/http/free_port.h"
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/free_port.h"
+#include "plugin/http/testing/test_client.h"
 #include "plugin/listen_port_host.h"
 #include "plugin/runtime/test_certificates.h"
 

@@ -13,8 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/instances/instance_manager.h"
 #include "host_stub/instances/testing/instance_manager_test_util.h"
-#include "plugin/http/free_port.h"
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/free_port.h"
+#include "plugin/http/testing/test_client.h"
 
 namespace host_stub {
 namespace {

@@ -1,15 +1,14 @@
-// Undoes the chunked transfer coding (RFC 9112 section 7.1), octet for octet.
+// Undoes the chunked transfer coding (RFC 9112 section 7.1), octet by octet.
 //
-// Not Beast's: that one wants a whole chunk header or trailer section in one piece of memory, waits
-// for more after a bare LF, folds trailer lines and has no bound for extensions. Extensions and
-// trailers are checked and thrown away; a trailer never becomes a header (RFC 9110 section 6.5.1).
+// Extensions and trailers are checked and thrown away; a trailer never becomes a header (RFC 9110
+// section 6.5.1).
 #ifndef PLUGIN_HTTP_CHUNKED_DECODER_H_
 #define PLUGIN_HTTP_CHUNKED_DECODER_H_
 
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
-#include "plugin/http/head_scan.h"
+#include "plugin/http/message.h"
 #include "plugin/limits/limits.h"
 
 namespace webhook::http {

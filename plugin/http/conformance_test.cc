@@ -14,10 +14,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "plugin/http/conformance_octets.h"
-#include "plugin/http/fixture_handler.h"
 #include "plugin/http/server.h"
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/conformance_octets.h"
+#include "plugin/http/testing/fixture_handler.h"
+#include "plugin/http/testing/test_client.h"
 
 namespace webhook::http {
 namespace {

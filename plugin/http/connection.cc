@@ -1,14 +1,17 @@
 #include "plugin/http/connection.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <exception>
+#include <span>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "plugin/http/response_format.h"
 
 namespace webhook::http {
 namespace {
@@ -22,103 +25,150 @@ constexpr int64_t kDrainLingerMs = 300;
 // Pipelined answers are gathered up to this size before they are written.
 constexpr size_t kGatheredBytes = 64 * 1024;
 
+// A sender that is never out of bytes lets the other connections have their turn after these.
+constexpr int kMostReceives = 8;
+
 }  // namespace
 
-Connection::Connection(std::shared_ptr<Shard> shard, Socket socket, std::string peer,
+Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer,
                        std::shared_ptr<const TlsContext> tls)
     : shard_(std::move(shard)),
       limits_(shard_->limits()),
       socket_(std::move(socket)),
-      peer_(std::move(peer)),
-      scan_(limits_) {
+      peer_(std::move(peer)) {
   if (tls != nullptr) {
     state_ = State::kHandshake;
-    tls_ = TlsSession::Create(std::move(tls), socket_.descriptor());
-    if (tls_ == nullptr) closing_ = true;
+    tls_ = TlsSession::Create(std::move(tls), socket_.get());
   }
 }
 
 Connection::~Connection() {
-  phase_ = Phase::kNone;
   ReleaseWorkspace();
   CountUnread(0);
 }
 
 void Connection::Start() {
-  Hold hold(*this);
   const int yes = 1;
-  setsockopt(socket_.descriptor(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  if (closing_) return Close();
-  since_ms_ = CoarseNowMs();
+  setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  if (state_ == State::kHandshake && tls_ == nullptr) return Close();
+  since_ms_ = now_ms();
   SetDeadline(tls_ != nullptr ? limits_.tls_handshake_timeout_ms : limits_.idle_timeout_ms);
   // Buffers are taken when there is something to read.
-  if (!shard_->loop().sockets.Add(socket_, *this)) Close();
+  watched_ = EPOLLIN;
+  if (!events().Watch(socket_, *this, watched_)) Close();
 }
 
 // The one loop of a connection: understand what is there, write what came of it, read on. Never
 // entered twice, so an answer given inside the handler does not recurse into the next request.
 void Connection::Drive() {
   if (driving_) return;
-  Hold hold(*this);
   driving_ = true;
-  // By all means: after an exception the deadlines must still be able to drive.
+  // Always reset: the deadline sweep must be able to drive the connection after an exception.
   const absl::Cleanup over = [this] { driving_ = false; };
+  receives_ = 0;
   try {
-    DriveOn();
-  } catch (const std::exception&) {
-    // Memory ran out. Where an answer is owed its deadline ends the exchange; else nobody could
-    // tell how far the connection came.
-    if (phase_ == Phase::kHeld) return;
-    if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
-    Close();
-  }
-}
-
-void Connection::DriveOn() {
-  while (state_ != State::kClosed) {
-    while (Step()) {
+    bool more = true;
+    while (more && state_ != State::kClosed) {
+      do {
+        more = Step();
+      } while (more && !OutputIsFull());
+      if (!Write()) break;
+      more = more || (WantsRead() && Read());
     }
-    if (state_ == State::kClosed || !Flush()) break;
-    if (closing_) FinishWriting();
-    if (std::exchange(paused_, false)) continue;
-    if (!WantsRead() || !Read()) break;
+  } catch (const std::exception&) {
+    // Memory ran out, and nobody can tell how far the connection came. An answer that is on its way
+    // from another thread ends it.
+    if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
+    if (phase_ != Phase::kHeld) Close();
   }
+  UpdateWatch();
 }
 
 // Does one thing with the bytes at hand. False: more bytes, or an event, must come first.
 bool Connection::Step() {
-  if (closing_) return false;
   switch (state_) {
     case State::kHandshake:
       return StepHandshake();
     case State::kIdle:
     case State::kHead:
       // A peer that sends requests without reading answers waits here.
-      if (writing_) return false;
-      paused_ = work_ != nullptr && work_->out.size() > kGatheredBytes;
-      return !paused_ && StepHead();
+      return !writing_ && StepReader();
     case State::kBody:
-      return StepBody();
-    case State::kDiscard:
-      return StepDiscard();
+    case State::kSkip:
+      return StepReader();
     default:
       return false;
   }
 }
 
-void Connection::BeginIdle() {
-  state_ = State::kIdle;
-  since_ms_ = CoarseNowMs();
-  const bool hurry = shard_->draining() && !shard_->patient();
-  deadline_ms_ = since_ms_ + (hurry ? kDrainLingerMs : limits_.idle_timeout_ms);
-  scan_.Reset();
-  for_head_ = false;
+bool Connection::OutputIsFull() const {
+  return work_ != nullptr && work_->out.size() > kGatheredBytes;
 }
 
-// All answers are written and the connection is to end.
-void Connection::FinishWriting() {
-  closing_ = false;
-  BeginLinger();
+bool Connection::StepHandshake() {
+  if (work_ == nullptr) return false;
+  const TlsSession::Result result = eof_ ? TlsSession::Result::kEnd : tls_->Handshake();
+  if (result == TlsSession::Result::kOk) {
+    BeginIdle();
+    return true;
+  }
+  if (result == TlsSession::Result::kWantWrite) {
+    WaitWritable();
+  } else if (result != TlsSession::Result::kWantRead) {
+    Close();
+  }
+  return false;
+}
+
+bool Connection::StepReader() {
+  const bool idle = work_ == nullptr || (state_ == State::kIdle && work_->reader.empty());
+  const bool last = shard_->draining() && !shard_->patient() && requests_ > 0;
+  if (idle) {
+    if (eof_ || last) state_ = State::kFlush;
+    return false;
+  }
+  RequestReader& reader = work_->reader;
+  switch (reader.Next()) {
+    case RequestReader::Event::kHead:
+      ++requests_;
+      return CallOnHead();
+    case RequestReader::Event::kBody:
+      phase_ = Phase::kHeld;
+      state_ = State::kAnswer;
+      SetDeadline(limits_.answer_timeout_ms);
+      try {
+        shard_->state().handler().OnRequest(*this);
+      } catch (const std::exception&) {
+        if (phase_ == Phase::kHeld && !answered_.load()) EndExchange();
+        throw;
+      }
+      return true;
+    case RequestReader::Event::kSkipped:
+      BeginIdle();
+      return true;
+    case RequestReader::Event::kRefused:
+      return Refuse(reader.refusal());
+    case RequestReader::Event::kMore:
+      break;
+  }
+  if (eof_) {
+    // A request cut short is not answered (RFC 9112 section 8).
+    if (phase_ == Phase::kReading) Drop();
+    state_ = State::kFlush;
+  } else if (state_ == State::kIdle) {
+    state_ = State::kHead;
+    SetDeadline(limits_.head_timeout_ms);
+  }
+  return false;
+}
+
+void Connection::SetDeadline(int64_t timeout_ms) { deadline_ms_ = now_ms() + timeout_ms; }
+
+void Connection::BeginIdle() {
+  state_ = State::kIdle;
+  since_ms_ = now_ms();
+  const bool hurry = shard_->draining() && !shard_->patient();
+  SetDeadline(hurry ? kDrainLingerMs : limits_.idle_timeout_ms);
 }
 
 // Closing with unread bytes makes the kernel send a reset, which may overtake the answer. So our
@@ -126,7 +176,7 @@ void Connection::FinishWriting() {
 void Connection::BeginLinger() {
   if (eof_) return Close();
   if (tls_ != nullptr) tls_->Close();
-  if (shutdown(socket_.descriptor(), SHUT_WR) != 0) return Close();
+  if (shutdown(socket_.get(), SHUT_WR) != 0) return Close();
   state_ = State::kLinger;
   SetDeadline(shard_->draining() ? std::min(limits_.linger_timeout_ms, kDrainLingerMs)
                                  : limits_.linger_timeout_ms);
@@ -135,43 +185,53 @@ void Connection::BeginLinger() {
 
 void Connection::Close() {
   if (state_ == State::kClosed) return;
-  Hold hold(*this);
   state_ = State::kClosed;
-  closing_ = false;
-  shard_->loop().sockets.Remove(socket_, *this);
+  events().Unwatch(socket_, *this);
   socket_.Close();
   if (phase_ == Phase::kReading) Drop();
-  if (phase_ == Phase::kHeld && !lost_) Abandon();
+  if (phase_ == Phase::kHeld) {
+    phase_ = Phase::kLost;
+    if (!answered_.load(std::memory_order_relaxed)) shard_->state().handler().OnAbandoned(*this);
+  }
   shard_->OnClosed(*this);
+  Resume();
 }
 
-bool Connection::MayBeDeleted() const {
-  return state_ == State::kClosed && !deleted_ && depth_ == 0 && !resuming_ &&
-         phase_ != Phase::kHeld;
+// Drives on, or deletes a closed connection, when no function of it is on the stack.
+void Connection::Resume() {
+  if (std::exchange(resuming_, true)) return;
+  events().Post(resume_);
+}
+
+void Connection::OnResume() {
+  resuming_ = false;
+  if (state_ != State::kClosed) return Drive();
+  // An exchange that is held ends later, and resumes again.
+  if (phase_ == Phase::kNone) shard_->Delete(*this);
 }
 
 void Connection::OnSweep(int64_t now_ms) {
   if (state_ == State::kClosed) return;
-  Hold hold(*this);
   if (write_deadline_ms_ != 0 && now_ms >= write_deadline_ms_) {
     // With a reset, so that the kernel does not keep the unread answer for a peer that never reads.
     const linger none = {1, 0};
-    setsockopt(socket_.descriptor(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     return Close();
   }
   if (now_ms >= deadline_ms_) return OnDeadline();
   if (state_ == State::kBody) {
     const int64_t elapsed_ms = now_ms - since_ms_;
     const int64_t grace_ms = absl::ToInt64Milliseconds(shard_->state().options().least_rate_grace);
-    const int64_t least = limits_.body_least_bytes_per_second;
-    if (elapsed_ms > grace_ms && static_cast<int64_t>(body_seen_) < least * elapsed_ms / 1000) {
+    const auto received = static_cast<int64_t>(work_->reader.body_received());
+    if (elapsed_ms > grace_ms &&
+        received < limits_.body_least_bytes_per_second * elapsed_ms / 1000) {
       Refuse({408, "the body comes too slowly"});
       Drive();
     }
     return;
   }
-  const bool parkable =
-      state_ == State::kIdle && work_ != nullptr && begin_ == end_ && !writing_ && !resuming_;
+  const bool parkable = state_ == State::kIdle && work_ != nullptr && work_->reader.empty() &&
+                        !writing_ && !resuming_;
   if (parkable && now_ms - since_ms_ >= kParkAfterMs) ReleaseWorkspace();
 }
 
@@ -198,14 +258,15 @@ void Connection::OnDeadline() {
 }
 
 void Connection::OnDrain() {
-  if (state_ != State::kIdle || begin_ != end_ || writing_) return;
+  const bool idle = state_ == State::kIdle && (work_ == nullptr || work_->reader.empty());
+  if (!idle || writing_) return;
   if (requests_ == 0) {
-    deadline_ms_ = std::min(deadline_ms_, CoarseNowMs() + kDrainLingerMs);
+    deadline_ms_ = std::min(deadline_ms_, now_ms() + kDrainLingerMs);
     return;
   }
   // A request that has come is read as if the drain had begun after it.
   char byte;
-  if (recv(socket_.descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
+  if (recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
 }
 
 bool Connection::busy() const {
@@ -214,10 +275,361 @@ bool Connection::busy() const {
     case State::kLinger:
       return false;
     case State::kIdle:
-      return begin_ < end_ || writing_;
+      return (work_ != nullptr && !work_->reader.empty()) || writing_;
     default:
       return true;
   }
+}
+
+// ---- Bytes in and out.
+
+bool Connection::WantsRead() const {
+  if (eof_ || writing_) return false;
+  switch (state_) {
+    case State::kHandshake:
+    case State::kLinger:
+      return true;
+    case State::kFlush:
+    case State::kClosed:
+      return false;
+    default:
+      return work_ == nullptr || work_->reader.WantsBytes();
+  }
+}
+
+void Connection::OnEvents(uint32_t events) {
+  const bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  if (broken || (events & EPOLLIN) != 0) readable_ = true;
+  if (broken || (events & EPOLLOUT) != 0) writing_ = false;
+  Drive();
+  // The loop would tell it for ever; a read would have found it out.
+  if (broken && readable_) Close();
+}
+
+// The loop goes on to tell what nobody takes. So reading ends when an event came in vain, which is
+// seldom, and not already when it might.
+void Connection::UpdateWatch() {
+  if (state_ == State::kClosed) return;
+  const bool in_vain = readable_ && !WantsRead();
+  const bool reads = WantsRead() || ((watched_ & EPOLLIN) != 0 && !in_vain);
+  const uint32_t wanted = (reads ? uint32_t{EPOLLIN} : 0) | (writing_ ? uint32_t{EPOLLOUT} : 0);
+  if (wanted == watched_) return;
+  watched_ = wanted;
+  events().Rewatch(socket_, *this, watched_);
+}
+
+// True: bytes, or the end of them, came; or there is no room for any, which the reader refuses.
+bool Connection::Read() {
+  size_t count = 0;
+  if (state_ == State::kLinger) {
+    Loop& loop = shard_->loop();
+    if (!Receive(loop.scratch, sizeof loop.scratch, &count)) return false;
+    if (eof_) Close();
+    return !eof_;
+  }
+  if (work_ == nullptr) {
+    if (!readable_) return false;
+    work_ = shard_->loop().workspaces.Take(limits_, shard_->state().budget());
+    if (work_ == nullptr) {
+      Close();
+      return false;
+    }
+  }
+  if (tls_ != nullptr) return ReadDecrypted();
+  if (!readable_) return false;
+  const std::span<char> space = work_->reader.Space();
+  if (space.empty()) return true;
+  if (!Receive(space.data(), space.size(), &count)) return false;
+  work_->reader.Received(count);
+  return true;
+}
+
+bool Connection::ReadDecrypted() {
+  size_t count = 0;
+  TlsSession::Result result = TlsSession::Result::kWantRead;
+  if (state_ != State::kHandshake) {
+    const std::span<char> space = work_->reader.Space();
+    if (space.empty()) return true;
+    result = tls_->Read(space.data(), space.size(), &count);
+  }
+  switch (result) {
+    case TlsSession::Result::kOk:
+      work_->reader.Received(count);
+      return true;
+    case TlsSession::Result::kWantRead:
+      break;
+    case TlsSession::Result::kWantWrite:
+      WaitWritable();
+      return false;
+    case TlsSession::Result::kEnd:
+      eof_ = true;
+      return true;
+    case TlsSession::Result::kError:
+      Close();
+      return false;
+  }
+  if (!work_->cipher.Reserve(Workspace::kCipherBytes)) {
+    Close();
+    return false;
+  }
+  if (!Receive(work_->cipher.data(), work_->cipher.capacity(), &count)) return false;
+  // An end without close_notify may be an attacker's; what was decrypted before it counts.
+  tls_->Feed(absl::string_view(work_->cipher.data(), count));
+  return true;
+}
+
+// From the socket. True: `count` bytes came, or none and eof_ is set.
+bool Connection::Receive(char* data, size_t size, size_t* count) {
+  if (!readable_ || receives_ == kMostReceives) return false;
+  ++receives_;
+  ssize_t received;
+  do {
+    received = recv(socket_.get(), data, size, MSG_DONTWAIT);
+  } while (received < 0 && errno == EINTR);
+  if (received < 0) {
+    readable_ = false;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) Close();
+    return false;
+  }
+  *count = static_cast<size_t>(received);
+  eof_ = received == 0;
+  // Less than there was room for is all that there was; if more has come, the next event tells.
+  readable_ = *count == size;
+  return true;
+}
+
+// Writes what is there. False: the rest waits for the socket, or the connection is closed.
+bool Connection::Write() {
+  if (writing_ || state_ == State::kClosed) return false;
+  if (work_ != nullptr) {
+    std::string& out = work_->out;
+    while (out_sent_ < out.size()) {
+      size_t count = 0;
+      if (!WriteSome(absl::string_view(out).substr(out_sent_), &count)) return false;
+      out_sent_ += count;
+    }
+    out_sent_ = 0;
+    write_deadline_ms_ = 0;
+    if (unread_bytes_ != 0) CountUnread(0);
+    Workspace::Empty(out);
+  }
+  if (state_ == State::kFlush) BeginLinger();
+  return state_ != State::kClosed;
+}
+
+bool Connection::WriteSome(absl::string_view bytes, size_t* count) {
+  bool full = false;
+  if (tls_ != nullptr) {
+    const TlsSession::Result result = tls_->Write(bytes, count);
+    if (result == TlsSession::Result::kOk) return true;
+    full = result == TlsSession::Result::kWantWrite;
+  } else {
+    ssize_t sent;
+    do {
+      sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0) {
+      *count = static_cast<size_t>(sent);
+      return true;
+    }
+    full = errno == EAGAIN || errno == EWOULDBLOCK;
+  }
+  full ? WaitWritable() : Close();
+  return false;
+}
+
+void Connection::WaitWritable() {
+  writing_ = true;
+  if (write_deadline_ms_ == 0) write_deadline_ms_ = now_ms() + limits_.write_timeout_ms;
+  CountUnread(work_->out.size());
+}
+
+// The answer is there and cannot be refused any more; but while it waits for its reader, others
+// are refused sooner.
+void Connection::CountUnread(size_t bytes) {
+  const auto now = static_cast<int64_t>(bytes);
+  shard_->state().budget().Count(now - std::exchange(unread_bytes_, now));
+}
+
+void Connection::ReleaseWorkspace() {
+  if (work_ == nullptr || phase_ == Phase::kHeld || phase_ == Phase::kLost) return;
+  shard_->loop().workspaces.Give(std::move(work_));
+}
+
+// ---- The handler's side.
+
+bool Connection::CallOnHead() {
+  phase_ = Phase::kInHead;
+  answered_.store(false, std::memory_order_relaxed);
+  set_ticket(0);
+  RequestReader& reader = work_->reader;
+  reader.head().peer = peer_;
+  const HeadVerdict verdict = shard_->state().handler().OnHead(*this);
+  if (state_ == State::kClosed) return false;
+  if (answered_.load(std::memory_order_relaxed)) return true;  // AfterAnswer said what is next
+  if (verdict.answered()) {
+    // The handler broke its word; the peer must not wait for ever.
+    phase_ = Phase::kNone;
+    return Refuse({500, "no answer was given"});
+  }
+  phase_ = Phase::kReading;
+  reader.ReadBody(verdict.most_bytes());
+  if (reader.waits_for_continue()) work_->out.append("HTTP/1.1 100 Continue\r\n\r\n");
+  state_ = State::kBody;
+  since_ms_ = now_ms();
+  SetDeadline(limits_.body_timeout_ms);
+  return true;
+}
+
+// Answers by itself and closes. Returns true: there is an answer to write.
+bool Connection::Refuse(Refusal refusal) {
+  const bool for_head = work_->reader.is_head_method();
+  if (phase_ == Phase::kReading) Drop();
+  const std::string body = std::string(refusal.text) + "\n";
+  const HeaderField retry = {"Retry-After", "1"};
+  Response response;
+  response.status = refusal.status;
+  response.content_type = "text/plain";
+  response.body = body;
+  if (refusal.status == 503) response.headers = std::span(&retry, 1);
+  AppendResponse(response, for_head, true, shard_->date(), work_->out);
+  state_ = State::kFlush;
+  return true;
+}
+
+void Connection::Respond(const Response& response) {
+  if (events().IsHere()) return RespondHere(response);
+  // Formatted first: if there is no memory for that, the exchange still counts as unanswered and
+  // ends with 504.
+  handed_over_status_line_ =
+      FormatUndecided(response, work_->reader.is_head_method(), work_->handed_over);
+  answered_.store(true, std::memory_order_relaxed);
+  events().Post(hand_over_);
+}
+
+void Connection::GiveUp() noexcept {
+  if (!events().IsHere()) {
+    handed_over_status_line_ = 0;
+    answered_.store(true, std::memory_order_relaxed);
+    return events().Post(hand_over_);
+  }
+  if (phase_ == Phase::kNone || phase_ == Phase::kReading) return;  // nothing is owed
+  EndExchange();
+  Close();
+}
+
+void RespondOrGiveUp(Exchange& exchange, const Response& response) noexcept {
+  try {
+    return exchange.Respond(response);
+  } catch (const std::exception&) {
+  }
+  try {
+    const HeaderField retry_after{"Retry-After", "1"};
+    return exchange.Respond({.status = 503,
+                             .content_type = "text/plain",
+                             .headers = std::span(&retry_after, 1),
+                             .body = "no memory for the answer\n"});
+  } catch (const std::exception&) {
+    exchange.GiveUp();
+  }
+}
+
+// Will the connection end with the answer that is given now?
+bool Connection::WillClose() const {
+  const RequestReader& reader = work_->reader;
+  if (!reader.keep_alive() || shard_->draining()) return true;
+  if (requests_ >= limits_.requests_of_a_connection) return true;
+  if (phase_ != Phase::kInHead) return false;
+  // Of a refused request the body is thrown away if that is cheap. One that is announced with
+  // `Expect: 100-continue` may come or not, so nobody could tell where the next request begins.
+  const uint64_t length = reader.head().content_length.value_or(0);
+  return reader.head().chunked || (reader.expects_continue() && length > 0) ||
+         length > static_cast<uint64_t>(limits_.pipelined_bytes);
+}
+
+void Connection::RespondHere(const Response& response) {
+  if (phase_ == Phase::kNone || phase_ == Phase::kReading) return;  // nothing is owed
+  if (phase_ == Phase::kLost) return EndExchange();
+  const bool close = WillClose();
+  AppendResponse(response, work_->reader.is_head_method(), close, shard_->date(), work_->out);
+  answered_.store(true, std::memory_order_relaxed);
+  AfterAnswer(close);
+  if (driving_) return;  // Drive goes on when the handler has returned
+  // Given later, inside some work of the handler's: write at once, but do not call the handler.
+  if (Write() && state_ == State::kIdle && (eof_ || readable_ || !work_->reader.empty())) Resume();
+  UpdateWatch();
+}
+
+// An answer that another thread has formatted.
+void Connection::OnHandedOver() {
+  if (handed_over_status_line_ == 0) {
+    EndExchange();
+    return Close();
+  }
+  std::string& answer = work_->handed_over;
+  if (phase_ == Phase::kLost) {
+    Workspace::Empty(answer);
+    return EndExchange();
+  }
+  const bool close = WillClose();
+  const size_t begin = Decide(handed_over_status_line_, close, shard_->date(), answer);
+  if (work_->out.empty()) {
+    work_->out.swap(answer);
+    out_sent_ = begin;
+  } else {
+    // Nobody will answer again, so without memory the connection must end here.
+    absl::Cleanup give_up = [this] {
+      EndExchange();
+      Close();
+    };
+    work_->out.append(answer, begin);
+    std::move(give_up).Cancel();
+  }
+  Workspace::Empty(answer);
+  AfterAnswer(close);
+  Drive();
+}
+
+void Connection::AfterAnswer(bool close) {
+  const uint64_t unread =
+      phase_ == Phase::kInHead ? work_->reader.head().content_length.value_or(0) : 0;
+  EndExchange();
+  if (close) {
+    state_ = State::kFlush;
+  } else if (unread > 0) {
+    work_->reader.Skip(unread);
+    state_ = State::kSkip;
+    SetDeadline(limits_.body_timeout_ms);
+  } else {
+    BeginIdle();
+  }
+}
+
+// The handler has let go of the exchange: its memory may be used again.
+void Connection::EndExchange() {
+  phase_ = Phase::kNone;
+  work_->reader.Finish();
+  if (state_ == State::kClosed) Resume();
+}
+
+// The exchange ends before the handler got it.
+void Connection::Drop() {
+  shard_->state().handler().OnDropped(*this);
+  EndExchange();
+}
+
+void Connection::AnswerTimedOut() {
+  // An answer on its way from another thread is in time.
+  if (answered_.load(std::memory_order_relaxed)) return;
+  Response response;
+  response.status = 504;
+  response.content_type = "text/plain";
+  response.body = "no answer in time; whether the request took effect is not known\n";
+  AppendResponse(response, work_->reader.is_head_method(), true, shard_->date(), work_->out);
+  phase_ = Phase::kLost;
+  state_ = State::kFlush;
+  shard_->state().handler().OnAbandoned(*this);
+  Drive();
 }
 
 }  // namespace webhook::http

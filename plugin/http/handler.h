@@ -7,8 +7,9 @@
 //   OnRequest  the body is whole -> Respond now or later, from any thread
 //   OnAbandoned  (seldom) the answer is no longer wanted; Respond is owed nevertheless
 //
-// Every Exchange of which OnRequest was told is answered by exactly one Respond. An Exchange that
-// fails between OnHead and OnRequest (too long, too slow, gone) gets OnDropped instead.
+// Every Exchange of which OnRequest was told is answered by exactly one Respond, or GiveUp. An
+// Exchange that fails between OnHead and OnRequest (too long, too slow, gone) gets OnDropped
+// instead.
 #ifndef PLUGIN_HTTP_HANDLER_H_
 #define PLUGIN_HTTP_HANDLER_H_
 
@@ -84,7 +85,9 @@ class HeadVerdict {
 };
 
 // Implemented by the user of a Server, which calls it on its IoThreads, several threads at a time.
-// No function may block or throw. Must outlive the Server.
+// No function may block. OnHead and OnRequest may throw a std::exception when memory runs out, as
+// long as nobody else has the exchange: the connection is closed then, and nothing is owed for the
+// exchange any more. Must outlive the Server.
 class Handler {
  public:
   virtual ~Handler() = default;

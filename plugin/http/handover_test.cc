@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "plugin/http/test_client.h"
-#include "plugin/http/test_server.h"
+#include "plugin/http/testing/test_client.h"
+#include "plugin/http/testing/test_server.h"
 
 namespace webhook::http {
 namespace {

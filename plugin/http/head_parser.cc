@@ -1,208 +1,414 @@
 #include "plugin/http/head_parser.h"
 
-#include <boost/asio/buffer.hpp>
-#include <boost/beast/http/basic_parser.hpp>
-#include <boost/beast/http/error.hpp>
-#include <cstdint>
+#include <algorithm>
+#include <cstring>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "plugin/http/target.h"
+#include "plugin/base/characters.h"
 
 namespace webhook::http {
 namespace {
 
-namespace beast = boost::beast;
-using BeastError = beast::http::error;
+using base::CharacterSet;
 
-absl::string_view View(beast::string_view view) { return {view.data(), view.size()}; }
+// A sender may put a CRLF or two after a body; more is no request.
+constexpr int kMostEmptyLines = 4;
 
-// Collects views of what Beast finds. One head each; the body is not Beast's business here.
-class Collector final : public beast::http::basic_parser<true> {
- public:
-  Collector(std::vector<HeaderField>& fields, ParsedHead& parsed)
-      : fields_(fields), parsed_(parsed) {
-    // The limits are HeadScan's, and the body's length is judged by the connection.
-    header_limit((std::numeric_limits<std::uint32_t>::max)());
-    body_limit(boost::none);
+constexpr CharacterSet kTargetCharacters =
+    CharacterSet::Of([](int c) { return c > 0x20 && c < 0x7F; });
+
+// reg-name without the comma, which RFC 3986 permits and which only ever is a list of hosts here.
+constexpr CharacterSet kHostCharacters = CharacterSet::Of(
+    [](int c) { return base::IsAlphanumeric(c) || base::IsOneOf(c, "-._~%!$&'()*+;="); });
+
+constexpr CharacterSet kAddressCharacters = CharacterSet::Of(
+    [](int c) { return base::HexDigit(static_cast<char>(c)) >= 0 || c == ':' || c == '.'; });
+
+constexpr CharacterSet kDigits = CharacterSet::Of([](int c) { return base::IsDigit(c); });
+
+bool IsBlank(char c) { return c == ' ' || c == '\t'; }
+
+absl::string_view Trim(absl::string_view text) {
+  while (!text.empty() && IsBlank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && IsBlank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+size_t Skip(const CharacterSet& set, const char* data, size_t pos, size_t size) {
+  while (pos < size && set.Has(data[pos])) ++pos;
+  return pos;
+}
+
+// Where `c` is found first from `begin` on; the text's size if nowhere.
+size_t Find(absl::string_view text, char c, size_t begin = 0) {
+  const void* const found =
+      begin < text.size() ? std::memchr(text.data() + begin, c, text.size() - begin) : nullptr;
+  return found == nullptr ? text.size()
+                          : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+}
+
+bool HasBrokenEscape(absl::string_view path) {
+  for (size_t i = Find(path, '%'); i < path.size(); i = Find(path, '%', i + 1)) {
+    if (i + 2 >= path.size() || base::HexDigit(path[i + 1]) < 0 ||
+        base::HexDigit(path[i + 2]) < 0) {
+      return true;
+    }
   }
+  return false;
+}
 
-  // The rules about the head as a whole, once Beast is through.
-  Refusal Finish();
+// Takes "scheme://authority" off the front.
+bool TakeAuthority(absl::string_view& target) {
+  size_t begin = 0;
+  if (absl::StartsWithIgnoreCase(target, "http://")) begin = 7;
+  if (absl::StartsWithIgnoreCase(target, "https://")) begin = 8;
+  if (begin == 0) return false;
+  size_t end = target.find_first_of("/?", begin);
+  if (end == absl::string_view::npos) end = target.size();
+  if (!IsAuthority(target.substr(begin, end - begin))) return false;
+  target.remove_prefix(end);
+  return true;
+}
 
-  Refusal refusal() const { return refusal_; }
+bool IsOtherVersion(absl::string_view word) {
+  return word.size() == 8 && word.substr(0, 5) == "HTTP/" && base::IsDigit(word[5]) &&
+         word[6] == '.' && base::IsDigit(word[7]);
+}
 
- private:
-  void Refuse(int status, const char* text) {
-    if (refusal_.status == 0) refusal_ = {status, text};
+}  // namespace
+
+bool IsAuthority(absl::string_view text) {
+  absl::string_view rest;
+  if (!text.empty() && text[0] == '[') {
+    const size_t end = text.find(']');
+    if (end == absl::string_view::npos || end < 3) return false;
+    if (!kAddressCharacters.HasAll(text.substr(1, end - 1))) return false;
+    rest = text.substr(end + 1);
+  } else {
+    const size_t end = Skip(kHostCharacters, text.data(), 0, text.size());
+    if (end == 0) return false;
+    rest = text.substr(end);
   }
-  void OnContentLength(absl::string_view value);
-  void OnTransferEncoding(absl::string_view value);
-  void OnHost(absl::string_view value);
+  if (rest.empty()) return true;
+  return rest[0] == ':' && rest.size() <= 6 && kDigits.HasAll(rest.substr(1));
+}
 
-  void on_request_impl(beast::http::verb, beast::string_view method, beast::string_view target,
-                       int version, beast::error_code&) override {
-    parsed_.head.method = View(method);
-    target_ = View(target);
-    parsed_.head.minor_version = version % 10;
+bool SplitTarget(absl::string_view target, absl::string_view method, absl::string_view& path,
+                 absl::string_view& query) {
+  query = absl::string_view();
+  if (target == "*") {
+    path = target;
+    return method == "OPTIONS";
   }
-  void on_field_impl(beast::http::field known, beast::string_view name, beast::string_view value,
-                     beast::error_code&) override;
-  void on_header_impl(beast::error_code&) override {}
-  void on_response_impl(int, beast::string_view, int, beast::error_code&) override {}
-  void on_body_init_impl(const boost::optional<std::uint64_t>&, beast::error_code&) override {}
-  std::size_t on_body_impl(beast::string_view, beast::error_code&) override { return 0; }
-  void on_chunk_header_impl(std::uint64_t, beast::string_view, beast::error_code&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view, beast::error_code&) override {
-    return 0;
-  }
-  void on_finish_impl(beast::error_code&) override {}
+  if (target.empty() || Find(target, '#') < target.size()) return false;
+  const bool absolute = target[0] != '/';
+  if (absolute && !TakeAuthority(target)) return false;
+  const size_t mark = Find(target, '?');
+  path = target.substr(0, mark);
+  if (mark < target.size()) query = target.substr(mark + 1);
+  if (path.empty()) path = "/";
+  return !HasBrokenEscape(path);
+}
 
-  std::vector<HeaderField>& fields_;
-  ParsedHead& parsed_;
-  Refusal refusal_;
-  absl::string_view target_;
-  absl::string_view transfer_encoding_;
-  int hosts_ = 0;
-  int transfer_encodings_ = 0;
-  bool expects_other_ = false;
-};
+void HeadParser::Begin(const Limits& limits) {
+  std::vector<HeaderField> fields = std::move(fields_);
+  fields.clear();
+  *this = HeadParser();
+  fields_ = std::move(fields);
+  limits_ = &limits;
+}
 
-void Collector::on_field_impl(beast::http::field known, beast::string_view name,
-                              beast::string_view value, beast::error_code&) {
-  fields_.push_back({View(name), View(value)});
-  switch (known) {
-    case beast::http::field::host:
-      OnHost(View(value));
-      break;
-    case beast::http::field::content_length:
-      OnContentLength(View(value));
-      break;
-    case beast::http::field::transfer_encoding:
-      OnTransferEncoding(View(value));
-      break;
-    case beast::http::field::expect:
-      if (absl::EqualsIgnoreCase(View(value), "100-continue")) {
-        parsed_.expects_continue = true;
-      } else {
-        expects_other_ = true;
-      }
-      break;
-    default:
-      break;
+HeadParser::Result HeadParser::Feed(const char* data, size_t size) {
+  if (data != data_) Rebase(data);
+  size_ = size;
+  for (;;) {
+    bool go_on = false;
+    switch (state_) {
+      case State::kStart:
+        go_on = ReadStart();
+        break;
+      case State::kMethod:
+        go_on = ReadMethod();
+        break;
+      case State::kTarget:
+        go_on = ReadTarget();
+        break;
+      case State::kVersion:
+        go_on = ReadVersion();
+        break;
+      case State::kFieldStart:
+        go_on = ReadFieldStart();
+        break;
+      case State::kFieldName:
+        go_on = ReadFieldName();
+        break;
+      case State::kFieldValue:
+        go_on = ReadFieldValue();
+        break;
+    }
+    if (!go_on) return result_;
   }
 }
 
-void Collector::OnHost(absl::string_view value) {
-  if (++hosts_ > 1) Refuse(400, "Host must not be repeated");
-  if (!IsAuthority(value)) Refuse(400, "Host is malformed");
+bool HeadParser::More() {
+  result_ = Result::kMore;
+  return false;
+}
+
+bool HeadParser::Refuse(int status, const char* text) {
+  result_ = Result::kRefused;
+  refusal_ = {status, text};
+  return false;
+}
+
+bool HeadParser::Next(State state) {
+  state_ = state;
+  return true;
+}
+
+// The bytes are elsewhere now: views of them follow.
+void HeadParser::Rebase(const char* data) {
+  for (HeaderField& field : fields_) {
+    field.name = {data + (field.name.data() - data_), field.name.size()};
+    field.value = {data + (field.value.data() - data_), field.value.size()};
+  }
+  data_ = data;
+}
+
+HeadParser::LineEnd HeadParser::TakeLineEnd() {
+  if (data_[pos_] != '\r') return LineEnd::kBad;
+  if (pos_ + 1 == size_) return LineEnd::kMore;
+  if (data_[pos_ + 1] != '\n') return LineEnd::kBad;
+  pos_ += 2;
+  return LineEnd::kOk;
+}
+
+bool HeadParser::RequestLineIsTooLong() const {
+  return pos_ - line_begin_ > static_cast<uint64_t>(limits_->request_line_bytes);
+}
+
+bool HeadParser::HeaderSectionIsTooLong() const {
+  return pos_ - section_begin_ > static_cast<uint64_t>(limits_->header_section_bytes);
+}
+
+bool HeadParser::ReadStart() {
+  while (pos_ < size_ && (data_[pos_] == '\r' || data_[pos_] == '\n')) {
+    switch (TakeLineEnd()) {
+      case LineEnd::kMore:
+        return More();
+      case LineEnd::kBad:
+        return Refuse(400, "a line must end with CRLF");
+      case LineEnd::kOk:
+        break;
+    }
+    if (++empty_lines_ > kMostEmptyLines) {
+      return Refuse(400, "too many empty lines before the request line");
+    }
+  }
+  if (pos_ == size_) return More();
+  line_begin_ = pos_;
+  return Next(State::kMethod);
+}
+
+// In the next three the limit comes first: where a piece ends must make no difference.
+bool HeadParser::ReadMethod() {
+  pos_ = Skip(base::kTokenCharacters, data_, pos_, size_);
+  if (RequestLineIsTooLong()) return Refuse(414, "the request line is too long");
+  if (pos_ == size_) return More();
+  if (data_[pos_] != ' ' || pos_ == line_begin_) return Refuse(400, "the method is malformed");
+  target_begin_ = ++pos_;
+  return Next(State::kTarget);
+}
+
+bool HeadParser::ReadTarget() {
+  pos_ = Skip(kTargetCharacters, data_, pos_, size_);
+  if (RequestLineIsTooLong()) return Refuse(414, "the request line is too long");
+  if (pos_ == size_) return More();
+  if (data_[pos_] != ' ' || pos_ == target_begin_) {
+    return Refuse(400, "the request target is malformed");
+  }
+  version_begin_ = ++pos_;
+  return Next(State::kVersion);
+}
+
+bool HeadParser::ReadVersion() {
+  pos_ = Skip(kTargetCharacters, data_, pos_, size_);
+  if (RequestLineIsTooLong()) return Refuse(414, "the request line is too long");
+  if (pos_ == size_) return More();
+  if (data_[pos_] == ' ') return Refuse(400, "the request line must be three words");
+  const size_t end = pos_;
+  switch (TakeLineEnd()) {
+    case LineEnd::kMore:
+      return More();
+    case LineEnd::kBad:
+      return Refuse(400, "the request line has an invalid character or line end");
+    case LineEnd::kOk:
+      return TakeRequestLine(Text(version_begin_, end));
+  }
+  return false;
+}
+
+bool HeadParser::TakeRequestLine(absl::string_view version) {
+  is_head_method_ = Text(line_begin_, target_begin_ - 1) == "HEAD";
+  if (version == "HTTP/1.0") {
+    head_.minor_version = 0;
+  } else if (version != "HTTP/1.1") {
+    if (IsOtherVersion(version)) return Refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken");
+    return Refuse(400, "the HTTP version is malformed");
+  }
+  section_begin_ = pos_;
+  return Next(State::kFieldStart);
+}
+
+bool HeadParser::ReadFieldStart() {
+  if (pos_ == size_) return More();
+  if (data_[pos_] == '\r') {
+    switch (TakeLineEnd()) {
+      case LineEnd::kMore:
+        return More();
+      case LineEnd::kBad:
+        return Refuse(400, "a line must end with CRLF");
+      case LineEnd::kOk:
+        return EndHead();
+    }
+  }
+  if (IsBlank(data_[pos_])) return Refuse(400, "a header line must not begin with a blank");
+  if (fields_.size() >= static_cast<uint64_t>(limits_->header_fields)) {
+    return Refuse(431, "too many header fields");
+  }
+  name_begin_ = pos_;
+  return Next(State::kFieldName);
+}
+
+bool HeadParser::ReadFieldName() {
+  pos_ = Skip(base::kTokenCharacters, data_, pos_, size_);
+  if (HeaderSectionIsTooLong()) return Refuse(431, "the header section is too long");
+  if (pos_ == size_) return More();
+  if (data_[pos_] != ':' || pos_ == name_begin_) {
+    return Refuse(400, "a header field's name is malformed");
+  }
+  value_begin_ = ++pos_;
+  return Next(State::kFieldValue);
+}
+
+bool HeadParser::ReadFieldValue() {
+  pos_ = base::SkipPrintable<base::Above::kPasses>(data_, pos_, size_);
+  while (pos_ < size_ && data_[pos_] == '\t') {
+    pos_ = base::SkipPrintable<base::Above::kPasses>(data_, pos_ + 1, size_);
+  }
+  if (HeaderSectionIsTooLong()) return Refuse(431, "the header section is too long");
+  if (pos_ == size_) return More();
+  const size_t end = pos_;
+  switch (TakeLineEnd()) {
+    case LineEnd::kMore:
+      return More();
+    case LineEnd::kBad:
+      return Refuse(400, "a header line has an invalid character or line end");
+    case LineEnd::kOk:
+      break;
+  }
+  const HeaderField field = {Text(name_begin_, value_begin_ - 1), Trim(Text(value_begin_, end))};
+  fields_.push_back(field);
+  return TakeField(field) && Next(State::kFieldStart);
+}
+
+// The fields that say something to the server itself. Most are told apart by their length.
+bool HeadParser::TakeField(const HeaderField& field) {
+  switch (field.name.size()) {
+    case 4:
+      if (!absl::EqualsIgnoreCase(field.name, "host")) return true;
+      if (++hosts_ > 1) return Refuse(400, "Host must not be repeated");
+      return IsAuthority(field.value) || Refuse(400, "Host is malformed");
+    case 6:
+      if (!absl::EqualsIgnoreCase(field.name, "expect")) return true;
+      (absl::EqualsIgnoreCase(field.value, "100-continue") ? expects_continue_ : expects_other_) =
+          true;
+      return true;
+    case 10:
+      return !absl::EqualsIgnoreCase(field.name, "connection") || TakeConnection(field.value);
+    case 14:
+      return !absl::EqualsIgnoreCase(field.name, "content-length") ||
+             TakeContentLength(field.value);
+    case 17:
+      if (!absl::EqualsIgnoreCase(field.name, "transfer-encoding")) return true;
+      if (++transfer_encodings_ > 1) return Refuse(400, "Transfer-Encoding must not be repeated");
+      transfer_encoding_ = fields_.size() - 1;
+      return true;
+    default:
+      return true;
+  }
 }
 
 // One line of digits: a repeated length is refused even if all agree (RFC 9112 section 6.3 permits
 // that), since another reader on the way may have taken another one.
-void Collector::OnContentLength(absl::string_view value) {
-  if (parsed_.head.content_length.has_value()) {
+bool HeadParser::TakeContentLength(absl::string_view value) {
+  if (head_.content_length.has_value()) {
     return Refuse(400, "Content-Length must not be repeated");
+  }
+  if (value.empty() || !kDigits.HasAll(value)) {
+    return Refuse(400, "Content-Length must be one whole number");
   }
   uint64_t length = 0;
   for (const char digit : value) {
-    if (!absl::ascii_isdigit(digit)) return Refuse(400, "Content-Length must be one whole number");
     if (length > (std::numeric_limits<uint64_t>::max() - 9) / 10) {
       return Refuse(400, "Content-Length is too large a number");
     }
     length = length * 10 + (digit - '0');
   }
-  if (value.empty()) return Refuse(400, "Content-Length must be one whole number");
-  parsed_.head.content_length = length;
+  head_.content_length = length;
+  return true;
 }
 
-void Collector::OnTransferEncoding(absl::string_view value) {
-  if (++transfer_encodings_ > 1) Refuse(400, "Transfer-Encoding must not be repeated");
-  transfer_encoding_ = value;
+// A list of tokens, with empty elements (RFC 9110 sections 5.6.1.2 and 7.6.1).
+bool HeadParser::TakeConnection(absl::string_view value) {
+  while (!value.empty()) {
+    const size_t comma = Find(value, ',');
+    const absl::string_view option = Trim(value.substr(0, comma));
+    value.remove_prefix(std::min(comma + 1, value.size()));
+    if (!base::kTokenCharacters.HasAll(option)) return Refuse(400, "Connection is malformed");
+    close_ |= absl::EqualsIgnoreCase(option, "close");
+  }
+  return true;
 }
 
 // RFC 9112 section 6.1: a final coding other than chunked leaves the length unknown (400); one
 // before chunked is merely not understood (501).
-Refusal CheckTransferEncoding(absl::string_view value, int minor_version, bool has_length) {
-  if (minor_version == 0) return {400, "Transfer-Encoding has no place in HTTP/1.0"};
-  if (has_length) return {400, "Transfer-Encoding and Content-Length exclude each other"};
-  if (absl::EqualsIgnoreCase(value, "chunked")) return {};
+bool HeadParser::CheckTransferEncoding(absl::string_view value) {
+  if (head_.minor_version == 0) return Refuse(400, "Transfer-Encoding has no place in HTTP/1.0");
+  if (head_.content_length.has_value()) {
+    return Refuse(400, "Transfer-Encoding and Content-Length exclude each other");
+  }
+  if (absl::EqualsIgnoreCase(value, "chunked")) {
+    head_.chunked = true;
+    return true;
+  }
   const size_t comma = value.rfind(',');
-  if (comma != absl::string_view::npos) {
-    const absl::string_view first = absl::StripAsciiWhitespace(value.substr(0, comma));
-    const absl::string_view last = absl::StripAsciiWhitespace(value.substr(comma + 1));
-    if (!first.empty() && absl::EqualsIgnoreCase(last, "chunked")) {
-      return {501, "no transfer coding but chunked is understood"};
-    }
+  if (comma != absl::string_view::npos && !Trim(value.substr(0, comma)).empty() &&
+      absl::EqualsIgnoreCase(Trim(value.substr(comma + 1)), "chunked")) {
+    return Refuse(501, "no transfer coding but chunked is understood");
   }
-  return {400, "Transfer-Encoding must be chunked"};
+  return Refuse(400, "Transfer-Encoding must be chunked");
 }
 
-Refusal Collector::Finish() {
-  if (refusal_.status != 0) return refusal_;
-  RequestHead& head = parsed_.head;
-  if (transfer_encodings_ > 0) {
-    const Refusal refusal = CheckTransferEncoding(transfer_encoding_, head.minor_version,
-                                                  head.content_length.has_value());
-    if (refusal.status != 0) return refusal;
-    head.chunked = true;
+bool HeadParser::EndHead() {
+  if (transfer_encodings_ > 0 && !CheckTransferEncoding(fields_[transfer_encoding_].value)) {
+    return false;
   }
-  if (head.minor_version > 0 && hosts_ == 0) return {400, "Host is missing"};
-  if (!SplitTarget(target_, head.method, head.path, head.query)) {
-    return {400, "the request target is malformed"};
+  if (head_.minor_version > 0 && hosts_ == 0) return Refuse(400, "Host is missing");
+  head_.method = Text(line_begin_, target_begin_ - 1);
+  if (!SplitTarget(Text(target_begin_, version_begin_ - 1), head_.method, head_.path,
+                   head_.query)) {
+    return Refuse(400, "the request target is malformed");
   }
-  if (head.minor_version == 0) {
-    // RFC 9110 section 10.1.1: an HTTP/1.0 sender cannot mean it.
-    parsed_.expects_continue = false;
-  } else if (expects_other_) {
-    return {417, "no expectation but 100-continue is met"};
+  if (head_.minor_version > 0 && expects_other_) {
+    return Refuse(417, "no expectation but 100-continue is met");
   }
-  // HTTP/1.0 senders of today (old proxies, load testers) lose nothing by a close.
-  parsed_.keep_alive = head.minor_version > 0 && keep_alive();
-  head.fields = fields_;
-  return {};
-}
-
-// Does the request line have three words, the last of which is a version that is not ours? With a
-// blank inside the target it has four, and a version of ours where it belongs.
-bool NamesOtherVersion(absl::string_view bytes) {
-  const absl::string_view line = bytes.substr(0, bytes.find('\r'));
-  const size_t space = line.rfind(' ');
-  if (space == absl::string_view::npos || space != line.find(' ', line.find(' ') + 1)) return false;
-  const absl::string_view word = line.substr(space + 1);
-  return word.size() == 8 && word.substr(0, 5) == "HTTP/" && absl::ascii_isdigit(word[5]) &&
-         word[6] == '.' && absl::ascii_isdigit(word[7]);
-}
-
-Refusal Translate(beast::error_code error, absl::string_view bytes) {
-  if (error == BeastError::bad_method) return {400, "the method is malformed"};
-  if (error == BeastError::bad_target) return {400, "the request target is malformed"};
-  if (error == BeastError::bad_version) {
-    if (NamesOtherVersion(bytes)) return {505, "only HTTP/1.0 and HTTP/1.1 are spoken"};
-    return {400, "the HTTP version is malformed"};
-  }
-  if (error == BeastError::bad_field) return {400, "a header field's name is malformed"};
-  if (error == BeastError::bad_value) return {400, "a header field's value is malformed"};
-  if (error == BeastError::bad_content_length || error == BeastError::multiple_content_length) {
-    return {400, "Content-Length must be one whole number"};
-  }
-  if (error == BeastError::bad_transfer_encoding) return {400, "Transfer-Encoding is ambiguous"};
-  return {400, "the head is malformed"};
-}
-
-}  // namespace
-
-Refusal ParseHead(absl::string_view bytes, std::vector<HeaderField>& fields, ParsedHead& parsed) {
-  fields.clear();
-  parsed = ParsedHead();
-  Collector collector(fields, parsed);
-  beast::error_code error;
-  const size_t used = collector.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
-  if (error) return Translate(error, bytes);
-  // Two readers must agree on where a head ends.
-  if (used != bytes.size() || !collector.is_header_done()) return {400, "the head is malformed"};
-  return collector.Finish();
+  head_.fields = fields_;
+  result_ = Result::kDone;
+  return false;
 }
 
 }  // namespace webhook::http

@@ -1,28 +1,122 @@
-// From a head's bytes to a RequestHead: Beast's parser, and the rules that Beast leaves to its
-// user (RFC 9112): one valid Host, one whole-number Content-Length, no transfer coding but
-// chunked and that on HTTP/1.1 alone, the forms of the request target, Expect.
+// A request's head, read in one pass as its bytes arrive.
+//
+// Strict where readers of HTTP differ (RFC 9112 section 11.2): a bare CR or LF, a folded line, a
+// control character, a repeated length, a length beside chunked, a second Host, a fourth word on
+// the request line are all refused. What a line alone makes wrong is refused at that line, and a
+// limit is as soon as it is passed, before the rest has come.
 #ifndef PLUGIN_HTTP_HEAD_PARSER_H_
 #define PLUGIN_HTTP_HEAD_PARSER_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "plugin/http/head_scan.h"
 #include "plugin/http/message.h"
+#include "plugin/limits/limits.h"
 
 namespace webhook::http {
 
-struct ParsedHead {
-  RequestHead head;               // `peer` is left to the connection
-  bool keep_alive = false;        // HTTP/1.1 without `Connection: close`
-  bool expects_continue = false;  // `Expect: 100-continue` on HTTP/1.1
+class HeadParser {
+ public:
+  enum class Result { kMore, kDone, kRefused };
+
+  // Begins a new head; the memory of the last one is used again. `limits` must stay.
+  void Begin(const Limits& limits);
+
+  // Reads on. `data` is the first of the head's bytes each time and may have moved; `size` never
+  // shrinks. What was read before is not read again. The outcome does not depend on the pieces.
+  Result Feed(const char* data, size_t size);
+
+  // After kDone: how many of the bytes are the head, with empty lines before it (RFC 9112 section
+  // 2.2) and the one behind it.
+  size_t size() const { return pos_; }
+
+  // After kDone. The views point into the bytes; `peer` is left empty.
+  RequestHead& head() { return head_; }
+  const RequestHead& head() const { return head_; }
+  // HTTP/1.1 without `Connection: close`. Senders of HTTP/1.0 lose nothing by a close.
+  bool keep_alive() const { return head_.minor_version > 0 && !close_; }
+  // `Expect: 100-continue`, which HTTP/1.0 does not have (RFC 9110 section 10.1.1).
+  bool expects_continue() const { return head_.minor_version > 0 && expects_continue_; }
+
+  // After kRefused. The connection must be closed: where the request ends is not known.
+  Refusal refusal() const { return refusal_; }
+  // After kDone and kRefused: is the method known, and HEAD? Then the answer has no body.
+  bool is_head_method() const { return is_head_method_; }
+
+ private:
+  enum class State {
+    kStart,  // empty lines
+    kMethod,
+    kTarget,
+    kVersion,
+    kFieldStart,
+    kFieldName,
+    kFieldValue,
+  };
+  enum class LineEnd { kMore, kOk, kBad };
+
+  // Each reads on in its state. True: state_ is the next one; false: result_ tells what Feed
+  // returns.
+  bool ReadStart();
+  bool ReadMethod();
+  bool ReadTarget();
+  bool ReadVersion();
+  bool ReadFieldStart();
+  bool ReadFieldName();
+  bool ReadFieldValue();
+  // A whole line, or the whole head, was read: false when it is refused.
+  bool TakeRequestLine(absl::string_view version);
+  bool TakeField(const HeaderField& field);
+  bool TakeContentLength(absl::string_view value);
+  bool TakeConnection(absl::string_view value);
+  bool CheckTransferEncoding(absl::string_view value);
+  bool EndHead();
+
+  bool More();
+  bool Refuse(int status, const char* text);
+  bool Next(State state);
+  LineEnd TakeLineEnd();
+  bool RequestLineIsTooLong() const;
+  bool HeaderSectionIsTooLong() const;
+  void Rebase(const char* data);
+  absl::string_view Text(size_t begin, size_t end) const { return {data_ + begin, end - begin}; }
+
+  const Limits* limits_ = nullptr;
+  const char* data_ = nullptr;
+  size_t size_ = 0;
+  size_t pos_ = 0;  // what is before it has been read
+  State state_ = State::kStart;
+  Result result_ = Result::kMore;
+  int empty_lines_ = 0;
+  size_t line_begin_ = 0;  // of the request line
+  size_t target_begin_ = 0;
+  size_t version_begin_ = 0;
+  size_t section_begin_ = 0;  // of the header section
+  size_t name_begin_ = 0;     // of the field that is being read
+  size_t value_begin_ = 0;
+  int hosts_ = 0;
+  int transfer_encodings_ = 0;
+  size_t transfer_encoding_ = 0;  // the index of its field
+  bool is_head_method_ = false;
+  bool close_ = false;
+  bool expects_continue_ = false;
+  bool expects_other_ = false;
+  std::vector<HeaderField> fields_;
+  RequestHead head_;
+  Refusal refusal_;
 };
 
-// `bytes` is a whole head, as HeadScan found it: from the request line to the empty line. `fields`
-// is reused memory that afterwards holds head.fields; the views point into `bytes`.
-// The refusal's status is 0 when the head is good. After any other the connection must be closed:
-// where the request ends is not known.
-Refusal ParseHead(absl::string_view bytes, std::vector<HeaderField>& fields, ParsedHead& parsed);
+// host [":" port] with a host that is not empty: a name, an IPv4 address or a bracketed IPv6 one
+// (RFC 3986 section 3.2). Userinfo and lists are refused.
+bool IsAuthority(absl::string_view text);
+
+// Splits origin-form ("/a?b"), absolute-form ("http://host/a?b", whose authority is checked and
+// dropped) and, for OPTIONS, asterisk-form (RFC 9112 section 3.2). False when it is none of these,
+// or its path has a broken percent escape or a fragment. Nothing is decoded.
+bool SplitTarget(absl::string_view target, absl::string_view method, absl::string_view& path,
+                 absl::string_view& query);
 
 }  // namespace webhook::http
 

@@ -3,36 +3,14 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <boost/asio/post.hpp>
-#include <exception>
 #include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
-#include "plugin/http/io_threads_internal.h"
+#include "plugin/http/shard.h"
 
 namespace webhook::http {
 namespace {
-
-void RunLoop(Loop& loop) {
-  bool stopped = false;
-  for (;;) {
-    try {
-      if (!stopped) {
-        loop.context.run();
-        stopped = true;
-        loop.context.restart();
-      }
-      // The last operations that were cancelled are still in the queue, and may own what they were
-      // for. Never run() again: nothing would stop it.
-      loop.context.poll();
-      return;
-    } catch (const std::exception&) {
-      // An allocation failed inside an event's handler. Its connection is closed by its deadline;
-      // the other connections of this thread must live on.
-    }
-  }
-}
 
 // New threads inherit the signal mask, so blocking before and restoring after leaves no gap.
 class AllSignalsBlocked {
@@ -52,20 +30,16 @@ class AllSignalsBlocked {
 
 absl::StatusOr<std::unique_ptr<IoThreads>> IoThreads::Start(int threads) {
   if (threads < 1) return absl::InvalidArgumentError("at least one I/O thread is needed");
-  auto loops = std::make_unique<Loops>();
-  try {
-    for (int i = 0; i < threads; ++i) {
-      loops->loops.push_back(std::make_unique<Loop>());
-      loops->loops.back()->index = i;
-    }
-  } catch (const std::exception&) {
-    return absl::ResourceExhaustedError("the system gives no more file descriptors");
+  std::unique_ptr<IoThreads> result(new IoThreads());
+  for (int i = 0; i < threads; ++i) {
+    result->loops_.push_back(std::make_unique<Loop>());
+    result->loops_.back()->index = i;
+    if (absl::Status status = result->loops_.back()->events.Open(); !status.ok()) return status;
   }
-  std::unique_ptr<IoThreads> result(new IoThreads(std::move(loops)));
   AllSignalsBlocked blocked;
   try {
-    for (auto& loop : result->loops_->loops) {
-      loop->thread = std::thread([&loop = *loop] { RunLoop(loop); });
+    for (auto& loop : result->loops_) {
+      loop->thread = std::thread([&events = loop->events] { events.Run(); });
     }
   } catch (const std::system_error&) {
     return absl::ResourceExhaustedError("the system gives no more threads");
@@ -73,31 +47,29 @@ absl::StatusOr<std::unique_ptr<IoThreads>> IoThreads::Start(int threads) {
   return result;
 }
 
-IoThreads::IoThreads(std::unique_ptr<Loops> loops) : loops_(std::move(loops)) {}
+IoThreads::IoThreads() = default;
 
 IoThreads::~IoThreads() { Stop(); }
 
-int IoThreads::size() const { return static_cast<int>(loops_->loops.size()); }
+int IoThreads::size() const { return static_cast<int>(loops_.size()); }
 
 int IoThreads::current() const {
-  for (const auto& loop : loops_->loops) {
-    if (loop->context.get_executor().running_in_this_thread()) return loop->index;
+  for (const auto& loop : loops_) {
+    if (loop->events.IsHere()) return loop->index;
   }
   return -1;
 }
 
 void IoThreads::Post(int thread, absl::AnyInvocable<void()> work) {
-  boost::asio::post(loops_->loops[thread]->context, [work = std::move(work)]() mutable { work(); });
+  loops_[thread]->events.Post(std::move(work));
 }
 
 void IoThreads::Stop() {
-  if (loops_->stopped) return;
-  loops_->stopped = true;
-  for (auto& loop : loops_->loops) {
-    // Posted, not called: what was posted before still runs.
-    boost::asio::post(loop->context, [&loop = *loop] { loop.context.stop(); });
+  if (std::exchange(stopped_, true)) return;
+  for (const auto& loop : loops_) {
+    if (loop->thread.joinable()) loop->events.Stop();
   }
-  for (auto& loop : loops_->loops) {
+  for (const auto& loop : loops_) {
     if (loop->thread.joinable()) loop->thread.join();
   }
 }

@@ -6,12 +6,16 @@
 #ifndef PLUGIN_HTTP_IO_THREADS_H_
 #define PLUGIN_HTTP_IO_THREADS_H_
 
+#include <atomic>
 #include <memory>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 
 namespace webhook::http {
+
+struct Loop;
 
 class IoThreads {
  public:
@@ -39,14 +43,17 @@ class IoThreads {
   // [a thread outside the pool] Runs what was posted before, then joins. Further calls do nothing.
   void Stop();
 
-  // The event loops; for plugin/http alone.
-  struct Loops;
-  Loops& loops() { return *loops_; }
+  // For plugin/http alone.
+  const std::vector<std::unique_ptr<Loop>>& loops() const { return loops_; }
+  // The thread for the next listening socket, in turn.
+  Loop& NextHome() { return *loops_[next_home_.fetch_add(1) % loops_.size()]; }
 
  private:
-  explicit IoThreads(std::unique_ptr<Loops> loops);
+  IoThreads();
 
-  std::unique_ptr<Loops> loops_;
+  std::vector<std::unique_ptr<Loop>> loops_;
+  std::atomic<unsigned> next_home_{0};
+  bool stopped_ = false;
 };
 
 }  // namespace webhook::http

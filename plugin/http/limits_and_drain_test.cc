@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "plugin/http/test_client.h"
-#include "plugin/http/test_server.h"
+#include "plugin/http/shard.h"
+#include "plugin/http/testing/test_client.h"
+#include "plugin/http/testing/test_server.h"
 
 namespace webhook::http {
 namespace {
@@ -330,6 +331,18 @@ TEST(LimitTest, TooManyBytesInFlightAreAnswered503UntilSomeAreDone) {
   EXPECT_EQ(first.ReadAnswer()->status, 200);
   third.Send(Post("/", std::string(1000, 'x')));
   EXPECT_EQ(third.ReadAnswer()->status, 200);
+}
+
+TEST(PeerNetworkTest, AddressesOfOneIPv6NetworkAreOnePeer) {
+  EXPECT_EQ(NetworkOf("2001:db8:1:2:3:4:5:6"), NetworkOf("2001:db8:1:2:ffff::1"));
+  EXPECT_EQ(NetworkOf("::1"), NetworkOf("::2"));
+  EXPECT_EQ(NetworkOf("fe80::1%lo"), NetworkOf("fe80::2"));
+}
+
+TEST(PeerNetworkTest, OtherNetworksAndOtherTextsStayApart) {
+  EXPECT_NE(NetworkOf("2001:db8:1:2::1"), NetworkOf("2001:db8:1:3::1"));
+  EXPECT_NE(NetworkOf("60.1.2.34"), NetworkOf("302e:312e:322e:3334::1"));  // the same octets
+  for (const char* text : {"192.0.2.1", "", "unix", "no:address"}) EXPECT_EQ(NetworkOf(text), text);
 }
 
 // Of the whole process, mapped.

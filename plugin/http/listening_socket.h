@@ -2,26 +2,40 @@
 #ifndef PLUGIN_HTTP_LISTENING_SOCKET_H_
 #define PLUGIN_HTTP_LISTENING_SOCKET_H_
 
-#include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
-#include "plugin/http/server.h"
+#include "absl/status/statusor.h"
+#include "plugin/http/event_loop.h"
 
 namespace webhook::http {
 
-using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp,
-                                                    boost::asio::io_context::executor_type>;
+class ListeningSocket {
+ public:
+  // On an IPv4 or IPv6 address; port 0: the system chooses. `beside` is a listening socket of ours
+  // on the same port that gives it up, null: there is none. Beside one this one does not listen
+  // yet. ALREADY_EXISTS: the port is in use; PERMISSION_DENIED; INVALID_ARGUMENT: no address of
+  // this machine; UNAVAILABLE.
+  static absl::StatusOr<ListeningSocket> Bind(const std::string& address, uint16_t port,
+                                              const ListeningSocket* beside);
 
-// Opens the acceptor on the options' address and port. `beside` is a listening socket of ours on
-// the same port that gives it up, -1: there is none. Beside one it does not listen yet.
-// ALREADY_EXISTS: the port is in use; PERMISSION_DENIED; INVALID_ARGUMENT: no address of this
-// machine; UNAVAILABLE.
-absl::Status Bind(const ServerOptions& options, int beside, Acceptor& acceptor);
+  // Begins to listen, if it does not. That it cannot is told by Accept.
+  void Listen();
 
-// The same errors, of what the system said.
-absl::Status ExplainBind(const boost::system::error_code& error, const ServerOptions& options);
+  // A connection that waits, not blocking, and its peer's address as text. Else the socket is not
+  // open, and errno tells why, as accept(2) does.
+  Descriptor Accept(std::string& peer);
+
+  void Close() { socket_.Close(); }
+  bool is_open() const { return socket_.is_open(); }
+  const Descriptor& descriptor() const { return socket_; }
+  uint16_t port() const { return port_; }
+
+ private:
+  Descriptor socket_;
+  uint16_t port_ = 0;
+};
 
 }  // namespace webhook::http
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 
 namespace webhook::http {
@@ -31,7 +32,12 @@ struct RequestHead {
   bool chunked = false;
 
   // The first field of that name (any case), or nullptr.
-  const HeaderField* Find(absl::string_view name) const;
+  const HeaderField* Find(absl::string_view name) const {
+    for (const HeaderField& field : fields) {
+      if (absl::EqualsIgnoreCase(field.name, name)) return &field;
+    }
+    return nullptr;
+  }
 };
 
 // An answer. The views need to live until Exchange::Respond returns.
@@ -43,6 +49,12 @@ struct Response {
   // on a field line (CR, LF, NUL, ...).
   std::span<const HeaderField> headers;
   absl::string_view body;  // not sent to a HEAD request, nor with 204 and 304
+};
+
+// An answer that the server gives by itself: a status and one line of text. No status: none.
+struct Refusal {
+  int status = 0;
+  const char* text = "";
 };
 
 }  // namespace webhook::http

@@ -1,15 +1,20 @@
 // Any bytes as what a connection receives, and as a chunked body: whatever they are, the outcome
-// does not depend on the pieces they arrive in, and every view lies inside them.
+// does not depend on the pieces they arrive in, every view lies inside them, and a head that is
+// accepted means the same to Boost.Beast.
 #include <algorithm>
+#include <atomic>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/basic_parser.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "plugin/http/chunked_decoder.h"
-#include "plugin/http/head_parser.h"
-#include "plugin/http/head_scan.h"
+#include "plugin/http/request_reader.h"
 
 namespace webhook::http {
 namespace {
@@ -68,33 +73,158 @@ void FuzzChunked(absl::string_view bytes) {
   }
 }
 
+namespace beast = boost::beast;
+
+// Boost.Beast's reading of a head, as a second opinion.
+class SecondOpinion final : public beast::http::basic_parser<true> {
+ public:
+  SecondOpinion() {
+    header_limit((std::numeric_limits<std::uint32_t>::max)());
+    body_limit(boost::none);
+  }
+
+  std::string method, target;
+  int version = 0;
+  std::vector<std::pair<std::string, std::string>> fields;
+
+ private:
+  void on_request_impl(beast::http::verb, beast::string_view its_method,
+                       beast::string_view its_target, int its_version,
+                       beast::error_code&) override {
+    method = std::string(its_method);
+    target = std::string(its_target);
+    version = its_version;
+  }
+  void on_field_impl(beast::http::field, beast::string_view name, beast::string_view value,
+                     beast::error_code&) override {
+    fields.emplace_back(std::string(name), std::string(value));
+  }
+  void on_header_impl(beast::error_code&) override {}
+  void on_response_impl(int, beast::string_view, int, beast::error_code&) override {}
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, beast::error_code&) override {}
+  std::size_t on_body_impl(beast::string_view, beast::error_code&) override { return 0; }
+  void on_chunk_header_impl(std::uint64_t, beast::string_view, beast::error_code&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view, beast::error_code&) override {
+    return 0;
+  }
+  void on_finish_impl(beast::error_code&) override {}
+};
+
+// What we accept another reader accepts, too, and sees the same in it. The other way round it need
+// not be: we are stricter.
+void CompareWithBeast(absl::string_view head, const HeadParser& parser) {
+  const RequestHead& ours = parser.head();
+  // Beast takes it for Connection; for RFC 9110 it is a field like any other.
+  if (ours.Find("Proxy-Connection") != nullptr) return;
+  while (head[0] == '\r' || head[0] == '\n') head.remove_prefix(1);
+  SecondOpinion theirs;
+  beast::error_code error;
+  const size_t used = theirs.put(boost::asio::const_buffer(head.data(), head.size()), error);
+  Check(!error && theirs.is_header_done() && used == head.size());
+  Check(theirs.method == ours.method && theirs.version == 10 + ours.minor_version);
+  absl::string_view path, query;
+  Check(SplitTarget(theirs.target, ours.method, path, query));
+  Check(path == ours.path && query == ours.query);
+  Check(theirs.fields.size() == ours.fields.size());
+  for (size_t i = 0; i < theirs.fields.size(); ++i) {
+    Check(theirs.fields[i].first == ours.fields[i].name);
+    Check(theirs.fields[i].second == ours.fields[i].value);
+  }
+  Check(theirs.chunked() == ours.chunked);
+  const auto length = theirs.content_length();
+  Check(length.has_value() == ours.content_length.has_value());
+  Check(!length.has_value() || *length == *ours.content_length);
+  Check(parser.keep_alive() == (ours.minor_version > 0 && theirs.keep_alive()));
+}
+
 void FuzzHead(absl::string_view bytes) {
   const Limits limits;
-  HeadScan whole(limits), octetwise(limits);
-  const HeadScan::Result result = whole.Feed(bytes.data(), bytes.size());
-  HeadScan::Result piece_result = HeadScan::Result::kMore;
-  for (size_t size = 1; size <= bytes.size() && piece_result == HeadScan::Result::kMore; ++size) {
-    piece_result = octetwise.Feed(bytes.data(), size);
+  HeadParser whole, pieces;
+  whole.Begin(limits);
+  pieces.Begin(limits);
+  const HeadParser::Result result = whole.Feed(bytes.data(), bytes.size());
+  HeadParser::Result piece_result = HeadParser::Result::kMore;
+  // In memory of its own each time, so that a sanitizer sees a byte too far, and a stale view.
+  std::vector<char> copy;
+  const size_t step = bytes.size() < 1000 ? 1 : 97;
+  for (size_t size = 0; size < bytes.size() && piece_result == HeadParser::Result::kMore;) {
+    size = std::min(size + step, bytes.size());
+    std::vector<char> next(bytes.begin(), bytes.begin() + size);
+    piece_result = pieces.Feed(next.data(), size);
+    copy.swap(next);
   }
-  Check(piece_result == result && octetwise.refusal().status == whole.refusal().status);
-  if (result != HeadScan::Result::kDone) return;
-  Check(whole.begin() == octetwise.begin() && whole.end() == octetwise.end());
-  Check(whole.begin() < whole.end() && whole.end() <= bytes.size());
-  // Memory of its own, so that a sanitizer sees a byte too far.
-  const absl::string_view view = bytes.substr(whole.begin(), whole.end() - whole.begin());
-  const std::vector<char> copy(view.begin(), view.end());
-  const absl::string_view head(copy.data(), copy.size());
-  std::vector<HeaderField> fields;
-  ParsedHead parsed;
-  if (ParseHead(head, fields, parsed).status != 0) return;
-  Check(!parsed.head.method.empty() && Inside(parsed.head.method, head));
-  Check(Inside(parsed.head.query, head));
-  Check(!(parsed.head.chunked && parsed.head.content_length.has_value()));
-  for (const HeaderField& field : parsed.head.fields) {
+  Check(piece_result == result && pieces.refusal().status == whole.refusal().status);
+  Check((whole.refusal().status != 0) == (result == HeadParser::Result::kRefused));
+  if (result != HeadParser::Result::kDone) return;
+  Check(pieces.size() == whole.size() && whole.size() <= bytes.size());
+  const absl::string_view head(copy.data(), pieces.size());
+  const RequestHead& parsed = pieces.head();
+  Check(!parsed.method.empty() && Inside(parsed.method, head) && Inside(parsed.query, head));
+  Check(!(parsed.chunked && parsed.content_length.has_value()));
+  for (const HeaderField& field : parsed.fields) {
     Check(!field.name.empty() && Inside(field.name, head) && Inside(field.value, head));
     Check(field.value.find_first_of(absl::string_view("\r\n\0", 3)) == absl::string_view::npos);
   }
-  if (parsed.head.chunked) FuzzChunked(bytes.substr(whole.end()));
+  CompareWithBeast(head, pieces);
+  if (parsed.chunked) FuzzChunked(bytes.substr(whole.size()));
+}
+
+// What a connection would make of the bytes: each request's outcome in turn.
+std::string Read(absl::string_view bytes, size_t piece) {
+  Limits limits;
+  limits.body_bytes = kMostBytes;
+  std::atomic<int64_t> used{0};
+  ByteBudget budget(used, int64_t{1} << 40);
+  RequestReader reader;
+  Check(reader.Begin(limits, budget));
+  std::string told;
+  for (bool more = true; more;) {
+    switch (reader.Next()) {
+      case RequestReader::Event::kHead:
+        told += "head " + std::string(reader.head().path);
+        if (reader.head().method != "GET") {
+          reader.ReadBody(kMostBytes);
+          break;
+        } else {
+          const uint64_t length = reader.head().content_length.value_or(0);
+          reader.Finish();
+          if (length > 0) reader.Skip(length);
+        }
+        break;
+      case RequestReader::Event::kBody: {
+        const absl::string_view body = reader.body();
+        Check(body.size() <= kMostBytes);
+        for (size_t i = 0; i < kBodyPadding; ++i) Check(body.data()[body.size() + i] == '\0');
+        told += " body " + std::string(body);
+        reader.Finish();
+        break;
+      }
+      case RequestReader::Event::kSkipped:
+        told += " skipped";
+        break;
+      case RequestReader::Event::kRefused:
+        told += " refused " + std::to_string(reader.refusal().status);
+        more = false;
+        break;
+      case RequestReader::Event::kMore: {
+        more = !bytes.empty();
+        const std::span<char> space = reader.Space();
+        const size_t count = std::min({piece, space.size(), bytes.size()});
+        std::copy_n(bytes.begin(), count, space.begin());
+        bytes.remove_prefix(count);
+        reader.Received(count);
+        break;
+      }
+    }
+  }
+  reader.End();
+  Check(used == 0);
+  return told;
+}
+
+void FuzzReader(absl::string_view bytes) {
+  const std::string whole = Read(bytes, std::max<size_t>(bytes.size(), 1));
+  Check(Read(bytes, bytes.size() < 1000 ? 1 : 97) == whole);
 }
 
 }  // namespace
@@ -104,5 +234,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
   webhook::http::FuzzHead(bytes);
   webhook::http::FuzzChunked(bytes);
+  webhook::http::FuzzReader(bytes);
   return 0;
 }

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <string>
 
-#include "plugin/http/conformance_octets.h"
+#include "plugin/http/testing/conformance_octets.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 

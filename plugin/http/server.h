@@ -53,10 +53,8 @@ struct ServerOptions {
   // an update can be prepared and still be given up.
   bool accept_at_once = true;
 
-  // A server that has the port, and gives it up once this one accepts. Needed only during Listen;
-  // null: none has. On the same address both then accept from one socket, so that no connection is
-  // lost when the other goes; on another address this one is bound beside it, and listens from
-  // StartAccepting on.
+  // A server that has the port, and gives it up once this one accepts: null, or needed only during
+  // Listen. This one is bound beside it (SO_REUSEPORT), and listens from StartAccepting on.
   const Server* takes_over_from = nullptr;
 
   // Called at most once, on one of the pool's threads, when the listening socket itself has failed

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "plugin/http/test_client.h"
-#include "plugin/http/test_server.h"
+#include "plugin/http/testing/test_client.h"
+#include "plugin/http/testing/test_server.h"
 
 namespace webhook::http {
 namespace {

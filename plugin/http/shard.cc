@@ -1,13 +1,12 @@
 #include "plugin/http/shard.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "plugin/base/clock.h"
 #include "plugin/http/connection.h"
-#include "plugin/http/peer_network.h"
 
 namespace webhook::http {
 namespace {
@@ -24,15 +23,23 @@ int64_t SweepMs(const Limits& limits) {
 
 }  // namespace
 
-int64_t CoarseNowMs() { return base::CoarseMonotonicMilliseconds(); }
+std::string NetworkOf(const std::string& peer) {
+  in6_addr address;
+  // Without the scope of a link-local address, which may follow.
+  if (inet_pton(AF_INET6, peer.substr(0, peer.find('%')).c_str(), &address) != 1) return peer;
+  std::string key = "[";  // no other text of a peer begins so
+  key.append(reinterpret_cast<const char*>(address.s6_addr), 8);
+  return key;
+}
 
 ServerState::ServerState(ServerOptions options, Handler& handler)
     : options_(std::move(options)),
       handler_(handler),
       trusted_peers_(options_.trusted_peers.begin(), options_.trusted_peers.end()),
-      most_bytes_in_flight_(std::max(options_.limits.bytes_in_flight, options_.limits.body_bytes)),
       bytes_in_flight_(options_.bytes_in_flight != nullptr ? options_.bytes_in_flight
                                                            : std::make_shared<BytesInFlight>()),
+      budget_(bytes_in_flight_->bytes,
+              std::max(options_.limits.bytes_in_flight, options_.limits.body_bytes)),
       tls_(options_.tls) {}
 
 std::shared_ptr<const TlsContext> ServerState::tls() const {
@@ -69,73 +76,34 @@ void ServerState::Release(const std::string& peer) {
   if (found != peers_.end() && --found->second == 0) peers_.erase(found);
 }
 
-bool ServerState::ReserveBytes(int64_t bytes) {
-  if (bytes_in_flight_->bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes <=
-      most_bytes_in_flight_) {
-    return true;
-  }
-  ReleaseBytes(bytes);
-  return false;
-}
-
-void ServerState::CountBytes(int64_t bytes) {
-  bytes_in_flight_->bytes.fetch_add(bytes, std::memory_order_relaxed);
-}
-
 Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
     : state_(std::move(state)),
       limits_(state_->limits()),
       loop_(loop),
-      sweep_ms_(SweepMs(limits_)),
-      timer_(loop.context) {}
+      sweep_ms_(SweepMs(limits_)) {}
 
-Shard::~Shard() = default;
-
-void Shard::Adopt(Socket socket, std::string peer) {
+void Shard::Adopt(Descriptor socket, std::string peer) {
   absl::Cleanup release = [this, &peer] { state_->Release(peer); };
   if (draining_) return;
-  // First, for it may find no memory, and a connection must not be without a deadline.
-  ScheduleSweep();
-  Connection* connection =
+  Connection* const connection =
       new Connection(shared_from_this(), std::move(socket), peer, state_->tls());
   std::move(release).Cancel();
   connection->next_ = first_;
   if (first_ != nullptr) first_->previous_ = connection;
   first_ = connection;
-  ++open_;
+  if (++open_ == 1) loop_.events.Arm(*this, loop_.events.now_ms() + sweep_ms_);
   connection->Start();
 }
 
 template <typename Action>
 void Shard::ForEach(Action action) {
-  // An action may close any connection (through a handler that answers another exchange); memory
-  // and links stay until the walk is over.
-  {
-    walking_ = true;
-    const absl::Cleanup walked = [this] { walking_ = false; };
-    for (Connection* one = first_; one != nullptr; one = one->next_) action(*one);
-  }
-  while (doomed_ != nullptr) {
-    Connection* const one = doomed_;
-    doomed_ = one->next_doomed_;
-    Delete(*one);
-  }
+  for (Connection* one = first_; one != nullptr; one = one->next_) action(*one);
 }
 
-void Shard::ScheduleSweep() {
-  if (sweep_scheduled_) return;
-  timer_.expires_after(std::chrono::milliseconds(sweep_ms_));
-  timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
-    self->sweep_scheduled_ = false;
-    self->Sweep();
-  });
-  sweep_scheduled_ = true;
-}
-
-void Shard::Sweep() {
-  // First, as an exception below must not end all deadlines.
-  if (open_ > 0) ScheduleSweep();
-  const int64_t now_ms = CoarseNowMs();
+// The sweep. Armed first, as an exception in it must not end all deadlines.
+void Shard::OnTimer() {
+  const int64_t now_ms = loop_.events.now_ms();
+  loop_.events.Arm(*this, now_ms + sweep_ms_);
   ForEach([now_ms](Connection& connection) { connection.OnSweep(now_ms); });
 }
 
@@ -162,24 +130,17 @@ void Shard::Cut(const std::function<void()>& cut_off) {
 void Shard::OnClosed(Connection& connection) {
   state_->Release(connection.peer());
   if (--open_ > 0) return;
-  if (draining_ && sweep_scheduled_) timer_.cancel();
+  loop_.events.Disarm(*this);
   if (draining_ && emptied_) std::exchange(emptied_, nullptr)();
 }
 
 void Shard::Delete(Connection& connection) {
-  if (walking_) {
-    connection.next_doomed_ = doomed_;
-    doomed_ = &connection;
-    return;
-  }
-  Unlink(connection);
-  delete &connection;
-}
-
-void Shard::Unlink(Connection& connection) {
+  // The shard may live no longer than its last connection.
+  const std::shared_ptr<Shard> self = shared_from_this();
   if (connection.previous_ != nullptr) connection.previous_->next_ = connection.next_;
   if (connection.next_ != nullptr) connection.next_->previous_ = connection.previous_;
   if (first_ == &connection) first_ = connection.next_;
+  delete &connection;
 }
 
 }  // namespace webhook::http

@@ -3,27 +3,40 @@
 #define PLUGIN_HTTP_SHARD_H_
 
 #include <atomic>
-#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
-#include <vector>
+#include <thread>
 
-#include "absl/container/flat_hash_set.h"
-#include "plugin/http/io_threads_internal.h"
+#include "plugin/http/event_loop.h"
 #include "plugin/http/response_format.h"
 #include "plugin/http/server.h"
-#include "plugin/http/socket_events.h"
+#include "plugin/http/workspace.h"
 
 namespace webhook::http {
 
 class Connection;
 
-// Milliseconds of a clock that never goes back; cheap, and coarse by a few of them.
-int64_t CoarseNowMs();
+// A thread of IoThreads, and what its connections share. But for what EventLoop says, only the
+// thread itself touches the members.
+struct Loop {
+  EventLoop events;
+  WorkspacePool workspaces;
+  char scratch[16 * 1024];  // bytes that nobody will look at are read into this
+  int index = 0;
+  std::thread thread;
+};
+
+// Whom the limits of a peer count as one: equal for all addresses of one IPv6 network of 64 bits,
+// for the rest of an address is its owner's to choose (RFC 4291 section 2.5.1, RFC 6177), and one
+// machine can connect from as many as it likes. Any other text, an IPv4 address among them, is its
+// own key. Of an address it is so short that it takes no memory.
+std::string NetworkOf(const std::string& peer);
 
 // What the shards of a server share. [any thread]
 class ServerState {
@@ -33,6 +46,7 @@ class ServerState {
   const Limits& limits() const { return options_.limits; }
   const ServerOptions& options() const { return options_; }
   Handler& handler() { return handler_; }
+  ByteBudget& budget() { return budget_; }
 
   std::shared_ptr<const TlsContext> tls() const;
   void SetTls(std::shared_ptr<const TlsContext> tls);
@@ -43,32 +57,24 @@ class ServerState {
   void Release(const std::string& peer);
   int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
 
-  // Reserves bytes of memory, unless Limits::bytes_in_flight would be passed; then false.
-  bool ReserveBytes(int64_t bytes);
-  // Counts what is there already and cannot be refused; others are, for as long as it lasts.
-  void CountBytes(int64_t bytes);
-  void ReleaseBytes(int64_t bytes) { CountBytes(-bytes); }
-
  private:
   const ServerOptions options_;
   Handler& handler_;
-  const absl::flat_hash_set<std::string> trusted_peers_;
-  const int64_t most_bytes_in_flight_;
+  const std::set<std::string> trusted_peers_;
   std::atomic<int64_t> connections_{0};
   const std::shared_ptr<BytesInFlight> bytes_in_flight_;
+  ByteBudget budget_;
   // Not absl::Mutex: the system's Abseil is opaque to the thread sanitizer.
   mutable std::mutex mutex_;  // guards the two below
-  // Not one of Abseil: those are broken by an allocation that fails.
   std::map<std::string, int64_t> peers_;
   std::shared_ptr<const TlsContext> tls_;
 };
 
 // All functions run on the loop's thread. Lives as long as a connection of it, so that an
 // exchange may be answered after its server is gone.
-class Shard : public std::enable_shared_from_this<Shard> {
+class Shard final : public std::enable_shared_from_this<Shard>, private EventLoop::Timer {
  public:
   Shard(std::shared_ptr<ServerState> state, Loop& loop);
-  ~Shard();
 
   ServerState& state() { return *state_; }
   const Limits& limits() const { return limits_; }
@@ -78,7 +84,7 @@ class Shard : public std::enable_shared_from_this<Shard> {
   absl::string_view date() { return date_.At(std::time(nullptr)); }
 
   // Takes an admitted connection.
-  void Adopt(Socket socket, std::string peer);
+  void Adopt(Descriptor socket, std::string peer);
 
   // Closes idle connections, unless `patient`; the others end with their answer. `emptied` runs
   // once no connection is open any more, at once if none is.
@@ -88,33 +94,25 @@ class Shard : public std::enable_shared_from_this<Shard> {
   // Closes all; before that `cut_off` runs if a request or an answer is lost by it.
   void Cut(const std::function<void()>& cut_off);
 
-  // For Connection: it is no longer open; it may be deleted.
+  // For Connection: it is no longer open; it is to be deleted.
   void OnClosed(Connection& connection);
   void Delete(Connection& connection);
 
  private:
+  // A connection that an action closes is deleted later, so the list keeps its shape.
   template <typename Action>
   void ForEach(Action action);
-  void ScheduleSweep();
-  void Sweep();
-  void Unlink(Connection& connection);
+  void OnTimer() override;
 
   const std::shared_ptr<ServerState> state_;
   const Limits& limits_;
   Loop& loop_;
   const int64_t sweep_ms_;
-  boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                    boost::asio::wait_traits<std::chrono::steady_clock>,
-                                    boost::asio::io_context::executor_type>
-      timer_;
   DateText date_;
   Connection* first_ = nullptr;
-  int64_t open_ = 0;
-  bool sweep_scheduled_ = false;
+  int64_t open_ = 0;  // connections; the timer is armed while there are some
   bool draining_ = false;
   bool patient_ = false;
-  bool walking_ = false;  // the list must keep its shape
-  Connection* doomed_ = nullptr;
   std::function<void()> emptied_;
 };
 

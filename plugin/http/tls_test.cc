@@ -9,8 +9,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "plugin/http/test_client.h"
-#include "plugin/http/test_server.h"
+#include "plugin/http/testing/test_client.h"
+#include "plugin/http/testing/test_server.h"
 #include "plugin/http/tls_context.h"
 
 namespace webhook::http {

@@ -11,8 +11,8 @@
 #include <deque>
 #include <string>
 
-#include "plugin/http/free_port.h"
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/free_port.h"
+#include "plugin/http/testing/test_client.h"
 
 namespace webhook::runtime {
 namespace {

@@ -22,9 +22,9 @@
 #include "host_stub/front/front.h"
 #include "host_stub/instances/snapshot.h"
 #include "host_stub/store/sqlite_store.h"
-#include "plugin/http/free_port.h"
+#include "plugin/http/testing/free_port.h"
 #include "plugin/http/server.h"
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/test_client.h"
 #include "tests/border/abi_host.h"
 #include "tests/border/failing_allocations.h"
 

@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/test_client.h"
 #include "tests/border/abi_host.h"
 
 namespace border {

@@ -18,7 +18,7 @@
 #include "host_stub/engine/testing/engine_test_util.h"
 #include "host_stub/instances/instance_manager.h"
 #include "host_stub/instances/snapshot.h"
-#include "plugin/http/free_port.h"
+#include "plugin/http/testing/free_port.h"
 
 namespace host_stub {
 

@@ -1,35 +1,33 @@
-// HeadScan and ParseHead together: what reaches a handler, and what never does.
+#include "plugin/http/head_parser.h"
+
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "plugin/http/head_parser.h"
-#include "plugin/http/head_scan.h"
-#include "plugin/http/target.h"
 
 namespace webhook::http {
 namespace {
 
-// The status a head is refused with; 0: it is good; -1: more is wanted.
+// The status a head is refused with; 0: it is good; -1: more is wanted. In one piece, and octet by
+// octet in memory that moves each time, with the same outcome.
 int Judge(const std::string& bytes, const Limits& limits = Limits()) {
-  HeadScan scan(limits);
-  HeadScan::Result result = HeadScan::Result::kMore;
-  // In growing pieces, and again in one, with the same outcome.
-  for (size_t size = 1; size <= bytes.size() && result == HeadScan::Result::kMore; ++size) {
-    result = scan.Feed(bytes.data(), size);
+  HeadParser whole, octetwise;
+  whole.Begin(limits);
+  octetwise.Begin(limits);
+  const HeadParser::Result result = whole.Feed(bytes.data(), bytes.size());
+  HeadParser::Result piece_result = HeadParser::Result::kMore;
+  std::vector<std::string> pieces;
+  for (size_t size = 1; size <= bytes.size() && piece_result == HeadParser::Result::kMore; ++size) {
+    pieces.push_back(bytes.substr(0, size));
+    piece_result = octetwise.Feed(pieces.back().data(), size);
   }
-  HeadScan whole(limits);
-  EXPECT_EQ(whole.Feed(bytes.data(), bytes.size()), result) << bytes;
-  EXPECT_EQ(whole.refusal().status, scan.refusal().status) << bytes;
-  if (result == HeadScan::Result::kMore) return -1;
-  if (result == HeadScan::Result::kRefused) return scan.refusal().status;
-  std::vector<HeaderField> fields;
-  ParsedHead parsed;
-  return ParseHead(absl::string_view(bytes).substr(scan.begin(), scan.end() - scan.begin()), fields,
-                   parsed)
-      .status;
+  EXPECT_EQ(piece_result, result) << bytes;
+  EXPECT_EQ(octetwise.refusal().status, whole.refusal().status) << bytes;
+  if (result == HeadParser::Result::kMore) return -1;
+  return whole.refusal().status;
 }
 
 std::string With(absl::string_view lines) {
@@ -87,6 +85,54 @@ TEST(HeadTest, LimitsHoldToTheByteAndBeforeTheEnd) {
   EXPECT_EQ(Judge("POST / HTTP/1.1\r\nHost: a\r\nX: 3456789012345678901", limits), 431);
   EXPECT_EQ(Judge("POST / HTTP/1.1\r\nHost: a\r\nX: 345678901234567890", limits), -1);
   EXPECT_EQ(Judge("POST / HTTP/1.1\r\nHost: a\r\na:\r\nb:\r\nc", limits), 431);
+}
+
+TEST(HeadTest, ConnectionIsAListOfTokens) {
+  EXPECT_EQ(Judge(With("Connection: close\r\n")), 0);
+  EXPECT_EQ(Judge(With("Connection: , keep-alive,\t Upgrade ,\r\nConnection:\r\n")), 0);
+  EXPECT_EQ(Judge(With("Connection: a b\r\n")), 400);
+  EXPECT_EQ(Judge(With("Connection: \"close\"\r\n")), 400);
+  const auto keeps_alive = [](const std::string& head) {
+    const Limits limits;
+    HeadParser parser;
+    parser.Begin(limits);
+    EXPECT_EQ(parser.Feed(head.data(), head.size()), HeadParser::Result::kDone) << head;
+    return parser.keep_alive();
+  };
+  EXPECT_TRUE(keeps_alive(With("Connection: upgrade\r\n")));
+  EXPECT_FALSE(keeps_alive(With("Connection: keep-alive ,CLOSE\r\n")));
+  EXPECT_FALSE(keeps_alive(With("Connection: close\r\nConnection: keep-alive\r\n")));
+  EXPECT_FALSE(keeps_alive("POST / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+}
+
+TEST(HeadTest, ViewsFollowTheBytesWhenTheyMove) {
+  const std::string head = "GET /a?b HTTP/1.1\r\nHost: h\r\nX:  y \r\n\r\nbody";
+  const Limits limits;
+  HeadParser parser;
+  parser.Begin(limits);
+  std::string first = head.substr(0, 32), second = head;
+  EXPECT_EQ(parser.Feed(first.data(), first.size()), HeadParser::Result::kMore);
+  first.assign(first.size(), '#');
+  ASSERT_EQ(parser.Feed(second.data(), second.size()), HeadParser::Result::kDone);
+  EXPECT_EQ(parser.size(), head.size() - 4);
+  EXPECT_EQ(parser.head().method, "GET");
+  EXPECT_EQ(parser.head().path, "/a");
+  EXPECT_EQ(parser.head().query, "b");
+  ASSERT_EQ(parser.head().fields.size(), 2u);
+  EXPECT_EQ(parser.head().fields[0].name, "Host");
+  EXPECT_EQ(parser.head().fields[0].value, "h");
+  EXPECT_EQ(parser.head().Find("x")->value, "y");
+}
+
+TEST(HeadTest, RefusedHeadOfAHeadRequestIsKnownAsSuch) {
+  const Limits limits;
+  for (const char* head :
+       {"HEAD / HTTP/1.1\r\nHost: a\r\nX Y: z\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n"}) {
+    HeadParser parser;
+    parser.Begin(limits);
+    EXPECT_EQ(parser.Feed(head, strlen(head)), HeadParser::Result::kRefused);
+    EXPECT_TRUE(parser.is_head_method());
+  }
 }
 
 TEST(HeadTest, EmptyLinesBeforeARequestAreFew) {

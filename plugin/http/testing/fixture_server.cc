@@ -5,8 +5,8 @@
 #include <iostream>
 #include <sstream>
 
-#include "plugin/http/fixture_handler.h"
 #include "plugin/http/server.h"
+#include "plugin/http/testing/fixture_handler.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // A server with a handler made of functions, for tests.
-#ifndef PLUGIN_HTTP_TEST_SERVER_H_
-#define PLUGIN_HTTP_TEST_SERVER_H_
+#ifndef PLUGIN_HTTP_TESTING_TEST_SERVER_H_
+#define PLUGIN_HTTP_TESTING_TEST_SERVER_H_
 
 #include <condition_variable>
 #include <functional>
@@ -73,4 +73,4 @@ struct TestServer {
 
 }  // namespace webhook::http
 
-#endif  // PLUGIN_HTTP_TEST_SERVER_H_
+#endif  // PLUGIN_HTTP_TESTING_TEST_SERVER_H_

@@ -1,6 +1,6 @@
 // Listen ports for tests that run side by side.
-#ifndef PLUGIN_HTTP_FREE_PORT_H_
-#define PLUGIN_HTTP_FREE_PORT_H_
+#ifndef PLUGIN_HTTP_TESTING_FREE_PORT_H_
+#define PLUGIN_HTTP_TESTING_FREE_PORT_H_
 
 #include <cstdint>
 #include <string>
@@ -18,4 +18,4 @@ inline uint16_t FreePort() { return FreePorts(1)[0]; }
 
 }  // namespace webhook::http
 
-#endif  // PLUGIN_HTTP_FREE_PORT_H_
+#endif  // PLUGIN_HTTP_TESTING_FREE_PORT_H_

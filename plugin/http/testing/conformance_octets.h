@@ -1,6 +1,6 @@
 // The escapes and macros of conformance_cases.txt, for the programs that play its cases.
-#ifndef PLUGIN_HTTP_CONFORMANCE_OCTETS_H_
-#define PLUGIN_HTTP_CONFORMANCE_OCTETS_H_
+#ifndef PLUGIN_HTTP_TESTING_CONFORMANCE_OCTETS_H_
+#define PLUGIN_HTTP_TESTING_CONFORMANCE_OCTETS_H_
 
 #include <string>
 
@@ -12,4 +12,4 @@ std::string Octets(std::string text);
 
 }  // namespace webhook::http
 
-#endif  // PLUGIN_HTTP_CONFORMANCE_OCTETS_H_
+#endif  // PLUGIN_HTTP_TESTING_CONFORMANCE_OCTETS_H_

@@ -1,4 +1,4 @@
-#include "plugin/http/free_port.h"
+#include "plugin/http/testing/free_port.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

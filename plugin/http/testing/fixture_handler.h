@@ -1,7 +1,7 @@
 // A handler that behaves like a webhook front, for tests and measurements: one path, POST only,
 // Basic credentials before the body, JSON bodies.
-#ifndef PLUGIN_HTTP_FIXTURE_HANDLER_H_
-#define PLUGIN_HTTP_FIXTURE_HANDLER_H_
+#ifndef PLUGIN_HTTP_TESTING_FIXTURE_HANDLER_H_
+#define PLUGIN_HTTP_TESTING_FIXTURE_HANDLER_H_
 
 #include <string>
 
@@ -27,4 +27,4 @@ class FixtureHandler : public Handler {
 
 }  // namespace webhook::http
 
-#endif  // PLUGIN_HTTP_FIXTURE_HANDLER_H_
+#endif  // PLUGIN_HTTP_TESTING_FIXTURE_HANDLER_H_

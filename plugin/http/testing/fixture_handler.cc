@@ -1,4 +1,4 @@
-#include "plugin/http/fixture_handler.h"
+#include "plugin/http/testing/fixture_handler.h"
 
 #include <simdjson.h>
 

@@ -1,6 +1,6 @@
 // A blocking HTTP client that can misbehave, for tests. Failures are reported by what it returns.
-#ifndef PLUGIN_HTTP_TEST_CLIENT_H_
-#define PLUGIN_HTTP_TEST_CLIENT_H_
+#ifndef PLUGIN_HTTP_TESTING_TEST_CLIENT_H_
+#define PLUGIN_HTTP_TESTING_TEST_CLIENT_H_
 
 #include <cstdint>
 #include <optional>
@@ -70,4 +70,4 @@ std::string Post(absl::string_view path, absl::string_view body,
 
 }  // namespace webhook::http
 
-#endif  // PLUGIN_HTTP_TEST_CLIENT_H_
+#endif  // PLUGIN_HTTP_TESTING_TEST_CLIENT_H_

@@ -1,4 +1,4 @@
-#include "plugin/http/conformance_octets.h"
+#include "plugin/http/testing/conformance_octets.h"
 
 #include <cstdio>
 #include <cstdlib>

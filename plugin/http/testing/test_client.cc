@@ -1,4 +1,4 @@
-#include "plugin/http/test_client.h"
+#include "plugin/http/testing/test_client.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,0 +1,171 @@
+// The event loop of one thread: sockets, timers, and work that any thread may give it.
+//
+// A turn waits for events (epoll), tells the watchers, then runs the timers that are due and the
+// tasks that were posted. Watchers, timers and tasks are members of whoever uses them, so nothing
+// is allocated on the way of a request.
+#ifndef PLUGIN_HTTP_EVENT_LOOP_H_
+#define PLUGIN_HTTP_EVENT_LOOP_H_
+
+#include <sys/epoll.h>
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+
+namespace webhook::http {
+
+// Owns a descriptor and closes it.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() { Close(); }
+  Descriptor(Descriptor&& other) noexcept : descriptor_(other.Release()) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    Close();
+    descriptor_ = other.Release();
+    return *this;
+  }
+
+  int get() const { return descriptor_; }
+  bool is_open() const { return descriptor_ >= 0; }
+  void Close();
+
+ private:
+  int Release() {
+    const int descriptor = descriptor_;
+    descriptor_ = -1;
+    return descriptor;
+  }
+
+  int descriptor_ = -1;
+};
+
+// Functions marked [any thread] are safe on any; all others are for the loop's own thread. What a
+// callback throws (there is no memory) ends that callback alone.
+class EventLoop {
+ public:
+  // Waits for a socket.
+  class Watcher {
+   public:
+    // `events`: EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP as far as they hold now. They are told again
+    // in the next turn if they still hold then (level-triggered). May remove itself and others.
+    virtual void OnEvents(uint32_t events) = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+
+  // Waits for a time.
+  class Timer {
+   public:
+    Timer() = default;
+    Timer(const Timer&) = delete;
+    Timer& operator=(const Timer&) = delete;
+    virtual void OnTimer() = 0;
+    bool is_armed() const { return armed_; }
+
+   protected:
+    ~Timer() = default;  // not while it is armed
+
+   private:
+    friend class EventLoop;
+    bool armed_ = false;
+    int64_t due_ms_ = 0;
+    Timer* next_ = nullptr;
+    Timer* previous_ = nullptr;
+  };
+
+  // Work that was posted. It stays its poster's and must live until it has run.
+  class Task {
+   public:
+    virtual void Run() = 0;
+    // In place of Run, when the loop ends without having run it.
+    virtual void Drop() {}
+
+   protected:
+    ~Task() = default;
+
+   private:
+    friend class EventLoop;
+    Task* next_ = nullptr;
+  };
+
+  EventLoop() = default;
+  ~EventLoop();
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // Before anything else. RESOURCE_EXHAUSTED: the system gives no descriptors.
+  absl::Status Open();
+
+  // Runs until Stop, on the thread that is the loop's own from then on.
+  void Run();
+
+  // [any thread] Run returns after what was posted before.
+  void Stop();
+
+  // [any thread] Is this the loop's own thread?
+  bool IsHere() const {
+    return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+  }
+
+  // [any thread] Runs the task in a later step of the loop, after those that were posted before. A
+  // task is posted again only once it runs.
+  void Post(Task& task);
+  // [any thread] The same for a function; allocates.
+  void Post(absl::AnyInvocable<void()> work);
+
+  // False: the kernel has no memory for it. `events` of EPOLLIN and EPOLLOUT, or 0.
+  bool Watch(const Descriptor& socket, Watcher& watcher, uint32_t events);
+  void Rewatch(const Descriptor& socket, Watcher& watcher, uint32_t events);
+  // Before the socket is closed; the watcher is told no more.
+  void Unwatch(const Descriptor& socket, const Watcher& watcher);
+
+  // Arms the timer, or moves it. Cheap for times that lie behind those of most other timers.
+  void Arm(Timer& timer, int64_t due_ms);
+  void Disarm(Timer& timer);
+
+  // The monotonic time in milliseconds when this turn began.
+  int64_t now_ms() const { return now_ms_; }
+
+ private:
+  static constexpr int kMostAtOnce = 128;
+
+  void Wait();
+  int WaitMs();
+  void TellWatchers();
+  void RunTimers();
+  void RunTasks();
+
+  Descriptor epoll_;
+  Descriptor wake_;  // an eventfd
+  std::atomic<std::thread::id> thread_{};
+  std::atomic<Task*> posted_{nullptr};  // the last one first
+  std::atomic<bool> sleeping_{false};   // whoever posts must wake the loop
+  bool stopped_ = false;
+  int64_t now_ms_ = 0;
+  Timer* first_timer_ = nullptr;  // in the order of their times
+  Timer* last_timer_ = nullptr;
+  epoll_event events_[kMostAtOnce];  // that were taken from the kernel
+  int next_event_ = 0;               // of them to be told
+  int event_count_ = 0;
+};
+
+// A task that calls a member function of its owner.
+template <auto kFunction, typename Owner>
+class MemberTask final : public EventLoop::Task {
+ public:
+  explicit MemberTask(Owner& owner) : owner_(owner) {}
+  void Run() override { (owner_.*kFunction)(); }
+
+ private:
+  Owner& owner_;
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_EVENT_LOOP_H_

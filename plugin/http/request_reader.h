@@ -1,0 +1,172 @@
+// Reads the requests of one connection from bytes, without a socket.
+//
+// The owner puts bytes where Space tells, says so (Received), and calls Next until it wants more.
+// One request at a time: its head, then its body or the skipping of it, as the owner decides, then
+// Finish. What is behind it (pipelining, RFC 9112 section 9.3.2) waits in the buffer.
+#ifndef PLUGIN_HTTP_REQUEST_READER_H_
+#define PLUGIN_HTTP_REQUEST_READER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "absl/strings/string_view.h"
+#include "plugin/http/chunked_decoder.h"
+#include "plugin/http/head_parser.h"
+#include "plugin/http/message.h"
+#include "plugin/limits/limits.h"
+
+namespace webhook::http {
+
+// Readable zero bytes after a body's end: as many as simdjson reads past a document.
+inline constexpr size_t kBodyPadding = 64;
+
+// How much memory requests and answers may hold together. [any thread]
+class ByteBudget {
+ public:
+  ByteBudget(std::atomic<int64_t>& used, int64_t most) : used_(used), most_(most) {}
+
+  // False, and nothing changed: that would be too much.
+  bool Reserve(int64_t bytes);
+  // Counts what is there already and cannot be refused; others are, for as long as it lasts.
+  void Count(int64_t bytes) { used_.fetch_add(bytes, std::memory_order_relaxed); }
+  void Release(int64_t bytes) { Count(-bytes); }
+
+ private:
+  std::atomic<int64_t>& used_;
+  const int64_t most_;
+};
+
+// A block of bytes that grows on demand and goes back to the system in pages, so that giving it
+// up shows in the process's size at once.
+class ByteBlock {
+ public:
+  ByteBlock() = default;
+  ~ByteBlock() { Free(); }
+  ByteBlock(const ByteBlock&) = delete;
+  ByteBlock& operator=(const ByteBlock&) = delete;
+
+  char* data() { return data_; }
+  size_t capacity() const { return capacity_; }
+
+  // Has at least `capacity` bytes afterwards; the old ones stay. False: no memory, and nothing
+  // changed. Pages that are never touched cost nothing.
+  bool Reserve(size_t capacity);
+  void Free();
+
+ private:
+  char* data_ = nullptr;
+  size_t capacity_ = 0;
+};
+
+// Not synchronized. Throws std::bad_alloc where there is no memory for a head's fields; then, as
+// after a refusal, only Begin and End may follow.
+class RequestReader {
+ public:
+  static constexpr size_t kReadBytes = 16 * 1024;  // of the usual input buffer
+
+  enum class Event {
+    kMore,     // nothing can be done without more bytes, or without the owner's decision
+    kHead,     // head() is whole: ReadBody, or Finish and perhaps Skip, is next
+    kBody,     // body() is whole: Finish is next
+    kSkipped,  // what Skip was told of is behind us
+    kRefused,  // see refusal(): where the request ends is not known
+  };
+
+  // Begins with a connection's first byte, or with any of its requests' while nothing is buffered.
+  // False: no memory. Both must stay until End.
+  bool Begin(const Limits& limits, ByteBudget& budget);
+
+  // The connection is over, or idle: large buffers are given back, and what was reserved.
+  void End();
+
+  // Does one thing with the bytes that are there.
+  Event Next();
+
+  // Is there a use for more bytes?
+  bool WantsBytes() const;
+  // Where they belong. Empty: nowhere; or there is no memory, which Next then tells.
+  std::span<char> Space();
+  void Received(size_t count);
+
+  // Is there nothing of a request?
+  bool empty() const { return begin_ == end_; }
+
+  // From kHead until Finish. Views of memory that does not move meanwhile.
+  RequestHead& head() { return parser_.head(); }
+  const RequestHead& head() const { return parser_.head(); }
+  bool keep_alive() const { return parser_.keep_alive(); }
+  bool expects_continue() const { return parser_.expects_continue(); }
+  bool is_head_method() const { return parser_.is_head_method(); }
+
+  // After kHead: reads the body if it has at most `most_bytes`, and Limits::body_bytes.
+  void ReadBody(int64_t most_bytes);
+  // After that: does the sender wait for `100 Continue`, having sent nothing of the body yet?
+  bool waits_for_continue() const;
+  // From kBody until Finish; empty before. Followed by kBodyPadding readable zero bytes.
+  absl::string_view body() const { return body_; }
+  // How much was received since ReadBody, as it was sent.
+  size_t body_received() const { return body_received_; }
+
+  // Lets go of the request.
+  void Finish();
+  // After Finish: throws that many bytes away.
+  void Skip(uint64_t bytes);
+
+  // After kRefused.
+  Refusal refusal() const { return refusal_; }
+
+  // The buffers' size.
+  size_t held_bytes() const { return input_.capacity() + block_.capacity(); }
+
+ private:
+  enum class State {
+    kHead,         // reads one, or waits for its first byte
+    kDecide,       // kHead was told
+    kNoBody,       // kBody comes next
+    kInPlaceBody,  // stays where it is, behind its head
+    kWholeBody,    // goes into a buffer of its own
+    kChunkedBody,  // the same, decoded
+    kDone,         // kBody was told
+    kSkip,
+    kRefused,
+  };
+
+  Event ReadHead();
+  Event ReadInPlaceBody();
+  Event ReadWholeBody();
+  Event ReadChunkedBody();
+  Event ReadSkipped();
+  Event Refuse(int status, const char* text) { return Refuse(Refusal{status, text}); }
+  Event Refuse(Refusal refusal);
+  Event GiveBody(const char* data, size_t size);
+  bool Reserve(size_t bytes);
+  bool GrowInput(size_t capacity);
+  bool GrowBody(size_t size);
+  void Compact();
+
+  const Limits* limits_ = nullptr;
+  ByteBudget* budget_ = nullptr;
+  State state_ = State::kHead;
+  HeadParser parser_;
+  std::optional<ChunkedDecoder> chunked_;
+  Refusal refusal_;
+  absl::string_view body_;
+
+  ByteBlock input_;   // what was received: heads, and bodies that fit in behind them
+  ByteBlock block_;   // bodies that do not
+  size_t begin_ = 0;  // of the input, [begin_, end_) was received and is not used yet
+  size_t end_ = 0;
+  size_t head_end_ = 0;    // chunked bodies are received behind it
+  size_t body_bytes_ = 0;  // of the body, decoded, so far
+  size_t body_received_ = 0;
+  uint64_t skip_left_ = 0;
+  int64_t reserved_bytes_ = 0;        // for the body
+  int64_t reserved_input_bytes_ = 0;  // by which the input has grown
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_REQUEST_READER_H_
