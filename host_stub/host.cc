@@ -22,7 +22,7 @@
 #include "host_stub/service/addresses.h"
 #include "host_stub/service/grpc_server.h"
 #include "host_stub/store/memory_store.h"
-#include "host_stub/store/sqlite_store.h"
+#include "host_stub/store/sqlite/sqlite_store.h"
 #include "plugin/http/io_threads.h"
 #include "plugin/http/server.h"
 

@@ -17,7 +17,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/host.h"
-#include "host_stub/store/fault_vfs.h"
+#include "host_stub/store/testing/fault_vfs.h"
 #include "plugin/http/testing/free_port.h"
 #include "plugin/http/testing/test_client.h"
 

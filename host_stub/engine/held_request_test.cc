@@ -10,7 +10,7 @@
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/testing/engine_test_util.h"
-#include "host_stub/store/forwarding_store.h"
+#include "host_stub/store/testing/forwarding_store.h"
 
 namespace host_stub {
 namespace {

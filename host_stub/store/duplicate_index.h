@@ -1,8 +1,8 @@
 // The delivery keys that are remembered, in memory: what decides whether an incident is new.
 //
-// A transaction stages its keys; they are found at once, so that twins within one transaction or
-// one batch meet, and none is evicted before the transaction's end, however small the memory is.
-// Then the keys are kept (Commit) or dropped (Abandon). Not thread-safe: the writer's.
+// A transaction stages its keys. They are found at once, so that twins within one transaction or
+// one batch meet, and none is evicted before the transaction ends, however few keys are remembered.
+// Then the keys are kept (Commit) or dropped (Abandon). Not thread-safe: it belongs to the writer.
 #ifndef HOST_STUB_STORE_DUPLICATE_INDEX_H_
 #define HOST_STUB_STORE_DUPLICATE_INDEX_H_
 
@@ -11,13 +11,40 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/hash/hash.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "host_stub/store/incident_ids.h"
 
 namespace host_stub {
+
+// The ids that a delivery key stands for, kept as runs: a batch's new ids follow one another.
+class IncidentIds {
+ public:
+  IncidentIds() = default;
+  explicit IncidentIds(int64_t id) { Append(id); }
+
+  void Append(int64_t id);
+
+  int64_t size() const;
+  // The first `count` ids; where there are fewer, the last one is repeated.
+  std::vector<int64_t> Expand(size_t count) const;
+  int64_t first() const { return runs_.front().first; }
+
+  // As in "17+3 40+1": runs of a first id and a count.
+  std::string ToText() const;
+  static absl::StatusOr<IncidentIds> FromText(absl::string_view text);
+
+ private:
+  struct Run {
+    int64_t first;
+    int64_t count;
+  };
+  absl::InlinedVector<Run, 1> runs_;
+};
 
 enum class KeyScope : int { kBatch = 0, kIncident = 1 };
 
@@ -44,12 +71,11 @@ class DuplicateIndex {
   void Commit(absl::Time now);
   void Abandon();
 
-  // Rows of keys that are remembered no more, oldest first; their owner deletes them and takes
-  // them out of here. A key found no more after a restart is the same as one forgotten.
+  // Rows of keys that are no longer remembered, oldest first. Their owner deletes them and takes
+  // them out of here. They are not remembered after a restart either.
   std::deque<int64_t>& forgotten_rows() { return forgotten_rows_; }
 
  private:
-  // Not one of Abseil's maps: those are broken once an allocation within them has failed.
   template <typename Key>
   using Map = std::unordered_map<Key, const DeliveryKey*, absl::Hash<Key>>;
 
@@ -61,7 +87,7 @@ class DuplicateIndex {
   void Remember(DeliveryKey key);
   void ForgetOldest(Memory& memory);
 
-  const int64_t remembered_of_an_instance_;
+  int64_t remembered_of_an_instance_;
   std::unordered_map<int64_t, Memory> memories_;  // by instance
   std::deque<DeliveryKey> staged_;
   Map<std::pair<int64_t, absl::string_view>> staged_by_key_[2];

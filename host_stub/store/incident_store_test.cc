@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "host_stub/store/memory_store.h"
-#include "host_stub/store/sqlite_store.h"
-#include "host_stub/store/store_test_util.h"
+#include "host_stub/store/sqlite/sqlite_store.h"
+#include "host_stub/store/testing/store_test_util.h"
 
 namespace host_stub {
 namespace {

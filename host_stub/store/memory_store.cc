@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <exception>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -12,17 +11,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "host_stub/store/batch_writer.h"
+#include "host_stub/store/deduplication.h"
 #include "host_stub/store/duplicate_index.h"
-#include "host_stub/store/memory_state.h"
+#include "host_stub/store/fifo_arena.h"
+#include "host_stub/store/state_queue.h"
 #include "host_stub/store/subscriber_list.h"
-#include "host_stub/store/text_log.h"
 #include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
-
-constexpr int64_t kRetryAfterSeconds = 1;
 
 struct Instance {
   std::string uid;
@@ -33,7 +30,7 @@ struct Instance {
 struct Row {
   int64_t instance = 0;
   absl::Time created;
-  absl::string_view name;  // all of these are one text of the log
+  absl::string_view name;  // all of these are one text of the arena
   absl::string_view type;
   absl::string_view occurred;
   absl::string_view details;
@@ -82,12 +79,7 @@ class MemoryTables : public IncidentTables {
     if (found == numbers_.end()) {
       instances_.push_back({std::string(batch.instance_uid), std::string(batch.instance_name),
                             std::string(batch.source_brand)});
-      try {
-        numbers_.emplace(batch.instance_uid, instances_.size());
-      } catch (...) {
-        instances_.pop_back();
-        throw;
-      }
+      numbers_.emplace(batch.instance_uid, instances_.size());
       return instances_.size();
     }
     if (may_add) {
@@ -133,11 +125,6 @@ class MemoryTables : public IncidentTables {
     }
   }
 
-  // Their texts stay until others are dropped.
-  void DropNewest(int64_t kept_last_id) {
-    for (; last_id() > kept_last_id; rows_.pop_back()) bytes_ -= rows_.back().bytes();
-  }
-
   int64_t first_id() const { return first_id_; }
   int64_t last_id() const { return first_id_ + static_cast<int64_t>(rows_.size()) - 1; }
   int64_t NumberOf(const std::string& uid) const {
@@ -164,7 +151,7 @@ class MemoryTables : public IncidentTables {
   }
 
  private:
-  TextLog texts_;
+  FifoArena texts_;
   std::deque<Row> rows_;
   int64_t first_id_ = 1;
   int64_t bytes_ = 0;
@@ -172,27 +159,77 @@ class MemoryTables : public IncidentTables {
   std::map<std::string, int64_t, std::less<>> numbers_;  // index + 1, by uid
 };
 
+class MemoryStateTables : public StateTables {
+ public:
+  absl::StatusOr<std::string> ReadContext(const std::string& uid, const std::string& key) override {
+    const auto found = context_.find({uid, key});
+    if (found == context_.end()) return absl::NotFoundError("nothing is set under this key");
+    return found->second;
+  }
+
+  absl::Status WriteContext(const std::string& uid, const std::string& key,
+                            const std::string& value) override {
+    context_[{uid, key}] = value;
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<StoredInstance>> ReadInstances() override {
+    std::vector<StoredInstance> list;
+    for (const auto& [name, instance] : instances_) list.push_back(instance);
+    return list;
+  }
+
+  absl::Status WriteInstance(const StoredInstance& instance) override {
+    const auto found = instances_.find(instance.name);
+    if (found != instances_.end() && found->second.uid != instance.uid) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("an instance \"", instance.name, "\" exists already"));
+    }
+    instances_[instance.name] = instance;
+    return absl::OkStatus();
+  }
+
+  absl::Status DeleteInstance(const std::string& uid) override {
+    std::erase_if(instances_, [&uid](const auto& entry) { return entry.second.uid == uid; });
+    std::erase_if(context_, [&uid](const auto& entry) { return entry.first.first == uid; });
+    return absl::OkStatus();
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, std::string> context_;
+  std::map<std::string, StoredInstance> instances_;  // by name
+};
+
 class MemoryStore : public Store {
  public:
   explicit MemoryStore(MemoryStoreOptions options)
       : options_(std::move(options)),
-        state_(options_.limits),
+        state_queue_(options_.limits),
         index_(options_.limits.remembered_delivery_keys) {}
 
   absl::Status GetContext(absl::string_view uid, absl::string_view key, ContextDone done) override {
-    return state_.GetContext(uid, key, std::move(done));
+    absl::Status status = state_queue_.PushGet(uid, key, std::move(done));
+    if (status.ok()) RunState();
+    return status;
   }
   absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
                           ContextDone done) override {
-    return state_.SetContext(uid, key, std::move(value), std::move(done));
+    absl::Status status = state_queue_.PushSet(uid, key, std::move(value), std::move(done));
+    if (status.ok()) RunState();
+    return status;
   }
   absl::StatusOr<std::vector<StoredInstance>> ListInstances() override {
-    return state_.ListInstances();
+    const std::lock_guard<std::mutex> lock(state_mutex_);
+    return state_.ReadInstances();
   }
   absl::Status SaveInstance(const StoredInstance& instance) override {
-    return state_.SaveInstance(instance);
+    const std::lock_guard<std::mutex> lock(state_mutex_);
+    return state_.WriteInstance(instance);
   }
-  absl::Status DeleteInstance(absl::string_view uid) override { return state_.DeleteInstance(uid); }
+  absl::Status DeleteInstance(absl::string_view uid) override {
+    const std::lock_guard<std::mutex> lock(state_mutex_);
+    return state_.DeleteInstance(std::string(uid));
+  }
 
   absl::Status Create(Submission* submission) override {
     const absl::StatusOr<int64_t> bytes = CheckBatch(*submission, options_.limits);
@@ -206,11 +243,7 @@ class MemoryStore : public Store {
     }
     submission->next = nullptr;
     submission->sink->Complete(submission);
-    try {
-      subscribers_->Notify(last);
-    } catch (const std::exception&) {
-      // Out of memory; the next one tells them. What was taken is not given back by an exception.
-    }
+    subscribers_->Notify(last);
     return absl::OkStatus();
   }
 
@@ -257,46 +290,39 @@ class MemoryStore : public Store {
   absl::Status health() const override { return absl::OkStatus(); }
 
   void Close() override {
-    state_.CloseState();
+    state_queue_.Close();
     const std::lock_guard<std::mutex> lock(mutex_);
     closed_ = true;
   }
 
  private:
-  // All of a batch, or nothing where memory runs out half way.
   void Write(Submission& batch) {
-    const int64_t last = tables_.last_id();
-    try {
-      WriteAll(batch);
-    } catch (const std::exception&) {
-      tables_.DropNewest(last);
-      index_.Abandon();
-      SetFailure(batch, CreationOutcome::kNotCreated,
-                 absl::Status(absl::StatusCode::kUnavailable, ""), kRetryAfterSeconds);
-    }
-  }
-
-  void WriteAll(Submission& batch) {
-    if (IsPastDeadline(batch, base::MonotonicNanoseconds())) {
-      SetFailure(batch, CreationOutcome::kNotCreated,
-                 absl::DeadlineExceededError("the batch's time was over before it was begun"), 0);
-      return;
-    }
+    if (FailIfPastDeadline(batch, base::MonotonicNanoseconds())) return;
     const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(options_.now()));
     batch.status = WriteBatch(batch, now, tables_, index_);
     batch.outcome = CreationOutcome::kCreated;
     batch.retry_after_seconds = 0;
-    try {
-      index_.Commit(now);
-    } catch (const std::exception&) {
-      index_.Abandon();  // its incidents are there, and some of its keys are not remembered
-    }
+    index_.Commit(now);
     index_.forgotten_rows().clear();
     tables_.DropOldest(options_.kept_incidents, options_.kept_bytes);
   }
 
+  // Runs what waits, whoever brought it.
+  void RunState() {
+    for (StateWork& work : state_queue_.Take(SIZE_MAX)) {
+      absl::Status status;
+      {
+        const std::lock_guard<std::mutex> lock(state_mutex_);
+        status = work.run(state_);
+      }
+      work.finish(status);
+    }
+  }
+
   const MemoryStoreOptions options_;
-  MemoryState state_;
+  StateQueue state_queue_;  // for its bounds and checks
+  std::mutex state_mutex_;
+  MemoryStateTables state_;
   const std::shared_ptr<SubscriberList> subscribers_ = std::make_shared<SubscriberList>();
   mutable std::mutex mutex_;
   bool closed_ = false;

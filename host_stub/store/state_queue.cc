@@ -1,34 +1,9 @@
 #include "host_stub/store/state_queue.h"
 
-#include <algorithm>
-#include <exception>
-
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/base/characters.h"
 
 namespace host_stub {
-namespace {
-
-constexpr size_t kKeyBytes = 64;
-
-// Calls `done`, also where there is no memory for what it should be told. What it throws itself
-// stays here: others are told after it.
-template <typename MakeResult>
-void Tell(ContextDone& done, const MakeResult& make_result) noexcept {
-  if (!done) return;
-  absl::StatusOr<std::string> result(absl::Status(absl::StatusCode::kResourceExhausted, ""));
-  try {
-    result = make_result();
-  } catch (const std::exception&) {
-  }
-  try {
-    done(std::move(result));
-  } catch (const std::exception&) {
-  }
-}
-
-}  // namespace
 
 StateQueue::StateQueue(const webhook::Limits& limits)
     : most_calls_(limits.queued_context_calls),
@@ -68,11 +43,9 @@ absl::Status StateQueue::PushGet(absl::string_view uid, absl::string_view key, C
     return absl::IsNotFound(value.status()) ? absl::OkStatus() : value.status();
   };
   work.finish = [get](const absl::Status& status) {
-    Tell(get->done, [&]() -> absl::StatusOr<std::string> {
-      if (!status.ok()) return status;
-      if (!get->found) return absl::NotFoundError("nothing is set under this key");
-      return std::move(get->value);
-    });
+    if (!status.ok()) return get->done(status);
+    if (!get->found) return get->done(absl::NotFoundError("nothing is set under this key"));
+    get->done(std::move(get->value));
   };
   entries_.push_back({std::move(work), {}});
   ++calls_;
@@ -85,7 +58,6 @@ absl::Status StateQueue::PushSet(absl::string_view uid, absl::string_view key, s
   const int64_t bytes = static_cast<int64_t>(value.size());
   if (absl::Status status = Admit(key, bytes); !status.ok()) return status;
   const Key map_key{std::string(uid), std::string(key)};
-  // Whatever may run out of memory comes before the first change that others see.
   if (const auto known = sets_.find(map_key); known != sets_.end()) {
     PendingSet& pending = *known->second;
     pending.done.push_back(std::move(done));
@@ -103,16 +75,11 @@ absl::Status StateQueue::PushSet(absl::string_view uid, absl::string_view key, s
   };
   work.finish = [set = pending](const absl::Status& status) {
     for (ContextDone& done : set->done) {
-      Tell(done, [&]() -> absl::StatusOr<std::string> {
-        if (!status.ok()) return status;
-        return set->value;
-      });
+      done(status.ok() ? absl::StatusOr<std::string>(set->value) : status);
     }
   };
-  decltype(sets_) added;
-  added.emplace(map_key, std::move(pending));
   entries_.push_back({std::move(work), map_key});
-  sets_.merge(added);  // allocates nothing
+  sets_.emplace(map_key, std::move(pending));
   bytes_ += bytes;
   ++calls_;
   return absl::OkStatus();
@@ -129,7 +96,6 @@ absl::Status StateQueue::Push(StateWork work) {
 std::vector<StateWork> StateQueue::Take(size_t most) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::vector<StateWork> taken;
-  taken.reserve(std::min(most, entries_.size()));  // nothing is lost where there is no memory
   while (!entries_.empty() && taken.size() < most) {
     Entry& entry = entries_.front();
     if (const auto set = sets_.find(entry.set_key); set != sets_.end()) {

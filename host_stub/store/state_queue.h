@@ -14,14 +14,28 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "host_stub/store/state_store.h"
-#include "host_stub/store/state_tables.h"
 #include "plugin/limits/limits.h"
 
 namespace host_stub {
 
-// Runs within a transaction, perhaps again after it was undone; then `finish` is called once,
+// What a store does for StateStore within a transaction. An error means that the transaction
+// will be rolled back, except NOT_FOUND of ReadContext. For the writer's thread.
+class StateTables {
+ public:
+  virtual ~StateTables() = default;
+  virtual absl::StatusOr<std::string> ReadContext(const std::string& uid,
+                                                  const std::string& key) = 0;
+  virtual absl::Status WriteContext(const std::string& uid, const std::string& key,
+                                    const std::string& value) = 0;
+  virtual absl::StatusOr<std::vector<StoredInstance>> ReadInstances() = 0;
+  virtual absl::Status WriteInstance(const StoredInstance& instance) = 0;
+  virtual absl::Status DeleteInstance(const std::string& uid) = 0;
+};
+
+// Runs within a transaction, perhaps again after it was rolled back; then `finish` is called once,
 // with what became of both.
 struct StateWork {
   std::function<absl::Status(StateTables& tables)> run;

@@ -17,10 +17,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
-#include "host_stub/store/fault_vfs.h"
 #include "host_stub/store/memory_store.h"
-#include "host_stub/store/sqlite_store.h"
-#include "host_stub/store/store_test_util.h"
+#include "host_stub/store/sqlite/sqlite_store.h"
+#include "host_stub/store/testing/fault_vfs.h"
+#include "host_stub/store/testing/store_test_util.h"
 
 namespace host_stub {
 namespace {

@@ -20,7 +20,7 @@ MICRO_BENCHMARKS = (
     "plugin/core/incidents_benchmark",
     "plugin/core/answer_benchmark",
     "plugin/http/head_benchmark",
-    "host_stub/store/sqlite_store_benchmark",
+    "host_stub/store/sqlite/sqlite_store_benchmark",
 )
 
 

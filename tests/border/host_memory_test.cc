@@ -21,7 +21,7 @@
 #include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/front/front.h"
 #include "host_stub/instances/snapshot.h"
-#include "host_stub/store/sqlite_store.h"
+#include "host_stub/store/sqlite/sqlite_store.h"
 #include "plugin/http/testing/free_port.h"
 #include "plugin/http/server.h"
 #include "plugin/http/testing/test_client.h"

@@ -11,7 +11,7 @@
 #include "host_stub/engine/testing/engine_test_util.h"
 #include "host_stub/instances/snapshot.h"
 #include "host_stub/service/grpc_server.h"
-#include "host_stub/store/forwarding_store.h"
+#include "host_stub/store/testing/forwarding_store.h"
 
 namespace host_stub {
 

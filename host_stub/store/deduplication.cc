@@ -1,0 +1,131 @@
+#include "host_stub/store/deduplication.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace host_stub {
+namespace {
+
+// SQLite keeps no text of 1,000,000,000 bytes or more.
+constexpr int64_t kMostTextBytes = 900'000'000;
+
+absl::Status CheckKey(absl::string_view key, const webhook::Limits& limits) {
+  if (static_cast<int64_t>(key.size()) <= limits.delivery_key_bytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a delivery key of ", key.size(),
+                                                 " bytes; delivery_key_bytes is ",
+                                                 limits.delivery_key_bytes));
+}
+
+absl::Time Expiry(const Submission& batch, absl::Time now) {
+  return batch.delivery_key_lifetime > absl::ZeroDuration() ? now + batch.delivery_key_lifetime
+                                                            : absl::InfiniteFuture();
+}
+
+absl::Status RememberKey(DeliveryKey key, IncidentTables& tables, DuplicateIndex& index) {
+  if (absl::Status status = tables.AddKey(key); !status.ok()) return status;
+  index.Stage(std::move(key));
+  return absl::OkStatus();
+}
+
+absl::Status MakeDuplicate(int64_t id, IncidentTables& tables, CreatedIncident& result) {
+  result.id = id;
+  result.first = std::make_unique<FirstIncident>();
+  return tables.ReadFirst(id, result);
+}
+
+absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewIncident& incident,
+                           absl::Time now, IncidentTables& tables, DuplicateIndex& index,
+                           CreatedIncident& result) {
+  if (!incident.delivery_key.empty()) {
+    const IncidentIds* known =
+        index.Find(instance, KeyScope::kIncident, incident.delivery_key, now);
+    if (known != nullptr) return MakeDuplicate(known->first(), tables, result);
+  }
+  result.created = now;
+  if (batch.dry_run) return absl::OkStatus();
+  const absl::StatusOr<int64_t> id = tables.AddIncident(instance, now, incident);
+  if (!id.ok()) return id.status();
+  result.id = *id;
+  if (incident.delivery_key.empty()) return absl::OkStatus();
+  return RememberKey({instance, KeyScope::kIncident, std::string(incident.delivery_key),
+                      IncidentIds(*id), Expiry(batch, now), 0},
+                     tables, index);
+}
+
+}  // namespace
+
+size_t BytesOf(std::span<const absl::string_view> texts) {
+  size_t bytes = 0;
+  for (const absl::string_view text : texts) bytes += text.size();
+  return bytes;
+}
+
+size_t TextBytes(const NewIncident& incident) {
+  return incident.name.size() + incident.type.size() + incident.occurred.size() +
+         BytesOf(incident.details) + BytesOf(incident.warnings) + incident.warnings.size();
+}
+
+absl::StatusOr<int64_t> CheckBatch(const Submission& batch, const webhook::Limits& limits) {
+  if (batch.incidents.empty()) return absl::InvalidArgumentError("a batch without incidents");
+  if (batch.instance_uid.empty()) return absl::InvalidArgumentError("a batch without instance");
+  if (absl::Status status = CheckKey(batch.delivery_key, limits); !status.ok()) return status;
+  int64_t bytes = static_cast<int64_t>(sizeof(Submission));
+  for (const NewIncident& incident : batch.incidents) {
+    if (absl::Status status = CheckKey(incident.delivery_key, limits); !status.ok()) return status;
+    const size_t own_bytes = TextBytes(incident) + incident.delivery_key.size();
+    if (own_bytes > kMostTextBytes) {
+      return absl::InvalidArgumentError(absl::StrCat("an incident of ", own_bytes, " bytes"));
+    }
+    bytes += static_cast<int64_t>(own_bytes);
+  }
+  return bytes;
+}
+
+absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& tables,
+                        DuplicateIndex& index) {
+  batch.created.clear();
+  batch.created.resize(batch.incidents.size());
+  const absl::StatusOr<int64_t> instance = tables.InstanceNumber(batch, !batch.dry_run);
+  if (!instance.ok()) return instance.status();
+  if (!batch.delivery_key.empty()) {
+    const IncidentIds* known = index.Find(*instance, KeyScope::kBatch, batch.delivery_key, now);
+    if (known != nullptr) {
+      const std::vector<int64_t> ids = known->Expand(batch.created.size());
+      for (size_t i = 0; i < ids.size(); ++i) {
+        absl::Status status = MakeDuplicate(ids[i], tables, batch.created[i]);
+        if (!status.ok()) return status;
+      }
+      return absl::OkStatus();
+    }
+  }
+  IncidentIds ids;
+  for (size_t i = 0; i < batch.created.size(); ++i) {
+    absl::Status status =
+        WriteIncident(batch, *instance, batch.incidents[i], now, tables, index, batch.created[i]);
+    if (!status.ok()) return status;
+    if (!batch.delivery_key.empty()) ids.Append(batch.created[i].id);
+  }
+  if (batch.delivery_key.empty() || batch.dry_run) return absl::OkStatus();
+  return RememberKey({*instance, KeyScope::kBatch, std::string(batch.delivery_key), std::move(ids),
+                      Expiry(batch, now), 0},
+                     tables, index);
+}
+
+void SetFailure(Submission& batch, CreationOutcome outcome, const absl::Status& status,
+                int64_t retry_after_seconds) {
+  batch.outcome = outcome;
+  batch.status = status;
+  batch.retry_after_seconds = retry_after_seconds;
+  batch.created.clear();
+}
+
+bool FailIfPastDeadline(Submission& batch, int64_t now_mono_ns) {
+  if (batch.deadline_mono_ns == 0 || now_mono_ns <= batch.deadline_mono_ns) return false;
+  SetFailure(batch, CreationOutcome::kNotCreated,
+             absl::DeadlineExceededError("the batch's time was over before it was begun"), 0);
+  return true;
+}
+
+}  // namespace host_stub

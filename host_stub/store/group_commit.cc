@@ -1,0 +1,403 @@
+#include "host_stub/store/group_commit.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "host_stub/store/deduplication.h"
+#include "plugin/base/clock.h"
+
+namespace host_stub {
+namespace {
+
+using Kind = TransactionResult::Kind;
+
+constexpr std::chrono::milliseconds kLongestReopenPause(5'000);
+constexpr int64_t kRetryAfterSeconds = 5;
+constexpr size_t kStateWorksOfATransaction = 64;
+// Forgotten keys are deleted when nobody waits, or when there are too many of them.
+constexpr size_t kForgottenKeysWhenIdle = 1'000;
+constexpr size_t kForgottenKeysAlways = 100'000;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GroupCommit>> GroupCommit::Start(std::unique_ptr<Database> database,
+                                                                Options options) {
+  std::unique_ptr<GroupCommit> store(new GroupCommit(std::move(database), std::move(options)));
+  if (absl::Status status = store->Open(); !status.ok()) return status;
+  store->subscribers_->StartAfter(store->last_id());
+  store->thread_ = std::thread([store = store.get()] { store->Run(); });
+  return store;
+}
+
+GroupCommit::GroupCommit(std::unique_ptr<Database> database, Options options)
+    : options_(std::move(options)),
+      database_(std::move(database)),
+      state_queue_(options_.limits),
+      index_(options_.limits.remembered_delivery_keys),
+      reopen_pause_(absl::ToChronoMilliseconds(options_.first_reopen_pause)) {}
+
+// What callers do, on any thread.
+
+absl::Status GroupCommit::Create(Submission* submission) {
+  const absl::StatusOr<int64_t> bytes = CheckBatch(*submission, options_.limits);
+  return bytes.ok() ? Push(submission, *bytes) : bytes.status();
+}
+
+absl::Status GroupCommit::Push(Submission* submission, int64_t bytes) {
+  bool wake = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_) return absl::UnavailableError("the incident store is closed");
+    if (batches_ + 1 > options_.limits.queued_batches) {
+      return absl::UnavailableError(
+          absl::StrCat("the incident store is busy: ", batches_, " batches wait"));
+    }
+    if (bytes_ + bytes > options_.limits.queued_bytes) {
+      return absl::UnavailableError(absl::StrCat("the incident store is busy: ", bytes_,
+                                                 " bytes wait, and ", bytes, " more are too many"));
+    }
+    ++batches_;
+    bytes_ += bytes;
+    submission->queued_bytes = bytes;
+    submission->next = nullptr;
+    (last_ == nullptr ? first_ : last_->next) = submission;
+    last_ = submission;
+    wake = std::exchange(writer_waits_, false);
+  }
+  if (wake) wake_.notify_one();
+  return absl::OkStatus();
+}
+
+void GroupCommit::Wake() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    woken_ = true;
+  }
+  wake_.notify_one();
+}
+
+std::unique_ptr<IncidentSubscription> GroupCommit::Subscribe(
+    std::function<void(int64_t)> committed) {
+  return subscribers_->Add(std::move(committed));
+}
+
+absl::Status GroupCommit::health() const {
+  const std::lock_guard<std::mutex> lock(health_mutex_);
+  return health_;
+}
+
+void GroupCommit::Close() {
+  std::call_once(close_once_, [this] {
+    state_queue_.Close();
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      closed_ = true;
+    }
+    wake_.notify_one();
+    if (thread_.joinable()) thread_.join();
+    if (transaction_ != nullptr) transaction_->PrepareToClose();
+    transaction_.reset();
+  });
+}
+
+absl::Status GroupCommit::GetContext(absl::string_view uid, absl::string_view key,
+                                     ContextDone done) {
+  absl::Status status = state_queue_.PushGet(uid, key, std::move(done));
+  if (status.ok()) Wake();
+  return status;
+}
+
+absl::Status GroupCommit::SetContext(absl::string_view uid, absl::string_view key,
+                                     std::string value, ContextDone done) {
+  absl::Status status = state_queue_.PushSet(uid, key, std::move(value), std::move(done));
+  if (status.ok()) Wake();
+  return status;
+}
+
+absl::Status GroupCommit::RunAndWait(std::function<absl::Status(StateTables&)> run) {
+  absl::Status result;
+  absl::Notification finished;
+  absl::Status pushed = state_queue_.Push({std::move(run), [&](const absl::Status& status) {
+                                             result = status;
+                                             finished.Notify();
+                                           }});
+  if (!pushed.ok()) return pushed;
+  Wake();
+  finished.WaitForNotification();
+  return result;
+}
+
+absl::StatusOr<std::vector<StoredInstance>> GroupCommit::ListInstances() {
+  std::vector<StoredInstance> list;
+  absl::Status status = RunAndWait([&list](StateTables& tables) {
+    absl::StatusOr<std::vector<StoredInstance>> read = tables.ReadInstances();
+    if (read.ok()) list = *std::move(read);
+    return read.status();
+  });
+  if (!status.ok()) return status;
+  return list;
+}
+
+absl::Status GroupCommit::SaveInstance(const StoredInstance& instance) {
+  return RunAndWait([&](StateTables& tables) { return tables.WriteInstance(instance); });
+}
+
+absl::Status GroupCommit::DeleteInstance(absl::string_view uid) {
+  return RunAndWait(
+      [uid = std::string(uid)](StateTables& tables) { return tables.DeleteInstance(uid); });
+}
+
+// What the writer's thread does.
+
+void GroupCommit::Run() {
+  while (true) {
+    const Taken taken = TakeAll(NextTurn());
+    if (taken.closed && state_queue_.empty()) return;
+    if (transaction_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
+    WriteAll(taken.list);
+    RunState();
+    if (const auto due = NextTurn(); due.has_value() && Clock::now() >= *due) RunMaintenance();
+  }
+}
+
+GroupCommit::Taken GroupCommit::TakeAll(std::optional<Clock::time_point> latest) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (first_ == nullptr && !closed_ && !woken_) {
+    writer_waits_ = true;
+    if (!latest.has_value()) {
+      wake_.wait(lock);
+    } else if (wake_.wait_until(lock, *latest) == std::cv_status::timeout) {
+      break;
+    }
+  }
+  writer_waits_ = false;
+  woken_ = false;
+  const Taken taken{first_, closed_ && first_ == nullptr};
+  first_ = last_ = nullptr;
+  return taken;
+}
+
+bool GroupCommit::IsQueueEmpty() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return first_ == nullptr;
+}
+
+// When there is something to do though nobody asks; nothing: never.
+std::optional<GroupCommit::Clock::time_point> GroupCommit::NextTurn() const {
+  return transaction_ == nullptr ? reopen_at_ : transaction_->next_maintenance();
+}
+
+// Cuts the list into groups of one transaction. A batch is never cut: an oversized batch gets its
+// own transaction.
+void GroupCommit::WriteAll(Submission* list) {
+  const size_t most = static_cast<size_t>(options_.limits.incidents_of_a_commit);
+  while (list != nullptr) {
+    group_.clear();
+    size_t incidents = 0;
+    while (list != nullptr && (group_.empty() || incidents + list->incidents.size() <= most)) {
+      incidents += list->incidents.size();
+      group_.push_back(list);
+      list = list->next;
+    }
+    WriteGroup();
+    CompleteGroup();
+    RunMaintenance();
+  }
+}
+
+void GroupCommit::WriteGroup() {
+  written_.clear();
+  const int64_t now_mono_ns = base::MonotonicNanoseconds();
+  for (Submission* batch : group_) {
+    if (FailIfPastDeadline(*batch, now_mono_ns)) continue;
+    if (transaction_ == nullptr) {
+      SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
+    } else {
+      written_.push_back(batch);
+    }
+  }
+  if (written_.empty()) return;
+  const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(options_.now()));
+  const TransactionResult result = Write(written_, now);
+  if (result.kind != Kind::kBadBatch || written_.size() == 1) return Settle(written_, result);
+  // One caller's batch must not fail the others: each gets a transaction of its own.
+  for (Submission* const& batch : written_) {
+    if (transaction_ == nullptr) {
+      SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
+    } else {
+      const std::span<Submission* const> alone(&batch, 1);
+      Settle(alone, Write(alone, now));
+    }
+  }
+}
+
+// Writes these batches in one transaction and fills their `created`.
+TransactionResult GroupCommit::Write(std::span<Submission* const> batches, absl::Time now) {
+  absl::Status written = transaction_->Begin();
+  for (size_t i = 0; written.ok() && i < batches.size(); ++i) {
+    written = WriteBatch(*batches[i], now, *transaction_, index_);
+  }
+  TransactionResult result = transaction_->End(written);
+  if (result.kind != Kind::kCommitted) {
+    index_.Abandon();
+    return result;
+  }
+  index_.Commit(now);
+  int64_t last = last_id();
+  for (const Submission* batch : batches) {
+    for (const CreatedIncident& incident : batch->created) last = std::max(last, incident.id);
+  }
+  last_id_.store(last, std::memory_order_release);
+  return result;
+}
+
+void GroupCommit::Settle(std::span<Submission* const> group, const TransactionResult& result) {
+  if (result.kind == Kind::kCommitted) {
+    SetHealth(absl::OkStatus());
+    for (Submission* batch : group) {
+      batch->outcome = CreationOutcome::kCreated;
+      batch->status = absl::OkStatus();
+      batch->retry_after_seconds = 0;
+    }
+    return;
+  }
+  const bool unknown = result.kind == Kind::kUnknownConnectionLost;
+  const bool later_is_better = result.kind != Kind::kBadBatch;
+  for (Submission* batch : group) {
+    SetFailure(*batch, unknown ? CreationOutcome::kUnknown : CreationOutcome::kNotCreated,
+               result.status, later_is_better ? kRetryAfterSeconds : 0);
+  }
+  if (result.connection_is_lost()) {
+    LoseConnection(result.status);
+  } else if (later_is_better) {
+    SetHealth(result.status);
+  }
+}
+
+// Hands each sink its batches of the group, in their order.
+void GroupCommit::CompleteGroup() {
+  finished_.clear();
+  int64_t bytes = 0;
+  for (Submission* batch : group_) {
+    bytes += batch->queued_bytes;
+    batch->next = nullptr;
+    const auto known =
+        std::find_if(finished_.begin(), finished_.end(),
+                     [batch](const Finished& finished) { return finished.sink == batch->sink; });
+    if (known == finished_.end()) {
+      finished_.push_back({batch->sink, batch, batch});
+    } else {
+      known->last->next = batch;
+      known->last = batch;
+    }
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    batches_ -= static_cast<int64_t>(group_.size());
+    bytes_ -= bytes;
+  }
+  for (const Finished& finished : finished_) finished.sink->Complete(finished.first);
+  subscribers_->Notify(last_id());
+}
+
+// A bounded part of what waits: incidents come in between.
+void GroupCommit::RunState() {
+  std::vector<StateWork> works = state_queue_.Take(kStateWorksOfATransaction);
+  if (works.empty()) return;
+  RunStateGroup(works);
+  RunMaintenance();
+  if (!state_queue_.empty()) Wake();
+}
+
+void GroupCommit::RunStateGroup(std::span<StateWork> works) {
+  if (transaction_ == nullptr) {
+    for (StateWork& work : works) work.finish(health_);
+    return;
+  }
+  absl::Status written = transaction_->Begin();
+  for (size_t i = 0; written.ok() && i < works.size(); ++i) written = works[i].run(*transaction_);
+  const TransactionResult result = transaction_->End(written);
+  if (result.kind == Kind::kBadBatch && works.size() > 1) {
+    for (StateWork& work : works) RunStateGroup(std::span(&work, 1));
+    return;
+  }
+  absl::Status told = result.status;
+  if (result.kind == Kind::kUnknownConnectionLost) {
+    told = absl::UnknownError(
+        absl::StrCat(result.status.message(), "; it is unknown whether this was stored"));
+  }
+  if (result.connection_is_lost()) LoseConnection(result.status);
+  for (StateWork& work : works) work.finish(told);
+}
+
+void GroupCommit::RunMaintenance() {
+  if (transaction_ == nullptr) return;
+  if (absl::Status status = transaction_->RunMaintenance(); !status.ok()) {
+    LoseConnection(status);
+  } else {
+    DeleteForgottenKeys();
+  }
+}
+
+void GroupCommit::DeleteForgottenKeys() {
+  std::deque<int64_t>& rows = index_.forgotten_rows();
+  if (rows.size() < kForgottenKeysWhenIdle) return;
+  if (rows.size() < kForgottenKeysAlways && !IsQueueEmpty()) return;
+  // As many as came past the bound: one commit may forget more than are deleted when idle.
+  const size_t past = rows.size() - std::min(rows.size(), kForgottenKeysAlways);
+  const size_t count = std::min(rows.size(), std::max(kForgottenKeysWhenIdle, past));
+  absl::Status written = transaction_->Begin();
+  if (written.ok()) written = transaction_->DeleteKeys(rows, count);
+  const TransactionResult result = transaction_->End(written);
+  if (result.kind == Kind::kCommitted) {
+    rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count));
+  } else if (result.connection_is_lost()) {
+    LoseConnection(result.status);
+  }
+}
+
+void GroupCommit::LoseConnection(const absl::Status& why) {
+  transaction_.reset();
+  database_->Close();
+  reopen_at_ = Clock::now() + reopen_pause_;
+  SetHealth(absl::UnavailableError(why.message()));
+}
+
+void GroupCommit::TryToReopen() {
+  if (absl::Status status = Open(); !status.ok()) {
+    reopen_pause_ = std::min(2 * reopen_pause_, kLongestReopenPause);
+    return LoseConnection(status);
+  }
+  reopen_pause_ = absl::ToChronoMilliseconds(options_.first_reopen_pause);
+  SetHealth(absl::OkStatus());
+  subscribers_->Notify(last_id());  // of what was unknown and is there
+}
+
+// For the first time or again: what is remembered in memory is what the database has.
+absl::Status GroupCommit::Open() {
+  absl::StatusOr<std::unique_ptr<Transaction>> opened = database_->Open();
+  if (!opened.ok()) return opened.status();
+  const absl::StatusOr<int64_t> last = (*opened)->ReadLastId();
+  if (!last.ok()) return last.status();
+  index_ = DuplicateIndex(options_.limits.remembered_delivery_keys);
+  const absl::Time now = options_.now();
+  absl::Status status = (*opened)->ReadKeys([&](DeliveryKey key) {
+    index_.Stage(std::move(key));
+    index_.Commit(now);
+  });
+  if (!status.ok()) return status;
+  transaction_ = *std::move(opened);
+  last_id_.store(*last, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+void GroupCommit::SetHealth(const absl::Status& health) {
+  if (health.ok() && healthy_) return;
+  healthy_ = health.ok();
+  const std::lock_guard<std::mutex> lock(health_mutex_);
+  health_ = health;
+}
+
+}  // namespace host_stub

@@ -1,0 +1,205 @@
+#include "host_stub/store/sqlite/data_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "host_stub/files/trusted_files.h"
+
+namespace host_stub {
+namespace {
+
+absl::Status Refusal(const std::string& path, absl::string_view why) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("incident store: data folder ", path, ": ", why));
+}
+
+// 0, or the error's number.
+int SyncFolder(DiskCalls& calls, const std::string& path) {
+  const DiskFile folder(calls, path, O_RDONLY | O_DIRECTORY);
+  return folder.ok() && calls.Sync(folder.get()) == 0 ? 0 : errno;
+}
+
+std::string ParentOf(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// The folder and all above it may be new, and made by somebody who did not sync them: an event is
+// not on disk while the way to it is not.
+absl::Status SyncTheWayTo(DiskCalls& calls, std::string path, bool made) {
+  for (bool first = true;; first = false) {
+    const std::string parent = ParentOf(path);
+    const int error = SyncFolder(calls, parent);
+    // One that we may not read, or of a kind that knows no sync, has stood there before.
+    const bool counts = error == EIO || error == ENOSPC || error == EDQUOT || (made && first);
+    if (error != 0 && counts) {
+      errno = error;
+      return DiskError("syncing", parent);
+    }
+    if (parent == "/" || parent == ".") return absl::OkStatus();
+    path = parent;
+  }
+}
+
+absl::Status MakeFolder(DiskCalls& calls, const std::string& path) {
+  const bool made = calls.MakeFolder(path, 0700) == 0;
+  if (!made && errno != EEXIST) return DiskError("making", path);
+  if (made && chmod(path.c_str(), 0700) != 0) return DiskError("making", path);
+  return SyncTheWayTo(calls, path, made);
+}
+
+absl::Status CheckFolder(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return DiskError("reading", path);
+  if (!S_ISDIR(info.st_mode)) return Refusal(path, "is not a folder");
+  if (info.st_uid != geteuid()) {
+    return Refusal(path, absl::StrCat("belongs to user ", info.st_uid, "; choose another one"));
+  }
+  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return Refusal(path, absl::StrCat("other users may write to it (mode ", OctalMode(info.st_mode),
+                                      "); run chmod 700 ", path));
+  }
+  // Whoever can write to a folder above it could put another one into its place.
+  char* const resolved = realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) return DiskError("reading", path);
+  const std::string real_path = resolved;
+  free(resolved);
+  const absl::Status status = CheckWriters(real_path, TrustedOwners());
+  return status.ok() ? status : Refusal(path, status.message());
+}
+
+// flock says only that somebody holds it. The record lock beside it tells who; what an earlier
+// process has written into the file does not.
+void TellWhoHolds(int lock) {
+  struct flock record {};
+  record.l_type = F_WRLCK;
+  record.l_whence = SEEK_SET;
+  fcntl(lock, F_SETLK, &record);
+  // For people; a full disk must not stop the store from being read.
+  const std::string holder = absl::StrCat(getpid(), "\n");
+  if (ftruncate(lock, 0) == 0) {
+    [[maybe_unused]] const ssize_t ignored = pwrite(lock, holder.data(), holder.size(), 0);
+  }
+}
+
+std::string HolderOf(int lock) {
+  struct flock record {};
+  record.l_type = F_WRLCK;
+  record.l_whence = SEEK_SET;
+  if (fcntl(lock, F_GETLK, &record) == 0 && record.l_type != F_UNLCK && record.l_pid > 0) {
+    return absl::StrCat("process ", record.l_pid);
+  }
+  // A process does not see its own record lock; and another may have got the lock only just now.
+  char text[32];
+  const ssize_t size = pread(lock, text, sizeof(text), 0);
+  const absl::string_view own = absl::StripAsciiWhitespace(
+      absl::string_view(text, static_cast<size_t>(std::max<ssize_t>(size, 0))));
+  return own == absl::StrCat(getpid()) ? absl::StrCat("process ", own) : "another process";
+}
+
+absl::StatusOr<int> Lock(DiskCalls& calls, const std::string& folder) {
+  const std::string path = folder + "/lock";
+  DiskFile lock(calls, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!lock.ok()) return DiskError("opening", path);
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return DiskError("locking", path);
+    return Refusal(folder, absl::StrCat("is in use by ", HolderOf(lock.get())));
+  }
+  if (fchmod(lock.get(), 0600) != 0) return DiskError("opening", path);
+  TellWhoHolds(lock.get());
+  return lock.Release();
+}
+
+// https://sqlite.org/fileformat2.html, section 1.3.
+constexpr size_t kHeaderBytes = 100;
+constexpr absl::string_view kMagic("SQLite format 3\0", 16);
+constexpr size_t kPageSizeAt = 16;
+constexpr size_t kChangeCounterAt = 24;
+constexpr size_t kPagesAt = 28;
+constexpr size_t kPagesValidForAt = 92;
+
+int64_t SizeOf(const std::string& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 ? info.st_size : 0;
+}
+
+uint32_t BigEndian(const std::string& bytes, size_t offset, size_t count) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < count; ++i) {
+    value = value << 8 | static_cast<unsigned char>(bytes[offset + i]);
+  }
+  return value;
+}
+
+absl::Status RefusalOfFile(const std::string& path, absl::string_view what) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("incident store: ", path, " ", what,
+                   "; put back a copy of it, or move it away to begin a new one"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DataFolder>> DataFolder::Open(std::string path,
+                                                             std::shared_ptr<DiskCalls> calls) {
+  if (path.empty()) return absl::InvalidArgumentError("incident store: no data folder is given");
+  if (absl::Status status = MakeFolder(*calls, path); !status.ok()) return status;
+  if (absl::Status status = CheckFolder(path); !status.ok()) return status;
+  const absl::StatusOr<int> lock = Lock(*calls, path);
+  if (!lock.ok()) return lock.status();
+  return std::unique_ptr<DataFolder>(new DataFolder(std::move(path), std::move(calls), *lock));
+}
+
+DataFolder::~DataFolder() { close(lock_); }
+
+absl::Status DataFolder::PrepareFile(const std::string& name) const {
+  const std::string path = FileIn(name);
+  const DiskFile file(*calls_, path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!file.ok() || fchmod(file.get(), 0600) != 0) return DiskError("opening", path);
+  return absl::OkStatus();
+}
+
+absl::Status DataFolder::Sync() const {
+  errno = SyncFolder(*calls_, path_);
+  return errno == 0 ? absl::OkStatus() : DiskError("syncing", path_);
+}
+
+absl::Status NoDatabase(const std::string& path) { return RefusalOfFile(path, "is no database"); }
+
+absl::Status CheckDatabaseFile(const std::string& path) {
+  const int64_t size = SizeOf(path);
+  // With a WAL or a journal beside it the file alone does not tell: a power cut may have torn any
+  // page that was being copied into it, the first one too.
+  if (size == 0 || SizeOf(path + "-journal") > 0 || SizeOf(path + "-wal") > 0) {
+    return absl::OkStatus();
+  }
+  std::string header(kHeaderBytes, '\0');
+  if (!std::ifstream(path, std::ios::binary).read(header.data(), kHeaderBytes) ||
+      !absl::StartsWith(header, kMagic)) {
+    return NoDatabase(path);
+  }
+  if (BigEndian(header, kChangeCounterAt, 4) != BigEndian(header, kPagesValidForAt, 4)) {
+    return absl::OkStatus();
+  }
+  const uint32_t page_size = BigEndian(header, kPageSizeAt, 2);
+  const int64_t expected =
+      int64_t{BigEndian(header, kPagesAt, 4)} * (page_size == 1 ? 65536 : page_size);
+  if (size >= expected) return absl::OkStatus();
+  return RefusalOfFile(
+      path, absl::StrCat("is damaged: it has ", size, " bytes and should have ", expected));
+}
+
+}  // namespace host_stub

@@ -1,0 +1,520 @@
+#include "host_stub/store/sqlite/writer_database.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace host_stub {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Kind = TransactionResult::Kind;
+
+// Another process that writes, such as a person's sqlite3, holds up the writer this long at most.
+constexpr int kBusyTimeoutMs = 100;
+constexpr std::chrono::milliseconds kPauseBetweenWipes(1'000);
+constexpr size_t kCachedInstances = 10'000;
+// Details of that many bytes and more are written slice by slice. That writes the pages of the WAL
+// twice, and saves two copies in memory: ours in one piece, and SQLite's row. They are stored as a
+// blob, which reads as the text that it is.
+constexpr size_t kWrittenInPiecesBytes = 1 << 20;
+
+absl::string_view PutTogether(std::span<const absl::string_view> slices, std::string& buffer) {
+  if (slices.size() == 1) return slices.front();
+  buffer.clear();
+  for (const absl::string_view slice : slices) buffer.append(slice.data(), slice.size());
+  return buffer;
+}
+
+absl::string_view AsLines(std::span<const absl::string_view> lines, std::string& buffer) {
+  buffer.clear();
+  for (const absl::string_view line : lines) {
+    const size_t start = buffer.size();
+    buffer.append(line.data(), line.size());
+    std::replace(buffer.begin() + static_cast<std::ptrdiff_t>(start), buffer.end(), '\n', ' ');
+    buffer.push_back('\n');
+  }
+  return buffer;
+}
+
+// What a failed transaction means. An error of a commit is unknown where it may leave a whole
+// commit frame behind: a failed sync, or SQLite's index that could not take the frame. Recovery
+// takes such a frame for committed. Where the write itself failed the frame is not whole, its
+// checksum does not match, and nothing is there. (SQLite repeats a commit frame to fill a sector
+// only where the VFS denies powersafe overwrite; ours does not.)
+Kind KindOf(int code, bool committing) {
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_INTERRUPT:
+    case SQLITE_PROTOCOL:
+      return Kind::kRolledBack;
+    case SQLITE_NOMEM:
+      return committing ? Kind::kUnknownConnectionLost : Kind::kRolledBack;
+    case SQLITE_READONLY:
+      return code == SQLITE_READONLY ? Kind::kRolledBack : Kind::kRolledBackConnectionLost;
+    case SQLITE_IOERR:
+      if (!committing || code == SQLITE_IOERR_WRITE) return Kind::kRolledBackConnectionLost;
+      return Kind::kUnknownConnectionLost;
+    case SQLITE_OK:  // refused without SQLite, as a name that is taken
+    case SQLITE_TOOBIG:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_RANGE:
+      return Kind::kBadBatch;
+    default:  // corrupt, not a database, cannot open, misuse
+      return committing ? Kind::kUnknownConnectionLost : Kind::kRolledBackConnectionLost;
+  }
+}
+
+bool HasBytes(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 && status.st_size > 0;
+}
+
+// Step i leads from version i to i + 1. A step that was once released is never changed.
+constexpr const char* kSteps[] = {
+    R"sql(
+CREATE TABLE instances (
+  number INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,   -- the last one known, as is brand
+  brand TEXT NOT NULL
+);
+CREATE TABLE incidents (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  instance INTEGER NOT NULL,  -- instances.number
+  created INTEGER NOT NULL,   -- microseconds of Unix time
+  name TEXT NOT NULL,
+  type TEXT NOT NULL,
+  occurred TEXT NOT NULL,     -- RFC 3339
+  warnings TEXT NOT NULL,     -- lines
+  details TEXT NOT NULL       -- one JSON object, byte for byte
+);
+-- Only appended to, and pruned at its beginning: a unique index over random keys would cost three
+-- to five times. What is a duplicate is decided in memory.
+CREATE TABLE delivery_keys (
+  number INTEGER PRIMARY KEY,
+  instance INTEGER NOT NULL,
+  scope INTEGER NOT NULL,     -- 0: of a batch, 1: of an incident
+  expires INTEGER NOT NULL,   -- microseconds of Unix time; 0: never
+  key TEXT NOT NULL,
+  incidents TEXT NOT NULL     -- runs of a first id and a count: "17+3 40+1"
+);
+-- One row, written when the store is opened: it proves that the disk takes writes.
+CREATE TABLE openings (
+  number INTEGER PRIMARY KEY,
+  times INTEGER NOT NULL,
+  last INTEGER NOT NULL       -- microseconds of Unix time
+);
+)sql",
+    R"sql(
+-- What an instance remembers.
+CREATE TABLE context (
+  number INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  UNIQUE (uid, key)
+);
+-- The instances that do not stand in the configuration file. Not to be confused with `instances`,
+-- which names those whose incidents are here.
+CREATE TABLE configured_instances (
+  number INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL UNIQUE,
+  configuration TEXT NOT NULL,  -- one JSON object, with secrets
+  disabled INTEGER NOT NULL,
+  on_engine INTEGER NOT NULL,
+  generation INTEGER NOT NULL,  -- grows with each change
+  request_id TEXT NOT NULL,     -- of the call that made it
+  created INTEGER NOT NULL,     -- microseconds of Unix time
+  changed INTEGER NOT NULL
+);
+)sql",
+};
+
+}  // namespace
+
+const int64_t kSchemaVersion = std::size(kSteps);
+
+absl::StatusOr<std::unique_ptr<WriterDatabase>> WriterDatabase::Open(
+    const std::string& path, const std::string& vfs, absl::Time now,
+    const Checkpointer::Options& checkpointer) {
+  const bool left_a_wal = HasBytes(path + "-wal");
+  absl::StatusOr<std::unique_ptr<SqliteConnection>> connection =
+      SqliteConnection::Open(path, vfs, SqliteAccess::kReadWrite, kBusyTimeoutMs);
+  if (!connection.ok()) return connection.status();
+  std::unique_ptr<WriterDatabase> database(new WriterDatabase(*std::move(connection)));
+  for (const char* pragma : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"}) {
+    if (absl::Status status = database->connection_->Execute(pragma); !status.ok()) return status;
+  }
+  if (absl::Status status = database->Migrate(path); !status.ok()) return status;
+  const std::string prove =
+      absl::StrCat("INSERT INTO openings VALUES (1, 1, ", absl::ToUnixMicros(now),
+                   ") ON CONFLICT (number) DO UPDATE SET times = times + 1, last = excluded.last");
+  if (absl::Status status = database->connection_->Execute(prove.c_str()); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = database->PrepareStatements(); !status.ok()) return status;
+  auto started = Checkpointer::Start(path, vfs, checkpointer);
+  if (!started.ok()) return started.status();
+  database->checkpointer_ = *std::move(started);
+  database->checkpointer_->Committed();  // the proof
+  sqlite3_wal_hook(
+      database->connection_->handle(),
+      [](void* self, sqlite3*, const char*, int pages) {
+        auto* const database = static_cast<WriterDatabase*>(self);
+        database->wal_pages_ = pages;
+        database->checkpointer_->Committed();
+        return SQLITE_OK;
+      },
+      database.get());
+  // A process that was killed, or a connection that was lost, may have left a secret there.
+  database->wal_holds_secret_ = left_a_wal;
+  if (left_a_wal) database->WipeWal(false);
+  if (!database->lost_.ok()) return database->lost_;
+  return database;
+}
+
+// Each step in a transaction of its own.
+absl::Status WriterDatabase::Migrate(const std::string& path) {
+  const absl::StatusOr<int64_t> version = connection_->QueryInteger("PRAGMA user_version");
+  if (!version.ok()) return version.status();
+  if (*version > kSchemaVersion) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("incident store: ", path, " has schema version ", *version,
+                     ", and this program knows up to ", kSchemaVersion,
+                     ": it was written by a newer version; start that one"));
+  }
+  for (int64_t from = *version; from < kSchemaVersion; ++from) {
+    if (absl::Status status = MigrateFrom(from); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriterDatabase::MigrateFrom(int64_t version) {
+  absl::Status status = connection_->Execute("BEGIN IMMEDIATE");
+  if (status.ok()) status = connection_->Execute(kSteps[version]);
+  if (status.ok()) {
+    status = connection_->Execute(absl::StrCat("PRAGMA user_version = ", version + 1).c_str());
+  }
+  if (status.ok()) status = connection_->Execute("COMMIT");
+  if (!status.ok() && connection_->in_transaction()) {
+    connection_->Execute("ROLLBACK").IgnoreError();
+  }
+  return status;
+}
+
+absl::Status WriterDatabase::PrepareStatements() {
+  const std::pair<SqliteStatement*, absl::string_view> statements[] = {
+      {&begin_, "BEGIN IMMEDIATE"},
+      {&commit_, "COMMIT"},
+      {&rollback_, "ROLLBACK"},
+      {&add_incident_,
+       "INSERT INTO incidents (instance, created, name, type, occurred, warnings, details) "
+       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+      {&add_key_,
+       "INSERT INTO delivery_keys (instance, scope, expires, key, incidents) "
+       "VALUES (?1, ?2, ?3, ?4, ?5)"},
+      {&delete_key_, "DELETE FROM delivery_keys WHERE number = ?1"},
+      {&read_first_, "SELECT created, name, type, occurred FROM incidents WHERE id = ?1"},
+      {&find_instance_, "SELECT number, name, brand FROM instances WHERE uid = ?1"},
+      {&save_instance_,
+       "INSERT INTO instances (uid, name, brand) VALUES (?1, ?2, ?3) "
+       "ON CONFLICT (uid) DO UPDATE SET name = ?2, brand = ?3"},
+      {&read_context_, "SELECT value FROM context WHERE uid = ?1 AND key = ?2"},
+      {&write_context_,
+       "INSERT INTO context (uid, key, value) VALUES (?1, ?2, ?3) "
+       "ON CONFLICT (uid, key) DO UPDATE SET value = ?3"},
+      {&delete_context_, "DELETE FROM context WHERE uid = ?1"},
+      {&read_instances_,
+       "SELECT uid, name, configuration, disabled, on_engine, generation, request_id, created, "
+       "changed FROM configured_instances ORDER BY name"},
+      {&find_name_, "SELECT uid FROM configured_instances WHERE name = ?1"},
+      {&write_instance_,
+       "INSERT INTO configured_instances (uid, name, configuration, disabled, on_engine, "
+       "generation, request_id, created, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) "
+       "ON CONFLICT (uid) DO UPDATE SET name = ?2, configuration = ?3, disabled = ?4, "
+       "on_engine = ?5, generation = ?6, request_id = ?7, created = ?8, changed = ?9"},
+      {&delete_instance_, "DELETE FROM configured_instances WHERE uid = ?1"},
+  };
+  for (const auto& [member, sql] : statements) {
+    absl::StatusOr<SqliteStatement> statement = connection_->Prepare(sql);
+    if (!statement.ok()) return statement.status();
+    *member = *std::move(statement);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriterDatabase::Begin() { return lost_.ok() ? begin_.Run() : lost_; }
+
+TransactionResult WriterDatabase::End(const absl::Status& written) {
+  const absl::Status status = written.ok() ? commit_.Run() : written;
+  const bool removed_secret = std::exchange(removed_secret_, false);
+  if (status.ok()) {
+    if (removed_secret) {  // gone before the caller is told, unless a reader is in the way
+      wal_holds_secret_ = true;
+      WipeWal(true);
+    }
+    return {};
+  }
+  // Pages of what was rolled back may have reached the WAL.
+  wal_holds_secret_ = wal_holds_secret_ || removed_secret;
+  const Kind kind = KindOf(SqliteCodeOf(status), written.ok());
+  const bool rolled_back = Rollback().ok();
+  if (!rolled_back && (kind == Kind::kRolledBack || kind == Kind::kBadBatch)) {
+    return {Kind::kRolledBackConnectionLost, status};
+  }
+  return {kind, status};
+}
+
+absl::Status WriterDatabase::Rollback() {
+  instances_.clear();
+  // Some errors have rolled back already.
+  return connection_->in_transaction() ? rollback_.Run() : absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> WriterDatabase::InstanceNumber(const Submission& batch, bool may_add) {
+  auto cached = instances_.find(batch.instance_uid);
+  if (cached == instances_.end()) {
+    const absl::StatusOr<int64_t> number = ReadInstance(batch.instance_uid);
+    if (!number.ok()) return number.status();
+    cached = instances_.find(batch.instance_uid);
+  }
+  if (!may_add) return cached == instances_.end() ? 0 : cached->second.number;
+  if (cached != instances_.end() && cached->second.name == batch.instance_name &&
+      cached->second.brand == batch.source_brand) {
+    return cached->second.number;
+  }
+  save_instance_.Bind(1, batch.instance_uid);
+  save_instance_.Bind(2, batch.instance_name);
+  save_instance_.Bind(3, batch.source_brand);
+  if (absl::Status status = save_instance_.Run(); !status.ok()) return status;
+  if (cached != instances_.end()) instances_.erase(cached);
+  return ReadInstance(batch.instance_uid);
+}
+
+// 0 where there is none; else it is in the cache then.
+absl::StatusOr<int64_t> WriterDatabase::ReadInstance(absl::string_view uid) {
+  find_instance_.Bind(1, uid);
+  const absl::StatusOr<bool> row = find_instance_.Step();
+  if (!row.ok()) return row.status();
+  if (!*row) return 0;
+  const int64_t number = find_instance_.Integer(0);
+  if (instances_.size() >= kCachedInstances) instances_.clear();
+  instances_.insert_or_assign(
+      std::string(uid),
+      Instance{number, std::string(find_instance_.Text(1)), std::string(find_instance_.Text(2))});
+  find_instance_.Reset();
+  return number;
+}
+
+absl::StatusOr<int64_t> WriterDatabase::AddIncident(int64_t instance, absl::Time created,
+                                                    const NewIncident& incident) {
+  add_incident_.Bind(1, instance);
+  add_incident_.Bind(2, absl::ToUnixMicros(created));
+  add_incident_.Bind(3, incident.name);
+  add_incident_.Bind(4, incident.type);
+  add_incident_.Bind(5, incident.occurred);
+  add_incident_.Bind(6, AsLines(incident.warnings, warnings_));
+  const size_t bytes = BytesOf(incident.details);
+  const bool in_pieces = bytes >= kWrittenInPiecesBytes;
+  if (in_pieces) {
+    add_incident_.BindZeros(7, bytes);
+  } else {
+    add_incident_.Bind(7, PutTogether(incident.details, details_));
+  }
+  if (absl::Status status = add_incident_.Run(); !status.ok()) return status;
+  const int64_t id = sqlite3_last_insert_rowid(connection_->handle());
+  if (!in_pieces) return id;
+  absl::Status status = connection_->WriteBlob("incidents", "details", id, incident.details);
+  if (!status.ok()) return status;
+  return id;
+}
+
+absl::Status WriterDatabase::AddKey(DeliveryKey& key) {
+  const std::string ids = key.ids.ToText();
+  add_key_.Bind(1, key.instance);
+  add_key_.Bind(2, static_cast<int64_t>(key.scope));
+  add_key_.Bind(3, key.expires == absl::InfiniteFuture() ? 0 : absl::ToUnixMicros(key.expires));
+  add_key_.Bind(4, key.key);
+  add_key_.Bind(5, ids);
+  if (absl::Status status = add_key_.Run(); !status.ok()) return status;
+  key.row = sqlite3_last_insert_rowid(connection_->handle());
+  return absl::OkStatus();
+}
+
+absl::Status WriterDatabase::ReadFirst(int64_t id, CreatedIncident& duplicate) {
+  read_first_.Bind(1, id);
+  const absl::StatusOr<bool> row = read_first_.Step();
+  if (!row.ok()) return row.status();
+  if (!*row) return absl::OkStatus();
+  duplicate.created = absl::FromUnixMicros(read_first_.Integer(0));
+  *duplicate.first = {std::string(read_first_.Text(1)), std::string(read_first_.Text(2)),
+                      std::string(read_first_.Text(3))};
+  read_first_.Reset();
+  return absl::OkStatus();
+}
+
+absl::Status WriterDatabase::ReadKeys(const std::function<void(DeliveryKey)>& take) {
+  absl::StatusOr<SqliteStatement> keys = connection_->Prepare(
+      "SELECT number, instance, scope, expires, key, incidents FROM delivery_keys ORDER BY number");
+  if (!keys.ok()) return keys.status();
+  while (true) {
+    const absl::StatusOr<bool> row = keys->Step();
+    if (!row.ok()) return row.status();
+    if (!*row) return absl::OkStatus();
+    absl::StatusOr<IncidentIds> ids = IncidentIds::FromText(keys->Text(5));
+    if (!ids.ok()) return ids.status();
+    const int64_t expires = keys->Integer(3);
+    take({keys->Integer(1), keys->Integer(2) == 0 ? KeyScope::kBatch : KeyScope::kIncident,
+          std::string(keys->Text(4)), std::move(*ids),
+          expires == 0 ? absl::InfiniteFuture() : absl::FromUnixMicros(expires), keys->Integer(0)});
+  }
+}
+
+absl::Status WriterDatabase::DeleteKeys(const std::deque<int64_t>& rows, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    delete_key_.Bind(1, rows[i]);
+    if (absl::Status status = delete_key_.Run(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> WriterDatabase::ReadContext(const std::string& uid,
+                                                        const std::string& key) {
+  read_context_.Bind(1, uid);
+  read_context_.Bind(2, key);
+  const absl::StatusOr<bool> row = read_context_.Step();
+  if (!row.ok()) return row.status();
+  if (!*row) return absl::NotFoundError("nothing is set under this key");
+  std::string value(read_context_.Text(0));
+  read_context_.Reset();
+  return value;
+}
+
+absl::Status WriterDatabase::WriteContext(const std::string& uid, const std::string& key,
+                                          const std::string& value) {
+  write_context_.Bind(1, uid);
+  write_context_.Bind(2, key);
+  write_context_.Bind(3, value);
+  return write_context_.Run();
+}
+
+absl::StatusOr<std::vector<StoredInstance>> WriterDatabase::ReadInstances() {
+  std::vector<StoredInstance> instances;
+  SqliteStatement& row = read_instances_;
+  while (true) {
+    const absl::StatusOr<bool> is_row = row.Step();
+    if (!is_row.ok()) return is_row.status();
+    if (!*is_row) return instances;
+    StoredInstance instance;
+    instance.uid = std::string(row.Text(0));
+    instance.name = std::string(row.Text(1));
+    instance.configuration = std::string(row.Text(2));
+    instance.disabled = row.Integer(3) != 0;
+    instance.on_engine = row.Integer(4) != 0;
+    instance.generation = row.Integer(5);
+    instance.request_id = std::string(row.Text(6));
+    instance.created = absl::FromUnixMicros(row.Integer(7));
+    instance.changed = absl::FromUnixMicros(row.Integer(8));
+    instances.push_back(std::move(instance));
+  }
+}
+
+absl::Status WriterDatabase::WriteInstance(const StoredInstance& instance) {
+  find_name_.Bind(1, instance.name);
+  const absl::StatusOr<bool> row = find_name_.Step();
+  if (!row.ok()) return row.status();
+  if (*row) {
+    const bool another = find_name_.Text(0) != instance.uid;
+    find_name_.Reset();
+    if (another) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("an instance \"", instance.name, "\" exists already"));
+    }
+  }
+  write_instance_.Bind(1, instance.uid);
+  write_instance_.Bind(2, instance.name);
+  write_instance_.Bind(3, instance.configuration);
+  write_instance_.Bind(4, instance.disabled ? 1 : 0);
+  write_instance_.Bind(5, instance.on_engine ? 1 : 0);
+  write_instance_.Bind(6, instance.generation);
+  write_instance_.Bind(7, instance.request_id);
+  write_instance_.Bind(8, absl::ToUnixMicros(instance.created));
+  write_instance_.Bind(9, absl::ToUnixMicros(instance.changed));
+  return RunOverwriting(write_instance_);
+}
+
+// Overwrites with zeros what a configuration leaves behind in its pages. Not used for what senders
+// send: it would double the writes.
+absl::Status WriterDatabase::RunOverwriting(SqliteStatement& statement) {
+  absl::Status status = connection_->Execute("PRAGMA secure_delete = ON");
+  if (!status.ok()) return status;
+  removed_secret_ = true;
+  status = statement.Run();
+  status.Update(connection_->Execute("PRAGMA secure_delete = OFF"));
+  return status;
+}
+
+absl::Status WriterDatabase::DeleteInstance(const std::string& uid) {
+  delete_instance_.Bind(1, uid);
+  if (absl::Status status = RunOverwriting(delete_instance_); !status.ok()) return status;
+  delete_context_.Bind(1, uid);
+  return delete_context_.Run();
+}
+
+absl::StatusOr<int64_t> WriterDatabase::ReadLastId() {
+  return connection_->QueryInteger("SELECT max(id) FROM incidents");
+}
+
+absl::Status WriterDatabase::RunMaintenance() {
+  if (wal_holds_secret_ && Clock::now() >= wipe_at_) WipeWal(false);
+  if (lost_.ok() && checkpointer_->ShouldFinish(wal_pages_)) {
+    Checkpoint(SQLITE_CHECKPOINT_PASSIVE, true);
+  }
+  lost_.Update(checkpointer_->status());
+  return lost_;
+}
+
+std::optional<Clock::time_point> WriterDatabase::next_maintenance() const {
+  return wal_holds_secret_ ? std::optional(wipe_at_) : std::nullopt;
+}
+
+// Copies the WAL into the database and keeps the Checkpointer informed. SQLITE_BUSY: somebody was
+// in the way. After a failed sync the next commit on this connection could not be trusted; the WAL
+// keeps all that was acknowledged.
+int WriterDatabase::Checkpoint(int mode, bool wait) {
+  if (!checkpointer_->BeginCopy(wait)) return SQLITE_BUSY;
+  int pages = -1;
+  int copied = -1;
+  if (!wait) sqlite3_busy_timeout(connection_->handle(), 0);
+  const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, mode, &pages, &copied);
+  if (!wait) sqlite3_busy_timeout(connection_->handle(), kBusyTimeoutMs);
+  checkpointer_->EndCopy(pages == copied);
+  if ((code & 0xff) == SQLITE_IOERR) {
+    lost_.Update(SqliteError(code, sqlite3_errstr(code), "copying the WAL into the database"));
+  }
+  return code;
+}
+
+// Copies all of the WAL and cuts it to nothing. Where a reader is in the way this is tried again in
+// a while, without holding up the writer.
+void WriterDatabase::WipeWal(bool wait) {
+  wipe_at_ = Clock::now() + kPauseBetweenWipes;
+  wal_holds_secret_ = Checkpoint(SQLITE_CHECKPOINT_TRUNCATE, wait) != SQLITE_OK;
+}
+
+// Leaves no WAL behind. After a failed sync it must stay: it alone has what was acknowledged.
+void WriterDatabase::PrepareToClose() {
+  checkpointer_->Stop();
+  if (lost_.ok() && checkpointer_->status().ok()) Checkpoint(SQLITE_CHECKPOINT_TRUNCATE, true);
+}
+
+}  // namespace host_stub

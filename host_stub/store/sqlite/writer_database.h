@@ -1,0 +1,112 @@
+// The database as the writer has it open: its schema, its statements, its transactions, and the
+// copying of the WAL between them.
+#ifndef HOST_STUB_STORE_SQLITE_WRITER_DATABASE_H_
+#define HOST_STUB_STORE_SQLITE_WRITER_DATABASE_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "host_stub/store/sqlite/checkpointer.h"
+#include "host_stub/store/sqlite/connection.h"
+#include "host_stub/store/transaction.h"
+
+namespace host_stub {
+
+// PRAGMA user_version of what this program writes.
+extern const int64_t kSchemaVersion;
+
+// For the writer's thread.
+class WriterDatabase : public Transaction {
+ public:
+  // Brings the schema up to kSchemaVersion and proves by a synced write that the disk takes it.
+  // FAILED_PRECONDITION, with the file's path: a newer program made the database.
+  static absl::StatusOr<std::unique_ptr<WriterDatabase>> Open(
+      const std::string& path, const std::string& vfs, absl::Time now,
+      const Checkpointer::Options& checkpointer);
+
+  absl::Status Begin() override;
+  TransactionResult End(const absl::Status& written) override;
+
+  absl::StatusOr<int64_t> InstanceNumber(const Submission& batch, bool may_add) override;
+  absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
+                                      const NewIncident& incident) override;
+  absl::Status AddKey(DeliveryKey& key) override;
+  absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override;
+  absl::Status DeleteKeys(const std::deque<int64_t>& rows, size_t count) override;
+
+  absl::StatusOr<std::string> ReadContext(const std::string& uid, const std::string& key) override;
+  absl::Status WriteContext(const std::string& uid, const std::string& key,
+                            const std::string& value) override;
+  absl::StatusOr<std::vector<StoredInstance>> ReadInstances() override;
+  absl::Status WriteInstance(const StoredInstance& instance) override;
+  absl::Status DeleteInstance(const std::string& uid) override;
+
+  absl::StatusOr<int64_t> ReadLastId() override;
+  absl::Status ReadKeys(const std::function<void(DeliveryKey)>& take) override;
+  absl::Status RunMaintenance() override;
+  std::optional<std::chrono::steady_clock::time_point> next_maintenance() const override;
+  void PrepareToClose() override;
+
+ private:
+  struct Instance {
+    int64_t number;
+    std::string name;
+    std::string brand;
+  };
+
+  explicit WriterDatabase(std::unique_ptr<SqliteConnection> connection)
+      : connection_(std::move(connection)) {}
+  absl::Status Migrate(const std::string& path);
+  absl::Status MigrateFrom(int64_t version);
+  absl::Status PrepareStatements();
+  absl::Status Rollback();
+  absl::StatusOr<int64_t> ReadInstance(absl::string_view uid);
+  absl::Status RunOverwriting(SqliteStatement& statement);
+  int Checkpoint(int mode, bool wait);
+  void WipeWal(bool wait);
+
+  const std::unique_ptr<SqliteConnection> connection_;
+  std::unique_ptr<Checkpointer> checkpointer_;
+  SqliteStatement begin_;
+  SqliteStatement commit_;
+  SqliteStatement rollback_;
+  SqliteStatement add_incident_;
+  SqliteStatement add_key_;
+  SqliteStatement delete_key_;
+  SqliteStatement read_first_;
+  SqliteStatement find_instance_;
+  SqliteStatement save_instance_;
+  SqliteStatement read_context_;
+  SqliteStatement write_context_;
+  SqliteStatement delete_context_;
+  SqliteStatement read_instances_;
+  SqliteStatement find_name_;
+  SqliteStatement write_instance_;
+  SqliteStatement delete_instance_;
+  std::map<std::string, Instance, std::less<>> instances_;  // by uid; a cache
+  std::string details_;                                     // reused from row to row
+  std::string warnings_;
+
+  int64_t wal_pages_ = 0;  // after the last commit
+  absl::Status lost_;      // not OK: why this connection can be trusted no more
+  // An instance's configuration was replaced or deleted in this transaction. Its place in the
+  // database is overwritten, but the WAL still holds it, until it is emptied.
+  bool removed_secret_ = false;
+  bool wal_holds_secret_ = false;
+  std::chrono::steady_clock::time_point wipe_at_;
+};
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_STORE_SQLITE_WRITER_DATABASE_H_

@@ -1,0 +1,40 @@
+// Histories of the SQLite store on a failing disk, each drawn from a seed, and checked against a
+// model of what was promised. Tests only.
+//
+// A history is several lives of one store in one folder. Within a life: single incidents and
+// batches, alone or several in one commit, new and repeated delivery keys, instances and contexts;
+// writes, syncs, reads and opens that fail; a full disk. A life ends by a close, a kill, or a power
+// cut at any write or sync. Then the disk is made whole, the store opened, and everything read:
+//   - what was acknowledged is there, byte for byte, under its id, and no id was given twice
+//   - a batch whose outcome was not told is there whole or not at all; one that was refused is not
+//   - ids grow; a repeated key gets the first one's id
+//   - after a failed sync nothing is acknowledged before the database was opened again
+// The store copies its log on the writer's thread and one caller asks, so a seed gives the same
+// run each time.
+#ifndef HOST_STUB_STORE_TESTING_STORE_SIMULATION_H_
+#define HOST_STUB_STORE_TESTING_STORE_SIMULATION_H_
+
+#include <cstdint>
+#include <string>
+
+namespace host_stub {
+
+struct SimulationReport {
+  std::string violation;  // what promise was broken, and where; empty: none
+  uint64_t trace = 0;     // of all that the disk did
+  int64_t lives = 0;
+  int64_t power_cuts = 0;
+  int64_t faults = 0;         // injected and met
+  int64_t unknown = 0;        // batches whose outcome was not told
+  int64_t unknown_there = 0;  // those of them that were there afterwards
+  int64_t acknowledged = 0;   // incidents
+  int64_t duplicates = 0;
+  int64_t refused_after_failed_sync = 0;
+};
+
+// Runs the history of that seed in a new temporary folder.
+SimulationReport RunSimulation(uint32_t seed);
+
+}  // namespace host_stub
+
+#endif  // HOST_STUB_STORE_TESTING_STORE_SIMULATION_H_
