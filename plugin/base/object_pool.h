@@ -174,11 +174,13 @@ template <typename T, typename Make>
 std::shared_ptr<T> Share(const std::shared_ptr<ObjectPool<T>>& pool, const Make& make) {
   const auto lease = pool->Take(make);
   if (lease.object == nullptr) return std::shared_ptr<T>(new T(make()));
-  return std::shared_ptr<T>(lease.object, [pool, index = lease.index](T* used) mutable {
-    // Moved out of the deleter, because an object that knows itself by a weak_ptr keeps that alive.
-    const auto owner = std::move(pool);
-    used->Recycle() ? owner->GiveBack(index) : owner->Discard(index);
-  });
+  return std::shared_ptr<T>(lease.object,
+                            [kept = std::shared_ptr(pool), index = lease.index](T* used) mutable {
+                              // Moved out of the deleter, which an object that knows itself by a
+                              // weak_ptr keeps alive.
+                              const auto owner = std::move(kept);
+                              used->Recycle() ? owner->GiveBack(index) : owner->Discard(index);
+                            });
 }
 
 }  // namespace base
