@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "plugin/listen_port_test.h"
+#include "plugin/testing/listen_port_fixture.h"
 
 namespace {
 std::atomic<int64_t> allocations{0};

@@ -15,7 +15,6 @@
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/instance.h"
 #include "plugin/runtime/plugin.h"
-#include "plugin/runtime/readable.h"
 
 namespace webhook {
 namespace {

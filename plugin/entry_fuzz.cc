@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "plugin/entry_fuzz_host.h"
+#include "plugin/testing/entry_fuzz_host.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/strict_json.h"
 

@@ -11,8 +11,8 @@
 
 #include "plugin/http/testing/free_port.h"
 #include "plugin/http/testing/test_client.h"
-#include "plugin/listen_port_host.h"
-#include "plugin/listen_port_test.h"
+#include "plugin/testing/listen_port_fixture.h"
+#include "plugin/testing/listen_port_host.h"
 
 namespace webhook {
 namespace {

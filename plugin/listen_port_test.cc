@@ -1,12 +1,11 @@
 // The listen port of an instance, from outside: through sockets and the plugin's table alone.
-#include "plugin/listen_port_test.h"
-
 #include <sys/socket.h>
 
 #include <fstream>
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "plugin/testing/listen_port_fixture.h"
 
 namespace webhook {
 namespace {

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "plugin/core/answer.h"
 #include "plugin/runtime/answers.h"
-#include "plugin/runtime/readable.h"
+#include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
 namespace {
@@ -33,7 +33,7 @@ const lri_created_incident& At(const lri_create_result& result, size_t index) {
 
 }  // namespace
 
-void Call::Run(FreeList<Call>::Lease lease, CallContext context,
+void Call::Run(base::ObjectPool<Call>::Lease lease, CallContext context,
                const lri_request& request) noexcept {
   Call* const call = lease.object;
   call->lease_ = lease;
@@ -90,8 +90,8 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
       .duplication_key = &context_.configuration->duplication_key,
   };
   auto& parsers = context_.plugin->parsers();
-  const auto lease = parsers.Take([&] { return std::make_unique<core::IncidentParser>(limits); });
-  const absl::Cleanup give_back = [&] { parsers.GiveBack(lease); };
+  const auto lease = parsers.Take([&] { return core::IncidentParser(limits); });
+  const absl::Cleanup give_back = [&] { parsers.GiveBack(lease.index); };
   return lease.object->Parse(body, headers, defaults, parsed_);
 }
 
@@ -236,7 +236,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
   ReleaseAbove(kept_bytes, views_);
   ReleaseAbove(kept_bytes, incidents_);
   context_.configuration = nullptr;
-  plugin->calls().GiveBack(lease_);
+  plugin->calls().GiveBack(lease_.index);
   gate->Leave();
 }
 

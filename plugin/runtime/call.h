@@ -8,13 +8,12 @@
 
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/gate.h"
+#include "plugin/base/object_pool.h"
 #include "plugin/core/decode.h"
 #include "plugin/core/incidents.h"
 #include "plugin/core/text_memory.h"
-#include "plugin/runtime/answer_counts.h"
+#include "plugin/runtime/answers.h"
 #include "plugin/runtime/configuration.h"
-#include "plugin/runtime/done_slot.h"
-#include "plugin/runtime/free_list.h"
 #include "plugin/runtime/head_check.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/plugin.h"
@@ -47,7 +46,7 @@ class Call {
 
   // Takes the request through to exactly one `complete`, now or once its batch is created. After
   // it `this` may have been given back already. Never throws.
-  static void Run(FreeList<Call>::Lease lease, CallContext context,
+  static void Run(base::ObjectPool<Call>::Lease lease, CallContext context,
                   const lri_request& request) noexcept;
 
  private:
@@ -67,7 +66,7 @@ class Call {
   void Finish(const lri_answer& answer) noexcept;
 
   const Host host_;
-  FreeList<Call>::Lease lease_{};
+  base::ObjectPool<Call>::Lease lease_{};
   CallContext context_{};
   lri_call* handle_ = nullptr;
 

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "plugin/runtime/host.h"
-#include "plugin/runtime/test_certificates.h"
+#include "plugin/runtime/testing/test_certificates.h"
 
 namespace webhook::runtime {
 namespace {

@@ -1,10 +1,14 @@
-// The host as the plugin sees it: the ABI's table with what is optional in it filled in.
+// The host as the plugin sees it: its structs, its table with what is optional filled in, and the
+// completions that it owes.
 #ifndef PLUGIN_RUNTIME_HOST_H_
 #define PLUGIN_RUNTIME_HOST_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <mutex>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -23,6 +27,42 @@ inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
   return *reinterpret_cast<const lri_pair*>(reinterpret_cast<const char*>(pairs.data) +
                                             index * pairs.stride);
 }
+
+// ---- whether a struct or array of the other side can be read at all: INVALID_ARGUMENT if not ----
+
+// More than this is no array but a mistake in a count.
+inline constexpr size_t kMostElements = 1'000'000;
+
+inline bool Readable(const lri_pairs& pairs) {
+  return pairs.count == 0 || (pairs.data != nullptr && pairs.stride >= sizeof(lri_pair) &&
+                              pairs.count <= kMostElements);
+}
+
+inline bool Readable(const lri_request_head* head) {
+  return head != nullptr && LRI_HAS(head, deadline_mono_ns) && Readable(head->headers);
+}
+
+inline bool Readable(const lri_request* request) {
+  return request != nullptr && LRI_HAS(request, head_ticket) && Readable(request->head) &&
+         (request->body.data != nullptr || request->body.size == 0);
+}
+
+inline bool Readable(const lri_plugin_options* options) {
+  return options == nullptr || !LRI_HAS(options, limits) || Readable(options->limits);
+}
+
+inline bool Readable(const lri_instance_options* options) {
+  return options != nullptr && LRI_HAS(options, parameters) && Readable(options->parameters);
+}
+
+// A result that says LRI_CREATED has its incidents.
+inline bool Readable(const lri_create_result* result) {
+  return result != nullptr && LRI_HAS(result, stride) &&
+         (result->count == 0 || result->outcome != LRI_CREATED ||
+          (result->incidents != nullptr && result->stride >= sizeof(lri_created_incident)));
+}
+
+// ---- calls of the host --------------------------------------------------------------------------
 
 // Writes one line to standard error that names the host's function, and aborts.
 [[noreturn]] void EndAfterException(const char* function, const char* what);
@@ -62,6 +102,70 @@ class Host {
 
  private:
   const lri_host* table_;
+};
+
+// What an instance tells the host of its health.
+// Thread-safe, never blocks. Unhealthy while the listener fails, else degraded while there is a
+// fault, else healthy. Silent unless it serves.
+class Health {
+ public:
+  Health(const Host& host, lri_host_instance* instance) : host_(host), instance_(instance) {}
+
+  // It serves from now on; `fault` as of Configuration::FaultAt.
+  void Begin(absl::string_view fault);
+  void End();
+
+  // OK: the listen port serves (again).
+  void SetListener(const absl::Status& status);
+
+ private:
+  void Tell();
+
+  const Host host_;
+  lri_host_instance* const instance_;
+  std::mutex mutex_;  // guards the three below, and keeps what is told in order
+  bool serving_ = false;
+  std::string fault_;
+  absl::Status listener_;
+};
+
+// Recognises a `done` that a host calls twice, or for what it had refused.
+//
+// What the host gets as done_context is the slot's address with the number of its use in the lowest
+// bits. Thread-safe but for Arm, which is called while no use is open. The memory of a slot must
+// outlive whatever the host may still do with an old context, as that of a pool does.
+class alignas(256) DoneSlot {
+ public:
+  DoneSlot() = default;
+  DoneSlot(const DoneSlot&) = delete;
+  DoneSlot& operator=(const DoneSlot&) = delete;
+
+  // Opens a use; returns the done_context.
+  void* Arm(void* owner) {
+    use_ = (use_ + 1) % kUses;
+    owner_ = owner;
+    open_.store(kOpen + use_, std::memory_order_release);
+    return reinterpret_cast<char*>(this) + use_;
+  }
+
+  // The owner, and the use is over; null where it was over before. Exactly one caller gets it.
+  static void* Take(void* done_context) {
+    const auto context = reinterpret_cast<uintptr_t>(done_context);
+    auto* const slot = reinterpret_cast<DoneSlot*>(context & ~(kUses - 1));
+    uintptr_t expected = kOpen + context % kUses;
+    if (!slot->open_.compare_exchange_strong(expected, 0, std::memory_order_acq_rel)) {
+      return nullptr;
+    }
+    return slot->owner_;
+  }
+
+ private:
+  static constexpr uintptr_t kUses = 256;
+  static constexpr uintptr_t kOpen = kUses;
+
+  std::atomic<uintptr_t> open_{0};  // kOpen and the number of the use; 0: none
+  uintptr_t use_ = 0;
+  void* owner_ = nullptr;
 };
 
 }  // namespace webhook::runtime

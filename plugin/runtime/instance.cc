@@ -11,8 +11,8 @@
 #include "plugin/base/json_text.h"
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/head_check.h"
-#include "plugin/runtime/host_probe.h"
-#include "plugin/runtime/sample_commands.h"
+#include "plugin/runtime/host_check.h"
+#include "plugin/runtime/samples.h"
 
 namespace webhook::runtime {
 namespace {
@@ -257,8 +257,7 @@ int32_t Instance::Take(const lri_request& request, CompleteFunction complete,
                        AnswerCounts* answers) {
   if (!calls_.Enter()) return LRI_UNAVAILABLE;
   absl::Cleanup leave = [this] { calls_.Leave(); };
-  const auto lease =
-      plugin_.calls().Take([this] { return std::make_unique<Call>(plugin_.host()); });
+  const auto lease = plugin_.calls().Take([this] { return Call(plugin_.host()); });
   if (lease.object == nullptr) return LRI_UNAVAILABLE;
   std::move(leave).Cancel();
   std::shared_ptr<const Configuration> configuration = this->configuration();

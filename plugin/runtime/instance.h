@@ -16,7 +16,7 @@
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/gate.h"
 #include "plugin/runtime/configuration.h"
-#include "plugin/runtime/health.h"
+#include "plugin/runtime/host.h"
 #include "plugin/runtime/listen_handler.h"
 #include "plugin/runtime/listener.h"
 #include "plugin/runtime/plugin.h"

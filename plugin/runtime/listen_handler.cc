@@ -1,7 +1,6 @@
 #include "plugin/runtime/listen_handler.h"
 
 #include <algorithm>
-#include <exception>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/match.h"
@@ -94,25 +93,20 @@ http::HeadVerdict ListenHandler::OnHead(http::Exchange& exchange) {
 }
 
 void ListenHandler::OnRequest(http::Exchange& exchange) {
-  int32_t code = LRI_UNAVAILABLE;
-  try {
-    AbiHead head(exchange);
-    head.SetDeadline(base::MonotonicNanoseconds() + limits_.answer_timeout_ms * 1'000'000);
-    const lri_request request{.struct_size = sizeof request,
-                              .reserved = 0,
-                              .call = reinterpret_cast<lri_call*>(&exchange),
-                              .head = &head.abi(),
-                              .body = ToView(exchange.body()),
-                              .head_ticket = exchange.ticket()};
-    code = taker_.Take(
-        request,
-        [](const Host&, lri_call* call, const lri_answer& answer) {
-          Respond(*reinterpret_cast<http::Exchange*>(call), answer);
-        },
-        &answers_);
-  } catch (const std::exception&) {
-    // Memory ran out before anything was begun.
-  }
+  AbiHead head(exchange);
+  head.SetDeadline(base::MonotonicNanoseconds() + limits_.answer_timeout_ms * 1'000'000);
+  const lri_request request{.struct_size = sizeof request,
+                            .reserved = 0,
+                            .call = reinterpret_cast<lri_call*>(&exchange),
+                            .head = &head.abi(),
+                            .body = ToView(exchange.body()),
+                            .head_ticket = exchange.ticket()};
+  const int32_t code = taker_.Take(
+      request,
+      [](const Host&, lri_call* call, const lri_answer& answer) {
+        Respond(*reinterpret_cast<http::Exchange*>(call), answer);
+      },
+      &answers_);
   if (code != LRI_OK) RespondUnavailable(exchange);
 }
 

@@ -7,7 +7,7 @@
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/http/handler.h"
 #include "plugin/limits/limits.h"
-#include "plugin/runtime/answer_counts.h"
+#include "plugin/runtime/answers.h"
 #include "plugin/runtime/call.h"
 
 namespace webhook::runtime {

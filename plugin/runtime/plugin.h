@@ -10,12 +10,11 @@
 #include "absl/status/statusor.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/line_limiter.h"
+#include "plugin/base/object_pool.h"
 #include "plugin/core/incidents.h"
 #include "plugin/http/io_threads.h"
 #include "plugin/http/server.h"
 #include "plugin/limits/limits.h"
-#include "plugin/runtime/done_slot.h"
-#include "plugin/runtime/free_list.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/listener.h"
 #include "plugin/runtime/timers.h"
@@ -38,10 +37,10 @@ class Plugin {
 
   const Host& host() const { return host_; }
   const Limits& limits() const { return limits_; }
-  FreeList<Call>& calls() { return calls_; }
-  FreeList<core::IncidentParser>& parsers() { return parsers_; }
+  base::ObjectPool<Call>& calls() { return calls_; }
+  base::ObjectPool<core::IncidentParser>& parsers() { return parsers_; }
   // For what the host may call back after the asker is gone.
-  FreeList<DoneSlot>& done_slots() { return done_slots_; }
+  base::ObjectPool<DoneSlot>& done_slots() { return done_slots_; }
   Ports& ports() { return ports_; }
 
   // For lines that a sender, or a full disk, can cause at will.
@@ -62,10 +61,10 @@ class Plugin {
  private:
   const Host host_;
   const Limits limits_;
-  FreeList<Call> calls_;
+  base::ObjectPool<Call> calls_;
   // A parser is used within one function only, so there are no more than threads.
-  FreeList<core::IncidentParser> parsers_;
-  FreeList<DoneSlot> done_slots_;
+  base::ObjectPool<core::IncidentParser> parsers_;
+  base::ObjectPool<DoneSlot> done_slots_;
   Ports ports_;
   base::LineLimiter warnings_;
   const std::shared_ptr<http::BytesInFlight> bytes_in_flight_ =

@@ -11,9 +11,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
@@ -114,6 +116,16 @@ class Samples : private TimerThread::Task {
   absl::Duration retry_;
   std::vector<Waiting> waiting_;
 };
+
+// ---- the commands that read samples: "samples", "fields" and "map" -----------------------------
+
+bool IsSampleCommand(absl::string_view name);
+
+// The command's result: JSON text. `name` is that of a sample command; `arguments` only "map" has.
+// INVALID_ARGUMENT: a malformed mapper. RESOURCE_EXHAUSTED: the result passes a limit.
+absl::StatusOr<std::string> RunSampleCommand(absl::string_view name, absl::string_view arguments,
+                                             std::span<const core::SharedSample> newest_first,
+                                             const Limits& limits);
 
 }  // namespace webhook::runtime
 

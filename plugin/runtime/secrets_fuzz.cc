@@ -2,7 +2,7 @@
 // refused is refused with a message that is one line.
 #include <cstdint>
 
-#include "plugin/runtime/secrets.h"
+#include "plugin/runtime/configuration.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/strict_json.h"
 

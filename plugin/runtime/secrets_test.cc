@@ -1,5 +1,3 @@
-#include "plugin/runtime/secrets.h"
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,6 +12,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/runtime/configuration.h"
 
 namespace webhook::runtime {
 namespace {

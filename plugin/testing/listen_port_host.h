@@ -1,6 +1,6 @@
 // For tests of the listen port: a host that keeps incidents, and a client that speaks TLS.
-#ifndef PLUGIN_LISTEN_PORT_HOST_H_
-#define PLUGIN_LISTEN_PORT_HOST_H_
+#ifndef PLUGIN_TESTING_LISTEN_PORT_HOST_H_
+#define PLUGIN_TESTING_LISTEN_PORT_HOST_H_
 
 #include <atomic>
 #include <condition_variable>
@@ -88,4 +88,4 @@ int ListeningSocket(uint16_t port);
 
 }  // namespace webhook
 
-#endif  // PLUGIN_LISTEN_PORT_HOST_H_
+#endif  // PLUGIN_TESTING_LISTEN_PORT_HOST_H_

@@ -1,4 +1,4 @@
-#include "plugin/entry_fuzz_host.h"
+#include "plugin/testing/entry_fuzz_host.h"
 
 #include <cstring>
 #include <thread>

@@ -1,4 +1,4 @@
-#include "plugin/runtime/host_probe.h"
+#include "plugin/runtime/host_check.h"
 
 #include <atomic>
 #include <ctime>
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "plugin/base/clock.h"
 #include "plugin/core/occurred.h"
-#include "plugin/runtime/readable.h"
+#include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
 namespace {
@@ -18,7 +18,7 @@ namespace {
 // Shared by the host, which has the batch, and the timer.
 class Probe : public std::enable_shared_from_this<Probe> {
  public:
-  Probe(absl::Time now, FreeList<DoneSlot>& slots,
+  Probe(absl::Time now, base::ObjectPool<DoneSlot>& slots,
         absl::AnyInvocable<void(const absl::Status&)> done, absl::AnyInvocable<void()> released)
       : slots_(slots),
         occurred_(core::FormatTrigger(now)),
@@ -42,7 +42,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
       if (self == nullptr) return;
       self->TellFailure("the host did not answer within ", absl::FormatDuration(kProbeTime));
     });
-    slot_ = slots_.Take([] { return std::make_unique<DoneSlot>(); });
+    slot_ = slots_.Take();
     if (slot_.object == nullptr) throw std::bad_alloc();
     held_ = shared_from_this();
     const auto self = held_;  // done may come before the return
@@ -102,14 +102,14 @@ class Probe : public std::enable_shared_from_this<Probe> {
 
   // May end `this`.
   void Release() {
-    slots_.GiveBack(slot_);
+    slots_.GiveBack(slot_.index);
     auto released = std::move(released_);
     held_ = nullptr;
     released();
   }
 
-  FreeList<DoneSlot>& slots_;
-  FreeList<DoneSlot>::Lease slot_{};
+  base::ObjectPool<DoneSlot>& slots_;
+  base::ObjectPool<DoneSlot>::Lease slot_{};
   const core::OccurredText occurred_;
   const lri_view details_ = ToView("{}");
   lri_incident incident_{};
@@ -123,7 +123,8 @@ class Probe : public std::enable_shared_from_this<Probe> {
 }  // namespace
 
 void ProbeHost(const Host& host, lri_host_instance* instance, Timers& timers,
-               FreeList<DoneSlot>& slots, absl::AnyInvocable<void(const absl::Status&)> done,
+               base::ObjectPool<DoneSlot>& slots,
+               absl::AnyInvocable<void(const absl::Status&)> done,
                absl::AnyInvocable<void()> released) {
   std::make_shared<Probe>(host.Now(), slots, std::move(done), std::move(released))
       ->Start(host, instance, timers);

@@ -1,4 +1,4 @@
-#include "plugin/runtime/test_certificates.h"
+#include "plugin/runtime/testing/test_certificates.h"
 
 #include <openssl/bio.h>
 #include <openssl/evp.h>

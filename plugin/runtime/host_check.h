@@ -1,6 +1,6 @@
 // Is the host there? Asks it to do everything for an incident but to create it.
-#ifndef PLUGIN_RUNTIME_HOST_PROBE_H_
-#define PLUGIN_RUNTIME_HOST_PROBE_H_
+#ifndef PLUGIN_RUNTIME_HOST_CHECK_H_
+#define PLUGIN_RUNTIME_HOST_CHECK_H_
 
 #include <string>
 
@@ -8,8 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
-#include "plugin/runtime/done_slot.h"
-#include "plugin/runtime/free_list.h"
+#include "plugin/base/object_pool.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/timers.h"
 
@@ -22,9 +21,10 @@ inline constexpr absl::Duration kProbeTime = absl::Seconds(5);
 // line for a person. `released` is called, in any order, once the host has let go of the probe.
 // Host, timers and slots outlive that. Throws where there is no memory; then neither is called.
 void ProbeHost(const Host& host, lri_host_instance* instance, Timers& timers,
-               FreeList<DoneSlot>& slots, absl::AnyInvocable<void(const absl::Status&)> done,
+               base::ObjectPool<DoneSlot>& slots,
+               absl::AnyInvocable<void(const absl::Status&)> done,
                absl::AnyInvocable<void()> released);
 
 }  // namespace webhook::runtime
 
-#endif  // PLUGIN_RUNTIME_HOST_PROBE_H_
+#endif  // PLUGIN_RUNTIME_HOST_CHECK_H_

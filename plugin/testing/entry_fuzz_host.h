@@ -1,6 +1,6 @@
 // A host that is driven step by step, for the fuzz target: it checks what a plugin promises.
-#ifndef PLUGIN_ENTRY_FUZZ_HOST_H_
-#define PLUGIN_ENTRY_FUZZ_HOST_H_
+#ifndef PLUGIN_TESTING_ENTRY_FUZZ_HOST_H_
+#define PLUGIN_TESTING_ENTRY_FUZZ_HOST_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -104,4 +104,4 @@ std::string Copied(lri_view view);
 
 }  // namespace webhook
 
-#endif  // PLUGIN_ENTRY_FUZZ_HOST_H_
+#endif  // PLUGIN_TESTING_ENTRY_FUZZ_HOST_H_

@@ -1,6 +1,6 @@
 // A plugin with instances that listen, for tests.
-#ifndef PLUGIN_LISTEN_PORT_TEST_H_
-#define PLUGIN_LISTEN_PORT_TEST_H_
+#ifndef PLUGIN_TESTING_LISTEN_PORT_FIXTURE_H_
+#define PLUGIN_TESTING_LISTEN_PORT_FIXTURE_H_
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,8 +12,8 @@
 
 #include "plugin/http/testing/free_port.h"
 #include "plugin/http/testing/test_client.h"
-#include "plugin/listen_port_host.h"
-#include "plugin/runtime/test_certificates.h"
+#include "plugin/runtime/testing/test_certificates.h"
+#include "plugin/testing/listen_port_host.h"
 
 extern "C" const lri_plugin_table* lri_plugin_entry_v1(uint32_t);
 
@@ -165,4 +165,4 @@ class ListenPortTest : public ::testing::Test {
 
 }  // namespace webhook
 
-#endif  // PLUGIN_LISTEN_PORT_TEST_H_
+#endif  // PLUGIN_TESTING_LISTEN_PORT_FIXTURE_H_

@@ -1,6 +1,6 @@
 // Certificates and keys that tests make for themselves.
-#ifndef PLUGIN_RUNTIME_TEST_CERTIFICATES_H_
-#define PLUGIN_RUNTIME_TEST_CERTIFICATES_H_
+#ifndef PLUGIN_RUNTIME_TESTING_TEST_CERTIFICATES_H_
+#define PLUGIN_RUNTIME_TESTING_TEST_CERTIFICATES_H_
 
 #include <string>
 
@@ -22,4 +22,4 @@ TestCertificate MakeTestCertificate(const std::string& common_name, absl::Time n
 
 }  // namespace webhook::runtime
 
-#endif  // PLUGIN_RUNTIME_TEST_CERTIFICATES_H_
+#endif  // PLUGIN_RUNTIME_TESTING_TEST_CERTIFICATES_H_

@@ -1,4 +1,4 @@
-#include "plugin/listen_port_host.h"
+#include "plugin/testing/listen_port_host.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
