@@ -118,8 +118,8 @@ int32_t Stop(lri_instance* instance, int64_t deadline_mono_ns, lri_error* error)
   });
 }
 
-// One that still serves is stopped first. Where that fails the host's calls still use it, and it is
-// better lost than freed.
+// An instance that still serves is stopped first. If that fails, the host's calls still use it;
+// then its memory is leaked rather than freed.
 void Destroy(lri_instance* instance) {
   if (instance == nullptr) return;
   const int32_t code = Guard(
@@ -143,8 +143,8 @@ int32_t Execute(lri_instance* instance, const lri_request* request) {
   return Guard(nullptr, [&] { return FromHandle(instance)->Execute(*request); });
 }
 
-// Nothing is worth taking back: parsing is over before execute returns, and a batch that the host
-// has is the host's.
+// There is nothing to cancel: parsing is over before execute returns, and then the batch is with
+// the host.
 void Cancel(lri_instance*, lri_call*) {}
 
 int32_t UpdatePrepare(lri_instance* instance, const lri_instance_options* options,

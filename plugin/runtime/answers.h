@@ -12,11 +12,11 @@
 
 namespace webhook::runtime {
 
-// An lri_answer with room for its headers. Views into what the caller gives; not copyable, for the
-// answer points into itself.
+// An lri_answer with room for its headers. It views the caller's texts, and is not copyable because
+// it points into itself.
 class Answer {
  public:
-  // `body` and the header values must live until the answer was passed on.
+  // `body` and the header values must live until the answer has been passed on.
   Answer(int32_t status, absl::string_view content_type, absl::string_view body);
   Answer(const Answer&) = delete;
   Answer& operator=(const Answer&) = delete;
@@ -34,11 +34,11 @@ class Answer {
 inline constexpr char kTextPlain[] = "text/plain; charset=utf-8";
 inline constexpr char kApplicationJson[] = "application/json";
 
-// 400, 413, 415 or 503: what core says about a body (its status codes tell which).
+// The HTTP status for an error that core returns for a body: 400, 413, 415 or 503; else 500.
 int32_t StatusOfBodyError(const absl::Status& error);
 
-// How many answers of each kind an instance's listen port gave.
-// Thread-safe, without locks. In a cache line of its own, for every I/O thread writes it.
+// How many answers of each kind an instance's listen port gave. Thread-safe, without locks. It has
+// a cache line of its own because every I/O thread writes it.
 class alignas(64) AnswerCounts {
  public:
   void Add(int32_t status) {

@@ -14,8 +14,8 @@
 namespace webhook::runtime {
 namespace {
 
-// What a call may keep of each kind for the next one. There may be thousands after a burst; the
-// first few may keep more, so that large requests one after another allocate nothing.
+// How much memory of each kind a call keeps for the next one. There may be thousands of calls after
+// a burst; the first few keep more, so that large requests one after another allocate nothing.
 constexpr uint32_t kFewCalls = 16;
 constexpr size_t kKeptBytesOfFew = 256 * 1024;
 constexpr size_t kKeptBytes = 16 * 1024;
@@ -127,16 +127,16 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   batch_.deadline_mono_ns = deadline_mono_ns;
   batch_.done = &Call::Done;
   void* const done_context = batch_.done_context = done_.Arm(this);
-  // Done may come before the return, and `this` be over: only what is on the stack is used then.
+  // Done may come before the return, and end `this`: from here on only the stack is used.
   const int32_t code = host_.CreateIncidents(context_.host_instance, batch_);
-  // What was done before a refusal counts; what comes after it is ignored.
+  // A done before the refusal counts; one after it is ignored.
   if (code == LRI_OK || DoneSlot::Take(done_context) == nullptr) return;
   AnswerNotCreated(LRI_NOT_CREATED, code, 1, "the host took no batch");
 }
 
 void Call::Done(void* done_context, const lri_create_result* result) noexcept {
   Call* const self = static_cast<Call*>(DoneSlot::Take(done_context));
-  // A second done, or one for a batch that was refused. Who called is not known any more.
+  // A second done, or one for a batch that was refused: there is no call to answer.
   if (self == nullptr) return;
   try {
     self->TakeResult(result);
@@ -196,7 +196,7 @@ void Call::RecordSamples(const lri_create_result& result) {
 
 void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
                             absl::string_view message) {
-  // The sender learns what to do; why is for the log.
+  // The sender is told what to do; the reason goes to the log.
   const Host& host = context_.plugin->host();
   if (const auto left_out = context_.plugin->warnings().Admit(host.Now()); left_out.has_value()) {
     host.Log(context_.host_instance, LRI_WARNING,

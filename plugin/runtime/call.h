@@ -21,8 +21,8 @@
 
 namespace webhook::runtime {
 
-// Gives an answer back to where the request came from. `call` is that of the lri_request.
-// Does not throw.
+// Returns an answer to the sender of the request. `call` is that of the lri_request. Does not
+// throw.
 using CompleteFunction = void (*)(const Host& host, lri_call* call, const lri_answer& answer);
 
 // What a call uses of its instance, which outlives the call: it waits until its gate is empty.
@@ -44,8 +44,8 @@ class Call {
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
-  // Takes the request through to exactly one `complete`, now or once its batch is created. After
-  // it `this` may have been given back already. Never throws.
+  // Processes the request, up to exactly one `complete`: now, or when the host is done with its
+  // batch. When it returns, the call may have been given back to its pool already.
   static void Run(base::ObjectPool<Call>::Lease lease, CallContext context,
                   const lri_request& request) noexcept;
 

@@ -22,14 +22,14 @@
 
 namespace webhook::runtime {
 
-// Where a listen port is open to, unless the parameter bind_address says otherwise: the documents
-// have it reached from outside.
+// The default of the parameter bind_address: the documents expect the listen port to be reached
+// from outside.
 inline constexpr char kEveryAddress[] = "0.0.0.0";
 
 // The names of all parameters: the documented ones in the documents' order, then our own.
 std::span<const absl::string_view> ParameterNames();
 
-// Immutable once read; owns all it names.
+// Immutable once read. Owns all of its texts.
 struct Configuration {
   std::string name;
   const core::Platform* platform;
@@ -46,11 +46,11 @@ struct Configuration {
   std::string listen_url;             // of the listen port; empty where there is none
   std::vector<std::string> warnings;  // that do not depend on the time
 
-  // Why senders are turned away although all is well with the instance: a certificate or all
-  // passwords have expired. Empty: they are not.
+  // Why senders are refused although the instance works: its certificate or all of its passwords
+  // have expired. Empty if they are not.
   std::string FaultAt(absl::Time now) const;
 
-  // What a person should know now: `warnings`, the fault, a certificate that ends soon.
+  // What an operator should know now: `warnings`, the fault, a certificate that expires soon.
   std::vector<std::string> WarningsAt(absl::Time now) const;
 
   // Never 0, and different for each configuration: proves that a head was accepted under this one.

@@ -1,4 +1,4 @@
-// What is decided by a request's head alone, before its body is read.
+// The checks of a request's head, before its body is read.
 #ifndef PLUGIN_RUNTIME_HEAD_CHECK_H_
 #define PLUGIN_RUNTIME_HEAD_CHECK_H_
 
@@ -15,7 +15,7 @@
 
 namespace webhook::runtime {
 
-// As many as senders use; more are allowed, and cost an allocation.
+// Room for as many headers as senders use; more cost an allocation.
 using HeaderViews = absl::InlinedVector<core::HeaderView, 32>;
 
 // The ABI's headers as core wants them. The views live as long as those of the request.
@@ -32,9 +32,10 @@ enum class HeadRefusal {
   kBodyTooLarge,
 };
 
-// In the order 404, 405, 431 and 400 for the headers, 401, 413, so that a stranger learns nothing
-// about credentials from sending a large body, and nothing of a body is read for one. The rules for
-// headers are the documents': a token that is not ASCII is to be told from a wrong one.
+// Checks in the order 404, 405, 431 and 400 for the headers, 401, 413: a stranger learns nothing
+// about credentials from sending a large body, and no body is read for a stranger. The rules for
+// headers are the documents': a sender whose token is not ASCII is told so, rather than that it is
+// wrong.
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
                       const Configuration& configuration, const Limits& limits, const Host& host);
 

@@ -22,7 +22,7 @@ inline absl::string_view FromView(lri_view view) {
   return {view.data, view.data == nullptr ? 0 : view.size};
 }
 
-// Elements lie `stride` bytes apart, for the other side's may be longer than ours.
+// Elements are `stride` bytes apart, because the other side's may be longer than ours.
 inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
   return *reinterpret_cast<const lri_pair*>(reinterpret_cast<const char*>(pairs.data) +
                                             index * pairs.stride);
@@ -30,7 +30,7 @@ inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
 
 // ---- whether a struct or array of the other side can be read at all: INVALID_ARGUMENT if not ----
 
-// More than this is no array but a mistake in a count.
+// A larger count is taken for a mistake.
 inline constexpr size_t kMostElements = 1'000'000;
 
 inline bool Readable(const lri_pairs& pairs) {
@@ -84,14 +84,14 @@ auto CallHost(const char* name, Function function, Arguments... arguments) {
 // Thread-safe; a pointer and nothing more. The table outlives the plugin (the ABI says so).
 class Host {
  public:
-  // INVALID_ARGUMENT where a required function is missing.
+  // INVALID_ARGUMENT if a required function is missing.
   static absl::Status Check(const lri_host* table);
 
   explicit Host(const lri_host& table) : table_(&table) {}
 
   int32_t CreateIncidents(lri_host_instance* instance, const lri_incident_batch& batch) const;
   void Complete(lri_call* call, const lri_answer& answer) const;
-  // UNIMPLEMENTED where the host has no context; then done is not called.
+  // UNIMPLEMENTED if the host has no context; then done is not called.
   int32_t ContextGet(lri_host_instance* instance, absl::string_view key, lri_context_done done,
                      void* done_context) const;
   int32_t ContextSet(lri_host_instance* instance, absl::string_view key, absl::string_view value,
@@ -104,9 +104,9 @@ class Host {
   const lri_host* table_;
 };
 
-// What an instance tells the host of its health.
-// Thread-safe, never blocks. Unhealthy while the listener fails, else degraded while there is a
-// fault, else healthy. Silent unless it serves.
+// Reports an instance's health to the host: unhealthy while the listener fails, else degraded while
+// there is a fault, else healthy. Reports nothing while the instance does not serve. Thread-safe,
+// never blocks.
 class Health {
  public:
   Health(const Host& host, lri_host_instance* instance) : host_(host), instance_(instance) {}
@@ -129,11 +129,12 @@ class Health {
   absl::Status listener_;
 };
 
-// Recognises a `done` that a host calls twice, or for what it had refused.
+// Recognises a `done` that a host calls twice, late, or for a batch that it had refused.
 //
-// What the host gets as done_context is the slot's address with the number of its use in the lowest
-// bits. Thread-safe but for Arm, which is called while no use is open. The memory of a slot must
-// outlive whatever the host may still do with an old context, as that of a pool does.
+// The host gets the slot's address as done_context, with the number of the slot's use in the lowest
+// bits. Thread-safe except for Arm, which is called while no use is open. A host may call with an
+// old context at any time, so a slot's memory must not be freed while the plugin lives; a pool's is
+// not.
 class alignas(256) DoneSlot {
  public:
   DoneSlot() = default;
@@ -148,7 +149,7 @@ class alignas(256) DoneSlot {
     return reinterpret_cast<char*>(this) + use_;
   }
 
-  // The owner, and the use is over; null where it was over before. Exactly one caller gets it.
+  // Ends the use and returns its owner; null if it had ended before. Exactly one caller gets it.
   static void* Take(void* done_context) {
     const auto context = reinterpret_cast<uintptr_t>(done_context);
     auto* const slot = reinterpret_cast<DoneSlot*>(context & ~(kUses - 1));

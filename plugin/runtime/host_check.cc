@@ -91,7 +91,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
     try {
       status = absl::UnavailableError(absl::StrCat(what, why));
     } catch (const std::bad_alloc&) {
-      // The person who tests is told the code alone.
+      // The answer of the test is the code alone.
     }
     Tell(status);
   }

@@ -1,4 +1,4 @@
-// Is the host there? Asks it to do everything for an incident but to create it.
+// Checks that the host can create incidents, by a dry run: everything but the writing.
 #ifndef PLUGIN_RUNTIME_HOST_CHECK_H_
 #define PLUGIN_RUNTIME_HOST_CHECK_H_
 
@@ -18,8 +18,8 @@ namespace webhook::runtime {
 inline constexpr absl::Duration kProbeTime = absl::Seconds(5);
 
 // Calls `done` exactly once, perhaps before the return, on any thread: OK, or UNAVAILABLE with one
-// line for a person. `released` is called, in any order, once the host has let go of the probe.
-// Host, timers and slots outlive that. Throws where there is no memory; then neither is called.
+// line for a person. `released` is called once the host does not use the batch any more, before or
+// after `done`. Host, timers and slots outlive that. If it throws (no memory), neither is called.
 void ProbeHost(const Host& host, lri_host_instance* instance, Timers& timers,
                base::ObjectPool<DoneSlot>& slots,
                absl::AnyInvocable<void(const absl::Status&)> done,

@@ -34,7 +34,7 @@ absl::Duration UntilTime(absl::Time deadline) {
   return std::max(deadline - absl::Now(), absl::ZeroDuration());
 }
 
-// "ok", or an object where there is more to say.
+// "ok", or an object if there are warnings.
 std::string TestAnswer(const std::vector<std::string>& warnings) {
   if (warnings.empty()) return "\"ok\"";
   std::string answer = R"({"result":"ok","warnings":)";
@@ -230,7 +230,7 @@ int32_t Instance::CheckHead(const lri_request_head& head, lri_answer_sink sink, 
     const HostSink& to = *static_cast<HostSink*>(context);
     CallHost("sink of check_head", to.sink, to.context, answer);
   };
-  return Judge(head, give, &host_sink, verdict);
+  return ValidateHead(head, give, &host_sink, verdict);
 }
 
 int32_t Instance::Execute(const lri_request& request) {
@@ -238,8 +238,8 @@ int32_t Instance::Execute(const lri_request& request) {
   return Take(request, &CompleteAtHost, nullptr);
 }
 
-int32_t Instance::Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
-                        lri_head_verdict& verdict) {
+int32_t Instance::ValidateHead(const lri_request_head& head, lri_answer_sink sink,
+                               void* sink_context, lri_head_verdict& verdict) {
   if (!calls_.Enter()) return LRI_UNAVAILABLE;
   const absl::Cleanup leave = [this] { calls_.Leave(); };
   const std::shared_ptr<const Configuration> configuration = this->configuration();

@@ -1,5 +1,4 @@
-// An instance at work: takes requests between start and stop, from the host and from a listen port
-// of its own.
+// An instance: takes requests between start and stop, from the host and from its own listen port.
 #ifndef PLUGIN_RUNTIME_INSTANCE_H_
 #define PLUGIN_RUNTIME_INSTANCE_H_
 
@@ -44,7 +43,7 @@ class Instance final : private RequestTaker {
   ~Instance();
 
   absl::Status Start();
-  // DEADLINE_EXCEEDED where calls are still in flight at `deadline`.
+  // DEADLINE_EXCEEDED if calls are still in flight at `deadline`.
   absl::Status Stop(absl::Time deadline);
 
   absl::StatusOr<std::unique_ptr<InstanceUpdate>> PrepareUpdate(
@@ -62,8 +61,8 @@ class Instance final : private RequestTaker {
   Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance);
 
   // RequestTaker, for the host's requests and the listen port's.
-  int32_t Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
-                lri_head_verdict& verdict) override;
+  int32_t ValidateHead(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
+                       lri_head_verdict& verdict) override;
   int32_t Take(const lri_request& request, CompleteFunction complete,
                AnswerCounts* answers) override;
 
@@ -81,8 +80,8 @@ class Instance final : private RequestTaker {
   Health health_;
   ListenHandler listen_handler_;  // outlives the listeners
 
-  // The host's requests are refused as soon as a stop begins; the listen port's senders, whom
-  // nobody else tells of it, get answers until its connections are drained.
+  // The host's requests are refused as soon as a stop begins. Senders at the listen port get
+  // answers until their connections are drained, because nobody else tells them of the stop.
   std::atomic<bool> host_may_send_{false};
   base::Gate calls_;     // of the host and of the listen port
   base::Gate commands_;  // tests in flight

@@ -10,8 +10,8 @@
 namespace webhook::runtime {
 namespace {
 
-// An exchange's head as the ABI has it. Views into the exchange; not copyable, for the head points
-// into itself.
+// An exchange's head as the ABI's struct. It views the exchange, and is not copyable because it
+// points into itself.
 class AbiHead {
  public:
   explicit AbiHead(const http::Exchange& exchange) {
@@ -58,7 +58,7 @@ void Respond(http::Exchange& exchange, const lri_answer& answer) {
                                    .body = FromView(answer.body)});
 }
 
-// Who waits within Judge for its answer.
+// Gives the answer of a refused head to its exchange.
 struct HeadSink {
   http::Exchange& exchange;
   AnswerCounts& answers;
@@ -84,7 +84,7 @@ http::HeadVerdict ListenHandler::OnHead(http::Exchange& exchange) {
   verdict.struct_size = sizeof verdict;
   const AbiHead head(exchange);
   HeadSink sink{exchange, answers_};
-  const int32_t code = taker_.Judge(head.abi(), &HeadSink::OnAnswer, &sink, verdict);
+  const int32_t code = taker_.ValidateHead(head.abi(), &HeadSink::OnAnswer, &sink, verdict);
   if (code != LRI_OK) RespondUnavailable(exchange);
   if (code != LRI_OK || verdict.refused != 0) return http::HeadVerdict::Answered();
   exchange.set_ticket(verdict.ticket);

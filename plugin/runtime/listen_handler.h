@@ -12,12 +12,12 @@
 
 namespace webhook::runtime {
 
-// What takes the requests: an instance.
+// Takes the requests: an instance.
 class RequestTaker {
  public:
-  // As check_head and execute of the ABI's table, but that `complete` gets the answer.
-  virtual int32_t Judge(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
-                        lri_head_verdict& verdict) = 0;
+  // As check_head and execute of the ABI's table, except that `complete` gets the answer.
+  virtual int32_t ValidateHead(const lri_request_head& head, lri_answer_sink sink,
+                               void* sink_context, lri_head_verdict& verdict) = 0;
   // `answers` counts the answer; null: the host counts.
   virtual int32_t Take(const lri_request& request, CompleteFunction complete,
                        AnswerCounts* answers) = 0;
@@ -26,9 +26,8 @@ class RequestTaker {
   ~RequestTaker() = default;
 };
 
-// Keeps nothing of a request: what is needed between its head and its answer is the exchange's
-// ticket and the exchange itself. So an abandoned exchange needs no care: the answer that is owed
-// comes when the host is done.
+// Keeps no state of a request beyond the exchange and its ticket. So an abandoned exchange needs no
+// special care: its answer comes when the host is done.
 class ListenHandler final : public http::Handler {
  public:
   // Both outlive the handler.
@@ -37,7 +36,7 @@ class ListenHandler final : public http::Handler {
   http::HeadVerdict OnHead(http::Exchange& exchange) override;
   void OnRequest(http::Exchange& exchange) override;
 
-  // Of all answers given here; what the server refuses as no HTTP never comes here.
+  // Of the answers given here, without those that the server gives by itself to what is not HTTP.
   const AnswerCounts& answers() const { return answers_; }
 
  private:

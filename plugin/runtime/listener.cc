@@ -66,7 +66,7 @@ class Listener::Core final : public Ports::Waiter,
 
   absl::Status Bind(Core* before, bool wait_for_port) {
     const std::lock_guard lock(mutex_);
-    // Weak: a server's last call must not keep alive what waits for that server.
+    // Weak: the callback must not keep the core alive, which owns the server.
     options_.on_listener_failed = [weak = weak_from_this()](const absl::Status& status) {
       if (const auto self = weak.lock()) self->OnFailed(status);
     };
@@ -75,7 +75,7 @@ class Listener::Core final : public Ports::Waiter,
     if (before == nullptr) {
       status_ = Listen(nullptr);
     } else {
-      // So that its server stays where it is meanwhile.
+      // The lock keeps its server from being replaced meanwhile.
       const std::lock_guard lock_of_before(before->mutex_);
       status_ = Listen(before->server_.get());
     }

@@ -1,4 +1,4 @@
-// What all instances of one plugin share: the host, the limits, the memory of calls, the threads.
+// Shared by all instances of one plugin: the host, the limits, the pools, the threads.
 #ifndef PLUGIN_RUNTIME_PLUGIN_H_
 #define PLUGIN_RUNTIME_PLUGIN_H_
 
@@ -39,7 +39,7 @@ class Plugin {
   const Limits& limits() const { return limits_; }
   base::ObjectPool<Call>& calls() { return calls_; }
   base::ObjectPool<core::IncidentParser>& parsers() { return parsers_; }
-  // For what the host may call back after the asker is gone.
+  // For a `done` that the host may call after its test has timed out.
   base::ObjectPool<DoneSlot>& done_slots() { return done_slots_; }
   Ports& ports() { return ports_; }
 
@@ -49,11 +49,11 @@ class Plugin {
   // Of all listen ports together.
   const std::shared_ptr<http::BytesInFlight>& bytes_in_flight() const { return bytes_in_flight_; }
 
-  // Counts a body that was expanded; false where all together would pass their limit.
+  // Counts a body that was expanded; false if all of them together would exceed their limit.
   bool ReserveExpanded(int64_t bytes);
   void ReleaseExpanded(int64_t bytes) { expanded_bytes_.fetch_sub(bytes); }
 
-  // Started when they are wanted first, so that instances without a listen port cost no threads.
+  // Started on first use, so that instances without a listen port cost no threads.
   absl::StatusOr<http::IoThreads*> io_threads();
   absl::StatusOr<Timers*> timers();
   TimerThread& tasks() { return timers_; }

@@ -13,7 +13,7 @@ namespace webhook::runtime {
 namespace {
 
 constexpr char kKey[] = "samples";
-constexpr size_t kMostValueBytes = 8 * 1024 * 1024;  // what the ABI lets a context's value be
+constexpr size_t kMostValueBytes = 8 * 1024 * 1024;  // the ABI's limit for a context's value
 constexpr size_t kBytesOfOneRest = 1024 * 1024;
 constexpr size_t kMostWaiting = 64;
 
@@ -72,7 +72,7 @@ void Samples::SetEnabled(bool enabled) {
   if (enabled_ && started_) Read(std::move(lock));
 }
 
-// What must still be written is forgotten after that.
+// Samples that must still be written are cleared after the write.
 void Samples::ForgetIfDisabled() {
   if (enabled_ || (kept_ != Kept::kNever && (unsaved_ || writing_))) return;
   samples_.Clear();
@@ -217,7 +217,7 @@ void Samples::Leave(Lock) {
   host_is_done_.notify_all();
 }
 
-// Once for a failure, however long it lasts. Allocates nothing, for it may be memory that failed.
+// Logs once for a failure, however long it lasts. Allocates nothing: memory may be what failed.
 void Samples::Warn(const char* what, int32_t code) {
   if (warned_.exchange(true)) return;
   char line[128];

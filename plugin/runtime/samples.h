@@ -1,9 +1,9 @@
 // The samples of an instance at work: kept in memory, and in the host's context across restarts.
 //
 // Requests only hand copies over. Another thread writes them to the context, many at once and one
-// write at a time, so that no answer waits for it or fails with it. A host without context
-// functions keeps samples as long as the process; a process that is killed loses what it had not
-// yet written, as of SampleDelays.
+// write at a time, so that no answer waits for a write or fails with it. With a host that has no
+// context functions, samples live as long as the process. A process that is killed loses the
+// samples that were not yet written; see SampleDelays.
 #ifndef PLUGIN_RUNTIME_SAMPLES_H_
 #define PLUGIN_RUNTIME_SAMPLES_H_
 
@@ -26,7 +26,7 @@
 
 namespace webhook::runtime {
 
-// How long the context has rest.
+// Pauses between two uses of the host's context.
 struct SampleDelays {
   absl::Duration write = absl::Milliseconds(200);  // after a sample; longer for long values
   absl::Duration retry = absl::Seconds(1);         // after a failure; doubles with each
@@ -43,27 +43,27 @@ class Samples : private TimerThread::Task {
   Samples(const Samples&) = delete;
   Samples& operator=(const Samples&) = delete;
 
-  // Begins to read what is kept, where `enabled`. Does not wait.
+  // Begins to read the samples that the host keeps, if `enabled`. Does not wait.
   void Start(bool enabled);
 
-  // Writes what is not yet kept, once, and waits until the host is done with it. False where that
-  // is not so by `deadline`; then call it again. After the last Record.
+  // Writes the samples that the host does not yet have, once, and waits until the host is done.
+  // False if that is not so by `deadline`; then call it again. Called after the last Record.
   bool Stop(absl::Time deadline);
 
-  // While it serves. Off: there are no samples, and none is taken; what is kept stays for the next
-  // time that it is on.
+  // Called while the instance serves. While off, there are no samples and none is taken; those that
+  // the host keeps are there again when it is on.
   void SetEnabled(bool enabled);
 
   // Takes samples, the newest last. Never waits for the host.
   void Record(std::vector<core::SharedSample>& newest_last);
 
-  // A sample command. Returns LRI_OK, and done is called once: now, or when what is kept was read.
-  // LRI_UNAVAILABLE: too many wait for that.
+  // Runs a sample command. LRI_OK: done is called once, now or when the kept samples have been
+  // read. LRI_UNAVAILABLE: too many commands wait for that.
   int32_t Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
                   void* done_context);
 
  private:
-  // What the context's value and ours have to do with each other.
+  // How our samples relate to those in the host's context.
   enum class Kept {
     kUnread,
     kReading,

@@ -49,7 +49,7 @@ absl::Status TimerThread::Start() {
 
 void TimerThread::StartLocked() {
   if (thread_.joinable()) return;
-  // Signals are for the process's own threads; a new thread inherits what is blocked.
+  // Signals are for the process's own threads; a new thread inherits the mask.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -108,7 +108,7 @@ void TimerThread::Run() {
   }
 }
 
-// Runs what is due first, without the lock. False: nothing is due.
+// Runs the work that is due first, without the lock. False: none is due.
 bool TimerThread::RunNext(std::unique_lock<std::mutex>& lock) {
   const Clock::time_point now = Clock::now();
   const auto task =

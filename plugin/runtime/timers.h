@@ -1,4 +1,4 @@
-// Work that waits for its time, or that must not run on an I/O thread.
+// A thread for work that is due later, or that must not run on an I/O thread.
 #ifndef PLUGIN_RUNTIME_TIMERS_H_
 #define PLUGIN_RUNTIME_TIMERS_H_
 
@@ -28,12 +28,11 @@ class Timers {
   virtual absl::Duration Now() const = 0;
 };
 
-// One thread for all that comes later. It takes no signals, and begins with Start or with the first
-// task that is scheduled.
+// The thread blocks all signals. It is started by Start, or by the first Schedule.
 class TimerThread : public Timers {
  public:
-  // Work of an object that lives on: scheduled again and again, and taken back before the object
-  // ends. For the rest it is as what RunAfter runs.
+  // Work of a long-lived object, which schedules it again and again, and cancels it before it ends.
+  // Otherwise as the work of RunAfter.
   class Task {
    public:
     virtual void RunTask() = 0;
@@ -43,7 +42,7 @@ class TimerThread : public Timers {
   };
 
   TimerThread() = default;
-  // Joins. What still waits does not run.
+  // Joins the thread. Work that still waits does not run.
   ~TimerThread() override;
   TimerThread(const TimerThread&) = delete;
   TimerThread& operator=(const TimerThread&) = delete;
