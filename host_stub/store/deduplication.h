@@ -20,35 +20,36 @@ namespace host_stub {
 class IncidentTables {
  public:
   virtual ~IncidentTables() = default;
-  // The small number that stands for an instance; a new one, where `may_add`, else 0.
+  // The small number that stands for an instance. Where it has none yet: a new one if `may_add`,
+  // else 0.
   virtual absl::StatusOr<int64_t> InstanceNumber(const Submission& batch, bool may_add) = 0;
   virtual absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
                                               const NewIncident& incident) = 0;
   // Sets key.row.
   virtual absl::Status AddKey(DeliveryKey& key) = 0;
-  // Tells created and first; leaves them as they are where the incident is gone.
+  // Sets `created` and `first`; leaves them as they are where the incident was deleted.
   virtual absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) = 0;
 };
 
-// Of the texts put together.
+// The size of all texts together.
 size_t BytesOf(std::span<const absl::string_view> texts);
 
-// Of what a store keeps of an incident: warnings have a line break each.
+// The size of what a store keeps of an incident. Each warning has a line break.
 size_t TextBytes(const NewIncident& incident);
 
-// What can be said of a batch without a disk, at the cost of its size: INVALID_ARGUMENT, or its
-// bytes.
+// Checks what can be checked without a disk. INVALID_ARGUMENT, or the size of the batch in bytes.
 absl::StatusOr<int64_t> CheckBatch(const Submission& batch, const webhook::Limits& limits);
 
 // Writes a batch and fills batch.created. New keys are staged in the index.
 absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& tables,
                         DuplicateIndex& index);
 
-// Sets what a finished batch tells; `created` is emptied where nothing was created.
+// Sets the result of a batch that was not created, or may not have been, and empties `created`.
 void SetFailure(Submission& batch, CreationOutcome outcome, const absl::Status& status,
                 int64_t retry_after_seconds);
 
-// Whether the batch's deadline has passed, so that it must not be begun; it is told so then.
+// Where the batch's deadline has passed: sets its result, for it must not be begun. False: it may
+// be.
 bool FailIfPastDeadline(Submission& batch, int64_t now_mono_ns);
 
 }  // namespace host_stub

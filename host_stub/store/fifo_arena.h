@@ -1,5 +1,5 @@
-// Texts in the order in which they came, the oldest of which are dropped first. In large pieces:
-// one allocation for each would cost more than all else that a store in memory does.
+// Texts that are dropped in the order in which they came. They are allocated in large pieces: an
+// allocation for each would cost more than everything else that a store in memory does.
 #ifndef HOST_STUB_STORE_FIFO_ARENA_H_
 #define HOST_STUB_STORE_FIFO_ARENA_H_
 

@@ -42,7 +42,7 @@ struct Row {
   int64_t bytes() const { return static_cast<int64_t>(sizeof(Row) + text_bytes()); }
 };
 
-// Copies texts one behind the other.
+// Copies texts one after the other.
 class Copier {
  public:
   explicit Copier(char* at) : at_(at) {}
@@ -307,7 +307,7 @@ class MemoryStore : public Store {
     tables_.DropOldest(options_.kept_incidents, options_.kept_bytes);
   }
 
-  // Runs what waits, whoever brought it.
+  // Runs everything that waits, also what other threads have pushed.
   void RunState() {
     for (StateWork& work : state_queue_.Take(SIZE_MAX)) {
       absl::Status status;

@@ -1,4 +1,5 @@
-// A store that keeps incidents in memory: for tests and for measuring what is not the disk.
+// A store in memory: for tests, for measuring everything but the disk, and for a host that keeps
+// nothing.
 #ifndef HOST_STUB_STORE_MEMORY_STORE_H_
 #define HOST_STUB_STORE_MEMORY_STORE_H_
 
@@ -19,7 +20,7 @@ struct MemoryStoreOptions {
   int64_t kept_bytes = int64_t{1} << 30;
 };
 
-// Completes within Create, under no lock; there is no queue, so it is never full.
+// Completes within Create, holding no lock. It has no queue, so it is never full.
 std::unique_ptr<Store> NewMemoryStore(MemoryStoreOptions options);
 
 }  // namespace host_stub

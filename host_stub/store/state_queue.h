@@ -1,5 +1,5 @@
-// What waits to be read or written for StateStore: bounded, in order, values of one key put
-// together.
+// The reads and writes of StateStore that wait for the writer: bounded and in order. Several values
+// of one key that wait are written once.
 #ifndef HOST_STUB_STORE_STATE_QUEUE_H_
 #define HOST_STUB_STORE_STATE_QUEUE_H_
 
@@ -53,17 +53,17 @@ class StateQueue {
   absl::Status PushGet(absl::string_view uid, absl::string_view key, ContextDone done);
   absl::Status PushSet(absl::string_view uid, absl::string_view key, std::string value,
                        ContextDone done);
-  // Not bounded: a person's calls, one at a time.
+  // Not bounded: these are a person's calls, one at a time.
   absl::Status Push(StateWork work);
 
-  // At most that many, oldest first.
+  // At most `most`, oldest first.
   std::vector<StateWork> Take(size_t most);
   bool empty() const;
   void Close();
 
  private:
   using Key = std::pair<std::string, std::string>;
-  // A value that waits. Its work shares it, and takes it out of the map when it is taken.
+  // A value that waits. Its work shares it; Take removes it from the map.
   struct PendingSet {
     std::string value;
     std::vector<ContextDone> done;

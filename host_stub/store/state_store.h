@@ -2,7 +2,8 @@
 // instances that were made while it ran.
 //
 // Writes go through the incident store's one writer, between its commits, so the two never wait for
-// each other's lock; an incident's commit comes first. What is done is synced to disk.
+// each other's lock; an incident's commit comes first. A change that is answered OK is synced to
+// disk.
 #ifndef HOST_STUB_STORE_STATE_STORE_H_
 #define HOST_STUB_STORE_STATE_STORE_H_
 
@@ -20,7 +21,7 @@ namespace host_stub {
 
 // An instance that belongs to the store.
 struct StoredInstance {
-  std::string uid;   // for ever
+  std::string uid;   // never changes
   std::string name;  // no two have the same
   // JSON text, with secrets: the database is its owner's alone. Never looked into here.
   std::string configuration;
@@ -32,7 +33,8 @@ struct StoredInstance {
   absl::Time changed;
 };
 
-// The value that is set now, or why it is not known: NOT_FOUND, UNAVAILABLE.
+// The value that is set now, or why it is not known: NOT_FOUND; UNAVAILABLE; UNKNOWN, where a fault
+// came in the middle of the commit, and the value may be set or not.
 using ContextDone = absl::AnyInvocable<void(absl::StatusOr<std::string>)>;
 
 // Any thread.
@@ -52,7 +54,9 @@ class StateStore {
   virtual absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
                                   ContextDone done) = 0;
 
-  // These wait for the disk; not for an I/O thread. UNAVAILABLE: the disk refuses, or closed.
+  // These wait for the disk: do not call them from an I/O thread. UNAVAILABLE: nothing was changed;
+  // the disk refuses, or the store is closed. UNKNOWN: a fault came in the middle of the commit,
+  // and the change may be there or not.
 
   // In the order of their names.
   virtual absl::StatusOr<std::vector<StoredInstance>> ListInstances() = 0;

@@ -312,7 +312,7 @@ TEST_F(SqliteStateTest, SecretsThatWereReplacedOrDeletedAreInNoByteOfTheFolder) 
   EXPECT_THAT(BytesOf(folder_.path()), Not(HasSubstr("planted-")));
 }
 
-TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheLogGoesWithTheReader) {
+TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheWalGoesWithTheReader) {
   auto store = Open();
   ASSERT_TRUE(store->SaveInstance(WithSecret(1, 1)).ok());
   sqlite3* reader = nullptr;
@@ -329,7 +329,7 @@ TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheLogGoesWithTheReader) {
   EXPECT_THAT(BytesOf(folder_.path()), Not(HasSubstr("planted-")));
 }
 
-TEST_F(SqliteStateTest, SecretThatAKilledProcessLeftInTheLogGoesAtTheNextStart) {
+TEST_F(SqliteStateTest, SecretThatAKilledProcessLeftInTheWalGoesAtTheNextStart) {
   TemporaryFolder killed;
   auto store = Open();
   ASSERT_TRUE(store->SaveInstance(WithSecret(1, 1)).ok());

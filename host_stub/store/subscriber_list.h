@@ -1,4 +1,4 @@
-// Who wants to know of commits.
+// The callbacks that are told of commits.
 #ifndef HOST_STUB_STORE_SUBSCRIBER_LIST_H_
 #define HOST_STUB_STORE_SUBSCRIBER_LIST_H_
 
@@ -19,10 +19,10 @@ class SubscriberList : public std::enable_shared_from_this<SubscriberList> {
  public:
   std::unique_ptr<IncidentSubscription> Add(std::function<void(int64_t)> committed);
 
-  // Incidents up to this id were there before; to be called before the first Notify.
+  // Incidents up to this id were there before. Called before the first Notify.
   void StartAfter(int64_t last_id) { last_notified_ = last_id; }
 
-  // Calls every subscriber, unless they were told of this id or a later one already.
+  // Calls every subscriber, unless they were already told of this id or a later one.
   void Notify(int64_t last_id);
 
  private:

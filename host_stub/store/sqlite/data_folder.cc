@@ -38,13 +38,13 @@ std::string ParentOf(std::string path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// The folder and all above it may be new, and made by somebody who did not sync them: an event is
-// not on disk while the way to it is not.
+// The folder and all above it may be new, and nobody may have synced them: an event is not on disk
+// while the path to it is not.
 absl::Status SyncTheWayTo(DiskCalls& calls, std::string path, bool made) {
   for (bool first = true;; first = false) {
     const std::string parent = ParentOf(path);
     const int error = SyncFolder(calls, parent);
-    // One that we may not read, or of a kind that knows no sync, has stood there before.
+    // A folder that we may not read, or of a file system without sync, was there before.
     const bool counts = error == EIO || error == ENOSPC || error == EDQUOT || (made && first);
     if (error != 0 && counts) {
       errno = error;
@@ -73,7 +73,7 @@ absl::Status CheckFolder(const std::string& path) {
     return Refusal(path, absl::StrCat("other users may write to it (mode ", OctalMode(info.st_mode),
                                       "); run chmod 700 ", path));
   }
-  // Whoever can write to a folder above it could put another one into its place.
+  // A user who can write to a folder above it could replace it.
   char* const resolved = realpath(path.c_str(), nullptr);
   if (resolved == nullptr) return DiskError("reading", path);
   const std::string real_path = resolved;
@@ -82,14 +82,14 @@ absl::Status CheckFolder(const std::string& path) {
   return status.ok() ? status : Refusal(path, status.message());
 }
 
-// flock says only that somebody holds it. The record lock beside it tells who; what an earlier
-// process has written into the file does not.
+// flock tells only that the lock is held. The record lock beside it tells by whom; the file's
+// content may be an earlier process's.
 void TellWhoHolds(int lock) {
   struct flock record {};
   record.l_type = F_WRLCK;
   record.l_whence = SEEK_SET;
   fcntl(lock, F_SETLK, &record);
-  // For people; a full disk must not stop the store from being read.
+  // For people only: a full disk must not keep the store from opening.
   const std::string holder = absl::StrCat(getpid(), "\n");
   if (ftruncate(lock, 0) == 0) {
     [[maybe_unused]] const ssize_t ignored = pwrite(lock, holder.data(), holder.size(), 0);
@@ -103,7 +103,7 @@ std::string HolderOf(int lock) {
   if (fcntl(lock, F_GETLK, &record) == 0 && record.l_type != F_UNLCK && record.l_pid > 0) {
     return absl::StrCat("process ", record.l_pid);
   }
-  // A process does not see its own record lock; and another may have got the lock only just now.
+  // A process does not see its own record lock, and another process may not have set its own yet.
   char text[32];
   const ssize_t size = pread(lock, text, sizeof(text), 0);
   const absl::string_view own = absl::StripAsciiWhitespace(

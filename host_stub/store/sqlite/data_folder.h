@@ -17,9 +17,9 @@ namespace host_stub {
 class DataFolder {
  public:
   // Makes the folder (0700) where it is missing; the umask does not matter. FAILED_PRECONDITION:
-  // it is no folder, belongs to another user, may be written by others, or is locked (the text
-  // names the holder's process id, where the system knows it). UNAVAILABLE: the system refused.
-  // The folder's own name is made durable, also where somebody else has just made it.
+  // it is no folder, belongs to another user, others may write to it, or it is locked (the text
+  // names the process that holds the lock, where the system knows it). UNAVAILABLE: the system
+  // refused. The folder's own name is made durable, also where somebody else has just made it.
   static absl::StatusOr<std::unique_ptr<DataFolder>> Open(std::string path,
                                                           std::shared_ptr<DiskCalls> calls);
   ~DataFolder();

@@ -12,11 +12,11 @@ namespace {
 
 constexpr int kMostReaders = 4;
 constexpr int kBusyTimeoutMs = 1000;
-// Ids that one page looks at, where it wants a single instance's. There is no index for that: a
-// writer must not pay for what people ask rarely.
+// How many ids one page looks at where it asks for a single instance. There is no index for that:
+// the writer must not pay for what people ask rarely.
 constexpr int64_t kIdsOfAPage = 100'000;
 
-// CROSS JOIN: incidents are walked in order, whatever the planner thinks of it.
+// CROSS JOIN makes the planner walk incidents in the order of their ids.
 #define SELECT_INCIDENT                                                                           \
   "SELECT incidents.id, instances.uid, instances.name, instances.brand, incidents.name, type, "   \
   "occurred, created, details, warnings FROM incidents CROSS JOIN instances ON instances.number " \

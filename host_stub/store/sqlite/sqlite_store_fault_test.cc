@@ -219,8 +219,8 @@ TEST_F(SqliteStoreFaultTest, StoreThatCannotBeWrittenDoesNotOpen) {
   Open();
 }
 
-// A power cut amid a copy of the log into the database may tear any page of it, the first one too.
-TEST_F(SqliteStoreFaultTest, TornFirstPageIsReadFromTheLog) {
+// A power cut while the WAL is copied into the database may tear any page of it, the first one too.
+TEST_F(SqliteStoreFaultTest, TornFirstPageIsReadFromTheWal) {
   ExpectCreated("a");
   disk_.CutPower();
   store_.reset();
@@ -231,9 +231,9 @@ TEST_F(SqliteStoreFaultTest, TornFirstPageIsReadFromTheLog) {
   EXPECT_TRUE(store_->Get(1).ok());
 }
 
-// A reader lets only a part of the log be copied, and SQLite does not sync what it has copied so.
-// If the sync that comes with the rest fails, the kernel forgets both.
-TEST_F(SqliteStoreFaultTest, CopiedPartOfTheLogIsCopiedAgainAfterAFailedSync) {
+// Where a reader is in the way only a part of the WAL is copied, and SQLite does not sync that
+// part. If the sync that comes with the rest fails, the kernel forgets both.
+TEST_F(SqliteStoreFaultTest, CopiedPartOfTheWalIsCopiedAgainAfterAFailedSync) {
   store_.reset();
   int failed = 0;
   for (uint32_t seed = 1; seed <= 60; ++seed) {
@@ -259,7 +259,7 @@ TEST_F(SqliteStoreFaultTest, CopiedPartOfTheLogIsCopiedAgainAfterAFailedSync) {
     failed += disk_.failed_syncs() > failed;
     disk_.Heal();
     WaitUntilHealthy();
-    fill(24);  // the log is copied, and begun anew
+    fill(24);  // the WAL is copied, and begun anew
     disk_.CutPower();
     store_.reset();
     disk_.RestoreDisk(seed);
@@ -272,7 +272,7 @@ TEST_F(SqliteStoreFaultTest, CopiedPartOfTheLogIsCopiedAgainAfterAFailedSync) {
   EXPECT_GT(failed, 40);
 }
 
-// What is to be copied again must not keep the log from being emptied for good.
+// The copy that failed must not keep the WAL from being emptied for good.
 TEST_F(SqliteStoreFaultTest, DeletedSecretLeavesTheFilesThoughASyncFailedBefore) {
   store_.reset();
   ASSERT_NO_FATAL_FAILURE(Open({.wal_pages_between_copies = 1, .copies_on_a_thread = false}));

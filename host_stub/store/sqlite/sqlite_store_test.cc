@@ -294,7 +294,7 @@ TEST_F(SqliteStoreTest, LockedDatabaseCreatesNothingAndServiceResumes) {
   EXPECT_TRUE((*store)->health().ok());
 }
 
-TEST_F(SqliteStoreTest, LogIsCopiedAndStaysSmall) {
+TEST_F(SqliteStoreTest, WalIsCopiedAndStaysSmall) {
   auto store = Open(folder_.path());
   int64_t created = 0;
   const std::vector<TestIncident> incidents(100, {.details = {std::string(8 << 10, 'x')}});
@@ -308,7 +308,7 @@ TEST_F(SqliteStoreTest, LogIsCopiedAndStaysSmall) {
 }
 
 // The thread that copies and the writer must not keep each other from finishing.
-TEST_F(SqliteStoreTest, LogStaysSmallWhereEveryCommitIsLargerThanWhatIsCopiedAtATime) {
+TEST_F(SqliteStoreTest, WalStaysSmallWhereEveryCommitIsLargerThanWhatIsCopiedAtATime) {
   auto store = OpenSqliteStore({.data_dir = folder_.path(), .wal_pages_between_copies = 256});
   ASSERT_TRUE(store.ok()) << store.status();
   const std::vector<TestIncident> incidents(20, {.details = {std::string(8 << 10, 'x')}});

@@ -159,9 +159,9 @@ int64_t FaultDisk::failed_syncs() const {
   return failed_syncs_;
 }
 
-int64_t FaultDisk::failed_log_syncs() const {
+int64_t FaultDisk::failed_wal_syncs() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return failed_log_syncs_;
+  return failed_wal_syncs_;
 }
 
 int64_t FaultDisk::faults() const {
@@ -246,7 +246,7 @@ void FaultDisk::RestoreNames(bool lose_all) {
   deleted_.clear();
 }
 
-// SQLite shares its index of the log in a file that it never syncs: anything may be left of it.
+// SQLite shares its index of the WAL in a file that it never syncs: anything may be left of it.
 void FaultDisk::SpoilSharedMemory(const std::string& path, bool lose_all) {
   const std::string shared = path + "-shm";
   if (!Exists(shared)) return;
@@ -354,7 +354,7 @@ int FaultDisk::Sync(Handle& handle) {
   File& file = *handle.file;
   if (const int code = Hit(sync_fault_); code != SQLITE_OK) {
     ++failed_syncs_;
-    failed_log_syncs_ += handle.path.ends_with("-wal");
+    failed_wal_syncs_ += handle.path.ends_with("-wal");
     for (const PendingChange& change : file.pending) ApplyByChance(change, random_, file.synced);
     file.pending.clear();
     handle.errors_seen = ++file.errors;

@@ -54,7 +54,7 @@ class FaultDisk {
   int64_t writes() const;
   int64_t failed_writes() const;
   int64_t failed_syncs() const;
-  int64_t failed_log_syncs() const;  // those of a write-ahead log
+  int64_t failed_wal_syncs() const;  // those of a WAL
   int64_t faults() const;            // of every kind
   int64_t opens() const;             // tried
   void AwaitOpensPast(int64_t opens) const;
@@ -125,7 +125,7 @@ class FaultDisk {
   int64_t writes_ = 0;
   int64_t failed_writes_ = 0;
   int64_t failed_syncs_ = 0;
-  int64_t failed_log_syncs_ = 0;
+  int64_t failed_wal_syncs_ = 0;
   int64_t faults_ = 0;
   int64_t opens_ = 0;
   uint64_t trace_ = 14695981039346656037u;  // FNV-1a

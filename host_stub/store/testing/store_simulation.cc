@@ -163,7 +163,7 @@ void Simulation::Step() {
   if (other_reader_ != nullptr && OneIn(3)) OpenOrCloseOtherReader();
   if (!armed_ && OneIn(4)) ArmAFault();
   const int64_t faults = disk_.faults();
-  const int64_t failed_syncs = disk_.failed_log_syncs();
+  const int64_t failed_syncs = disk_.failed_wal_syncs();
   switch (Below(8)) {
     case 0:
       SaveInstance();
@@ -185,7 +185,7 @@ void Simulation::Step() {
     }
   }
   AwaitHousekeeping();
-  if (disk_.failed_log_syncs() > failed_syncs) ExpectNothingIsAcknowledged();
+  if (disk_.failed_wal_syncs() > failed_syncs) ExpectNothingIsAcknowledged();
   // Unarmed, too: a sync that failed under one handle is told to the others later.
   if (disk_.faults() > faults || (armed_ && OneIn(3))) HealAndCheck();
 }
@@ -313,7 +313,7 @@ void Simulation::Submit(std::vector<SentBatch> batches) {
   if (WaitUntilHealthy()) CheckAll();
 }
 
-// A sync of the log has failed, and no file can be opened since.
+// A sync of the WAL has failed, and no file can be opened since.
 void Simulation::ExpectNothingIsAcknowledged() {
   if (disk_.power_is_cut() || store_->health().ok()) return;
   SentBatch batch;

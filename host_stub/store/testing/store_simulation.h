@@ -1,15 +1,17 @@
 // Histories of the SQLite store on a failing disk, each drawn from a seed, and checked against a
 // model of what was promised. Tests only.
 //
-// A history is several lives of one store in one folder. Within a life: single incidents and
+// A history is several lives of one store in one folder. In a life there are single incidents and
 // batches, alone or several in one commit, new and repeated delivery keys, instances and contexts;
-// writes, syncs, reads and opens that fail; a full disk. A life ends by a close, a kill, or a power
-// cut at any write or sync. Then the disk is made whole, the store opened, and everything read:
+// writes, syncs, reads and opens that fail; a full disk; another process that reads. A life ends
+// with a close, a kill, or a power cut at any write or sync. Then the disk is repaired, the store
+// opened, and everything read:
 //   - what was acknowledged is there, byte for byte, under its id, and no id was given twice
 //   - a batch whose outcome was not told is there whole or not at all; one that was refused is not
 //   - ids grow; a repeated key gets the first one's id
 //   - after a failed sync nothing is acknowledged before the database was opened again
-// The store copies its log on the writer's thread and one caller asks, so a seed gives the same
+//   - it is not opened again while another process has it open
+// The store copies its WAL on the writer's thread and there is one caller, so a seed gives the same
 // run each time.
 #ifndef HOST_STUB_STORE_TESTING_STORE_SIMULATION_H_
 #define HOST_STUB_STORE_TESTING_STORE_SIMULATION_H_

@@ -32,7 +32,7 @@ TEST(StoreSimulationTest, NoHistoryBreaksAPromise) {
   EXPECT_GT(all.refused_after_failed_sync, kHistories / 10);
 }
 
-// A sync that failed while a secret was wiped out of the log was not taken for one.
+// Once, a sync that failed while a secret was removed from the WAL was not taken for a failed sync.
 TEST(StoreSimulationTest, HistoriesThatOnceBrokeAPromiseNoLongerDo) {
   for (const uint32_t seed : {335u, 5'088u, 112'100'096u, 112'100'489u, 112'101'572u}) {
     EXPECT_EQ(RunSimulation(seed).violation, "") << "seed " << seed;

@@ -1,4 +1,4 @@
-// What tests of the stores share: batches that own their texts, a sink to wait at, a folder.
+// What tests of the stores share: batches that own their texts, a sink to wait for, a folder.
 #ifndef HOST_STUB_STORE_TESTING_STORE_TEST_UTIL_H_
 #define HOST_STUB_STORE_TESTING_STORE_TEST_UTIL_H_
 
