@@ -31,12 +31,12 @@ namespace {
 
 namespace http = webhook::http;
 
-// More than this does not help a host: the store has one writer.
+// More threads do not help, because the store has one writer.
 constexpr unsigned kMostIoThreads = 8;
 
 constexpr absl::Duration kLeastStopTime = absl::Seconds(1);
 
-// Prefixes the message: a person wants to know which part could not start.
+// Prefixes the message, so that it says which part could not start.
 absl::Status In(absl::string_view what, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(what, ": ", status.message()));
 }
@@ -72,7 +72,7 @@ absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
 
 void EndWithOneLineOnExceptions() { std::set_terminate(&EndWithOneLine); }
 
-// Members are destroyed from the last to the first: who calls before who is called.
+// Members are destroyed from the last to the first: each before those that it calls.
 class Host::Parts {
  public:
   explicit Parts(HostOptions options) : options_(std::move(options)) {}
@@ -182,8 +182,8 @@ absl::Status Host::Parts::Drain(absl::Duration time) {
   if (std::exchange(drained_, true)) return absl::OkStatus();
   const absl::Time deadline = absl::Now() + time;
   absl::Status result;
-  // Both at once, under one deadline: neither takes the other's time, and neither takes what is new
-  // while the other still answers.
+  // Both at once, under one deadline: neither uses up the other's time, and neither accepts new
+  // requests while the other still answers.
   if (grpc_ != nullptr) grpc_->BeginDrain();
   std::future<bool> http_drained;
   if (server_ != nullptr) {
@@ -202,7 +202,7 @@ absl::Status Host::Parts::Drain(absl::Duration time) {
   }
   if (store_ != nullptr) store_->Close();
   server_.reset();
-  // Runs what was posted last: it still speaks to the front.
+  // Runs what was posted last, which still uses the front.
   if (threads_ != nullptr) threads_->Stop();
   return result;
 }

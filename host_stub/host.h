@@ -15,8 +15,8 @@
 
 namespace host_stub {
 
-// From now on an exception that nobody catches ends the process with one line on standard error, as
-// where memory runs out outside of a request. Once, at the start of a program.
+// From now on an exception that is not caught ends the process with one line on standard error, for
+// example when memory runs out outside of a request. Called once, at the start of a program.
 void EndWithOneLineOnExceptions();
 
 struct HostOptions {
@@ -34,8 +34,8 @@ struct HostOptions {
 // Any thread, but Drain and the destructor one at a time and after Reload.
 class Host {
  public:
-  // Serves when it returns. The error is one line that says what cannot be served and why; then
-  // nothing is left running.
+  // When it returns OK, the host serves. The error is one line that says what cannot be served and
+  // why; nothing is left running then.
   static absl::StatusOr<std::unique_ptr<Host>> Start(HostOptions options);
 
   // Drains with no time left, if Drain was not called.
@@ -50,13 +50,13 @@ class Host {
   // The control socket's path.
   const std::string& control_path() const;
 
-  // Refuses what is new, answers what was read, then closes the store. The first thing that did
-  // not end in time is the error; everything that was acknowledged is on disk in any case.
+  // Refuses new requests, answers those that were read, then closes the store. The error tells the
+  // first part that did not end in time; everything that was acknowledged is on disk in any case.
   absl::Status Drain(absl::Duration time);
 
-  // Takes another configuration's platform, serverConfiguration and instances as one change, while
-  // requests come in. The error is one line, and then all stays as it was. Waits for requests under
-  // old settings where an instance goes.
+  // Takes over another configuration's platform, serverConfiguration and instances as one change,
+  // while requests come in. The error is one line, and everything stays as it was. Where an
+  // instance is removed, waits for the requests that it has.
   absl::Status Reload(const Configuration& configuration);
 
  private:

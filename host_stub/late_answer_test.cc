@@ -1,5 +1,5 @@
-// A sender whose answer was 504 must not be deceived: what it sent is not created afterwards,
-// unless the answer said that this is not known. On a disk that is slow at the worst moment.
+// A sender that got a 504 must be able to rely on it: what it sent is not created afterwards,
+// unless the answer said that this is not known. The disk is slow at the worst moment.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>

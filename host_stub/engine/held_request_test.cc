@@ -1,5 +1,5 @@
-// The memory of a request belongs to the plugin until it lets go, also where its instance would not
-// stop and the host has answered in its place.
+// The memory of a request belongs to the plugin until it lets go of it, even when its instance does
+// not stop and the host has answered in its place.
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -1,7 +1,7 @@
 // An instance of a plugin: requests go in, answers come out; it is started, stopped and updated.
 //
-// Shared: whoever calls it holds a shared_ptr for the length of that call; calls in flight need
-// none, since Stop waits for them. Functions are for any thread; Start, Stop and updates wait for
+// A caller holds a shared_ptr for the length of its call; requests in flight need none, because
+// Stop waits for them. All functions may be called on any thread; Start, Stop and updates wait for
 // each other.
 #ifndef HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
 #define HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
@@ -27,7 +27,8 @@ namespace host_stub {
 class HostedInstance;
 struct InstanceRecord;
 
-// A new configuration that was checked and waits to take effect. Dropped without Commit, all stays.
+// A new configuration that was checked and waits to take effect. If it is dropped without Commit,
+// everything stays as it is.
 class InstanceUpdate {
  public:
   ~InstanceUpdate();
@@ -48,8 +49,8 @@ class InstanceUpdate {
 
 class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
  public:
-  // Stops without waiting where Stop did not succeed before. An instance that does not let go of
-  // its calls stays, with its plugin, in the process for good.
+  // Stops without waiting if Stop did not succeed before. An instance that does not let go of its
+  // calls stays in the process until that ends, and so does its plugin.
   ~HostedInstance();
 
   HostedInstance(const HostedInstance&) = delete;
@@ -67,9 +68,9 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   // may be called again. Not on an I/O thread, which calls may need to finish.
   absl::Status Stop(absl::Time deadline);
 
-  // Judges a head before its body is read; never blocks. OK: *verdict is set, and the receiver was
-  // called exactly where it says refused. UNIMPLEMENTED: the plugin does not; call Execute with
-  // ticket 0. UNAVAILABLE: stopping. INTERNAL: the plugin failed.
+  // Lets the plugin check a head before its body is read; never blocks. OK: *verdict is set, and
+  // the receiver was called if and only if it says refused. UNIMPLEMENTED: the plugin does not
+  // check heads; call Execute with ticket 0. UNAVAILABLE: stopping. INTERNAL: the plugin failed.
   absl::Status CheckHead(const RequestHead& head, HeadAnswerReceiver* receiver,
                          HeadVerdict* verdict);
 
@@ -79,9 +80,9 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   // flight. INTERNAL: the plugin failed.
   absl::Status Execute(const Request& request, AnswerReceiver* receiver, CallHandle* call);
 
-  // The sender is gone or has waited long enough (Limits::answer_timeout_ms): there will be no
-  // OnAnswer, and the plugin is told. OnRequestReleased may come before this returns. False: too
-  // late, OnAnswer was or is just being called.
+  // For a sender that is gone or has waited long enough (Limits::answer_timeout_ms): OnAnswer will
+  // not come, and the plugin is told. OnRequestReleased may come before this returns. False: it is
+  // too late, OnAnswer was called or is being called.
   bool Abandon(CallHandle call);
 
   absl::StatusOr<InstanceDescription> Describe();
@@ -91,15 +92,16 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   // command. UNIMPLEMENTED: nothing is behind it yet.
   absl::Status RunCommand(absl::string_view name, absl::string_view arguments, CommandDone done);
 
-  // Does everything of a change that can fail. Uid and name must be the same. UNIMPLEMENTED: the
-  // plugin cannot; create a new instance instead. One at a time: FAILED_PRECONDITION.
+  // Does the part of a change that can fail. Uid and name must be the same. UNIMPLEMENTED: the
+  // plugin cannot update; create a new instance instead. FAILED_PRECONDITION: another update is
+  // prepared.
   absl::StatusOr<std::unique_ptr<InstanceUpdate>> PrepareUpdate(const InstanceSpec& spec);
 
   InstanceHealth health() const;
   InstanceCounts counts() const;
 
-  // Whoever lets go of it last does not end it, for that may wait, but hands it to `end`. Once,
-  // before its caller lets go.
+  // When the last reference is dropped, the instance is handed to `end` instead of being ended
+  // there, because that may wait. Called once, by somebody who holds a reference.
   void EndElsewhere(std::function<void(std::unique_ptr<HostedInstance>)> end) {
     end_ = std::move(end);
   }
@@ -111,7 +113,7 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
     kNew,       // never served
     kServing,   // or could not be drained yet
     kStopped,   // drained
-    kHopeless,  // does not return from stop, or forgot calls: kept in the process
+    kHopeless,  // does not return from stop, or forgot calls: it is leaked
   };
 
   HostedInstance(std::shared_ptr<HostedPlugin> plugin, PluginCore& core,

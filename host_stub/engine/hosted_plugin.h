@@ -1,4 +1,4 @@
-// A loaded plugin: makes its instances. Ends, and unloads, with the last of those who share it.
+// A loaded plugin, which creates its instances. It ends and is unloaded with the last reference.
 //
 //   auto plugin = HostedPlugin::Load("webhook_plugin.so", {}, services);
 //   auto instance = (*plugin)->CreateInstance(spec);    // checked, does not serve yet
@@ -30,8 +30,8 @@ struct PluginOptions {
   std::vector<std::pair<std::string, std::string>> limits;  // names as in plugin/limits/limits.h
 };
 
-// How an instance is configured. Files that the configuration names (password_file, ...) are read
-// by the host: their contents stand here under the documented names.
+// How an instance is configured. The host reads the files that the configuration names
+// (password_file, ...): their contents are here, under the documented names.
 struct InstanceSpec {
   std::string uid;           // random, 32 hexadecimal digits; stays when the name changes
   std::string name;          // [A-Za-z0-9_-], 1 to 64 bytes
@@ -59,14 +59,15 @@ class HostedPlugin : public std::enable_shared_from_this<HostedPlugin> {
                                                             const PluginOptions& options,
                                                             HostServices services);
 
-  // Ends the plugin and unloads it; not on one of the plugin's threads. Where an instance could not
-  // be drained, or the plugin does not end, it stays in the process for good, and the log says so.
+  // Ends the plugin and unloads it; not on one of the plugin's threads. If an instance could not be
+  // drained, or the plugin does not end, it stays in the process until that ends, and the log says
+  // so.
   ~HostedPlugin();
 
   HostedPlugin(const HostedPlugin&) = delete;
   HostedPlugin& operator=(const HostedPlugin&) = delete;
 
-  // INVALID_ARGUMENT names the parameter and the rule. The instance shares this plugin. Any thread.
+  // INVALID_ARGUMENT names the parameter and the rule. The instance holds this plugin. Any thread.
   absl::StatusOr<std::shared_ptr<HostedInstance>> CreateInstance(const InstanceSpec& spec);
 
   const PluginInfo& info() const { return info_; }

@@ -1,4 +1,4 @@
-// Where the host and its plugins write lines for the person who runs them.
+// Where the host and its plugins write lines for the operator.
 #ifndef HOST_STUB_ENGINE_LOGGER_H_
 #define HOST_STUB_ENGINE_LOGGER_H_
 
@@ -17,24 +17,24 @@ class Logger {
  public:
   virtual ~Logger() = default;
 
-  // Writes one line. `instance` is an instance's name, or empty. The text may be anything, also
-  // what a stranger sent: an implementation escapes it (see EscapeForLog). Any thread.
+  // Writes one line. `instance` is an instance's name, or empty. The text may be anything,
+  // including what a stranger sent: an implementation escapes it (see EscapeForLog). Any thread.
   virtual void Log(Severity severity, absl::string_view instance, absl::string_view message) = 0;
 };
 
 // Writes lines such as
 //   2024-05-01T10:00:00.123Z WARNING [webhook] no credentials are set
 // to a file descriptor that stays the caller's (2 is standard error), each with one write(2).
-// Never waits: a line that nobody reads is dropped, and the next one tells how many were. So are
-// lines of a severity past `lines_per_second`, as senders who are refused could fill a disk.
-// Lines below `least` are left out.
+// Never waits: a line that would have to wait is dropped, and the next line tells how many were.
+// Lines past `lines_per_second` of one severity are dropped, too, because senders that are refused
+// could fill a disk. Lines below `least` are left out.
 std::unique_ptr<Logger> NewFileDescriptorLogger(int file_descriptor, Severity least,
                                                 int64_t lines_per_second);
 
-// The text on one line that cannot deceive who reads it: control characters, DEL, C1, line and
+// The text as one line that cannot deceive its reader: control characters, DEL, C1, line and
 // paragraph separators, and Unicode's marks of writing direction become \xNN or \u{NNNN}; bytes
-// that are no UTF-8 become \xNN; a backslash is doubled. A result past `most_bytes` is cut at a
-// character and ends in "...".
+// that are not UTF-8 become \xNN; a backslash is doubled. A result longer than `most_bytes` is cut
+// at a character and ends in "...".
 std::string EscapeForLog(absl::string_view text, size_t most_bytes);
 
 }  // namespace host_stub

@@ -69,7 +69,8 @@ absl::Status ForwardedCall::HandOver() try {
   request_.head.deadline_mono_ns =
       base::MonotonicNanoseconds() + front_.answer_timeout_ms_ * 1'000'000;
   absl::Status status = instance_->Execute(request_, this, &handle_);
-  // It was replaced while the body was on its way: nothing was begun, so its successor may.
+  // It was replaced while the body was on its way. Nothing was begun, so its successor may serve
+  // it.
   while (absl::IsUnavailable(status) && FindSuccessor()) {
     request_.head_ticket = 0;
     status = instance_->Execute(request_, this, &handle_);
@@ -107,7 +108,8 @@ void ForwardedCall::OnAnswer(const Answer& answer) {
 
 void ForwardedCall::OnRequestReleased() {
   if (!answered_) {
-    // It was abandoned, and nobody reads this; or its instance was stopped before it answered.
+    // Either it was abandoned, and nobody reads this, or its instance was stopped before it
+    // answered.
     RespondFailure(absl::StatusCode::kUnavailable);
   }
   front_.GiveBack(this);

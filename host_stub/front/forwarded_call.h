@@ -13,27 +13,29 @@
 
 namespace host_stub {
 
-// Belongs to its connection's thread; only the answer may come on another one. Reused.
+// Belongs to its connection's thread; only the answer may come on another one. Reused for later
+// requests of that thread.
 class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
  public:
   ForwardedCall(Front& front, int thread);
 
   int thread() const { return thread_; }
 
-  // Counts the thread's requests; becomes a part of the request's id.
+  // The count of the thread's requests, which becomes a part of the request's id.
   void SetNumber(uint64_t number);
 
   // Answered: the exchange was answered, and the call is over.
   webhook::http::HeadVerdict CheckHead(const InstanceSnapshot::Match& match,
                                        webhook::http::Exchange& exchange);
 
-  // Once the body is whole. Gives itself back to the front when the plugin has let go.
+  // Called once the body is whole. The call gives itself back to the front when the plugin has let
+  // go of the request.
   void Execute() noexcept;
 
-  // Forgets the instance.
+  // Drops the reference to the instance.
   void LetGo() { instance_.reset(); }
 
-  // Nobody waits any more.
+  // Nobody waits for the answer any more.
   void Abandon();
 
   void OnHeadAnswer(const Answer& answer) override;
@@ -41,7 +43,7 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   void OnRequestReleased() override;
 
  private:
-  // Whether another instance has taken the place of the one that refused.
+  // Takes the instance that has replaced the one that refused. False: there is none.
   bool FindSuccessor();
   void FillHead(const InstanceSnapshot::Match& match);
   absl::Status HandOver();
@@ -54,7 +56,7 @@ class ForwardedCall final : public AnswerReceiver, public HeadAnswerReceiver {
   std::shared_ptr<HostedInstance> instance_;  // kept for as long as the call may use it
   Request request_;
   CallHandle handle_;
-  bool answered_ = false;  // Respond was called: the exchange is gone
+  bool answered_ = false;  // Respond was called, so the exchange is gone
   std::vector<lri_pair> headers_;
   std::vector<webhook::http::HeaderField> answer_headers_;
   char request_id_[40];

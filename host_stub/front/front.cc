@@ -53,7 +53,7 @@ Front::Front(std::shared_ptr<const PublishedInstances> instances, webhook::http:
       threads_(threads),
       answer_timeout_ms_(answer_timeout_ms),
       per_thread_(threads.size()) {
-  // So that giving a call back needs no memory.
+  // Giving a call back then needs no memory.
   for (Thread& thread : per_thread_) thread.idle.reserve(kKeptCalls);
 }
 
@@ -62,7 +62,7 @@ Front::~Front() = default;
 http::HeadVerdict Front::OnHead(Exchange& exchange) try {
   return Forward(exchange);
 } catch (const std::exception&) {
-  // Nothing was answered: what answers does not throw.
+  // Nothing was answered, because the functions that answer do not throw.
   const http::HeaderField retry_after{"Retry-After", "1"};
   http::RespondOrGiveUp(exchange, {.status = 503,
                                    .content_type = "text/plain; charset=utf-8",
@@ -127,7 +127,8 @@ ForwardedCall* Front::Take(int thread) {
 }
 
 void Front::GiveBack(ForwardedCall* call) noexcept {
-  // Not before the connection's thread has seen the answer: until then it may still abandon.
+  // Not before the connection's thread has seen the answer, because until then it may abandon the
+  // call.
   if (threads_.current() != call->thread()) {
     return threads_.Post(call->thread(), [this, call] { GiveBack(call); });
   }

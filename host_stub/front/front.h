@@ -1,4 +1,4 @@
-// The host's HTTP front: forwards requests to the instance that their path names.
+// The host's HTTP front: forwards each request to the instance that its path names.
 #ifndef HOST_STUB_FRONT_FRONT_H_
 #define HOST_STUB_FRONT_FRONT_H_
 
@@ -16,8 +16,9 @@ namespace host_stub {
 
 class ForwardedCall;
 
-// Every method is forwarded, the query as it is, and what follows the name: the plugin decides.
-// The front itself answers 404 (no such instance) and 403 (not opened to the outside).
+// Every method is forwarded, with the query and with what follows the name in the path, because the
+// plugin decides about them. The front itself answers 404 (no such instance) and 403 (the instance
+// is not opened to the outside).
 class Front : public webhook::http::Handler {
  public:
   // `threads` are those of the server that calls the front; they outlive it. The instances may
@@ -40,7 +41,7 @@ class Front : public webhook::http::Handler {
  private:
   friend class ForwardedCall;
 
-  // Calls are used again on the thread they belong to, so that a warm front allocates nothing.
+  // Calls are reused on the thread that they belong to, so that a warm front allocates nothing.
   struct alignas(64) Thread {
     std::vector<std::unique_ptr<ForwardedCall>> idle;
     uint64_t next_request = 0;

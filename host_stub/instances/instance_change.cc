@@ -41,12 +41,53 @@ bool PortComesFree(const InstanceSnapshot& table, const InstanceChange& change,
          });
 }
 
+bool Differs(const PlatformConfiguration& one, const PlatformConfiguration& other) {
+  return one.product != other.product || one.url != other.url || one.engine != other.engine;
+}
+
+bool Names(const Configuration& configuration, const std::string& name) {
+  return std::any_of(configuration.instances.begin(), configuration.instances.end(),
+                     [&name](const InstanceConfiguration& one) { return one.name == name; });
+}
+
 }  // namespace
+
+absl::StatusOr<InstanceChange> PlanReload(const InstanceSnapshot& table,
+                                          const Configuration& configuration) {
+  InstanceChange change(table);
+  change.names_instances = true;
+  change.platform = configuration.platform;
+  change.server_configuration = configuration.server_configuration;
+  const bool platform_is_new = Differs(configuration.platform, table.platform);
+  for (const InstanceConfiguration& one : configuration.instances) {
+    InstanceSettings settings = SettingsOf(one, configuration.platform.engine);
+    const InstanceEntry* entry = table.Find(one.name);
+    if (entry != nullptr && !entry->settings.in_file) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("instance ", one.name, ": the store has an instance of this name; delete ",
+                       "that one first, or choose another name"));
+    }
+    const bool is_new = entry == nullptr || entry->start_error.has_value() ||
+                        entry->settings.parameters != settings.parameters || platform_is_new;
+    if (entry != nullptr) settings.generation = entry->settings.generation + 1;
+    if (is_new) change.steps.emplace_back(one.name, std::move(settings));
+  }
+  for (const auto& [name, entry] : table.entries()) {
+    if (entry->settings.in_file && !Names(configuration, name)) {
+      change.steps.emplace_back(name, std::nullopt);
+    } else if (!entry->settings.in_file && platform_is_new && entry->instance != nullptr) {
+      change.steps.emplace_back(name, entry->settings);
+    }
+  }
+  return change;
+}
 
 absl::Status OfInstance(absl::string_view instance, const absl::Status& status) {
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("instance ", instance, ": ", status.message()));
 }
+
+namespace {
 
 absl::Status CheckPorts(const InstanceSnapshot& table, const InstanceChange& change) {
   std::map<std::string, int> ports;
@@ -68,8 +109,11 @@ absl::Status CheckPorts(const InstanceSnapshot& table, const InstanceChange& cha
   return absl::OkStatus();
 }
 
+}  // namespace
+
 absl::Status PrepareChange(HostedPlugin& plugin, const InstanceSnapshot& table,
                            InstanceChange& change) {
+  if (absl::Status status = CheckPorts(table, change); !status.ok()) return status;
   for (ChangeStep& step : change.steps) {
     absl::Status status = PrepareStep(plugin, table, change, step);
     if (!status.ok()) return change.names_instances ? OfInstance(step.name, status) : status;
@@ -81,8 +125,8 @@ absl::Status StartFresh(const InstanceSnapshot& table, InstanceChange& change) {
   for (ChangeStep& step : change.steps) {
     if (step.fresh == nullptr) continue;
     const absl::Status status = step.fresh->Start();
-    step.starts_late = absl::IsAlreadyExists(status) && PortComesFree(table, change, step);
-    if (status.ok() || step.starts_late) continue;
+    step.deferred_start = absl::IsAlreadyExists(status) && PortComesFree(table, change, step);
+    if (status.ok() || step.deferred_start) continue;
     return change.names_instances ? OfInstance(step.name, status) : status;
   }
   return absl::OkStatus();
@@ -104,7 +148,7 @@ void CommitChange(const InstanceSnapshot& table, InstanceChange& change) {
     step.update.reset();
     step.updated = true;
     // One that did not serve may do so with the new settings.
-    step.starts_late = table.Find(step.name)->trouble.has_value();
+    step.deferred_start = table.Find(step.name)->start_error.has_value();
   }
 }
 

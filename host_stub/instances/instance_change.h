@@ -1,14 +1,14 @@
-// One change of one or of many instances: checked whole by host and plugin, then applied, or
-// undone.
+// One change of one or of many instances: the host and the plugin check it as a whole, then it is
+// applied or undone.
 //
-// In this order, each function after the one before was OK:
-//   CheckPorts, PrepareChange    what can be refused; nothing has changed when they return
-//   StartFresh                   new instances serve, and are found by nobody yet
-//   CommitChange                 cannot fail
-// AbandonChange undoes all but CommitChange.
+// The functions are called in this order, each after the one before returned OK:
+//   PrepareChange    refuses what can be refused; nothing has changed when it returns
+//   StartFresh       new instances serve, but are not published yet
+//   CommitChange     cannot fail
+// AbandonChange undoes everything but CommitChange.
 //
 // Where the plugin can update (update_prepare), nothing stops. Where it cannot, a second instance
-// is made, takes the first one's place, and the first is drained.
+// is created, takes the first one's place, and the first is drained.
 //
 // A port may go from one instance to another within a change. The plugin accepts an update to a
 // port that another instance has, and binds it when that instance gives it up. A new instance on
@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_instance.h"
@@ -45,17 +46,19 @@ struct ChangeStep {
   // Filled while the change runs.
   std::unique_ptr<InstanceUpdate> update;
   bool updated = false;
-  std::shared_ptr<HostedInstance> fresh;  // takes the place of the one that is
-  bool starts_late = false;               // it, or what is updated, has still to be started
+  std::shared_ptr<HostedInstance> fresh;  // takes the place of the present one
+  // The new or updated instance is started when the change is committed and the earlier instances
+  // have stopped.
+  bool deferred_start = false;
 };
 
 struct InstanceChange {
-  // Changes nothing yet.
+  // No step yet, and everything else as it is.
   explicit InstanceChange(const InstanceSnapshot& table)
       : platform(table.platform), server_configuration(table.server_configuration) {}
 
   std::vector<ChangeStep> steps;
-  // Whether an error names its instance: not where the caller asked for that one alone.
+  // Whether an error names its instance; it need not where the caller asked for that one alone.
   bool names_instances = false;
   PlatformConfiguration platform;
   std::map<std::string, std::string> server_configuration;
@@ -63,13 +66,17 @@ struct InstanceChange {
   std::function<absl::Status()> save = [] { return absl::OkStatus(); };
 };
 
-// Prefixes the message: a person wants to know of which instance it speaks.
+// What a configuration file that was read again changes: instances that it names no more go, those
+// that are new or different come, and all others are left alone. With another platform every
+// instance is checked anew, the store's too. FAILED_PRECONDITION: the store has an instance of a
+// name in the file.
+absl::StatusOr<InstanceChange> PlanReload(const InstanceSnapshot& table,
+                                          const Configuration& configuration);
+
+// Prefixes the message, so that it says which instance it is about.
 absl::Status OfInstance(absl::string_view instance, const absl::Status& status);
 
-// ALREADY_EXISTS: two instances would have one port.
-absl::Status CheckPorts(const InstanceSnapshot& table, const InstanceChange& change);
-
-// Everything that the plugin can refuse, ports among it.
+// ALREADY_EXISTS: two instances would have one port. Otherwise an error of the plugin's.
 absl::Status PrepareChange(HostedPlugin& plugin, const InstanceSnapshot& table,
                            InstanceChange& change);
 
@@ -78,8 +85,8 @@ absl::Status StartFresh(const InstanceSnapshot& table, InstanceChange& change);
 // Returns the new instances that must be retired.
 std::vector<std::shared_ptr<HostedInstance>> AbandonChange(InstanceChange& change);
 
-// Updates take effect. What is marked as starts_late is to be started when the instances that were
-// replaced or removed have stopped.
+// Updates take effect. Steps that are marked as deferred_start are the caller's to start, when the
+// instances that were replaced or removed have stopped.
 void CommitChange(const InstanceSnapshot& table, InstanceChange& change);
 
 }  // namespace host_stub

@@ -4,7 +4,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/instances/reload.h"
 
 namespace host_stub {
 namespace {
@@ -181,35 +180,35 @@ void InstanceManager::Try(InstanceEntry& entry, const PlatformConfiguration& pla
     entry.instance = *std::move(instance);
   }
   if (absl::Status status = entry.instance->Start(); !status.ok()) return Fail(entry, status);
-  if (entry.trouble.has_value()) {
+  if (entry.start_error.has_value()) {
     parts_.logger->Log(Severity::kInfo, entry.settings.name, "serves now");
   }
-  ForgetTrouble(entry);
+  ForgetStartError(entry);
 }
 
 void InstanceManager::Fail(InstanceEntry& entry, const absl::Status& why) {
   const absl::Time now = absl::Now();
   const std::string message(why.message());
-  if (!entry.trouble.has_value() || entry.trouble->message != message) {
+  if (!entry.start_error.has_value() || entry.start_error->message != message) {
     parts_.logger->Log(Severity::kError, entry.settings.name,
                        absl::StrCat("does not serve: ", message, "; will be tried again"));
   }
-  if (!entry.trouble.has_value()) {
-    entry.trouble.emplace();
-    entry.trouble->state = HealthState::kUnhealthy;
-    entry.trouble->since = now;
+  if (!entry.start_error.has_value()) {
+    entry.start_error.emplace();
+    entry.start_error->state = HealthState::kUnhealthy;
+    entry.start_error->since = now;
     entry.pause = parts_.first_retry_pause;
   } else {
     entry.pause = std::min(2 * entry.pause, kLongestPause * parts_.first_retry_pause);
   }
-  entry.trouble->message = message;
-  entry.trouble->last_fault = message;
-  entry.trouble->last_fault_time = now;
+  entry.start_error->message = message;
+  entry.start_error->last_fault = message;
+  entry.start_error->last_fault_time = now;
   entry.retry_at = now + entry.pause;
 }
 
-void InstanceManager::ForgetTrouble(InstanceEntry& entry) const {
-  entry.trouble.reset();
+void InstanceManager::ForgetStartError(InstanceEntry& entry) const {
+  entry.start_error.reset();
   entry.retry_at = absl::InfiniteFuture();
   entry.pause = parts_.first_retry_pause;
 }
@@ -330,7 +329,6 @@ absl::Status InstanceManager::Run(InstanceChange& change, bool validate_only) {
     return absl::UnavailableError(absl::StrCat(
         kMostRetired, " or more earlier instances still have requests; try again later"));
   }
-  if (absl::Status status = CheckPorts(*table_, change); !status.ok()) return status;
   absl::Status status = PrepareChange(*parts_.plugin, *table_, change);
   if (!status.ok() || validate_only) return status;
   if (status = StartAndSave(change); !status.ok()) {
@@ -359,7 +357,7 @@ void InstanceManager::Apply(InstanceChange& change) {
   Retire(std::move(old), absl::Now() + parts_.drain_time);
   next = nullptr;
   for (const ChangeStep& step : change.steps) {
-    if (!step.starts_late) continue;
+    if (!step.deferred_start) continue;
     if (next == nullptr) next = std::make_shared<InstanceSnapshot>(*table_);
     InstanceEntry entry = *next->Find(step.name);
     Try(entry, next->platform);
@@ -381,7 +379,7 @@ std::shared_ptr<HostedInstance> InstanceManager::ApplyStep(ChangeStep& step,
   if (before != nullptr) entry = *before;
   entry.settings = *step.after;
   if (!step.updated) {
-    ForgetTrouble(entry);
+    ForgetStartError(entry);
     entry.instance = std::move(step.fresh);
   }
   Put(std::move(entry), next);

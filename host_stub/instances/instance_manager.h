@@ -113,7 +113,7 @@ class InstanceManager {
   // itself.
   void Try(InstanceEntry& entry, const PlatformConfiguration& platform);
   void Fail(InstanceEntry& entry, const absl::Status& why);
-  void ForgetTrouble(InstanceEntry& entry) const;
+  void ForgetStartError(InstanceEntry& entry) const;
   void RetryWhenDue();  // the retry thread
   void TryAgain();
 

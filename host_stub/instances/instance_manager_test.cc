@@ -223,7 +223,7 @@ TEST_F(InstanceManagerTest, PortIsFreeAgainWhenItsInstanceIsDisabledOrDeleted) {
   EXPECT_TRUE(absl::IsAlreadyExists(Create(New("b", listening))));
   ASSERT_TRUE(SetDisabled("a", true).ok());
   ASSERT_TRUE(SetDisabled("a", false).ok());
-  EXPECT_FALSE(Listed("a")->trouble.has_value());
+  EXPECT_FALSE(Listed("a")->start_error.has_value());
   ASSERT_TRUE(Set("a", "incidentType", "Phishing").ok());
   ASSERT_TRUE(manager_->Delete("a", "").ok());
   const absl::Status again = Create(New("b", listening));
@@ -263,12 +263,12 @@ TEST_F(InstanceManagerTest, StoredInstanceThatCannotBeMadeDoesNotStopTheHost) {
   ASSERT_TRUE(test_.services.state->SaveInstance(broken).ok());
   Start(File({{"good", {}}}));
   EXPECT_EQ(Post("good"), 200);
-  ASSERT_TRUE(Listed("bad")->trouble.has_value());
-  EXPECT_THAT(Listed("bad")->trouble->message, HasSubstr("username"));
-  EXPECT_TRUE(Listed("broken")->trouble.has_value());
+  ASSERT_TRUE(Listed("bad")->start_error.has_value());
+  EXPECT_THAT(Listed("bad")->start_error->message, HasSubstr("username"));
+  EXPECT_TRUE(Listed("broken")->start_error.has_value());
   // And can be mended.
   EXPECT_TRUE(Set("bad", "username", "user").ok());
-  EXPECT_FALSE(Listed("bad")->trouble.has_value());
+  EXPECT_FALSE(Listed("bad")->start_error.has_value());
 }
 
 TEST_F(InstanceManagerTest, FilesInstanceThatDoesNotStartIsNamed) {

@@ -17,7 +17,7 @@
 namespace host_stub {
 namespace {
 
-// Of a person's configuration, not of what a sender sends: certificates are the longest.
+// The limit of a configured value; certificates are the longest.
 constexpr size_t kParameterBytes = 1 << 20;
 
 std::vector<absl::Time> EndsOf(const std::string& passwords) {

@@ -1,4 +1,4 @@
-// How an instance is configured, wherever that is kept: the file or the store.
+// How an instance is configured, whether the file or the store keeps it.
 #ifndef HOST_STUB_INSTANCES_INSTANCE_SETTINGS_H_
 #define HOST_STUB_INSTANCES_INSTANCE_SETTINGS_H_
 
@@ -30,26 +30,26 @@ struct InstanceSettings {
   bool disabled = false;
   bool on_engine = false;
   int64_t generation = 1;  // grows with each change
-  std::string request_id;  // of the call that made it
-  absl::Time created;      // of the store's, as is changed
+  std::string request_id;  // of the call that created it
+  absl::Time created;      // only of the store's instances, as is `changed`
   absl::Time changed;
 
   std::string etag() const;
-  // The listen port, 0: none. What is no port is the plugin's to refuse.
+  // The listen port; 0 where there is none. The plugin refuses a text that is not a port.
   int port() const;
 };
 
-// Its uid is always the same, so that the store knows its delivery keys again.
+// Its uid is derived from its name, so that the store recognises its delivery keys after a restart.
 InstanceSettings SettingsOf(const InstanceConfiguration& instance, bool on_engine);
 
-// INTERNAL where the store's text is not ours.
+// INTERNAL where the text in the store cannot be read.
 absl::StatusOr<InstanceSettings> SettingsOf(const StoredInstance& instance);
 StoredInstance ToStored(const InstanceSettings& settings);
 
 InstanceSpec ToSpec(const InstanceSettings& settings, const PlatformConfiguration& platform);
 
-// Drops what is empty. INVALID_ARGUMENT, naming the field: a name that is none, a parameter that
-// is not among `known` (which may be empty: then those of the file), a value beyond its bound.
+// Removes empty parameters. INVALID_ARGUMENT names the field: an invalid name, a parameter that is
+// not among `known` (if that is empty: not among those of the file), a value that is too long.
 absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings& settings);
 
 // What may be shown of an instance: its parameters without secrets.
@@ -66,15 +66,15 @@ struct ListedInstance {
   bool external_key_set = false;  // instance.execute.external.<name> is "true"
   std::string product;            // of the platform
   std::string front_url;          // of the host's own HTTP front, as in http://127.0.0.1:8080
-  std::shared_ptr<HostedInstance> instance;  // null: there is none that could be asked for more
-  // Where it should serve and does not: why, and since when.
-  std::optional<InstanceHealth> trouble;
+  std::shared_ptr<HostedInstance> instance;  // as in InstanceEntry
+  // Why it does not serve although it should, and since when.
+  std::optional<InstanceHealth> start_error;
   std::vector<std::pair<std::string, std::string>> parameters;  // without secrets
   std::vector<std::string> secrets_set;                         // names, in order
   std::vector<absl::Time> password_ends;  // of the additional passwords; InfiniteFuture: never
 };
 
-// What its settings say of it.
+// Without what the settings do not say: the instance, the start error, the platform.
 ListedInstance ToListed(const InstanceSettings& settings);
 
 // The parameter `passwords`: JSON text that the plugin understands.

@@ -1,5 +1,4 @@
 // The configuration file read again: one change, whole or not at all, while requests come in.
-#include "host_stub/instances/reload.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -160,7 +159,7 @@ TEST_F(ReloadTest, NewInstanceTakesThePortOfOneThatIsRemoved) {
   ReloadUnderLoad(FileOfXsoar6({On("b", port)}), {port});
   EXPECT_THAT(Names(), ElementsAre("b"));
   EXPECT_EQ(Owner(port), "b");
-  EXPECT_FALSE(Listed("b")->trouble.has_value());
+  EXPECT_FALSE(Listed("b")->start_error.has_value());
 }
 
 TEST_F(ReloadTest, InstanceMovesToThePortOfOneThatIsRemoved) {

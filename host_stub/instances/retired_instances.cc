@@ -11,7 +11,8 @@
 namespace host_stub {
 namespace {
 
-// One more attempt to stop what did not stop in time; the plugin waits for its calls meanwhile.
+// The time for one more attempt to stop an instance that did not stop in time. The plugin waits for
+// its calls meanwhile.
 constexpr absl::Duration kAttempt = absl::Milliseconds(500);
 
 }  // namespace
@@ -20,7 +21,7 @@ struct RetiredInstances::Queue {
   absl::Mutex mutex;
   // Still with calls in flight.
   std::vector<std::shared_ptr<HostedInstance>> unstopped ABSL_GUARDED_BY(mutex);
-  // Nobody's any more.
+  // Their last reference was dropped.
   std::vector<std::unique_ptr<HostedInstance>> unused ABSL_GUARDED_BY(mutex);
   int left ABSL_GUARDED_BY(mutex) = 0;  // retired, and not ended
   bool stopping ABSL_GUARDED_BY(mutex) = false;
@@ -60,7 +61,8 @@ void RetiredInstances::Retire(std::shared_ptr<HostedInstance> instance, absl::Ti
   queue_->unstopped.push_back(std::move(instance));
 }
 
-// Lets go of one that is stopped: it is in no table any more, but a request may just look at it.
+// Drops the reference to one that is stopped. No snapshot has it any more, but a request may still
+// be looking at it.
 void RetiredInstances::Release(const std::shared_ptr<Queue>& queue,
                                std::shared_ptr<HostedInstance> instance) {
   instance->EndElsewhere([queue](std::unique_ptr<HostedInstance> unused) {
@@ -100,7 +102,7 @@ void RetiredInstances::Run(const std::shared_ptr<Queue>& queue) {
     if (stopping) return;
     for (std::shared_ptr<HostedInstance>& instance : unstopped) {
       const absl::Status status = instance->Stop(absl::Now() + kAttempt);
-      // One that can never be stopped ends as it is; the engine keeps what it must.
+      // One that can never be stopped ends as it is; the engine leaks what it must.
       if (status.ok() || absl::IsInternal(status)) {
         Release(queue, std::move(instance));
         continue;

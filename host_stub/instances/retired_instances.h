@@ -1,4 +1,4 @@
-// Instances that were replaced or removed, until nobody uses them.
+// Instances that were replaced or removed, until nobody uses them any more.
 #ifndef HOST_STUB_INSTANCES_RETIRED_INSTANCES_H_
 #define HOST_STUB_INSTANCES_RETIRED_INSTANCES_H_
 
@@ -12,8 +12,8 @@
 
 namespace host_stub {
 
-// A request's thread must not be the one that ends an instance, for that may wait. So whoever lets
-// go of a retired one last hands it over to a thread that ends it. Any thread.
+// Ending an instance may wait, so a request's thread must not do it. When the last reference to a
+// retired instance is dropped, it is handed over to a thread that ends it. Any thread.
 class RetiredInstances {
  public:
   explicit RetiredInstances(std::shared_ptr<Logger> logger);
@@ -21,7 +21,7 @@ class RetiredInstances {
   RetiredInstances(const RetiredInstances&) = delete;
   RetiredInstances& operator=(const RetiredInstances&) = delete;
 
-  // Drains it; what does not end in time is stopped again and again. Null: does nothing.
+  // Drains it. One that does not stop in time is stopped again until it does. Null: does nothing.
   void Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline);
 
   // How many have not ended.
@@ -30,7 +30,8 @@ class RetiredInstances {
   // Waits until all have ended, or for the deadline: a plugin may keep a port until the end.
   void AwaitEnd(absl::Time deadline);
 
-  // Joins the thread. Those that are still used end with their last user. Nothing is retired after.
+  // Joins the thread. Instances that are still used end with their last user. Retire must not be
+  // called afterwards.
   void Stop();
 
  private:

@@ -73,7 +73,7 @@ ListedInstance ToListed(const InstanceSnapshot& snapshot, const InstanceEntry& e
   listed.external_key_set = snapshot.IsExternal(entry.settings.name);
   listed.product = snapshot.platform.product;
   listed.front_url = snapshot.front_url;
-  listed.trouble = entry.trouble;
+  listed.start_error = entry.start_error;
   return listed;
 }
 

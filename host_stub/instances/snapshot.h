@@ -32,9 +32,9 @@ struct InstanceEntry {
   // Null: the instance is disabled, or could not be created. One that was created and could not be
   // started is here, and refuses requests itself.
   std::shared_ptr<HostedInstance> instance;
-  std::optional<InstanceHealth> trouble;  // it should serve, and does not
+  std::optional<InstanceHealth> start_error;  // why it does not serve although it should
   absl::Time retry_at = absl::InfiniteFuture();
-  absl::Duration pause;  // after the next failure
+  absl::Duration pause;  // before retry_at; it doubles with each failure
 
   // Set by InstanceSnapshot::Put from the plugin's description.
   std::string path_prefix;  // of the host's front, before the name: "/instance/execute/"

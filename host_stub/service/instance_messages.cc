@@ -246,7 +246,7 @@ void FillInstance(const ListedInstance& listed, v1::Instance& message) {
       message.mutable_warnings()->Add(description->warnings.begin(), description->warnings.end());
     }
   }
-  if (listed.trouble.has_value()) FillHealth(*listed.trouble, health);
+  if (listed.start_error.has_value()) FillHealth(*listed.start_error, health);
 }
 
 absl::StatusOr<InstanceSettings> ToSettings(const v1::CreateInstanceRequest& request) {
