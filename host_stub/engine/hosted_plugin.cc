@@ -1,24 +1,21 @@
 #include "host_stub/engine/hosted_plugin.h"
 
-#include <algorithm>
 #include <random>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/engine/border.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/instance_record.h"
 #include "host_stub/engine/plugin_core.h"
+#include "plugin/base/characters.h"
 
 namespace host_stub {
 namespace {
 
 // How long plugin_destroy may take to join its threads, with nothing left to do.
 constexpr absl::Duration kMostTimeToEnd = absl::Seconds(5);
-
-constexpr size_t kMostNameBytes = 64;
 
 // Names the plugin in an error of its own.
 absl::Status OfPlugin(const PluginCore& core, const absl::Status& status) {
@@ -61,13 +58,9 @@ absl::Status CreatePlugin(PluginCore& core, const PluginOptions& options) {
 }
 
 absl::Status CheckSpec(const InstanceSpec& spec) {
-  const bool good_name = !spec.name.empty() && spec.name.size() <= kMostNameBytes &&
-                         std::all_of(spec.name.begin(), spec.name.end(), [](unsigned char c) {
-                           return absl::ascii_isalnum(c) || c == '_' || c == '-';
-                         });
-  if (!good_name) {
+  if (!base::IsName(spec.name)) {
     return absl::InvalidArgumentError(absl::StrCat("the instance name \"",
-                                                   EscapeForLog(spec.name, kMostNameBytes),
+                                                   EscapeForLog(spec.name, base::kMostNameBytes),
                                                    "\" must be 1 to 64 of A-Z a-z 0-9 _ -"));
   }
   if (spec.uid.empty()) return absl::InvalidArgumentError("an instance needs a uid");

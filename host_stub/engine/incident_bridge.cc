@@ -242,13 +242,13 @@ int32_t IncidentBridge::Create(InstanceRecord& record, const lri_incident_batch*
   if (batch->deadline_mono_ns != 0 && base::MonotonicNanoseconds() >= batch->deadline_mono_ns) {
     return LRI_DEADLINE_EXCEEDED;
   }
-  const uint32_t index = pool_.Acquire();
-  if (index == Slab<Pending>::kNone) return LRI_UNAVAILABLE;
-  Pending& pending = pool_.at(index);
-  pending.index = index;
+  const auto lease = pool_.Take();
+  if (lease.object == nullptr) return LRI_UNAVAILABLE;
+  Pending& pending = *lease.object;
+  pending.index = lease.index;
   absl::Cleanup give_back = [this, &pending] {
     pending.Trim();
-    pool_.Release(pending.index);
+    pool_.GiveBack(pending.index);
   };
   Fill(*batch, record, pending);
   pending.submission.sink = &SinkOfThisThread();
@@ -323,7 +323,7 @@ void IncidentBridge::Finish(Pending& pending) noexcept {
   CallPlugin(plugin_, "done (of create_incidents)",
              [&] { pending.done(pending.done_context, &result); });
   pending.Trim();
-  pool_.Release(pending.index);
+  pool_.GiveBack(pending.index);
   // Last: once no batch is in flight, the record and the plugin's code may go.
   record.batches_ended.fetch_add(1, std::memory_order_release);
 }

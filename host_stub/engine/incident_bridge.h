@@ -10,10 +10,10 @@
 #include "absl/time/time.h"
 #include "host_stub/engine/host_services.h"
 #include "host_stub/engine/instance_record.h"
-#include "host_stub/engine/slab.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/line_limiter.h"
+#include "plugin/base/object_pool.h"
 
 namespace host_stub {
 
@@ -45,7 +45,7 @@ class IncidentBridge {
   const HostServices services_;
   const std::string plugin_;
   std::vector<std::unique_ptr<Sink>> sinks_;  // one for each thread
-  Slab<Pending> pool_;
+  base::ObjectPool<Pending> pool_;
   base::LineLimiter warnings_;
 };
 

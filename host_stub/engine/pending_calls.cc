@@ -9,7 +9,7 @@
 namespace host_stub {
 namespace {
 
-constexpr uint32_t kIndexBits = Slab<int>::kIndexBits;
+constexpr uint32_t kIndexBits = base::ObjectPool<int>::kIndexBits;
 // 2^44 uses of one slot: at a million a second it takes half a year until a handle comes again.
 constexpr uint64_t kMostUses = uint64_t{1} << (64 - kIndexBits);
 
@@ -28,10 +28,10 @@ uint32_t IndexOf(CallHandle call) {
 
 const lri_request* PendingCalls::Begin(const Request& request, InstanceRecord& record,
                                        AnswerReceiver* receiver) {
-  const uint32_t index = slots_.Acquire();
-  if (index == Slab<Slot>::kNone) return nullptr;
-  Slot& slot = slots_.at(index);
-  const CallHandle call = MakeHandle(NextUse(slot.state.use()), index);
+  const auto lease = slots_.Take();
+  if (lease.object == nullptr) return nullptr;
+  Slot& slot = *lease.object;
+  const CallHandle call = MakeHandle(NextUse(slot.state.use()), lease.index);
   slot.receiver = receiver;
   slot.record.store(&record, std::memory_order_relaxed);
   host_stub::ToAbi(request.head, &slot.head);
@@ -47,14 +47,13 @@ const lri_request* PendingCalls::Begin(const Request& request, InstanceRecord& r
 }
 
 PendingCalls::Slot* PendingCalls::Move(CallHandle call, UseState::Stage from, UseState::Stage to) {
-  if (IndexOf(call) >= slots_.size()) return nullptr;
-  Slot& slot = slots_.at(IndexOf(call));
-  return slot.state.Move(UseOf(call), from, to) ? &slot : nullptr;
+  Slot* const slot = slots_.Find(IndexOf(call));
+  return slot != nullptr && slot->state.Move(UseOf(call), from, to) ? slot : nullptr;
 }
 
 void PendingCalls::Free(CallHandle call, Slot& slot) {
   slot.state.Set(UseOf(call), UseState::kFree);
-  slots_.Release(IndexOf(call));
+  slots_.GiveBack(IndexOf(call));
 }
 
 // The record may go as soon as the call is counted as ended, so that is the last use of it.
@@ -112,7 +111,9 @@ bool PendingCalls::Abandon(CallHandle call) {
 
 void PendingCalls::AbandonAll(const InstanceRecord& record, const Answer& answer) {
   for (uint32_t index = 0; index < slots_.size(); ++index) {
-    Slot& slot = slots_.at(index);
+    Slot* const found = slots_.Find(index);
+    if (found == nullptr) continue;
+    Slot& slot = *found;
     UseState::Stage stage;
     const CallHandle call = MakeHandle(slot.state.Load(&stage), index);
     if (stage != UseState::kInFlight) continue;
@@ -130,11 +131,11 @@ PendingCommands::Entry& PendingCommands::EntryOf(void* done_context) {
 }
 
 void* PendingCommands::Begin(CommandDone done) {
-  const uint32_t index = entries_.Acquire();
-  if (index == Slab<Entry>::kNone) return nullptr;
-  Entry& entry = entries_.at(index);
+  const auto lease = entries_.Take();
+  if (lease.object == nullptr) return nullptr;
+  Entry& entry = *lease.object;
   entry.owner = this;
-  entry.index = index;
+  entry.index = lease.index;
   entry.done = std::move(done);
   const uint64_t use = (entry.state.use() + 1) % alignof(Entry);
   entry.state.Set(use, UseState::kInFlight);
@@ -147,7 +148,7 @@ CommandDone PendingCommands::Take(void* done_context) {
   if (!entry.state.Move(use, UseState::kInFlight, UseState::kEnding)) return nullptr;
   CommandDone done = std::exchange(entry.done, nullptr);
   entry.state.Set(use, UseState::kFree);
-  entry.owner->entries_.Release(entry.index);
+  entry.owner->entries_.GiveBack(entry.index);
   return done;
 }
 

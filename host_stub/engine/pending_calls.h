@@ -14,8 +14,8 @@
 #include "host_stub/engine/instance_status.h"
 #include "host_stub/engine/logger.h"
 #include "host_stub/engine/request.h"
-#include "host_stub/engine/slab.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/base/object_pool.h"
 
 namespace host_stub {
 
@@ -96,7 +96,7 @@ class PendingCalls {
   void Release(CallHandle call, Slot& slot);
   void Free(CallHandle call, Slot& slot);
 
-  Slab<Slot> slots_;
+  base::ObjectPool<Slot> slots_;
 };
 
 // Commands, and who waits for each result. Any thread. Must outlive the plugin's last callback.
@@ -129,7 +129,7 @@ class PendingCommands {
   static CommandDone Take(void* done_context);
 
   Logger& logger_;
-  Slab<Entry> entries_;
+  base::ObjectPool<Entry> entries_;
 };
 
 }  // namespace host_stub

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -194,6 +195,38 @@ TEST_F(PendingCallsTest, RacesOfAnswersAndAbandonmentsHaveOneWinner) {
     ASSERT_EQ(receiver->releases, 1);
   }
   EXPECT_EQ(record_.counts().calls_in_flight, 0);
+}
+
+class PendingCommandsTest : public testing::Test {
+ protected:
+  void* Begin() {
+    return commands_.Begin([this](absl::StatusOr<std::string> result) {
+      results_.push_back(result.ok() ? *result : "failed");
+    });
+  }
+
+  SilentLogger logger_;
+  PendingCommands commands_{logger_};
+  std::vector<std::string> results_;
+};
+
+TEST_F(PendingCommandsTest, FirstResultOfACommandCounts) {
+  void* const command = Begin();
+  PendingCommands::Done(command, LRI_OK, ToView("first"));
+  PendingCommands::Done(command, LRI_OK, ToView("second"));
+  EXPECT_FALSE(commands_.Withdraw(command));
+  EXPECT_EQ(results_, std::vector<std::string>{"first"});
+}
+
+TEST_F(PendingCommandsTest, StaleContextDoesNotEndALaterCommand) {
+  void* const stale = Begin();
+  PendingCommands::Done(stale, LRI_OK, ToView("first"));
+  void* const next = Begin();
+  EXPECT_NE(next, stale);
+  PendingCommands::Done(stale, LRI_OK, ToView("stale"));
+  EXPECT_TRUE(commands_.Withdraw(next));
+  PendingCommands::Done(next, LRI_OK, ToView("withdrawn"));
+  EXPECT_EQ(results_, std::vector<std::string>{"first"});
 }
 
 }  // namespace
