@@ -50,8 +50,9 @@ class Host {
   // The control socket's path.
   const std::string& control_path() const;
 
-  // Refuses new requests, answers those that were read, then closes the store. The error tells the
-  // first part that did not end in time; everything that was acknowledged is on disk in any case.
+  // Refuses new requests, answers those that were read, then closes the store. The error is about
+  // the first part that did not end in time; everything that was acknowledged is on disk in any
+  // case.
   absl::Status Drain(absl::Duration time);
 
   // Takes over another configuration's platform, serverConfiguration and instances as one change,

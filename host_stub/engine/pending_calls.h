@@ -27,7 +27,7 @@ class UseState {
   enum Stage : uint64_t {
     kFree,
     kInFlight,
-    kEnding,     // whoever waits for it is being told, for the last time
+    kEnding,     // its receiver is being called for the last time
     kAbandoned,  // nobody waits for the answer, but the plugin still reads the request
     kExpiring,   // AbandonAll is calling the receiver
     kReleased,   // the plugin answered or refused meanwhile
@@ -62,7 +62,7 @@ class PendingCalls {
   const lri_request* Begin(const Request& request, InstanceRecord& record,
                            AnswerReceiver* receiver);
 
-  // The plugin refused the call. False: it was answered all the same, or AbandonAll is answering it
+  // The plugin refused the call. False: it was answered nevertheless, or AbandonAll is answering it
   // just now, so the refusal is void and the receiver is released there.
   bool Withdraw(CallHandle call);
 
@@ -108,7 +108,7 @@ class PendingCommands {
   // are too many.
   void* Begin(CommandDone done);
 
-  // The plugin refused the command. False: it gave a result all the same.
+  // The plugin refused the command. False: it gave a result nevertheless.
   bool Withdraw(void* done_context) { return Take(done_context) != nullptr; }
 
   // An lri_command_done. A second result of a command is logged and ignored.

@@ -77,7 +77,7 @@ struct CallHandle {
 
 // Takes the answer of one call. After an Execute that returned OK:
 //   - OnAnswer comes exactly once, unless Abandon returned true; then it does not come.
-//   - OnRequestReleased comes exactly once and last: the plugin reads the request no more, so its
+//   - OnRequestReleased comes exactly once and last: the plugin no longer reads the request, so its
 //     memory, and the receiver, may go. It follows OnAnswer within the same call; after an Abandon
 //     it comes when the plugin lets go, which a faulty one never does.
 // After an Execute that failed neither comes.

@@ -66,10 +66,10 @@ struct InstanceChange {
   std::function<absl::Status()> save = [] { return absl::OkStatus(); };
 };
 
-// What a configuration file that was read again changes: instances that it names no more go, those
-// that are new or different come, and all others are left alone. With another platform every
-// instance is checked anew, the store's too. FAILED_PRECONDITION: the store has an instance of a
-// name in the file.
+// What a configuration file that was read again changes: instances that it no longer names are
+// removed, new ones are added, different ones are changed, and all others are left alone. With
+// another platform every instance is checked anew, the store's too. FAILED_PRECONDITION: the store
+// has an instance of a name in the file.
 absl::StatusOr<InstanceChange> PlanReload(const InstanceSnapshot& table,
                                           const Configuration& configuration);
 

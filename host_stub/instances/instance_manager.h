@@ -83,7 +83,7 @@ class InstanceManager {
   void SetFrontUrl(std::string url);
 
   // Ends the retries, refuses changes with UNAVAILABLE from now on, and stops all instances in the
-  // order of their names. Returns the first failure; the others are stopped all the same. Publishes
+  // order of their names. Returns the first failure; the others are stopped nevertheless. Publishes
   // that there are no instances. A second call does nothing.
   absl::Status Stop(absl::Time deadline);
 
@@ -108,8 +108,8 @@ class InstanceManager {
   void Publish(std::shared_ptr<InstanceSnapshot> next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   void Put(InstanceEntry entry, InstanceSnapshot& next);
 
-  // Creates and starts an instance that should serve. Where that fails, the entry tells why and
-  // when to try again; one that could be created is there all the same, and refuses requests
+  // Creates and starts an instance that should serve. Where that fails, the entry says why and
+  // when to try again; one that could be created is there nevertheless, and refuses requests
   // itself.
   void Try(InstanceEntry& entry, const PlatformConfiguration& platform);
   void Fail(InstanceEntry& entry, const absl::Status& why);

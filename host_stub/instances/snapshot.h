@@ -67,7 +67,7 @@ class InstanceSnapshot {
   const Entries& entries() const { return entries_; }  // in the order of the names
   bool IsExternal(absl::string_view name) const;       // instance.execute.external.<name> is "true"
 
-  // For whoever builds the next snapshot, before it is published.
+  // To build the next snapshot, before it is published.
   //
   // Adds an entry, or replaces the one of that name. Asks its instance for its description. The
   // error is that it gives none: then the front does not serve it.
@@ -93,7 +93,7 @@ ListedInstance ToListed(const InstanceSnapshot& snapshot, const InstanceEntry& e
 // Where the current snapshot is. Any thread.
 class PublishedInstances {
  public:
-  // Whoever reads after the return gets this snapshot.
+  // Readers get this snapshot from the return on.
   void Publish(std::shared_ptr<InstanceSnapshot> snapshot);
 
   std::shared_ptr<const InstanceSnapshot> current() const;
