@@ -23,7 +23,7 @@ namespace {
 std::string VersionText() {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr char kBuild[] = "sanitized";
-#elif defined(__OPTIMIZE__)
+#elif defined(NDEBUG)  // this file itself is never optimized
   constexpr char kBuild[] = "optimized";
 #else
   constexpr char kBuild[] = "debug";
