@@ -1,8 +1,10 @@
 """SIGTERM under load, and two hosts that want the same data folder."""
 
+import functools
 import http.client
 import json
 import os
+import queue
 import select
 import socket
 import sqlite3
@@ -151,32 +153,47 @@ class GrpcCallsAtTheStopTest(unittest.TestCase):
                     return
             answered.release()
 
+    def exchange(self, integration, codes, answered):
+        """One stream on which each answer is followed by the next request."""
+        message = self.modules["long_running_integration"].ExecuteStreamRequest(
+            request=self.request()
+        )
+        requests = queue.SimpleQueue()
+        requests.put(message)
+        try:
+            for _ in integration.ExecuteStream(iter(requests.get, None)):
+                answered.release()
+                requests.put(message)
+        except grpc.RpcError as error:
+            codes.append(error.code())
+        requests.put(None)
+
+    def follow(self, incidents, codes):
+        try:
+            for _ in incidents.FollowIncidents(self.modules["incident"].FollowIncidentsRequest()):
+                pass
+        except grpc.RpcError as error:
+            codes.append(error.code())
+
     def stop_while_calling(self, host):
         """Returns the status of each call that failed."""
         codes = []
         answered = threading.Semaphore(0)
-        integration = self.modules["long_running_integration_grpc"].LongRunningIntegrationStub
-        incidents = self.modules["incident_grpc"].IncidentServiceStub
         with grpc.insecure_channel(host.grpc) as front, grpc.insecure_channel(
             host.control
         ) as control:
-            stream_messages = self.modules["long_running_integration"].ExecuteStreamRequest
-            calls = [lambda: integration(front).Execute(self.request(), timeout=60)] * 4 + [
-                lambda: integration(control).Execute(self.request(), timeout=60),
-                lambda: list(
-                    integration(front).ExecuteStream(
-                        iter([stream_messages(request=self.request())] * 20), timeout=60
-                    )
-                ),
-                lambda: list(
-                    incidents(control).FollowIncidents(
-                        self.modules["incident"].FollowIncidentsRequest(), timeout=60
-                    )
-                ),
-            ]
+            integration = self.modules["long_running_integration_grpc"].LongRunningIntegrationStub
+            front_stub, control_stub = integration(front), integration(control)
+            incidents = self.modules["incident_grpc"].IncidentServiceStub(control)
             threads = [
-                threading.Thread(target=self.call_until_refused, args=(call, codes, answered))
-                for call in calls
+                threading.Thread(
+                    target=self.call_until_refused,
+                    args=(functools.partial(stub.Execute, self.request(), timeout=60), codes, answered),
+                )
+                for stub in [front_stub] * 4 + [control_stub]
+            ] + [
+                threading.Thread(target=self.exchange, args=(front_stub, codes, answered)),
+                threading.Thread(target=self.follow, args=(incidents, codes)),
             ]
             for thread in threads:
                 thread.start()
