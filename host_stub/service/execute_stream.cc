@@ -14,7 +14,6 @@
 #include "absl/time/clock.h"
 #include "host_stub/service/execute_call.h"
 #include "host_stub/service/once_reactor.h"
-#include "host_stub/service/recycler.h"
 
 namespace host_stub {
 namespace {
@@ -26,7 +25,7 @@ using ::long_running_integration::v1::ExecuteStreamRequest;
 using ::long_running_integration::v1::ExecuteStreamResponse;
 
 // How many calls that have ended all streams together keep for new ones.
-constexpr size_t kMostKept = 256;
+constexpr uint32_t kMostKept = 256;
 // Room for the messages of most calls, without their longer texts.
 constexpr size_t kBlockBytes = 3'072;
 
@@ -111,9 +110,10 @@ class ExecuteStream : public ExecuteStreamReactor,
                       public std::enable_shared_from_this<ExecuteStream> {
  public:
   ExecuteStream(std::shared_ptr<GrpcServerContext> server,
-                std::shared_ptr<Recycler<StreamCall>> recycler, Caller caller, absl::Time deadline)
+                std::shared_ptr<base::ObjectPool<StreamCall>> pool, Caller caller,
+                absl::Time deadline)
       : server_(std::move(server)),
-        recycler_(std::move(recycler)),
+        pool_(std::move(pool)),
         caller_(std::move(caller)),
         deadline_(deadline) {}
 
@@ -184,7 +184,7 @@ class ExecuteStream : public ExecuteStreamReactor,
 
  private:
   std::shared_ptr<StreamCall> NewCall() {
-    return recycler_->Get([this] { return std::make_unique<StreamCall>(server_); });
+    return base::Share(pool_, [this] { return StreamCall(server_); });
   }
 
   void Read() {
@@ -254,7 +254,7 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
   const std::shared_ptr<GrpcServerContext> server_;
-  const std::shared_ptr<Recycler<StreamCall>> recycler_;
+  const std::shared_ptr<base::ObjectPool<StreamCall>> pool_;
   const Caller caller_;
   const absl::Time deadline_;
   std::shared_ptr<StreamCall> incoming_;  // used by gRPC while reading_
@@ -287,7 +287,8 @@ void StreamCall::OnOutcome(const absl::Status& status) {
 }
 
 ExecuteStreams::ExecuteStreams(std::shared_ptr<GrpcServerContext> server)
-    : server_(std::move(server)), calls_(std::make_shared<Recycler<StreamCall>>(kMostKept)) {}
+    : server_(std::move(server)),
+      calls_(std::make_shared<base::ObjectPool<StreamCall>>(kMostKept)) {}
 
 ExecuteStreams::~ExecuteStreams() = default;
 

@@ -8,6 +8,7 @@
 
 #include "host_stub/service/grpc_server_context.h"
 #include "long_running_integration/v1/long_running_integration.pb.h"
+#include "plugin/base/object_pool.h"
 
 namespace host_stub {
 
@@ -15,8 +16,6 @@ using ExecuteStreamReactor =
     grpc::ServerBidiReactor<long_running_integration::v1::ExecuteStreamRequest,
                             long_running_integration::v1::ExecuteStreamResponse>;
 
-template <typename T>
-class Recycler;
 class StreamCall;
 
 // Makes the streams of a service. They may outlive it.
@@ -30,7 +29,7 @@ class ExecuteStreams {
 
  private:
   const std::shared_ptr<GrpcServerContext> server_;
-  const std::shared_ptr<Recycler<StreamCall>> calls_;
+  const std::shared_ptr<base::ObjectPool<StreamCall>> calls_;
 };
 
 }  // namespace host_stub

@@ -1,6 +1,7 @@
 #include "host_stub/service/unary_call.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "host_stub/service/once_reactor.h"
@@ -14,7 +15,7 @@ using ::long_running_integration::v1::ExecuteResponse;
 // Bounds the memory that is kept between calls, whoever calls: each text of a message keeps the
 // memory of the longest that it has held. In the worst case this is some 20 MiB for the requests
 // of a listener, and as much for the answers.
-constexpr size_t kMostKept = 64;
+constexpr uint32_t kMostKept = 64;
 constexpr size_t kMostKeptBytes = 4'096;
 constexpr int kMostKeptHeaders = 32;
 
@@ -66,11 +67,11 @@ void UnaryCall::Reactor::OnCancel() {
 void UnaryCall::Reactor::OnDone() { call_.server().calls.Leave(); }
 
 UnaryCalls::UnaryCalls(std::shared_ptr<GrpcServerContext> server)
-    : server_(std::move(server)), calls_(std::make_shared<Recycler<UnaryCall>>(kMostKept)) {}
+    : server_(std::move(server)),
+      calls_(std::make_shared<base::ObjectPool<UnaryCall>>(kMostKept)) {}
 
 grpc::MessageHolder<ExecuteRequest, ExecuteResponse>* UnaryCalls::AllocateMessages() {
-  std::shared_ptr<UnaryCall> call =
-      calls_->Get([this] { return std::make_unique<UnaryCall>(server_); });
+  std::shared_ptr<UnaryCall> call = base::Share(calls_, [this] { return UnaryCall(server_); });
   UnaryCall& messages = *call;
   messages.held_by_grpc_ = std::move(call);
   return &messages;

@@ -10,8 +10,8 @@
 
 #include "host_stub/service/execute_call.h"
 #include "host_stub/service/grpc_server_context.h"
-#include "host_stub/service/recycler.h"
 #include "long_running_integration/v1/long_running_integration.pb.h"
+#include "plugin/base/object_pool.h"
 
 namespace host_stub {
 
@@ -74,7 +74,7 @@ class UnaryCalls : public grpc::MessageAllocator<long_running_integration::v1::E
 
  private:
   const std::shared_ptr<GrpcServerContext> server_;
-  const std::shared_ptr<Recycler<UnaryCall>> calls_;
+  const std::shared_ptr<base::ObjectPool<UnaryCall>> calls_;
 };
 
 }  // namespace host_stub
