@@ -16,16 +16,17 @@
 namespace webhook::http {
 namespace {
 
-// How long a kept-alive connection keeps its buffers. Busy ones give back only large ones.
+// An idle connection keeps its buffers for this long. Busy ones give back only large buffers.
 constexpr int64_t kParkAfterMs = 1000;
 
-// While draining there is no time for peers that do not close, or that connected and ask nothing.
+// While draining, peers that do not close, or have not sent a request, get no more time than this.
 constexpr int64_t kDrainLingerMs = 300;
 
 // Pipelined answers are gathered up to this size before they are written.
 constexpr size_t kGatheredBytes = 64 * 1024;
 
-// A sender that is never out of bytes lets the other connections have their turn after these.
+// After so many reads a sender that always has more bytes must let other connections have their
+// turn.
 constexpr int kMostReceives = 8;
 
 }  // namespace
@@ -58,8 +59,9 @@ void Connection::Start() {
   if (!events().Watch(socket_, *this, watched_)) Close();
 }
 
-// The one loop of a connection: understand what is there, write what came of it, read on. Never
-// entered twice, so an answer given inside the handler does not recurse into the next request.
+// The one loop of a connection: handle the bytes that are there, write the answers, read more. It
+// is never entered twice, so an answer that is given inside the handler does not recurse into the
+// next request.
 void Connection::Drive() {
   if (driving_) return;
   driving_ = true;
@@ -76,15 +78,15 @@ void Connection::Drive() {
       more = more || (WantsRead() && Read());
     }
   } catch (const std::exception&) {
-    // Memory ran out, and nobody can tell how far the connection came. An answer that is on its way
-    // from another thread ends it.
+    // Memory ran out, and the connection's state is not known any more. If an answer is on its way
+    // from another thread, the connection ends with that.
     if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
     if (phase_ != Phase::kHeld) Close();
   }
   UpdateWatch();
 }
 
-// Does one thing with the bytes at hand. False: more bytes, or an event, must come first.
+// Goes one step on with the bytes that are there. False: more bytes, or an event, must come first.
 bool Connection::Step() {
   switch (state_) {
     case State::kHandshake:
@@ -171,8 +173,9 @@ void Connection::BeginIdle() {
   SetDeadline(hurry ? kDrainLingerMs : limits_.idle_timeout_ms);
 }
 
-// Closing with unread bytes makes the kernel send a reset, which may overtake the answer. So our
-// side is closed first and what still comes is thrown away for a moment (RFC 9112 section 9.6).
+// Closing a socket that has unread bytes makes the kernel send a reset, which may overtake the
+// answer. So our side is closed first, and what still comes is discarded for a moment (RFC 9112
+// section 9.6).
 void Connection::BeginLinger() {
   if (eof_) return Close();
   if (tls_ != nullptr) tls_->Close();
@@ -197,7 +200,7 @@ void Connection::Close() {
   Resume();
 }
 
-// Drives on, or deletes a closed connection, when no function of it is on the stack.
+// Drives on, or deletes a closed connection, later, when none of its functions is on the stack.
 void Connection::Resume() {
   if (std::exchange(resuming_, true)) return;
   events().Post(resume_);
@@ -206,14 +209,15 @@ void Connection::Resume() {
 void Connection::OnResume() {
   resuming_ = false;
   if (state_ != State::kClosed) return Drive();
-  // An exchange that is held ends later, and resumes again.
+  // While the handler holds an exchange, the end of that resumes again.
   if (phase_ == Phase::kNone) shard_->Delete(*this);
 }
 
 void Connection::OnSweep(int64_t now_ms) {
   if (state_ == State::kClosed) return;
   if (write_deadline_ms_ != 0 && now_ms >= write_deadline_ms_) {
-    // With a reset, so that the kernel does not keep the unread answer for a peer that never reads.
+    // Reset the connection, so that the kernel does not keep the answer for a peer that never
+    // reads.
     const linger none = {1, 0};
     setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     return Close();
@@ -246,7 +250,7 @@ void Connection::OnDeadline() {
     case State::kAnswer:
       return AnswerTimedOut();
     case State::kFlush:
-      // A write has a deadline of its own. None: an exception kept it from being begun.
+      // A write has its own deadline. If there is none, an exception came before the write.
       if (write_deadline_ms_ == 0) Close();
       return;
     case State::kIdle:
@@ -264,7 +268,7 @@ void Connection::OnDrain() {
     deadline_ms_ = std::min(deadline_ms_, now_ms() + kDrainLingerMs);
     return;
   }
-  // A request that has come is read as if the drain had begun after it.
+  // A request that has arrived is read as if the drain had begun after it.
   char byte;
   if (recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
 }
@@ -302,23 +306,23 @@ void Connection::OnEvents(uint32_t events) {
   if (broken || (events & EPOLLIN) != 0) readable_ = true;
   if (broken || (events & EPOLLOUT) != 0) writing_ = false;
   Drive();
-  // The loop would tell it for ever; a read would have found it out.
+  // Nothing was read, so the broken socket went unnoticed, and the loop would report it for ever.
   if (broken && readable_) Close();
 }
 
-// The loop goes on to tell what nobody takes. So reading ends when an event came in vain, which is
-// seldom, and not already when it might.
+// The loop reports a readable socket in every turn. To save system calls, EPOLLIN is given up only
+// when an event has come that could not be used, which is rare.
 void Connection::UpdateWatch() {
   if (state_ == State::kClosed) return;
-  const bool in_vain = readable_ && !WantsRead();
-  const bool reads = WantsRead() || ((watched_ & EPOLLIN) != 0 && !in_vain);
+  const bool unused = readable_ && !WantsRead();
+  const bool reads = WantsRead() || ((watched_ & EPOLLIN) != 0 && !unused);
   const uint32_t wanted = (reads ? uint32_t{EPOLLIN} : 0) | (writing_ ? uint32_t{EPOLLOUT} : 0);
   if (wanted == watched_) return;
   watched_ = wanted;
   events().Rewatch(socket_, *this, watched_);
 }
 
-// True: bytes, or the end of them, came; or there is no room for any, which the reader refuses.
+// True: bytes or the end of them came, or there is no room for any, and the reader will refuse.
 bool Connection::Read() {
   size_t count = 0;
   if (state_ == State::kLinger) {
@@ -373,7 +377,7 @@ bool Connection::ReadDecrypted() {
     return false;
   }
   if (!Receive(work_->cipher.data(), work_->cipher.capacity(), &count)) return false;
-  // An end without close_notify may be an attacker's; what was decrypted before it counts.
+  // An end without close_notify may be an attacker's; what was decrypted before it is valid.
   tls_->Feed(absl::string_view(work_->cipher.data(), count));
   return true;
 }
@@ -393,12 +397,12 @@ bool Connection::Receive(char* data, size_t size, size_t* count) {
   }
   *count = static_cast<size_t>(received);
   eof_ = received == 0;
-  // Less than there was room for is all that there was; if more has come, the next event tells.
+  // A short read took everything that was there. The next event reports what comes later.
   readable_ = *count == size;
   return true;
 }
 
-// Writes what is there. False: the rest waits for the socket, or the connection is closed.
+// Writes the output buffer. False: the rest waits for the socket, or the connection is closed.
 bool Connection::Write() {
   if (writing_ || state_ == State::kClosed) return false;
   if (work_ != nullptr) {
@@ -444,8 +448,8 @@ void Connection::WaitWritable() {
   CountUnread(work_->out.size());
 }
 
-// The answer is there and cannot be refused any more; but while it waits for its reader, others
-// are refused sooner.
+// The answer exists and cannot be refused any more. While it waits for the peer to read it, other
+// requests are refused sooner.
 void Connection::CountUnread(size_t bytes) {
   const auto now = static_cast<int64_t>(bytes);
   shard_->state().budget().Count(now - std::exchange(unread_bytes_, now));
@@ -468,7 +472,7 @@ bool Connection::CallOnHead() {
   if (state_ == State::kClosed) return false;
   if (answered_.load(std::memory_order_relaxed)) return true;  // AfterAnswer said what is next
   if (verdict.answered()) {
-    // The handler broke its word; the peer must not wait for ever.
+    // The handler said that it had answered, and had not. The peer must not wait for ever.
     phase_ = Phase::kNone;
     return Refuse({500, "no answer was given"});
   }
@@ -481,7 +485,7 @@ bool Connection::CallOnHead() {
   return true;
 }
 
-// Answers by itself and closes. Returns true: there is an answer to write.
+// Answers without the handler and closes. Returns true: there is an answer to write.
 bool Connection::Refuse(Refusal refusal) {
   const bool for_head = work_->reader.is_head_method();
   if (phase_ == Phase::kReading) Drop();
@@ -499,10 +503,10 @@ bool Connection::Refuse(Refusal refusal) {
 
 void Connection::Respond(const Response& response) {
   if (events().IsHere()) return RespondHere(response);
-  // Formatted first: if there is no memory for that, the exchange still counts as unanswered and
-  // ends with 504.
+  // Format first: if there is no memory for that, the exchange is still unanswered and ends with
+  // 504.
   handed_over_status_line_ =
-      FormatUndecided(response, work_->reader.is_head_method(), work_->handed_over);
+      FormatDeferred(response, work_->reader.is_head_method(), work_->handed_over);
   answered_.store(true, std::memory_order_relaxed);
   events().Post(hand_over_);
 }
@@ -534,14 +538,14 @@ void RespondOrGiveUp(Exchange& exchange, const Response& response) noexcept {
   }
 }
 
-// Will the connection end with the answer that is given now?
+// Does the connection end with the answer that is given now?
 bool Connection::WillClose() const {
   const RequestReader& reader = work_->reader;
   if (!reader.keep_alive() || shard_->draining()) return true;
   if (requests_ >= limits_.requests_of_a_connection) return true;
   if (phase_ != Phase::kInHead) return false;
-  // Of a refused request the body is thrown away if that is cheap. One that is announced with
-  // `Expect: 100-continue` may come or not, so nobody could tell where the next request begins.
+  // The body of a request that was answered early is discarded if it is short. After
+  // `Expect: 100-continue` the body may come or not, so the next request could not be found.
   const uint64_t length = reader.head().content_length.value_or(0);
   return reader.head().chunked || (reader.expects_continue() && length > 0) ||
          length > static_cast<uint64_t>(limits_.pipelined_bytes);
@@ -555,7 +559,7 @@ void Connection::RespondHere(const Response& response) {
   answered_.store(true, std::memory_order_relaxed);
   AfterAnswer(close);
   if (driving_) return;  // Drive goes on when the handler has returned
-  // Given later, inside some work of the handler's: write at once, but do not call the handler.
+  // The handler answers later, outside of Drive: write at once, but do not call the handler.
   if (Write() && state_ == State::kIdle && (eof_ || readable_ || !work_->reader.empty())) Resume();
   UpdateWatch();
 }
@@ -572,12 +576,12 @@ void Connection::OnHandedOver() {
     return EndExchange();
   }
   const bool close = WillClose();
-  const size_t begin = Decide(handed_over_status_line_, close, shard_->date(), answer);
+  const size_t begin = Finalize(handed_over_status_line_, close, shard_->date(), answer);
   if (work_->out.empty()) {
     work_->out.swap(answer);
     out_sent_ = begin;
   } else {
-    // Nobody will answer again, so without memory the connection must end here.
+    // There will be no second answer, so without memory the connection ends here.
     absl::Cleanup give_up = [this] {
       EndExchange();
       Close();
@@ -605,21 +609,21 @@ void Connection::AfterAnswer(bool close) {
   }
 }
 
-// The handler has let go of the exchange: its memory may be used again.
+// The handler does not use the exchange any more.
 void Connection::EndExchange() {
   phase_ = Phase::kNone;
   work_->reader.Finish();
   if (state_ == State::kClosed) Resume();
 }
 
-// The exchange ends before the handler got it.
+// The exchange ends before OnRequest.
 void Connection::Drop() {
   shard_->state().handler().OnDropped(*this);
   EndExchange();
 }
 
 void Connection::AnswerTimedOut() {
-  // An answer on its way from another thread is in time.
+  // An answer that is on its way from another thread is in time.
   if (answered_.load(std::memory_order_relaxed)) return;
   Response response;
   response.status = 504;

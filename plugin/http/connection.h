@@ -1,7 +1,7 @@
 // One connection: reads requests, hands them to the handler one at a time, writes the answers.
 //
-// All but Respond and GiveUp runs on the connection's thread. Drive is its one loop; how bytes
-// become requests is RequestReader's business.
+// Everything but Respond and GiveUp runs on the connection's thread. Drive is its loop;
+// RequestReader makes requests of bytes.
 #ifndef PLUGIN_HTTP_CONNECTION_H_
 #define PLUGIN_HTTP_CONNECTION_H_
 
@@ -26,11 +26,11 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   void Start();
   const std::string& peer() const { return peer_; }
 
-  // From the shard: time has passed; a drain began; all must end now.
+  // Called by the shard: from time to time; when a drain begins; when all must end now.
   void OnSweep(int64_t now_ms);
   void OnDrain();
   void Cut() { Close(); }
-  // Is there a request or an answer that Cut would lose?
+  // There is a request or an answer that Cut would lose.
   bool busy() const;
 
   // Exchange.
@@ -43,7 +43,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
  private:
   friend class Shard;
 
-  // What the connection is waiting for, which says how long it may.
+  // What the connection waits for. Each state has its deadline.
   enum class State {
     kHandshake,  // TLS
     kIdle,       // a request
@@ -56,13 +56,13 @@ class Connection final : public Exchange, private EventLoop::Watcher {
     kClosed,     // nothing, but for an exchange that is not answered yet
   };
 
-  // How far the handler is with the exchange.
+  // Where the exchange is.
   enum class Phase {
-    kNone,     // it has none
+    kNone,     // there is none
     kInHead,   // inside OnHead
     kReading,  // OnHead wanted the body
-    kHeld,     // OnRequest was called, Respond is owed
-    kLost,     // the same, but nobody waits for the answer any more
+    kHeld,     // OnRequest was called, and Respond is owed
+    kLost,     // the same, but the answer is not wanted any more
   };
 
   // The driver.

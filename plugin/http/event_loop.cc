@@ -29,7 +29,7 @@ class PostedFunction final : public EventLoop::Task {
   absl::AnyInvocable<void()> work_;
 };
 
-// One callback that finds no memory must not cost the others theirs.
+// A callback that finds no memory must not keep the others from being called.
 template <typename Callback>
 void Guard(const Callback& callback) {
   try {
@@ -51,7 +51,7 @@ EventLoop::~EventLoop() {
 absl::Status EventLoop::Open() {
   epoll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
   wake_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  // Edge-triggered: each write is told once, so the counter need never be read.
+  // Edge-triggered: each write causes one event, so the counter need not be read.
   epoll_event event = {};
   event.events = EPOLLIN | EPOLLET;
   if (!epoll_.is_open() || !wake_.is_open() ||
@@ -70,7 +70,7 @@ void EventLoop::Run() {
     RunTimers();
     RunTasks();
   }
-  RunTasks();  // what the last ones posted: a connection's end
+  RunTasks();  // those that the last ones posted, which delete connections
 }
 
 void EventLoop::Stop() {
@@ -81,8 +81,8 @@ void EventLoop::Post(Task& task) {
   task.next_ = posted_.load(std::memory_order_relaxed);
   while (!posted_.compare_exchange_weak(task.next_, &task)) {
   }
-  // From here on the task may have run and be gone. The loop looks for tasks after it has said that
-  // it sleeps, and we ask whether it sleeps after we have posted: one of us sees the other.
+  // The task may have run by now and be gone. The loop looks for tasks after it has set sleeping_,
+  // and this thread reads sleeping_ after it has posted: at least one of them sees the other.
   if (sleeping_.load() && sleeping_.exchange(false)) {
     const uint64_t one = 1;
     while (write(wake_.get(), &one, sizeof one) < 0 && errno == EINTR) {
@@ -108,7 +108,7 @@ void EventLoop::Rewatch(const Descriptor& socket, Watcher& watcher, uint32_t eve
   epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, socket.get(), &event);
 }
 
-// Not left to close: a process that was forked meanwhile may hold the socket open for a moment.
+// close() alone would not do: a process that was forked meanwhile may still hold the socket open.
 void EventLoop::Unwatch(const Descriptor& socket, const Watcher& watcher) {
   epoll_event ignored = {};
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, socket.get(), &ignored);
@@ -155,7 +155,7 @@ void EventLoop::Wait() {
 void EventLoop::TellWatchers() {
   while (next_event_ < event_count_) {
     const epoll_event event = events_[next_event_++];
-    if (event.data.ptr == nullptr) continue;  // the eventfd, or a watcher that is gone
+    if (event.data.ptr == nullptr) continue;  // the eventfd, or a watcher that was removed
     Guard([&event] { static_cast<Watcher*>(event.data.ptr)->OnEvents(event.events); });
   }
 }
@@ -168,9 +168,10 @@ void EventLoop::RunTimers() {
   }
 }
 
-// Those that are there now; what they post is for the next turn, so that sockets are not starved.
+// Runs the tasks that are there now. What they post runs in the next turn, so that sockets are not
+// starved.
 void EventLoop::RunTasks() {
-  Task* task = nullptr;  // the first one first
+  Task* task = nullptr;  // in the order in which they were posted
   for (Task* left = posted_.exchange(nullptr); left != nullptr;) {
     Task* const next = std::exchange(left->next_, task);
     task = std::exchange(left, next);

@@ -1,8 +1,8 @@
-// The event loop of one thread: sockets, timers, and work that any thread may give it.
+// The event loop of one thread: sockets, timers, and tasks that any thread may post.
 //
-// A turn waits for events (epoll), tells the watchers, then runs the timers that are due and the
-// tasks that were posted. Watchers, timers and tasks are members of whoever uses them, so nothing
-// is allocated on the way of a request.
+// Each turn waits for events (epoll), calls the watchers, then runs the timers that are due and the
+// tasks that were posted. Watchers, timers and tasks are members of the objects that use them, so a
+// request allocates nothing here.
 #ifndef PLUGIN_HTTP_EVENT_LOOP_H_
 #define PLUGIN_HTTP_EVENT_LOOP_H_
 
@@ -44,14 +44,14 @@ class Descriptor {
   int descriptor_ = -1;
 };
 
-// Functions marked [any thread] are safe on any; all others are for the loop's own thread. What a
-// callback throws (there is no memory) ends that callback alone.
+// Functions marked [any thread] may be called on any; all others on the loop's own thread. An
+// exception out of a callback (memory ran out) ends that callback only.
 class EventLoop {
  public:
   // Waits for a socket.
   class Watcher {
    public:
-    // `events`: EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP as far as they hold now. They are told again
+    // `events`: those of EPOLLIN, EPOLLOUT, EPOLLERR and EPOLLHUP that hold now. It is called again
     // in the next turn if they still hold then (level-triggered). May remove itself and others.
     virtual void OnEvents(uint32_t events) = 0;
 
@@ -79,11 +79,11 @@ class EventLoop {
     Timer* previous_ = nullptr;
   };
 
-  // Work that was posted. It stays its poster's and must live until it has run.
+  // Work to be posted. The loop does not own it; it must live until it has run.
   class Task {
    public:
     virtual void Run() = 0;
-    // In place of Run, when the loop ends without having run it.
+    // Called instead of Run if the loop ends first.
     virtual void Drop() {}
 
    protected:
@@ -99,13 +99,13 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // Before anything else. RESOURCE_EXHAUSTED: the system gives no descriptors.
+  // Must be called first. RESOURCE_EXHAUSTED: the system gives no descriptors.
   absl::Status Open();
 
-  // Runs until Stop, on the thread that is the loop's own from then on.
+  // Runs until Stop. The calling thread is the loop's own from then on.
   void Run();
 
-  // [any thread] Run returns after what was posted before.
+  // [any thread] Makes Run return after the tasks that were posted before.
   void Stop();
 
   // [any thread] Is this the loop's own thread?
@@ -113,19 +113,19 @@ class EventLoop {
     return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
   }
 
-  // [any thread] Runs the task in a later step of the loop, after those that were posted before. A
-  // task is posted again only once it runs.
+  // [any thread] Runs the task later, after those that were posted before, never inside this call.
+  // A task may be posted again once it has begun to run.
   void Post(Task& task);
-  // [any thread] The same for a function; allocates.
+  // [any thread] The same for a function; this allocates.
   void Post(absl::AnyInvocable<void()> work);
 
-  // False: the kernel has no memory for it. `events` of EPOLLIN and EPOLLOUT, or 0.
+  // `events`: EPOLLIN, EPOLLOUT, both or 0. False: the kernel has no memory for it.
   bool Watch(const Descriptor& socket, Watcher& watcher, uint32_t events);
   void Rewatch(const Descriptor& socket, Watcher& watcher, uint32_t events);
-  // Before the socket is closed; the watcher is told no more.
+  // Must be called before the socket is closed. The watcher is not called any more.
   void Unwatch(const Descriptor& socket, const Watcher& watcher);
 
-  // Arms the timer, or moves it. Cheap for times that lie behind those of most other timers.
+  // Sets the timer's time. Cheap if most other timers are due earlier.
   void Arm(Timer& timer, int64_t due_ms);
   void Disarm(Timer& timer);
 
@@ -145,7 +145,7 @@ class EventLoop {
   Descriptor wake_;  // an eventfd
   std::atomic<std::thread::id> thread_{};
   std::atomic<Task*> posted_{nullptr};  // the last one first
-  std::atomic<bool> sleeping_{false};   // whoever posts must wake the loop
+  std::atomic<bool> sleeping_{false};   // Post must wake the loop
   bool stopped_ = false;
   int64_t now_ms_ = 0;
   Timer* first_timer_ = nullptr;  // in the order of their times

@@ -2,14 +2,13 @@
 //
 // The way of one request, all on its connection's thread:
 //
-//   OnHead     the head is whole and valid, no byte of the body was read for it
-//              -> either Respond at once, or tell how long a body may be
-//   OnRequest  the body is whole -> Respond now or later, from any thread
-//   OnAbandoned  (seldom) the answer is no longer wanted; Respond is owed nevertheless
+//   OnHead       The head is complete and valid; the body has not been read.
+//                -> Respond at once, or say how long the body may be.
+//   OnRequest    The body is complete. -> Respond now or later, from any thread.
+//   OnAbandoned  (rare) Nobody waits for the answer any more. Respond is owed nevertheless.
 //
-// Every Exchange of which OnRequest was told is answered by exactly one Respond, or GiveUp. An
-// Exchange that fails between OnHead and OnRequest (too long, too slow, gone) gets OnDropped
-// instead.
+// Every Exchange that was passed to OnRequest gets exactly one Respond or GiveUp. An Exchange that
+// fails between OnHead and OnRequest (too long, too slow, peer gone) gets OnDropped instead.
 #ifndef PLUGIN_HTTP_HANDLER_H_
 #define PLUGIN_HTTP_HANDLER_H_
 
@@ -20,8 +19,8 @@
 
 namespace webhook::http {
 
-// A request and its place in the line of answers. Owned by the server; valid from OnHead until
-// Respond is called (or OnDropped returns) and never to be touched after.
+// A request that waits for its answer. Owned by the server. Valid from OnHead until Respond is
+// called or OnDropped returns; it must not be used after that.
 class Exchange {
  public:
   Exchange(const Exchange&) = delete;
@@ -37,20 +36,19 @@ class Exchange {
   // The index of the connection's thread in the server's IoThreads.
   virtual int thread() const = 0;
 
-  // [any thread, once] Answers. Inside OnHead and OnRequest too: the next pipelined request is
-  // taken up after the handler returned, never inside this call. On the connection's thread the
-  // answer is formatted straight into the output buffer; on another thread it is formatted once
-  // into a buffer of the exchange and handed over. When the peer is gone, the time for an answer
-  // is over or the server is closed, the answer is dropped; that is no error.
-  // Throws where there is no memory to format it: then the exchange is still owed an answer.
+  // [any thread, once] Answers. May be called inside OnHead and OnRequest: the next pipelined
+  // request is read after the handler has returned, never inside this call. If the peer is gone,
+  // the time for an answer is over or the server is closed, the answer is dropped; that is not an
+  // error. Throws std::bad_alloc if there is no memory to format the answer; then the exchange is
+  // still owed one.
   virtual void Respond(const Response& response) = 0;
 
-  // [any thread, in place of Respond] Lets go of the exchange without an answer; the connection is
-  // closed. Needs no memory.
+  // [any thread, instead of Respond] Ends the exchange without an answer and closes the connection.
+  // Needs no memory.
   virtual void GiveUp() noexcept = 0;
 
-  // A slot for the handler: set in OnHead, seen in OnRequest, OnAbandoned and OnDropped; 0 at
-  // first. A pointer fits. Not synchronized: the connection's thread until OnRequest.
+  // A value of the handler's own, 0 at first: set in OnHead, read in OnRequest, OnAbandoned and
+  // OnDropped. A pointer fits. Not synchronized; until OnRequest for the connection's thread only.
   uint64_t ticket() const { return ticket_; }
   void set_ticket(uint64_t ticket) { ticket_ = ticket; }
 
@@ -61,11 +59,11 @@ class Exchange {
   uint64_t ticket_ = 0;
 };
 
-// Responds, or without memory says so in a shorter answer, or gives up. Needs what Respond needs,
-// and ends the exchange in any case.
+// Responds; without memory for that, answers 503; without memory for that either, gives up. The
+// exchange has ended in any case.
 void RespondOrGiveUp(Exchange& exchange, const Response& response) noexcept;
 
-// What OnHead wants to happen with the body.
+// What is to happen with the body.
 class HeadVerdict {
  public:
   // Read it, if it has at most `most_bytes` (Limits::body_bytes holds as well); else the server

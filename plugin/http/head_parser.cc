@@ -14,13 +14,13 @@ namespace {
 
 using base::CharacterSet;
 
-// A sender may put a CRLF or two after a body; more is no request.
+// Some senders put a CRLF or two after a body; more than this is not a request.
 constexpr int kMostEmptyLines = 4;
 
 constexpr CharacterSet kTargetCharacters =
     CharacterSet::Of([](int c) { return c > 0x20 && c < 0x7F; });
 
-// reg-name without the comma, which RFC 3986 permits and which only ever is a list of hosts here.
+// reg-name (RFC 3986 section 3.2.2) without the comma, which only occurs in lists of hosts.
 constexpr CharacterSet kHostCharacters = CharacterSet::Of(
     [](int c) { return base::IsAlphanumeric(c) || base::IsOneOf(c, "-._~%!$&'()*+;="); });
 
@@ -169,7 +169,7 @@ bool HeadParser::Next(State state) {
   return true;
 }
 
-// The bytes are elsewhere now: views of them follow.
+// The bytes have moved: the views of them must follow.
 void HeadParser::Rebase(const char* data) {
   for (HeaderField& field : fields_) {
     field.name = {data + (field.name.data() - data_), field.name.size()};
@@ -213,7 +213,7 @@ bool HeadParser::ReadStart() {
   return Next(State::kMethod);
 }
 
-// In the next three the limit comes first: where a piece ends must make no difference.
+// Each step checks the limit first, so that the outcome does not depend on where a piece ends.
 bool HeadParser::ReadMethod() {
   pos_ = Skip(base::kTokenCharacters, data_, pos_, size_);
   if (RequestLineIsTooLong()) return Refuse(414, "the request line is too long");
@@ -315,7 +315,7 @@ bool HeadParser::ReadFieldValue() {
   return TakeField(field) && Next(State::kFieldStart);
 }
 
-// The fields that say something to the server itself. Most are told apart by their length.
+// The fields that the server itself uses. The name's length rules out most others.
 bool HeadParser::TakeField(const HeaderField& field) {
   switch (field.name.size()) {
     case 4:
@@ -342,8 +342,8 @@ bool HeadParser::TakeField(const HeaderField& field) {
   }
 }
 
-// One line of digits: a repeated length is refused even if all agree (RFC 9112 section 6.3 permits
-// that), since another reader on the way may have taken another one.
+// A repeated length is refused even if all are equal, which RFC 9112 section 6.3 permits: a proxy
+// on the way may have used another one.
 bool HeadParser::TakeContentLength(absl::string_view value) {
   if (head_.content_length.has_value()) {
     return Refuse(400, "Content-Length must not be repeated");

@@ -1,9 +1,9 @@
 // A request's head, read in one pass as its bytes arrive.
 //
-// Strict where readers of HTTP differ (RFC 9112 section 11.2): a bare CR or LF, a folded line, a
-// control character, a repeated length, a length beside chunked, a second Host, a fourth word on
-// the request line are all refused. What a line alone makes wrong is refused at that line, and a
-// limit is as soon as it is passed, before the rest has come.
+// Strict where readers of HTTP differ (RFC 9112 section 11.2): it refuses a bare CR or LF, a folded
+// line, a control character, a repeated length, a length beside chunked, a second Host, and a
+// fourth word on the request line. A malformed line is refused at its end, and a limit as soon as
+// it is passed, before the rest has come.
 #ifndef PLUGIN_HTTP_HEAD_PARSER_H_
 #define PLUGIN_HTTP_HEAD_PARSER_H_
 
@@ -21,28 +21,30 @@ class HeadParser {
  public:
   enum class Result { kMore, kDone, kRefused };
 
-  // Begins a new head; the memory of the last one is used again. `limits` must stay.
+  // Begins a new head; reuses the memory of the last one. `limits` must outlive it.
   void Begin(const Limits& limits);
 
-  // Reads on. `data` is the first of the head's bytes each time and may have moved; `size` never
-  // shrinks. What was read before is not read again. The outcome does not depend on the pieces.
+  // Reads on. `data` points to the first of the head's bytes each time, which may have moved;
+  // `size` never shrinks. Bytes that were read are not read again. The outcome does not depend on
+  // how the bytes were split.
   Result Feed(const char* data, size_t size);
 
-  // After kDone: how many of the bytes are the head, with empty lines before it (RFC 9112 section
-  // 2.2) and the one behind it.
+  // After kDone: the number of bytes up to the head's end, with empty lines before the request line
+  // (RFC 9112 section 2.2).
   size_t size() const { return pos_; }
 
   // After kDone. The views point into the bytes; `peer` is left empty.
   RequestHead& head() { return head_; }
   const RequestHead& head() const { return head_; }
-  // HTTP/1.1 without `Connection: close`. Senders of HTTP/1.0 lose nothing by a close.
+  // HTTP/1.1 without `Connection: close`. After an HTTP/1.0 request the connection is always
+  // closed.
   bool keep_alive() const { return head_.minor_version > 0 && !close_; }
   // `Expect: 100-continue`, which HTTP/1.0 does not have (RFC 9110 section 10.1.1).
   bool expects_continue() const { return head_.minor_version > 0 && expects_continue_; }
 
   // After kRefused. The connection must be closed: where the request ends is not known.
   Refusal refusal() const { return refusal_; }
-  // After kDone and kRefused: is the method known, and HEAD? Then the answer has no body.
+  // After kDone and kRefused: the method is known to be HEAD, so that the answer has no body.
   bool is_head_method() const { return is_head_method_; }
 
  private:

@@ -1,8 +1,7 @@
 // The threads that all servers share.
 //
-// Each thread runs an event loop of its own; a connection lives on one thread from its first byte
-// to its last, so nothing on the way of a request takes a lock. Many servers (a thousand listen
-// ports) share one pool.
+// Each thread runs an event loop of its own. A connection stays on one thread for its whole life,
+// so a request takes no lock. Many servers (a thousand listen ports) share one pool.
 #ifndef PLUGIN_HTTP_IO_THREADS_H_
 #define PLUGIN_HTTP_IO_THREADS_H_
 
@@ -23,8 +22,8 @@ class IoThreads {
   // process's own threads. RESOURCE_EXHAUSTED when the system gives no more threads.
   static absl::StatusOr<std::unique_ptr<IoThreads>> Start(int threads);
 
-  // Stops. Every Server on these threads must be gone and every Exchange answered before.
-  // Must not run on one of the threads.
+  // [a thread outside the pool] Stops. Every Server on these threads must be gone and every
+  // Exchange answered before.
   ~IoThreads();
 
   IoThreads(const IoThreads&) = delete;
@@ -37,7 +36,7 @@ class IoThreads {
   int current() const;
 
   // [any thread] Runs `work` on that thread (0 <= thread < size()) after what was posted before,
-  // never inside this call. `work` must not throw and must not block. After Stop: dropped.
+  // never inside this call. `work` must not block. It is dropped after Stop.
   void Post(int thread, absl::AnyInvocable<void()> work);
 
   // [a thread outside the pool] Runs what was posted before, then joins. Further calls do nothing.

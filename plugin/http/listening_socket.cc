@@ -50,7 +50,7 @@ std::optional<Endpoint> ReadEndpoint(const std::string& text, uint16_t port) {
   return endpoint;
 }
 
-// An IPv4 peer of an IPv6 socket by its IPv4 address.
+// An IPv4 peer of an IPv6 socket gets its IPv4 address.
 std::string PeerText(Endpoint& peer) {
   auto& v6 = reinterpret_cast<sockaddr_in6&>(peer.address);
   if (v6.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
@@ -97,13 +97,13 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Bind(const std::string& address
   result.socket_ = Descriptor(
       socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
   const Descriptor& socket = result.socket_;
-  // SO_REUSEADDR: a restart must not wait for old connections to fade. SO_REUSEPORT only where the
-  // one that has the port gives it up to us: else a port that is in use is to be an error.
+  // SO_REUSEADDR: a restart must not wait until old connections have timed out. SO_REUSEPORT only
+  // beside a socket that will be closed: otherwise a port that is in use must be an error.
   const bool bound = socket.is_open() && SetOption(socket, SO_REUSEADDR) &&
                      (beside == nullptr || (SetOption(beside->socket_, SO_REUSEPORT) &&
                                             SetOption(socket, SO_REUSEPORT))) &&
                      ::bind(socket.get(), endpoint->get(), endpoint->size) == 0;
-  // Beside the other it would at once get connections that the other has to answer.
+  // Beside another socket it would get connections at once, which the other one has to answer.
   if (!bound || (beside == nullptr && ::listen(socket.get(), SOMAXCONN) != 0)) {
     return Explain(errno, address, port);
   }
@@ -111,7 +111,7 @@ absl::StatusOr<ListeningSocket> ListeningSocket::Bind(const std::string& address
   if (getsockname(socket.get(), endpoint->get(), &endpoint->size) != 0) {
     return Explain(errno, address, port);
   }
-  // At the same place for both families.
+  // The port is at the same place for both families.
   result.port_ = ntohs(reinterpret_cast<const sockaddr_in&>(endpoint->address).sin_port);
   return result;
 }

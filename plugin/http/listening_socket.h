@@ -1,4 +1,4 @@
-// A listening socket: bound, or why it could not be. Internal to the server.
+// A listening socket of a server.
 #ifndef PLUGIN_HTTP_LISTENING_SOCKET_H_
 #define PLUGIN_HTTP_LISTENING_SOCKET_H_
 
@@ -13,18 +13,18 @@ namespace webhook::http {
 
 class ListeningSocket {
  public:
-  // On an IPv4 or IPv6 address; port 0: the system chooses. `beside` is a listening socket of ours
-  // on the same port that gives it up, null: there is none. Beside one this one does not listen
-  // yet. ALREADY_EXISTS: the port is in use; PERMISSION_DENIED; INVALID_ARGUMENT: no address of
-  // this machine; UNAVAILABLE.
+  // Binds to an IPv4 or IPv6 address and listens. Port 0: the system chooses one. `beside`: a
+  // listening socket of ours on the same port that will be closed, or null. With one, the new
+  // socket does not listen yet. ALREADY_EXISTS: the port is in use; PERMISSION_DENIED;
+  // INVALID_ARGUMENT: no address of this machine; UNAVAILABLE.
   static absl::StatusOr<ListeningSocket> Bind(const std::string& address, uint16_t port,
                                               const ListeningSocket* beside);
 
-  // Begins to listen, if it does not. That it cannot is told by Accept.
+  // Begins to listen. If that fails, Accept reports it.
   void Listen();
 
-  // A connection that waits, not blocking, and its peer's address as text. Else the socket is not
-  // open, and errno tells why, as accept(2) does.
+  // Accepts a connection that waits; `peer` is then its address as text. If there is none, the
+  // result is not open and errno is that of accept(2).
   Descriptor Accept(std::string& peer);
 
   void Close() { socket_.Close(); }

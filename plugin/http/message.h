@@ -1,4 +1,4 @@
-// What a request's head says and what an answer is made of. Views only; nothing is owned here.
+// A request's head and an answer, as views: nothing is owned here.
 #ifndef PLUGIN_HTTP_MESSAGE_H_
 #define PLUGIN_HTTP_MESSAGE_H_
 
@@ -44,14 +44,14 @@ struct RequestHead {
 struct Response {
   int status = 200;                // 200 to 599
   absl::string_view content_type;  // no Content-Type when empty
-  // Further fields. The server itself writes Date, Connection, Content-Length and
-  // Transfer-Encoding: those are left out here, as is a field whose name or value could not stand
-  // on a field line (CR, LF, NUL, ...).
+  // Further fields. The server writes Date, Connection, Content-Length and Transfer-Encoding
+  // itself and ignores them here. A field whose name or value is not valid on a field line (CR, LF,
+  // NUL, ...) is left out.
   std::span<const HeaderField> headers;
   absl::string_view body;  // not sent to a HEAD request, nor with 204 and 304
 };
 
-// An answer that the server gives by itself: a status and one line of text. No status: none.
+// An answer that the server gives by itself: a status and one line of text. Status 0: none.
 struct Refusal {
   int status = 0;
   const char* text = "";

@@ -72,7 +72,7 @@ void RequestReader::Finish() {
   parser_.Begin(*limits_);
   chunked_.reset();
   body_ = absl::string_view();
-  // What is no longer counted is no longer held, for a busy connection never comes to its End.
+  // Memory that is not counted any more must not be kept: a busy connection does not reach End.
   if (block_.capacity() > kKeptBodyBytes) block_.Free();
   if (reserved_bytes_ > 0) budget_->Release(std::exchange(reserved_bytes_, 0));
   if (empty()) begin_ = end_ = 0;
@@ -160,7 +160,7 @@ RequestReader::Event RequestReader::ReadHead() {
   if (result == HeadParser::Result::kRefused) return Refuse(parser_.refusal());
   head_end_ = begin_ + parser_.size();
   if (input_.capacity() - head_end_ < kRoomBehindHead) {
-    // A long one, and seldom; its views must follow the buffer.
+    // A long head, which is rare. The buffer moves, so the head is read again for its views.
     if (!GrowInput(head_end_ + 2 * kRoomBehindHead)) return Event::kRefused;
     parser_.Begin(*limits_);
     parser_.Feed(input_.data() + begin_, end_ - begin_);
@@ -212,7 +212,7 @@ RequestReader::Event RequestReader::ReadInPlaceBody() {
   char* body = input_.data() + begin_;
   begin_ += length;
   if (empty()) {
-    // Nothing behind it: the padding may stand in the buffer, and the next request behind that.
+    // Nothing follows: the padding fits into the buffer, and the next request comes behind it.
     std::memset(body + length, 0, kBodyPadding);
     begin_ = end_ = end_ + kBodyPadding;
     return GiveBody(body, length);

@@ -1,8 +1,8 @@
 // Reads the requests of one connection from bytes, without a socket.
 //
-// The owner puts bytes where Space tells, says so (Received), and calls Next until it wants more.
-// One request at a time: its head, then its body or the skipping of it, as the owner decides, then
-// Finish. What is behind it (pipelining, RFC 9112 section 9.3.2) waits in the buffer.
+// The owner copies bytes into Space, calls Received, and then Next until that needs more bytes.
+// There is one request at a time: its head, then its body (ReadBody) or none, then Finish. Bytes of
+// the next request (pipelining, RFC 9112 section 9.3.2) wait in the buffer.
 #ifndef PLUGIN_HTTP_REQUEST_READER_H_
 #define PLUGIN_HTTP_REQUEST_READER_H_
 
@@ -30,7 +30,7 @@ class ByteBudget {
 
   // False, and nothing changed: that would be too much.
   bool Reserve(int64_t bytes);
-  // Counts what is there already and cannot be refused; others are, for as long as it lasts.
+  // Counts memory that is in use already and cannot be refused, so that other requests are.
   void Count(int64_t bytes) { used_.fetch_add(bytes, std::memory_order_relaxed); }
   void Release(int64_t bytes) { Count(-bytes); }
 
@@ -39,8 +39,7 @@ class ByteBudget {
   const int64_t most_;
 };
 
-// A block of bytes that grows on demand and goes back to the system in pages, so that giving it
-// up shows in the process's size at once.
+// A block of bytes that grows on demand. It is mapped, so that freeing it shrinks the process.
 class ByteBlock {
  public:
   ByteBlock() = default;
@@ -51,7 +50,7 @@ class ByteBlock {
   char* data() { return data_; }
   size_t capacity() const { return capacity_; }
 
-  // Has at least `capacity` bytes afterwards; the old ones stay. False: no memory, and nothing
+  // Grows to at least `capacity` bytes and keeps the content. False: no memory, and nothing has
   // changed. Pages that are never touched cost nothing.
   bool Reserve(size_t capacity);
   void Free();
@@ -61,40 +60,39 @@ class ByteBlock {
   size_t capacity_ = 0;
 };
 
-// Not synchronized. Throws std::bad_alloc where there is no memory for a head's fields; then, as
-// after a refusal, only Begin and End may follow.
+// Not synchronized. Next throws std::bad_alloc if there is no memory for a head's fields; after
+// that, as after a refusal, only Begin and End may be called.
 class RequestReader {
  public:
   static constexpr size_t kReadBytes = 16 * 1024;  // of the usual input buffer
 
   enum class Event {
-    kMore,     // nothing can be done without more bytes, or without the owner's decision
-    kHead,     // head() is whole: ReadBody, or Finish and perhaps Skip, is next
-    kBody,     // body() is whole: Finish is next
-    kSkipped,  // what Skip was told of is behind us
-    kRefused,  // see refusal(): where the request ends is not known
+    kMore,     // more bytes are needed, or a call of ReadBody or Finish
+    kHead,     // head() is complete: call ReadBody, or Finish and perhaps Skip
+    kBody,     // body() is complete: call Finish
+    kSkipped,  // the bytes that Skip was told of are gone
+    kRefused,  // see refusal(); where the request ends is not known
   };
 
-  // Begins with a connection's first byte, or with any of its requests' while nothing is buffered.
-  // False: no memory. Both must stay until End.
+  // Begins to read a connection's requests. False: no memory. Both arguments must live until End.
   bool Begin(const Limits& limits, ByteBudget& budget);
 
-  // The connection is over, or idle: large buffers are given back, and what was reserved.
+  // The connection is closed or idle: gives back large buffers and everything that was reserved.
   void End();
 
-  // Does one thing with the bytes that are there.
+  // Goes one step on with the bytes that are there.
   Event Next();
 
-  // Is there a use for more bytes?
+  // Can more bytes be used now?
   bool WantsBytes() const;
-  // Where they belong. Empty: nowhere; or there is no memory, which Next then tells.
+  // Where to put them. Empty: there is no room, or no memory, and Next returns kRefused.
   std::span<char> Space();
   void Received(size_t count);
 
-  // Is there nothing of a request?
+  // No byte of a request is buffered.
   bool empty() const { return begin_ == end_; }
 
-  // From kHead until Finish. Views of memory that does not move meanwhile.
+  // Valid from kHead until Finish. The memory behind the views does not move.
   RequestHead& head() { return parser_.head(); }
   const RequestHead& head() const { return parser_.head(); }
   bool keep_alive() const { return parser_.keep_alive(); }
@@ -103,16 +101,16 @@ class RequestReader {
 
   // After kHead: reads the body if it has at most `most_bytes`, and Limits::body_bytes.
   void ReadBody(int64_t most_bytes);
-  // After that: does the sender wait for `100 Continue`, having sent nothing of the body yet?
+  // After ReadBody: the sender waits for `100 Continue` and has sent nothing of the body yet.
   bool waits_for_continue() const;
-  // From kBody until Finish; empty before. Followed by kBodyPadding readable zero bytes.
+  // Valid from kBody until Finish, and empty before. kBodyPadding zero bytes follow.
   absl::string_view body() const { return body_; }
-  // How much was received since ReadBody, as it was sent.
+  // The bytes that were received since ReadBody, as they were sent.
   size_t body_received() const { return body_received_; }
 
-  // Lets go of the request.
+  // Forgets the request and gives back a large body's memory.
   void Finish();
-  // After Finish: throws that many bytes away.
+  // After Finish: discards that many bytes.
   void Skip(uint64_t bytes);
 
   // After kRefused.

@@ -193,7 +193,7 @@ void AppendResponse(const Response& response, bool for_head, bool close, absl::s
   std::move(undo).Cancel();
 }
 
-size_t FormatUndecided(const Response& response, bool for_head, std::string& out) {
+size_t FormatDeferred(const Response& response, bool for_head, std::string& out) {
   absl::Cleanup undo = [&out] { out.clear(); };
   Pieces pieces(out);
   AddStatusLine(StatusOf(response), pieces);
@@ -207,7 +207,7 @@ size_t FormatUndecided(const Response& response, bool for_head, std::string& out
   return status_line_bytes;
 }
 
-size_t Decide(size_t status_line_bytes, bool close, absl::string_view date, std::string& out) {
+size_t Finalize(size_t status_line_bytes, bool close, absl::string_view date, std::string& out) {
   char* date_line = out.data() + status_line_bytes + kClose.size();
   std::memcpy(date_line, kDateName.data(), kDateName.size());
   std::memcpy(date_line + kDateName.size(), date.data(), DateText::kBytes);

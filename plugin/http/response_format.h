@@ -11,8 +11,8 @@
 
 namespace webhook::http {
 
-// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7), made anew once a second. Not
-// synchronized: one for each thread.
+// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7), formatted once a second. Not
+// synchronized: each thread has its own.
 class DateText {
  public:
   static constexpr size_t kBytes = 29;
@@ -23,19 +23,19 @@ class DateText {
   char text_[kBytes + 1] = {};
 };
 
-// Appends the whole answer to `out`. `for_head`: the request's method was HEAD, so the body is
-// left out and only its length told. `close` adds `Connection: close`. Without memory it throws
-// and `out` is as it was.
+// Appends the whole answer to `out`. `for_head`: the request's method was HEAD, so the answer tells
+// the body's length and leaves out the body. `close` adds `Connection: close`. Throws
+// std::bad_alloc; then `out` is unchanged.
 void AppendResponse(const Response& response, bool for_head, bool close, absl::string_view date,
                     std::string& out);
 
-// The same on a thread that knows neither date nor whether the connection stays: leaves room for
-// both right behind the status line, in an `out` that is empty (and is so again if it throws).
-// Returns the status line's length.
-size_t FormatUndecided(const Response& response, bool for_head, std::string& out);
+// The same on another thread, which knows neither the date nor whether the connection stays open:
+// leaves room for both fields behind the status line. `out` must be empty, and is empty again if
+// this throws. Returns the status line's length.
+size_t FormatDeferred(const Response& response, bool for_head, std::string& out);
 
-// Fills that room in on the connection's thread. Returns where the answer begins in `out`.
-size_t Decide(size_t status_line_bytes, bool close, absl::string_view date, std::string& out);
+// Fills in that room, on the connection's thread. Returns where the answer begins in `out`.
+size_t Finalize(size_t status_line_bytes, bool close, absl::string_view date, std::string& out);
 
 }  // namespace webhook::http
 

@@ -20,17 +20,17 @@
 namespace webhook::http {
 namespace {
 
-// Without descriptors or memory, accepting at once again would only burn the processor.
+// Without descriptors or memory, to accept again at once would only waste processor time.
 constexpr int64_t kPauseAfterFailureMs = 100;
 
 // As many connections as the kernel queues for a listening socket, and more.
 constexpr int kMostQueued = 4096;
 
-// Is the listening socket itself no longer one? Linux hands errors of the network and of single
-// connections to accept, too (accept(2)); those pass.
+// The listening socket itself has failed. accept also reports errors of the network and of single
+// connections (accept(2)), which pass.
 bool IsDead(int error) { return error == EBADF || error == EINVAL || error == ENOTSOCK; }
 
-// Connections leave these to the rest of the process: its files, its control socket.
+// Connections leave the last descriptors to the rest of the process: its files, its control socket.
 int FirstSpareDescriptor() {
   rlimit descriptors = {};
   if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return INT_MAX;
@@ -54,7 +54,7 @@ class Server::Core final : public std::enable_shared_from_this<Server::Core>,
     }
   }
 
-  // Nobody else knows this core yet, so no two wait for each other's lock.
+  // Locks the other core only; no other thread knows this one yet.
   absl::Status Open(Core* before) {
     const ServerOptions& options = state_->options();
     const std::unique_lock<std::mutex> lock =
@@ -75,7 +75,8 @@ class Server::Core final : public std::enable_shared_from_this<Server::Core>,
 
   void StartAccepting() {
     {
-      // At once, so that whoever has the port may go when this has returned.
+      // Not on the home thread, so that the server that has the port may close it once this
+      // returns.
       const std::lock_guard<std::mutex> lock(mutex_);
       if (std::exchange(listens_late_, false) && socket_.is_open()) socket_.Listen();
     }
@@ -145,7 +146,7 @@ void Server::Core::PauseAccepting() {
   home_.Arm(*this, home_.now_ms() + kPauseAfterFailureMs);
 }
 
-// One at a time; if more wait, the loop tells again.
+// Accepts one connection. If more wait, the loop calls again.
 void Server::Core::OnEvents(uint32_t) {
   try {
     std::string peer;
@@ -167,8 +168,8 @@ void Server::Core::OnAcceptFailed(int error) {
 }
 
 void Server::Core::Admit(Descriptor connection, const std::string& peer) {
-  // Descriptors are given out from the lowest on, so a high one tells that few are left, whoever
-  // has the others. A closed connection is told so; one in the kernel's queue would wait.
+  // The kernel gives the lowest free descriptor, so a high one means that few are left. Closing the
+  // connection tells the peer; in the kernel's queue it would wait.
   if (connection.get() >= first_spare_descriptor_) return;
   if (!state_->Admit(peer)) return;
   const std::shared_ptr<Shard>& shard = shards_[next_shard_++ % shards_.size()];
@@ -181,7 +182,7 @@ void Server::Core::Admit(Descriptor connection, const std::string& peer) {
   std::move(release).Cancel();
 }
 
-// The kernel would reset the connections that it has made and that nobody accepted.
+// Closing the socket would reset the connections that wait in the kernel.
 void Server::Core::TakeQueued() {
   if (!accepting_ || !socket_.is_open()) return;
   for (int i = 0; i < kMostQueued; ++i) {

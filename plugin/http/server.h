@@ -1,13 +1,13 @@
 // An HTTP/1.1 server on one address and port, over shared threads; plain or TLS.
 //
-// Transport only. What it refuses by itself (RFC 9110, RFC 9112 and webhook::Limits):
+// Transport only. It refuses by itself (RFC 9110, RFC 9112 and webhook::Limits):
 //   400 malformed or ambiguous heads and bodies   408 too slow        413 body too long
 //   414 request line too long                     417 unknown Expect  431 header section too long
 //   501 unknown transfer coding                   503 too many bytes in flight (Retry-After: 1)
 //   504 no answer in time                         505 not HTTP/1.0 or 1.1
-// Connections past Limits::connections or connections_from_one_address are closed unanswered; so
-// are those that would take the last file descriptors (of those that the process may have when the
-// server begins to listen).
+// Connections past Limits::connections or connections_from_one_address are closed without an
+// answer. So are connections that would take the last file descriptors of the process; its limit is
+// read when the server begins to listen.
 #ifndef PLUGIN_HTTP_SERVER_H_
 #define PLUGIN_HTTP_SERVER_H_
 
@@ -30,8 +30,8 @@ namespace webhook::http {
 
 class Server;
 
-// What requests and their answers hold in memory, all of them together: bodies, heads past a
-// connection's usual buffer, and answers that their readers do not take.
+// The memory that requests and answers hold together: bodies, the part of heads that exceeds a
+// connection's usual buffer, and answers that the peer does not read.
 struct BytesInFlight {
   std::atomic<int64_t> bytes{0};
 };
@@ -42,8 +42,8 @@ struct ServerOptions {
   Limits limits;
   std::shared_ptr<const TlsContext> tls;  // null: plain HTTP
 
-  // Servers with the same one share Limits::bytes_in_flight; null: the limit is this server's
-  // alone.
+  // Servers with the same object share Limits::bytes_in_flight. Null: this server has the limit
+  // for itself.
   std::shared_ptr<BytesInFlight> bytes_in_flight;
 
   // Peers (as RequestHead::peer) that Limits::connections_from_one_address does not count.
@@ -53,15 +53,15 @@ struct ServerOptions {
   // an update can be prepared and still be given up.
   bool accept_at_once = true;
 
-  // A server that has the port, and gives it up once this one accepts: null, or needed only during
-  // Listen. This one is bound beside it (SO_REUSEPORT), and listens from StartAccepting on.
+  // A server that has the port and will give it up, or null. The new server is bound beside it
+  // (SO_REUSEPORT) and listens from StartAccepting on. The pointer is used during Listen only.
   const Server* takes_over_from = nullptr;
 
   // Called at most once, on one of the pool's threads, when the listening socket itself has failed
   // for good: nothing is accepted any more, open connections go on. Must not block or throw.
   std::function<void(const absl::Status&)> on_listener_failed;
 
-  // How long a body may be slower than Limits::body_least_bytes_per_second at its beginning.
+  // A body may be slower than Limits::body_least_bytes_per_second for this long at its beginning.
   absl::Duration least_rate_grace = absl::Seconds(5);
 };
 
@@ -69,12 +69,12 @@ class Server {
  public:
   // [any thread] Binds and listens. `threads` and `handler` must outlive the server.
   // ALREADY_EXISTS "port 8000 of 127.0.0.1 is in use"; PERMISSION_DENIED for a privileged port;
-  // INVALID_ARGUMENT for an address that is none or not of this machine.
+  // INVALID_ARGUMENT for text that is no address, and for an address of another machine.
   static absl::StatusOr<std::unique_ptr<Server>> Listen(ServerOptions options, IoThreads& threads,
                                                         Handler& handler);
 
-  // [a thread outside the pool] Drains with no time left. May wait for a handler call that is
-  // running. Exchanges not yet answered stay valid until their Respond, after the server too.
+  // [a thread outside the pool] Drains with a deadline of zero. May wait for a handler call that is
+  // running. Exchanges that are not answered yet stay valid until their Respond.
   ~Server();
 
   Server(const Server&) = delete;
@@ -84,33 +84,33 @@ class Server {
   const std::string& address() const;
   uint16_t port() const;
 
-  // [any thread] Begins to accept; needed only with `accept_at_once` false.
+  // [any thread] Begins to accept. Needed only if `accept_at_once` is false.
   void StartAccepting();
 
-  // [any thread] Connections accepted from now on use this context (null: plain); those that are
-  // open keep theirs.
+  // [any thread] Connections that are accepted from now on use this context (null: plain HTTP).
+  // Open connections keep theirs.
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
-  // [any thread] Open connections.
+  // [any thread] The number of open connections.
   int64_t connections() const;
 
-  // Stops accepting, closes idle connections, answers what is in flight with `Connection: close`;
-  // when `deadline` has passed, closes the rest (with OnAbandoned). `done(clean)` runs once, on
-  // one of the pool's threads: from then on the handler is not called any more. `clean`: nothing
-  // had to be cut off. Connections that queue in the kernel are taken, and have a moment, as those
-  // that have not yet asked anything, to send their request. [any thread] A second call may only
-  // shorten the deadline of the first.
+  // [any thread] Stops accepting, closes idle connections, answers requests in flight with
+  // `Connection: close`, and closes what is left at the deadline (with OnAbandoned). `done(clean)`
+  // runs once, on one of the pool's threads; the handler is not called any more after that.
+  // `clean`: no request or answer was lost. Connections that wait in the kernel are accepted; they,
+  // and connections that have not sent a request yet, have a moment to send one. A second call can
+  // only shorten the deadline.
   void Drain(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done);
 
-  // [any thread] As Drain, for a server whose senders go on elsewhere and know nothing of it: idle
-  // connections stay open for one more request, as long as the deadline permits. Drain may follow.
+  // [any thread] Like Drain, for a server that another one replaces without the senders' knowledge:
+  // idle connections stay open for one more request until the deadline. Drain may follow.
   void Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done);
 
   // [a thread outside the pool] After Drain or Retire: returns when the listening socket is closed,
   // so that another server may bind the port.
   void AwaitPortFree();
 
-  // [a thread outside the pool] The same as the other Drain, waiting.
+  // [a thread outside the pool] Like the other Drain, and waits until it is done. Returns `clean`.
   bool Drain(absl::Duration deadline);
 
  private:

@@ -11,7 +11,7 @@
 namespace webhook::http {
 namespace {
 
-// Deadlines are looked at this often: a fraction of the shortest timeout, yet seldom enough that
+// Deadlines are checked this often: a fraction of the shortest timeout, but rarely enough that
 // thousands of idle connections cost nothing.
 int64_t SweepMs(const Limits& limits) {
   const int64_t shortest =
@@ -100,7 +100,7 @@ void Shard::ForEach(Action action) {
   for (Connection* one = first_; one != nullptr; one = one->next_) action(*one);
 }
 
-// The sweep. Armed first, as an exception in it must not end all deadlines.
+// The sweep. Armed again first, because an exception must not end the checking of deadlines.
 void Shard::OnTimer() {
   const int64_t now_ms = loop_.events.now_ms();
   loop_.events.Arm(*this, now_ms + sweep_ms_);
@@ -135,7 +135,7 @@ void Shard::OnClosed(Connection& connection) {
 }
 
 void Shard::Delete(Connection& connection) {
-  // The shard may live no longer than its last connection.
+  // The last connection may hold the last reference to the shard.
   const std::shared_ptr<Shard> self = shared_from_this();
   if (connection.previous_ != nullptr) connection.previous_->next_ = connection.next_;
   if (connection.next_ != nullptr) connection.next_->previous_ = connection.previous_;

@@ -32,10 +32,10 @@ struct Loop {
   std::thread thread;
 };
 
-// Whom the limits of a peer count as one: equal for all addresses of one IPv6 network of 64 bits,
-// for the rest of an address is its owner's to choose (RFC 4291 section 2.5.1, RFC 6177), and one
-// machine can connect from as many as it likes. Any other text, an IPv4 address among them, is its
-// own key. Of an address it is so short that it takes no memory.
+// The key by which connections of one peer are counted. All addresses of one IPv6 network of 64
+// bits have the same key, because one machine can choose the rest of its addresses freely (RFC 4291
+// section 2.5.1, RFC 6177). Any other text, such as an IPv4 address, is its own key. The key of an
+// address is so short that it allocates nothing.
 std::string NetworkOf(const std::string& peer);
 
 // What the shards of a server share. [any thread]
@@ -51,8 +51,7 @@ class ServerState {
   std::shared_ptr<const TlsContext> tls() const;
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
-  // Counts a connection in, unless a limit is reached; then false. Each admitted one is released
-  // once. Taken when connections come and go, never by a request.
+  // Counts a connection. False: a limit is reached. Each admitted connection is released once.
   bool Admit(const std::string& peer);
   void Release(const std::string& peer);
   int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
@@ -94,12 +93,12 @@ class Shard final : public std::enable_shared_from_this<Shard>, private EventLoo
   // Closes all; before that `cut_off` runs if a request or an answer is lost by it.
   void Cut(const std::function<void()>& cut_off);
 
-  // For Connection: it is no longer open; it is to be deleted.
+  // Called by a connection: it is not open any more; it is to be deleted.
   void OnClosed(Connection& connection);
   void Delete(Connection& connection);
 
  private:
-  // A connection that an action closes is deleted later, so the list keeps its shape.
+  // An action may close any connection: it is deleted later, so the list does not change.
   template <typename Action>
   void ForEach(Action action);
   void OnTimer() override;

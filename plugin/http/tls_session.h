@@ -1,7 +1,7 @@
-// TLS on one connection, without a word about event loops.
+// TLS on one connection; knows nothing of the event loop.
 //
-// Ciphertext comes in as a block that the connection read; ciphertext goes out straight to the
-// socket, which must not block. One thread at a time.
+// The connection reads ciphertext from the socket and passes it in as a block. Ciphertext to send
+// is written to the socket directly, which must not block. One thread at a time.
 #ifndef PLUGIN_HTTP_TLS_SESSION_H_
 #define PLUGIN_HTTP_TLS_SESSION_H_
 
@@ -19,25 +19,25 @@ class TlsSession {
  public:
   enum class Result {
     kOk,
-    kWantRead,   // more ciphertext is needed: Feed, then call again
+    kWantRead,   // more ciphertext is needed: Feed it, then call again
     kWantWrite,  // the socket is full: wait until it is writable, then call again
-    kEnd,        // the peer has closed its side in order
+    kEnd,        // the peer has closed its side (close_notify)
     kError,      // the connection cannot be used any more
   };
 
-  // Null when there is no memory. `socket` is written to and stays the caller's.
+  // Null when there is no memory. The session writes to `socket` but does not own it.
   static std::unique_ptr<TlsSession> Create(std::shared_ptr<const TlsContext> context, int socket);
   ~TlsSession();
 
-  // Gives what was read from the socket; it must stay in place until kWantRead tells that it was
-  // taken. At most one block at a time.
+  // Passes in a block that was read from the socket. It must stay in place until kWantRead is
+  // returned, which means that all of it was taken.
   void Feed(absl::string_view ciphertext) { in_ = ciphertext; }
 
   Result Handshake();
-  // After kOk, `*count` > 0 bytes were read or taken over.
+  // After kOk, `*count` > 0 bytes were read or written.
   Result Read(char* data, size_t size, size_t* count);
   Result Write(absl::string_view data, size_t* count);
-  // Says goodbye (close_notify) if the socket takes it at once.
+  // Sends close_notify, if the socket takes it at once.
   void Close();
 
  private:

@@ -1,6 +1,6 @@
-// The memory a connection needs only while it is at work, and a thread's pool of it.
+// The memory that a connection needs only while it is at work, and each thread's pool of it.
 //
-// An idle connection holds none: with thousands of them that is the difference between 1 KiB and
+// An idle connection has none: with thousands of them that is the difference between 1 KiB and
 // 20 KiB each.
 #ifndef PLUGIN_HTTP_WORKSPACE_H_
 #define PLUGIN_HTTP_WORKSPACE_H_
@@ -25,7 +25,7 @@ struct Workspace {
   static void Empty(std::string& output);
 };
 
-// Not synchronized: one for each thread.
+// Not synchronized: each thread has its own.
 class WorkspacePool {
  public:
   // Null when there is no memory.

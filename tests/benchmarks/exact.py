@@ -81,6 +81,32 @@ def instructions(body, store="memory", **options):
     return profile(body, store, **options)[0]
 
 
+def _strace(body, count, store):
+    """Plays so many requests; system call -> how many the host made in the whole run."""
+    with sides.folder() as at:
+        out = os.path.join(at, "strace.out")
+        os.mkfifo(out)  # read to its end, the summary is whole
+        with subprocess.Popen(["cat", out], stdout=subprocess.PIPE) as reader:
+            # -D: the host is our child, and gets our signals.
+            strace = ["strace", "-D", "-f", "-qq", "-c", "-U", "calls,name", "-o", out]
+            with sides.host(store, prefix=strace) as side:
+                send(side, body, count)
+            text = reader.stdout.read().decode()
+    calls = {name: int(number) for number, name in re.findall(r"^ *(\d+) (\w+)$", text, re.MULTILINE)}
+    if not calls.get("total"):
+        raise RuntimeError(f"strace told no total: {text[:500]}")
+    return collections.Counter(calls)
+
+
+def system_calls(body, store="memory"):
+    """system call -> how many one request takes; and their sum. Threads that wait for each other
+    make as many as they happen to, so futex is left out."""
+    short, long = _strace(body, SHORT_RUN, store), _strace(body, LONG_RUN, store)
+    names = set(long) - {"total", "futex"}
+    calls = {name: (long[name] - short[name]) / (LONG_RUN - SHORT_RUN) for name in names}
+    return sum(calls.values()), calls
+
+
 def allocations(body, store="memory"):
     """Allocations of one request, by the whole host with its store, once it is warm."""
     with sides.folder() as at:

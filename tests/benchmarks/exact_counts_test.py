@@ -1,4 +1,4 @@
-"""Instructions and allocations of one request may fall, but not rise unnoticed.
+"""Instructions, system calls and allocations of one request may fall, but not rise unnoticed.
 
 They repeat within one per cent on any machine that runs the same code. If a rise is intended, raise
 the bound here. `tools/benchmark --only counts` tells where the instructions go.
@@ -14,6 +14,7 @@ import sides
 from payloads import DOCUMENTED
 
 INSTRUCTIONS = 21_000  # of the documented example: front, engine, plugin and memory store
+SYSTEM_CALLS = 6  # of the same, but for futex
 SLACK = 1.05
 # What the memory store keeps: a block of rows now and then, and a piece of its texts.
 ALLOCATIONS = 0.4
@@ -36,3 +37,9 @@ class ExactCountsTest(unittest.TestCase):
         self.assertLess(count, ALLOCATIONS)
         self.assertGreater(count, 0.1, "the counter does not count")
 
+    def test_documented_example_makes_no_more_system_calls_than_it_did(self):
+        count, calls = exact.system_calls(DOCUMENTED)
+        table = ", ".join(f"{name} {number:.2f}" for name, number in calls.items() if number > 0.01)
+        print(f"{count:.2f} system calls: {table}")
+        self.assertLess(count, SYSTEM_CALLS * SLACK, table)
+        self.assertGreater(count, 2, "the counter does not count")
