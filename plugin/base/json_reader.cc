@@ -335,8 +335,9 @@ bool JsonReader::SkipKey() {
   return true;
 }
 
-// Not recursive, so that a sender does not choose the depth of our stack. Nearly all of a large
-// text is read here, so the place is kept in a local variable and stored in next_ only for calls.
+// Not recursive, so that the depth of a text does not become the depth of our stack. Nearly all of
+// a large text is read here, so the place is kept in a local variable and stored in next_ only for
+// calls.
 bool JsonReader::SkipContainer() {
   std::array<char, kMostDepth + 1> closings;  // of what is open; only those from outer_depth on
   const int outer_depth = depth_;
