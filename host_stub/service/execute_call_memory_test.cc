@@ -36,6 +36,12 @@ class CountedCall : public ExecuteCall {
   int times = 0;
   absl::Status status;
 
+  // What leads to the answer, in the store and the engine, is outside of the barrier.
+  void OnAnswer(const Answer& answer) noexcept override {
+    const border::Exposed exposed;
+    ExecuteCall::OnAnswer(answer);
+  }
+
  protected:
   ExecuteRequest& mutable_request() override { return request; }
   ExecuteResponse& mutable_response() override { return response; }
@@ -48,6 +54,7 @@ class CountedCall : public ExecuteCall {
 class ExecuteCallMemoryTest : public testing::Test {
  protected:
   ExecuteCallMemoryTest() {
+    border::FailOnlyExposed();
     HostServices services = TestServices().services;
     services.store = store_;
     auto plugin = HostedPlugin::Load("tests/abi/echo_plugin.so", {}, services);
@@ -94,8 +101,12 @@ class ExecuteCallMemoryTest : public testing::Test {
   bool CallWith(int64_t n, const decltype(&border::FailNth) fail) {
     const std::shared_ptr<CountedCall> call = Make();
     fail(n);
-    call->Begin(caller_, absl::InfiniteFuture());
-    const bool failed = border::StopFailing();
+    bool failed = false;
+    {
+      const border::Exposed exposed;
+      call->Begin(caller_, absl::InfiniteFuture());
+      failed = border::StopFailing();
+    }
     EXPECT_EQ(call->times, 1);
     EXPECT_EQ(call.use_count(), 1);
     if (!call->status.ok()) {
@@ -136,8 +147,11 @@ TEST_F(ExecuteCallMemoryTest, CallThatExpiresWithoutMemoryIsToldSo) {
   const auto call = Start();
   ASSERT_EQ(call->times, 0);
   border::FailFrom(1);
-  call->OnDeadline();
-  EXPECT_TRUE(border::StopFailing());
+  {
+    const border::Exposed exposed;
+    call->OnDeadline();
+    EXPECT_TRUE(border::StopFailing());
+  }
   EXPECT_EQ(call->times, 1);
   EXPECT_EQ(call->status.code(), absl::StatusCode::kDeadlineExceeded);
   store_->ReleaseAll();  // the late answer is nobody's

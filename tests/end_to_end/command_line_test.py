@@ -66,7 +66,7 @@ class CommandLineTest(unittest.TestCase):
     def test_parameters_that_are_no_json_object_are_refused_with_the_place(self):
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder, "parameters.json")
-            for text, expected in (('{"a": 1,\n', "line 2, column 1"), ("[]", "no JSON object")):
+            for text, expected in (('{"a": 1,\n', "line 2, column 1"), ("[]", "must be an object")):
                 file.write_text(text)
                 line = self.refusal("instances", "create", "webhook", "--from-file", str(file))
                 self.assertIn(str(file), line)
