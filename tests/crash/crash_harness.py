@@ -8,6 +8,7 @@ request meets the kill depends on the machine.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -177,7 +178,8 @@ class CrashHarness:
 
     def rows_after(self, after_id):
         uri = f"file:{self.host.data_dir}/incidents.db?mode=ro"
-        with sqlite3.connect(uri, uri=True) as database:
+        # Closed at once: a host waits where another process has a killed host's database open.
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
             yield from database.execute(
                 "SELECT id, details FROM incidents WHERE id > ? ORDER BY id", (after_id,)
             )

@@ -1,5 +1,6 @@
 """SIGTERM under load, and two hosts that want the same data folder."""
 
+import contextlib
 import functools
 import http.client
 import json
@@ -105,7 +106,9 @@ class StopUnderLoadTest(unittest.TestCase):
     def check_stored(self, host, senders):
         """What was acknowledged is there, and what is there was acknowledged: the host answers
         each request that it has read."""
-        with sqlite3.connect(f"file:{host.data_dir}/incidents.db?mode=ro", uri=True) as database:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{host.data_dir}/incidents.db?mode=ro", uri=True)
+        ) as database:
             stored = {}
             for number, details in database.execute("SELECT id, details FROM incidents"):
                 sent = json.loads(details)

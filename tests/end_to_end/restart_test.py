@@ -1,5 +1,6 @@
 """What was acknowledged survives: a stop, and a SIGKILL in the middle of a load."""
 
+import contextlib
 import http.client
 import json
 import sqlite3
@@ -55,7 +56,9 @@ class RestartTest(unittest.TestCase):
                 acknowledged.update(more)
             host.start()
             # All rows are read from the database file at once, and a few over the command line.
-            with sqlite3.connect(f"file:{host.data_dir}/incidents.db?mode=ro", uri=True) as database:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{host.data_dir}/incidents.db?mode=ro", uri=True)
+            ) as database:
                 stored = dict(database.execute("SELECT CAST(id AS TEXT), details FROM incidents"))
             for incident_id, item in acknowledged.items():
                 details = json.loads(stored[incident_id])
