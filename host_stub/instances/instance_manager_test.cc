@@ -54,7 +54,10 @@ class OtherProgram {
  public:
   explicit OtherProgram(const std::string& port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
     const int yes = 1;
-    const sockaddr_in address = AnyAddress(port);
+    // The listener's own address: another process may have this port on another address.
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    EXPECT_EQ(getsockname(ListeningSocket(port), reinterpret_cast<sockaddr*>(&address), &size), 0);
     for (const int fd : {ListeningSocket(port), socket_}) {
       EXPECT_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes), 0);
     }
