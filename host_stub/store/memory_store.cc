@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -307,16 +308,18 @@ class MemoryStore : public Store {
     tables_.DropOldest(options_.kept_incidents, options_.kept_bytes);
   }
 
-  // Runs everything that waits, also what other threads have pushed.
+  // Runs everything that waits, also what other threads have pushed. Work is taken and run under
+  // one lock, so that it runs in the order in which it was pushed. A callback runs without the
+  // lock, since it may call the store.
   void RunState() {
-    for (StateWork& work : state_queue_.Take(SIZE_MAX)) {
-      absl::Status status;
-      {
-        const std::lock_guard<std::mutex> lock(state_mutex_);
-        status = work.run(state_);
-      }
-      work.finish(status);
+    std::vector<StateWork> works;
+    std::vector<absl::Status> results;
+    {
+      const std::lock_guard<std::mutex> lock(state_mutex_);
+      works = state_queue_.Take(SIZE_MAX);
+      for (StateWork& work : works) results.push_back(work.run(state_));
     }
+    for (size_t i = 0; i < works.size(); ++i) works[i].finish(results[i]);
   }
 
   const MemoryStoreOptions options_;
