@@ -10,7 +10,7 @@ if grep -niE 'webhook|incident|sender|xsoar|xsiam' "$@"; then
   echo "FAILED: plugin/base speaks of webhooks" >&2
   status=1
 fi
-if ! grep -q 'base::Gate::Close' "$symbols"; then
+if ! grep -q 'base::JsonReader::Open' "$symbols"; then
   echo "FAILED: $symbols are not the library's symbols" >&2
   status=1
 fi

@@ -49,6 +49,19 @@ class CharacterSet {
   bool has_[256] = {};
 };
 
+// The same for a character that stands for another; NUL where it stands for none.
+class CharacterMap {
+ public:
+  constexpr CharacterMap(absl::string_view from, absl::string_view to) {
+    for (size_t i = 0; i < from.size(); ++i) to_[static_cast<unsigned char>(from[i])] = to[i];
+  }
+
+  constexpr char operator[](char c) const { return to_[static_cast<unsigned char>(c)]; }
+
+ private:
+  char to_[256] = {};
+};
+
 constexpr bool IsOneOf(int c, absl::string_view characters) {
   for (const char one : characters) {
     if (c == static_cast<unsigned char>(one)) return true;
@@ -72,6 +85,14 @@ inline constexpr size_t kMostNameBytes = 64;
 
 inline bool IsToken(absl::string_view text) {
   return !text.empty() && kTokenCharacters.HasAll(text);
+}
+
+// A field value without the blanks around it, which are not part of it (RFC 9110 section 5.5).
+constexpr absl::string_view WithoutBlanks(absl::string_view value) {
+  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!value.empty() && is_blank(value.front())) value.remove_prefix(1);
+  while (!value.empty() && is_blank(value.back())) value.remove_suffix(1);
+  return value;
 }
 
 // True for an empty text.

@@ -21,24 +21,12 @@ constexpr size_t kLeastCapacity = 16 * 1024;
 
 static_assert(JsonReader::kPadding >= simdjson::SIMDJSON_PADDING);
 
-// Whether a number or a literal ends before it: a blank or one of the six structural characters.
-bool EndsScalar(char c) {
-  switch (c) {
-    case ' ':
-    case '\t':
-    case '\n':
-    case '\r':
-    case ',':
-    case ':':
-    case '[':
-    case ']':
-    case '{':
-    case '}':
-      return true;
-    default:
-      return false;
-  }
-}
+// What a number or a literal ends before: a blank or one of the six structural characters.
+constexpr CharacterSet kEndOfScalar =
+    CharacterSet::Of([](int c) { return IsOneOf(c, " \t\n\r,:[]{}"); });
+
+// What the letter of an escape stands for, but for \u (RFC 8259 section 7).
+constexpr CharacterMap kUnescaped("\"\\/bfnrt", "\"\\/\b\f\n\r\t");
 
 // The end of the number that begins at `at`, or nullptr. A byte that cannot be part of a
 // number must follow.
@@ -72,23 +60,6 @@ int32_t FourHexDigits(const char* digits) {
   return value;
 }
 
-char SimpleEscape(char c) {
-  switch (c) {
-    case 'b':
-      return '\b';
-    case 'f':
-      return '\f';
-    case 'n':
-      return '\n';
-    case 'r':
-      return '\r';
-    case 't':
-      return '\t';
-    default:
-      return c;  // quote, backslash, slash
-  }
-}
-
 // The end of the number or literal at `start`, or nullptr. A byte that cannot be part of it must
 // follow.
 const char* ScalarEnd(const char* start) {
@@ -108,7 +79,24 @@ const char* ScalarEnd(const char* start) {
       break;
   }
   // `1"a"` and `truex` are one token to the first stage.
-  return end != nullptr && EndsScalar(*end) ? end : nullptr;
+  return end != nullptr && kEndOfScalar.Has(*end) ? end : nullptr;
+}
+
+// True for a valid number that is zero in any spelling: 0, -0, 0.0, 0e5.
+bool IsZero(absl::string_view number) {
+  for (const char c : number) {
+    if (c == 'e' || c == 'E') break;
+    if (c >= '1' && c <= '9') return false;
+  }
+  return true;
+}
+
+// The end of the number or literal that is a text by itself, or nullptr. What follows the text may
+// be anything, and must not complete it.
+const char* LoneScalarEnd(absl::string_view text) {
+  const std::string copy = absl::StrCat(text, "    ");
+  const char* const end = ScalarEnd(copy.c_str());
+  return end == nullptr ? nullptr : text.data() + (end - copy.c_str());
 }
 
 // The place of a control character in a string, or else of the last string's beginning. Slow; only
@@ -141,7 +129,7 @@ size_t JsonUnescape(absl::string_view escaped, char* out) {
       continue;
     }
     if (at[1] != 'u') {
-      *out++ = SimpleEscape(at[1]);
+      *out++ = kUnescaped[at[1]];
       at += 2;
       continue;
     }
@@ -157,38 +145,11 @@ size_t JsonUnescape(absl::string_view escaped, char* out) {
   return static_cast<size_t>(out - start);
 }
 
-bool JsonNumberIsZero(absl::string_view number) {
-  for (const char c : number) {
-    if (c == 'e' || c == 'E') break;
-    if (c >= '1' && c <= '9') return false;
-  }
-  return true;
-}
-
 std::string LineAndColumn(absl::string_view text, size_t byte) {
   const absl::string_view before = text.substr(0, byte);
   const size_t line = 1 + std::count(before.begin(), before.end(), '\n');
   const size_t start = before.rfind('\n') + 1;  // 0 where there is no line break
   return absl::StrCat("line ", line, ", column ", before.size() - start + 1);
-}
-
-JsonKind KindOf(char first) {
-  switch (first) {
-    case '{':
-      return JsonKind::kObject;
-    case '[':
-      return JsonKind::kArray;
-    case '"':
-      return JsonKind::kString;
-    case 't':
-      return JsonKind::kTrue;
-    case 'f':
-      return JsonKind::kFalse;
-    case 'n':
-      return JsonKind::kNull;
-    default:
-      return JsonKind::kNumber;
-  }
 }
 
 std::string TextOfString(const JsonValue& string) {
@@ -198,17 +159,9 @@ std::string TextOfString(const JsonValue& string) {
 }
 
 bool CountsAsAbsent(const JsonValue& value) {
-  switch (value.kind) {
-    case JsonKind::kNull:
-    case JsonKind::kFalse:
-      return true;
-    case JsonKind::kTrue:
-      return false;
-    case JsonKind::kNumber:
-      return JsonNumberIsZero(value.text);
-    default:
-      return value.empty;
-  }
+  if (value.kind == JsonKind::kNull || value.kind == JsonKind::kFalse) return true;
+  if (value.kind == JsonKind::kNumber) return IsZero(value.text);
+  return value.kind != JsonKind::kTrue && value.empty;
 }
 
 // simdjson's first stage and its output: the offset of every bracket, colon, comma, opening quote,
@@ -253,6 +206,12 @@ bool JsonReader::Open(absl::string_view text) {
   if (!CheckEscapes()) return false;
   Rewind();
   return true;
+}
+
+bool JsonReader::OpenCopy(absl::string_view text) {
+  copy_.assign(text.data(), text.size());
+  copy_.append(kPadding, ' ');
+  return Open({copy_.data(), text.size()});
 }
 
 void JsonReader::Rewind() {
@@ -414,21 +373,8 @@ bool JsonReader::CheckEscapes() {
 }
 
 const char* JsonReader::EscapeEnd(const char* backslash) {
-  switch (backslash[1]) {
-    case '"':
-    case '\\':
-    case '/':
-    case 'b':
-    case 'f':
-    case 'n':
-    case 'r':
-    case 't':
-      return backslash + 2;
-    case 'u':
-      break;
-    default:
-      return FailNull(backslash, "unknown escape");
-  }
+  if (kUnescaped[backslash[1]] != '\0') return backslash + 2;
+  if (backslash[1] != 'u') return FailNull(backslash, "unknown escape");
   const int32_t unit = FourHexDigits(backslash + 2);
   if (unit < 0) return FailNull(backslash, "\\u needs four hexadecimal digits");
   if (unit < 0xD800 || unit > 0xDFFF) return backslash + 6;
@@ -441,26 +387,17 @@ const char* JsonReader::EscapeEnd(const char* backslash) {
 }
 
 bool JsonReader::SkipScalar() {
-  // The last token of a longer text must be a bracket; any other may run into the padding.
-  if (next_ + 1 == end_) return SkipLoneScalar();
-  const char* const end = ScalarEnd(text_ + *next_);
-  if (end == nullptr) return Fail("not a JSON value");
-  scalar_end_ = end;
-  ++next_;
-  return true;
-}
-
-// For a text that is a number or a literal and nothing else: the padding must not complete it.
-bool JsonReader::SkipLoneScalar() {
-  if (next_ != index_->stage->structural_indexes.get()) {
+  const char* end = nullptr;
+  if (next_ + 1 != end_) {
+    end = ScalarEnd(text_ + *next_);
+  } else if (next_ == index_->stage->structural_indexes.get()) {
+    end = LoneScalarEnd({position(), static_cast<size_t>(text_ + text_bytes_ - position())});
+  } else {
+    // The last token of a longer text must be a bracket; any other may run into the padding.
     return Fail("the text ends too early", FaultKind::kEndsTooEarly);
   }
-  const char* const start = position();
-  const std::string copy =
-      absl::StrCat(absl::string_view(start, text_ + text_bytes_ - start), "    ");
-  const char* const end = ScalarEnd(copy.c_str());
   if (end == nullptr) return Fail("not a JSON value");
-  scalar_end_ = start + (end - copy.c_str());
+  scalar_end_ = end;
   ++next_;
   return true;
 }

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "plugin/base/characters.h"
 
 namespace base {
 
@@ -27,10 +28,21 @@ struct JsonFault {
 // "line 3, column 1" of a byte of a text. Both count from 1, columns in bytes.
 std::string LineAndColumn(absl::string_view text, size_t byte);
 
-enum class JsonKind : uint8_t { kObject, kArray, kString, kNumber, kTrue, kFalse, kNull };
+// By the character that a value begins with; numbers begin with others, too.
+enum class JsonKind : char {
+  kObject = '{',
+  kArray = '[',
+  kString = '"',
+  kNumber = '0',
+  kTrue = 't',
+  kFalse = 'f',
+  kNull = 'n'
+};
 
 // The kind of the valid value that begins with that character.
-JsonKind KindOf(char first);
+constexpr JsonKind KindOf(char first) {
+  return first == '-' || IsDigit(first) ? JsonKind::kNumber : static_cast<JsonKind>(first);
+}
 
 // A validated value, as a view of its bytes: from a bracket, quote or character to the last one.
 struct JsonValue {
@@ -49,9 +61,6 @@ size_t JsonUnescape(absl::string_view escaped, char* out);
 
 // The text that a validated string stands for.
 std::string TextOfString(const JsonValue& string);
-
-// True for a valid number that is zero in any spelling: 0, -0, 0.0, 0e5.
-bool JsonNumberIsZero(absl::string_view number);
 
 // Whether the value is falsy in Python: null, false, zero in any spelling, or an empty string,
 // array or object.
@@ -77,6 +86,9 @@ class JsonReader {
   // order mark is skipped (RFC 8259 section 8.1 permits that).
   bool Open(absl::string_view text);
 
+  // The same for a text without padding, of which the reader keeps a copy.
+  bool OpenCopy(absl::string_view text);
+
   // Goes back to the start of the text, which Open must have accepted.
   void Rewind();
 
@@ -89,11 +101,56 @@ class JsonReader {
 
   // Enters an object. Then call NextMember until kEnd, and read each member's value whole.
   bool EnterObject() { return Enter('{', "expected an object"); }
-  JsonNext NextMember(JsonValue& key);
+  JsonNext NextMember(JsonValue& key) {
+    const char next = Peek();
+    if (next == '}') return Leave();
+    if (!first_) {
+      if (next != ',') return FailNext("expected a comma or a closing brace");
+      ++next_;
+    }
+    first_ = false;
+    if (Peek() != '"') return FailNext("expected a key in quotes");
+    const char* const open = text_ + *next_++;
+    if (Peek() != ':') return FailNext("expected a colon");
+    SetString(open, text_ + *next_, key);
+    ++next_;
+    return JsonNext::kItem;
+  }
 
   // Enters an array. Then call NextItem until kEnd, and read each item whole.
   bool EnterArray() { return Enter('[', "expected an array"); }
-  JsonNext NextItem();
+  JsonNext NextItem() {
+    const char next = Peek();
+    if (next == ']') return Leave();
+    if (!first_) {
+      if (next != ',') return FailNext("expected a comma or a closing bracket");
+      ++next_;
+    }
+    first_ = false;
+    return JsonNext::kItem;
+  }
+
+  // Reads an object. Calls read(key) for each member: it reads the member's value whole. False
+  // after a fault, or where read returned false.
+  template <typename Read>
+  bool EachMember(const Read& read) {
+    JsonValue key;
+    JsonNext next = EnterObject() ? NextMember(key) : JsonNext::kFault;
+    for (; next == JsonNext::kItem; next = NextMember(key)) {
+      if (!read(key)) return false;
+    }
+    return next == JsonNext::kEnd;
+  }
+
+  // The same for an array; calls read().
+  template <typename Read>
+  bool EachItem(const Read& read) {
+    JsonNext next = EnterArray() ? NextItem() : JsonNext::kFault;
+    for (; next == JsonNext::kItem; next = NextItem()) {
+      if (!read()) return false;
+    }
+    return next == JsonNext::kEnd;
+  }
 
   // Validates the value that comes next, whatever is in it.
   bool ReadValue(JsonValue& value);
@@ -120,17 +177,37 @@ class JsonReader {
   JsonNext FailNext(const char* what) { return Fail(what), JsonNext::kFault; }
   const char* FailNull(const char* place, const char* what) { return FailAt(place, what), nullptr; }
   bool FailIndex(int error, absl::string_view text);
-  bool Enter(char bracket, const char* otherwise);
-  JsonNext Leave();
+  bool Enter(char bracket, const char* otherwise) {
+    if (Peek() != bracket) return Fail(otherwise);
+    if (depth_ == max_depth_) return Fail("nested deeper than the limit", FaultKind::kTooDeep);
+    ++depth_;
+    ++next_;
+    first_ = true;
+    return true;
+  }
+  JsonNext Leave() {
+    ++next_;
+    --depth_;
+    first_ = false;
+    return JsonNext::kEnd;
+  }
   bool CheckEscapes();
   const char* EscapeEnd(const char* backslash);
   bool SkipKey();
   bool SkipContainer();
   bool SkipScalar();
-  bool SkipLoneScalar();
-  void SetString(const char* open, const char* next_token, JsonValue& value) const;
+  // The first stage has seen the string's last quote, after which nothing but blanks is no token.
+  void SetString(const char* open, const char* next_token, JsonValue& value) const {
+    const char* end = next_token;
+    while (end[-1] != '"') --end;
+    value.kind = JsonKind::kString;
+    value.text = absl::string_view(open, static_cast<size_t>(end - open));
+    value.empty = value.text.size() == 2;
+    value.escaped = escapes_ && value.text.find('\\') != absl::string_view::npos;
+  }
 
   std::unique_ptr<Index> index_;
+  std::string copy_;                // of OpenCopy, with its padding
   const char* text_ = nullptr;      // after the byte order mark
   const uint32_t* next_ = nullptr;  // offsets of tokens in text_
   const uint32_t* end_ = nullptr;
@@ -143,60 +220,6 @@ class JsonReader {
   bool escapes_ = false;  // the text has a backslash
   JsonFault fault_;
 };
-
-inline bool JsonReader::Enter(char bracket, const char* otherwise) {
-  if (Peek() != bracket) return Fail(otherwise);
-  if (depth_ == max_depth_) return Fail("nested deeper than the limit", FaultKind::kTooDeep);
-  ++depth_;
-  ++next_;
-  first_ = true;
-  return true;
-}
-
-inline JsonNext JsonReader::Leave() {
-  ++next_;
-  --depth_;
-  first_ = false;
-  return JsonNext::kEnd;
-}
-
-inline JsonNext JsonReader::NextMember(JsonValue& key) {
-  const char next = Peek();
-  if (next == '}') return Leave();
-  if (!first_) {
-    if (next != ',') return FailNext("expected a comma or a closing brace");
-    ++next_;
-  }
-  first_ = false;
-  if (Peek() != '"') return FailNext("expected a key in quotes");
-  const char* const open = text_ + *next_++;
-  if (Peek() != ':') return FailNext("expected a colon");
-  SetString(open, text_ + *next_, key);
-  ++next_;
-  return JsonNext::kItem;
-}
-
-inline JsonNext JsonReader::NextItem() {
-  const char next = Peek();
-  if (next == ']') return Leave();
-  if (!first_) {
-    if (next != ',') return FailNext("expected a comma or a closing bracket");
-    ++next_;
-  }
-  first_ = false;
-  return JsonNext::kItem;
-}
-
-// The first stage has seen the string's last quote, after which nothing but blanks is no token.
-inline void JsonReader::SetString(const char* open, const char* next_token,
-                                  JsonValue& value) const {
-  const char* end = next_token;
-  while (end[-1] != '"') --end;
-  value.kind = JsonKind::kString;
-  value.text = absl::string_view(open, static_cast<size_t>(end - open));
-  value.empty = value.text.size() == 2;
-  value.escaped = escapes_ && value.text.find('\\') != absl::string_view::npos;
-}
 
 }  // namespace base
 

@@ -17,16 +17,14 @@ void AppendJsonString(std::string* out, absl::string_view text);
 // valid UTF-8 becomes U+FFFD, and a deceptive character (see utf8.h) is escaped.
 std::string JsonString(absl::string_view text);
 
-// As AppendJsonString, but only the inside of the string, without quotes.
-void AppendJsonEscaped(std::string* out, absl::string_view text);
-
 // A valid JSON text without the blanks between its parts.
 std::string CompactJson(absl::string_view json);
 
 // The most that the functions below write: each octet as \u0000.
 constexpr size_t MostEscapedBytes(size_t size) { return 6 * size; }
 
-// As AppendJsonEscaped, at `out`, which has room for MostEscapedBytes. Returns the end.
+// As AppendJsonString, but only the inside of the string, without quotes, at `out`, which has room
+// for MostEscapedBytes. Returns the end.
 char* WriteJsonEscaped(absl::string_view text, char* out);
 
 // The same for bytes of unknown encoding. They are taken as UTF-8 if they are valid UTF-8, else as

@@ -12,8 +12,8 @@ namespace {
 
 std::string Escaped(absl::string_view text) {
   std::string escaped;
-  AppendJsonEscaped(&escaped, text);
-  return escaped;
+  AppendJsonString(&escaped, text);
+  return escaped.substr(1, escaped.size() - 2);
 }
 
 // In a block of its own size, so that AddressSanitizer sees what is written past it.

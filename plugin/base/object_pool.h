@@ -47,7 +47,8 @@ class ObjectPool {
   // is passed on and costs no capacity.
   template <typename Make>
   Lease Take(const Make& make) {
-    const uint32_t index = TakeIndex();
+    uint32_t index = Pop();
+    if (index == kNone) index = Grow();
     if (index == kNone) return {};
     Node& node = NodeAt(index);
     if (!node.made.load(std::memory_order_relaxed)) {
@@ -125,11 +126,6 @@ class ObjectPool {
   Node& NodeAt(uint32_t index) {
     const int block = BlockOf(index);
     return blocks_[block].load(std::memory_order_acquire)[index - FirstOf(block)];
-  }
-
-  uint32_t TakeIndex() {
-    const uint32_t index = Pop();
-    return index != kNone ? index : Grow();
   }
 
   // kNone where none is free.

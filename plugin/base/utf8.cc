@@ -59,22 +59,15 @@ absl::string_view CutAtCharacter(absl::string_view text, size_t most_bytes) {
 
 char* WriteUtf8(uint32_t code_point, char* out) {
   if (code_point < 0x80) {
-    *out++ = static_cast<char>(code_point);
-    return out;
+    *out = static_cast<char>(code_point);
+    return out + 1;
   }
-  if (code_point < 0x800) {
-    *out++ = static_cast<char>(0xC0 | code_point >> 6);
-  } else {
-    if (code_point < 0x10000) {
-      *out++ = static_cast<char>(0xE0 | code_point >> 12);
-    } else {
-      *out++ = static_cast<char>(0xF0 | code_point >> 18);
-      *out++ = static_cast<char>(0x80 | (code_point >> 12 & 0x3F));
-    }
-    *out++ = static_cast<char>(0x80 | (code_point >> 6 & 0x3F));
+  const int bytes = code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
+  for (int i = bytes - 1; i > 0; --i, code_point >>= 6) {
+    out[i] = static_cast<char>(0x80 | (code_point & 0x3F));
   }
-  *out++ = static_cast<char>(0x80 | (code_point & 0x3F));
-  return out;
+  out[0] = static_cast<char>(0xF00 >> bytes | code_point);  // as many ones as bytes, and a zero
+  return out + bytes;
 }
 
 bool IsDeceptive(uint32_t c) {
