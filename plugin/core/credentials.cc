@@ -19,14 +19,8 @@ namespace {
 
 constexpr absl::string_view kHeaderMode = "_header";
 
-bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
-
-bool IsBlank(char c) { return c == ' ' || c == '\t'; }
-
-absl::string_view WithoutBlanks(absl::string_view value) {
-  while (!value.empty() && IsBlank(value.front())) value.remove_prefix(1);
-  while (!value.empty() && IsBlank(value.back())) value.remove_suffix(1);
-  return value;
+bool HasControl(absl::string_view text) {
+  return std::any_of(text.begin(), text.end(), absl::ascii_iscntrl);
 }
 
 void Wipe(std::string& secret) { OPENSSL_cleanse(secret.data(), secret.size()); }
@@ -113,10 +107,10 @@ absl::StatusOr<Credentials::Digest> Credentials::DigestOfBasic(absl::string_view
   if (absl::StrContains(username, ':')) {
     return Refuse("username: Basic authentication cannot carry a username with a colon");
   }
-  if (std::any_of(username.begin(), username.end(), IsControl)) {
+  if (HasControl(username)) {
     return Refuse("username: Basic authentication cannot carry control characters");
   }
-  if (std::any_of(password.begin(), password.end(), IsControl)) {
+  if (HasControl(password)) {
     return Refuse("password: Basic authentication cannot carry control characters");
   }
   std::string pair = absl::StrCat(username, ":", password);
@@ -129,12 +123,12 @@ absl::StatusOr<Credentials::Digest> Credentials::DigestOfBasic(absl::string_view
 }
 
 absl::StatusOr<Credentials::Digest> Credentials::DigestOfHeaderValue(absl::string_view value) {
-  if (WithoutBlanks(value).empty()) return Refuse("password: the header's value is empty");
-  if (WithoutBlanks(value) != value) {
+  if (base::WithoutBlanks(value).empty()) return Refuse("password: the header's value is empty");
+  if (base::WithoutBlanks(value) != value) {
     return Refuse("password: a header's value cannot begin or end with a blank");
   }
   for (const char c : value) {
-    if (IsControl(c) && c != '\t') {
+    if (absl::ascii_iscntrl(c) && c != '\t') {
       return Refuse("password: a header's value cannot hold control characters");
     }
     if (static_cast<unsigned char>(c) >= 0x80) {
@@ -156,7 +150,7 @@ CredentialCheck Credentials::Check(std::span<const HeaderView> headers, absl::Ti
   }
   if (line == nullptr) return CredentialCheck::kMissing;
 
-  absl::string_view value = WithoutBlanks(line->value);
+  absl::string_view value = base::WithoutBlanks(line->value);
   if (mode_ == Mode::kBasic) value = BasicToken(value);
   Digest digest;
   Sha256(value, digest.data());
@@ -172,14 +166,8 @@ CredentialCheck Credentials::Check(std::span<const HeaderView> headers, absl::Ti
 }
 
 absl::string_view Credentials::challenge() const {
-  switch (mode_) {
-    case Mode::kNone:
-      return "";
-    case Mode::kBasic:
-      return "Basic realm=\"webhook\", charset=\"UTF-8\"";
-    case Mode::kHeader:
-      break;
-  }
+  if (mode_ == Mode::kNone) return "";
+  if (mode_ == Mode::kBasic) return "Basic realm=\"webhook\", charset=\"UTF-8\"";
   // A scheme of our own, which does not reveal the header's name.
   return "Webhook realm=\"webhook\"";
 }

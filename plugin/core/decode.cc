@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 
 namespace webhook::core {
 namespace {
@@ -55,76 +56,11 @@ int WindowBits(Coding coding, absl::string_view body) {
   return wrapped ? MAX_WBITS : -MAX_WBITS;
 }
 
-class Inflater {
- public:
-  explicit Inflater(int window_bits) {
-    if (inflateInit2(&stream_, window_bits) != Z_OK) throw std::bad_alloc();
-  }
-  ~Inflater() { inflateEnd(&stream_); }
-  Inflater(const Inflater&) = delete;
-  Inflater& operator=(const Inflater&) = delete;
-
-  z_stream& stream() { return stream_; }
-
- private:
-  z_stream stream_ = {};
-};
-
 absl::Status BadBody(const char* what) {
   return absl::InvalidArgumentError(absl::StrCat("The compressed body is ", what));
 }
 
 }  // namespace
-
-class BodyDecoder {
- public:
-  BodyDecoder(absl::string_view body, Coding coding, const Limits& limits)
-      : body_(body),
-        inflater_(WindowBits(coding, body)),
-        most_(std::min(
-            static_cast<size_t>(limits.expanded_body_bytes),
-            std::max(kHarmlessBytes, body.size() * static_cast<size_t>(limits.expansion_ratio)))) {}
-
-  absl::StatusOr<DecodedBody> Run() {
-    z_stream& stream = inflater_.stream();
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body_.data()));
-    stream.avail_in = static_cast<uInt>(body_.size());
-    for (;;) {
-      Grow();
-      stream.next_out = reinterpret_cast<Bytef*>(result_.bytes_.get() + result_.size_);
-      stream.avail_out = static_cast<uInt>(capacity_ - result_.size_);
-      const int code = inflate(&stream, Z_NO_FLUSH);
-      result_.size_ = capacity_ - stream.avail_out;
-      if (code == Z_MEM_ERROR) throw std::bad_alloc();
-      if (result_.size_ > most_) {
-        return absl::ResourceExhaustedError(
-            absl::StrCat("The body expands to more than ", most_, " bytes"));
-      }
-      if (code == Z_STREAM_END) break;
-      if (code != Z_OK && code != Z_BUF_ERROR) return BadBody("corrupt");
-      if (stream.avail_in == 0 && stream.avail_out != 0) return BadBody("cut short");
-    }
-    if (stream.avail_in != 0) return BadBody("followed by other bytes");
-    return std::move(result_);
-  }
-
- private:
-  // Doubles the room. One byte more than is permitted shows that the body is too long.
-  void Grow() {
-    if (result_.size_ < capacity_) return;
-    const size_t capacity = std::min(std::max(kFirstBytes, 2 * capacity_), most_ + 1);
-    auto bytes = std::make_unique<char[]>(capacity + kPadding);
-    if (result_.size_ != 0) std::memcpy(bytes.get(), result_.bytes_.get(), result_.size_);
-    result_.bytes_ = std::move(bytes);
-    capacity_ = capacity;
-  }
-
-  absl::string_view body_;
-  Inflater inflater_;
-  const size_t most_;
-  DecodedBody result_;
-  size_t capacity_ = 0;
-};
 
 bool IsEncoded(std::span<const HeaderView> headers) {
   return CodingOf(headers) != Coding::kIdentity;
@@ -137,7 +73,39 @@ absl::StatusOr<DecodedBody> DecodeBody(absl::string_view body, std::span<const H
     return absl::UnimplementedError("Content-Encoding must be gzip, deflate or identity");
   }
   if (body.empty()) return BadBody("cut short");
-  return BodyDecoder(body, coding, limits).Run();
+  const size_t most =
+      std::min(static_cast<size_t>(limits.expanded_body_bytes),
+               std::max(kHarmlessBytes, body.size() * static_cast<size_t>(limits.expansion_ratio)));
+  z_stream stream = {};
+  if (inflateInit2(&stream, WindowBits(coding, body)) != Z_OK) throw std::bad_alloc();
+  const absl::Cleanup end = [&stream] { inflateEnd(&stream); };
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body.data()));
+  stream.avail_in = static_cast<uInt>(body.size());
+  DecodedBody result;
+  size_t capacity = 0;
+  for (;;) {
+    if (result.size == capacity) {
+      // One byte more than is permitted shows that the body is too long.
+      capacity = std::min(std::max(kFirstBytes, 2 * capacity), most + 1);
+      auto bytes = std::make_unique<char[]>(capacity + kPadding);
+      if (result.size != 0) std::memcpy(bytes.get(), result.bytes.get(), result.size);
+      result.bytes = std::move(bytes);
+    }
+    stream.next_out = reinterpret_cast<Bytef*>(result.bytes.get() + result.size);
+    stream.avail_out = static_cast<uInt>(capacity - result.size);
+    const int code = inflate(&stream, Z_NO_FLUSH);
+    result.size = capacity - stream.avail_out;
+    if (code == Z_MEM_ERROR) throw std::bad_alloc();
+    if (result.size > most) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("The body expands to more than ", most, " bytes"));
+    }
+    if (code == Z_STREAM_END) break;
+    if (code != Z_OK && code != Z_BUF_ERROR) return BadBody("corrupt");
+    if (stream.avail_in == 0 && stream.avail_out != 0) return BadBody("cut short");
+  }
+  if (stream.avail_in != 0) return BadBody("followed by other bytes");
+  return result;
 }
 
 }  // namespace webhook::core

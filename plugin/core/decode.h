@@ -14,14 +14,11 @@
 namespace webhook::core {
 
 // A decoded body. 64 readable bytes follow `text()`.
-class DecodedBody {
- public:
-  absl::string_view text() const { return {bytes_.get(), size_}; }
+struct DecodedBody {
+  absl::string_view text() const { return {bytes.get(), size}; }
 
- private:
-  friend class BodyDecoder;
-  std::unique_ptr<char[]> bytes_;
-  size_t size_ = 0;
+  std::unique_ptr<char[]> bytes;
+  size_t size = 0;
 };
 
 // Whether the headers name a Content-Encoding other than identity, so that DecodeBody is needed.

@@ -1,6 +1,8 @@
 #include "plugin/core/details_object.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -12,19 +14,12 @@ namespace {
 
 constexpr absl::string_view kBody = "body_";
 
-absl::string_view NameOf(KnownKey known) {
-  switch (known) {
-    case KnownKey::kHeaders:
-      return "headers";
-    case KnownKey::kMirrorDirection:
-      return "mirror_direction";
-    case KnownKey::kMirrorTags:
-      return "mirror_tags";
-    case KnownKey::kMirrorInstance:
-      return "mirror_instance";
-    default:
-      return {};
-  }
+// The names of the members that we may write, in the order of KnownKey.
+constexpr absl::string_view kWrittenNames[] = {"headers", "mirror_direction", "mirror_tags",
+                                               "mirror_instance"};
+
+size_t IndexOf(KnownKey known) {
+  return static_cast<size_t>(known) - static_cast<size_t>(KnownKey::kHeaders);
 }
 
 // N of a suffix `_N` as we write it; 1 of an empty suffix; 0 of anything else.
@@ -35,25 +30,15 @@ uint32_t NumberOf(absl::string_view suffix) {
   return absl::StrCat(number) == suffix.substr(1) ? number : 0;
 }
 
-// A key without its escapes, if it is short enough to be one that we know.
-class EscapedKey {
- public:
-  EscapedKey(absl::string_view inside, bool escaped) {
-    if (!escaped) {
-      text_ = inside;
-    } else if (inside.size() <= kMostBytes) {
-      text_ = absl::string_view(buffer_, base::JsonUnescape(inside, buffer_));
-    }
-  }
-  absl::string_view text() const { return text_; }
+// Of `body_mirror_direction_` and ten digits, each written as \u0000.
+constexpr size_t kMostEscapedBytes = 32 * 6;
 
- private:
-  // Of `body_mirror_direction_` and ten digits, each written as \u0000.
-  static constexpr size_t kMostBytes = 32 * 6;
-
-  char buffer_[kMostBytes];
-  absl::string_view text_;
-};
+// A key without its escapes, which are undone in `buffer`. Empty if it is too long to be one that
+// we know.
+absl::string_view WithoutEscapes(absl::string_view inside, char (&buffer)[kMostEscapedBytes]) {
+  if (inside.size() > kMostEscapedBytes) return {};
+  return {buffer, base::JsonUnescape(inside, buffer)};
+}
 
 absl::string_view Between(const char* begin, const char* end) {
   return {begin, static_cast<size_t>(end - begin)};
@@ -62,7 +47,8 @@ absl::string_view Between(const char* begin, const char* end) {
 }  // namespace
 
 KnownKey WhichEscapedKey(absl::string_view inside) {
-  return WhichPlainKey(EscapedKey(inside, true).text());
+  char buffer[kMostEscapedBytes];
+  return WhichPlainKey(WithoutEscapes(inside, buffer));
 }
 
 void DetailsObject::NoteWrittenKey(KnownKey known, absl::string_view text, bool escaped) {
@@ -70,25 +56,27 @@ void DetailsObject::NoteWrittenKey(KnownKey known, absl::string_view text, bool 
     own_keys_.push_back({known, text});
     return;
   }
-  const EscapedKey plain(text.substr(1, text.size() - 2), escaped);
-  for (const KnownKey written : {KnownKey::kHeaders, KnownKey::kMirrorDirection,
-                                 KnownKey::kMirrorTags, KnownKey::kMirrorInstance}) {
-    absl::string_view rest = plain.text();
-    if (!absl::ConsumePrefix(&rest, kBody) || !absl::ConsumePrefix(&rest, NameOf(written)))
+  char buffer[kMostEscapedBytes];
+  const absl::string_view inside = text.substr(1, text.size() - 2);
+  const absl::string_view plain = escaped ? WithoutEscapes(inside, buffer) : inside;
+  for (size_t i = 0; i < std::size(kWrittenNames); ++i) {
+    absl::string_view rest = plain;
+    if (!absl::ConsumePrefix(&rest, kBody) || !absl::ConsumePrefix(&rest, kWrittenNames[i])) {
       continue;
-    if (const uint32_t number = NumberOf(rest); number != 0) taken_.push_back({written, number});
+    }
+    if (const uint32_t number = NumberOf(rest); number != 0) taken_.push_back({i, number});
   }
 }
 
-absl::string_view DetailsObject::FreeKey(KnownKey known, Arena& arena) {
+absl::string_view DetailsObject::FreeKey(size_t written, Arena& arena) {
   std::sort(taken_.begin(), taken_.end(),
             [](const TakenKey& a, const TakenKey& b) { return a.number < b.number; });
   uint32_t free = 1;
   for (const TakenKey& taken : taken_) {
-    if (taken.known == known && taken.number == free) ++free;
+    if (taken.written == written && taken.number == free) ++free;
   }
-  if (free == 1) return arena.Copy(absl::StrCat("\"", kBody, NameOf(known), "\""));
-  return arena.Copy(absl::StrCat("\"", kBody, NameOf(known), "_", free, "\""));
+  const std::string number = free == 1 ? "" : absl::StrCat("_", free);
+  return arena.Copy(absl::StrCat("\"", kBody, kWrittenNames[written], number, "\""));
 }
 
 void DetailsObject::AppendSlices(absl::string_view tail, bool mirrored, Arena& arena,
@@ -96,12 +84,11 @@ void DetailsObject::AppendSlices(absl::string_view tail, bool mirrored, Arena& a
   const char* begin = text_.data();
   const char* const closing_brace = begin + text_.size() - 1;
   // Only once for each name, because a sender may repeat a key a million times.
-  absl::string_view free_keys[kWrittenKeys];
+  absl::string_view free_keys[std::size(kWrittenNames)];
   for (const OwnKey& own : own_keys_) {
     if (own.known != KnownKey::kHeaders && !mirrored) continue;
-    absl::string_view& free_key =
-        free_keys[static_cast<size_t>(own.known) - static_cast<size_t>(KnownKey::kHeaders)];
-    if (free_key.empty()) free_key = FreeKey(own.known, arena);
+    absl::string_view& free_key = free_keys[IndexOf(own.known)];
+    if (free_key.empty()) free_key = FreeKey(IndexOf(own.known), arena);
     slices.push_back(Between(begin, own.text.data()));
     slices.push_back(free_key);
     begin = own.text.data() + own.text.size();

@@ -2,6 +2,7 @@
 #ifndef PLUGIN_CORE_DETAILS_OBJECT_H_
 #define PLUGIN_CORE_DETAILS_OBJECT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -27,9 +28,6 @@ enum class KnownKey : uint8_t {
   kMirrorInstance,
   kBodyKey,  // anything that begins with body_
 };
-
-// The number of members that we may write.
-inline constexpr size_t kWrittenKeys = 4;
 
 inline KnownKey WhichPlainKey(absl::string_view key) {
   const auto is = [&](const char* text, size_t size) {
@@ -96,12 +94,12 @@ class DetailsObject {
   };
   // A key body_<name>_<number>; number is 1 of body_<name>.
   struct TakenKey {
-    KnownKey known;
+    size_t written;  // which of the members that we may write
     uint32_t number;
   };
 
   void NoteWrittenKey(KnownKey known, absl::string_view text, bool escaped);
-  absl::string_view FreeKey(KnownKey known, Arena& arena);
+  absl::string_view FreeKey(size_t written, Arena& arena);
 
   absl::string_view text_;
   bool empty_ = true;

@@ -27,24 +27,21 @@ absl::Status Refusal(absl::string_view why) {
 
 }  // namespace
 
-absl::StatusOr<DuplicationKey> DuplicationKey::Create(absl::string_view parameter,
-                                                      absl::string_view secret_header) {
-  DuplicationKey key;
-  if (absl::StripAsciiWhitespace(parameter).empty()) return key;
+absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
+                                                  absl::string_view secret_header) {
+  if (absl::StripAsciiWhitespace(parameter).empty()) return DuplicationKey();
   absl::StatusOr<std::vector<JsonPath>> paths = JsonPath::ParseList(parameter);
   if (!paths.ok()) return Refusal(paths.status().message());
   for (JsonPath& path : *paths) {
     if (!path.names_one_value()) return Refusal("[] names many values, and a key needs one");
-    path.LowerCaseHeaderName();
-    const absl::string_view header = path.header_name();
+    const absl::string_view header = path.LowerCaseHeaderName();
     if (!header.empty() && (header == secret_header || IsWithheldHeader(header))) {
       return absl::InvalidArgumentError(
           absl::StrCat("duplication_key: the header ", header,
                        " is kept out of incidents as a secret, so it never matches; name another"));
     }
   }
-  key.paths_ = *std::move(paths);
-  return key;
+  return paths;
 }
 
 DeliveryKeyFinder::DeliveryKeyFinder(int max_depth, size_t most_bytes)
@@ -58,7 +55,7 @@ absl::string_view DeliveryKeyFinder::Find(const DuplicationKey& key,
   const size_t size = text_.size();
   text_.append(base::JsonReader::kPadding, ' ');
   if (!reader_.Open({text_.data(), size})) return {};
-  for (const JsonPath& path : key.paths()) {
+  for (const JsonPath& path : key) {
     values_.clear();
     reader_.Rewind();
     // They were validated when they were parsed, so there is no fault.

@@ -13,24 +13,15 @@
 
 namespace webhook::core {
 
-// Immutable once created, so any thread may use it.
-class DuplicationKey {
- public:
-  // Without paths: incidents have no key.
-  DuplicationKey() = default;
+// Paths into the final details, headers included; the first one that has a value counts. Without
+// paths incidents have no key.
+using DuplicationKey = std::vector<JsonPath>;
 
-  // A comma list of paths into the final details, headers included; the first one that has a value
-  // counts. A blank parameter has no paths. INVALID_ARGUMENT, with the parameter's name in front,
-  // where a path is malformed or names a header that is never stored (see StoredHeaders::Append).
-  static absl::StatusOr<DuplicationKey> Create(absl::string_view parameter,
-                                               absl::string_view secret_header = "");
-
-  bool empty() const { return paths_.empty(); }
-  std::span<const JsonPath> paths() const { return paths_; }
-
- private:
-  std::vector<JsonPath> paths_;
-};
+// `parameter` is a comma list of paths; a blank one has none. INVALID_ARGUMENT, with the
+// parameter's name in front, where a path is malformed or names a header that is never stored (see
+// StoredHeaders::Append).
+absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
+                                                  absl::string_view secret_header = "");
 
 // Finds the delivery keys of incidents. Keeps its buffers from incident to incident. Not
 // thread-safe.

@@ -12,14 +12,14 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 std::string Refusal(absl::string_view parameter) {
-  const auto key = DuplicationKey::Create(parameter);
+  const auto key = ReadDuplicationKey(parameter);
   return key.ok() ? "accepted" : std::string(key.status().message());
 }
 
 class DuplicationKeyTest : public ::testing::Test {
  protected:
   std::string Find(absl::string_view parameter, absl::string_view json, size_t position = 0) {
-    const auto key = DuplicationKey::Create(parameter);
+    const auto key = ReadDuplicationKey(parameter);
     EXPECT_TRUE(key.ok()) << key.status();
     // In two slices, like the details of an incident.
     const absl::string_view slices[] = {json.substr(0, json.size() / 2),
@@ -43,14 +43,14 @@ TEST_F(DuplicationKeyTest, HeaderThatIsNeverStoredIsRefusedByName) {
   }
   EXPECT_EQ(Refusal("headers.x-delivery"), "accepted");
   EXPECT_EQ(Refusal("cookie, rawJson.headers.cookie, body_headers.cookie"), "accepted");
-  EXPECT_THAT(std::string(DuplicationKey::Create("headers.X-Token", "x-token").status().message()),
+  EXPECT_THAT(std::string(ReadDuplicationKey("headers.X-Token", "x-token").status().message()),
               HasSubstr("the header x-token is kept out"));
 }
 
 TEST_F(DuplicationKeyTest, BlankParameterMeansNone) {
-  EXPECT_TRUE(DuplicationKey::Create("")->empty());
-  EXPECT_TRUE(DuplicationKey::Create(" ")->empty());
-  EXPECT_FALSE(DuplicationKey::Create("a")->empty());
+  EXPECT_TRUE(ReadDuplicationKey("")->empty());
+  EXPECT_TRUE(ReadDuplicationKey(" ")->empty());
+  EXPECT_FALSE(ReadDuplicationKey("a")->empty());
 }
 
 TEST_F(DuplicationKeyTest, EmptyValueCountsAsAbsent) {
@@ -109,7 +109,7 @@ TEST_F(DuplicationKeyTest, LongKeyBecomesItsHash) {
   EXPECT_NE(hashed, Find("id", "{\"id\":\"" + longest + "b\"}"));
   // sha256sum of "id:" and a hundred "a".
   DeliveryKeyFinder small(128, 64);
-  const auto key = DuplicationKey::Create("id");
+  const auto key = ReadDuplicationKey("id");
   const std::string json = "{\"id\":\"" + std::string(100, 'a') + "\"}";
   const absl::string_view slice = json;
   EXPECT_EQ(std::string(small.Find(*key, {&slice, 1}, 0)),

@@ -4,27 +4,30 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "plugin/base/json_reader.h"
+#include "plugin/core/details_object.h"
+#include "plugin/core/duplication_key.h"
 #include "plugin/core/header_view.h"
+#include "plugin/core/occurred.h"
+#include "plugin/core/stored_headers.h"
 #include "plugin/core/text_memory.h"
 #include "plugin/limits/limits.h"
 
 namespace webhook::core {
-
-class DuplicationKey;
 
 // What an incident is given where the body says nothing.
 struct Defaults {
   absl::string_view incident_type;                  // the parameter incidentType
   absl::Time trigger_time;                          // `occurred`; written with milliseconds at most
   absl::string_view secret_header;                  // Credentials::secret_header(): never stored
-  absl::string_view mirror_members = {};            // Mirroring::members(): joins the details
+  absl::string_view mirror_members = {};            // of MirrorMembers: joins the details
   const DuplicationKey* duplication_key = nullptr;  // where their delivery keys are; may be null
 };
 
@@ -56,7 +59,7 @@ class ParsedRequest {
   void Clear();
 
  private:
-  friend class IncidentBuilder;
+  friend class IncidentParser;
 
   void Reset();
 
@@ -78,12 +81,11 @@ class IncidentParser {
   // Uses json_depth, incidents_of_a_request, stored_header_bytes, name_bytes and
   // delivery_key_bytes.
   explicit IncidentParser(const Limits& limits);
-  ~IncidentParser();
-  IncidentParser(IncidentParser&&) noexcept;
-  IncidentParser& operator=(IncidentParser&&) noexcept;
+  IncidentParser(const IncidentParser&) = delete;
+  IncidentParser& operator=(const IncidentParser&) = delete;
 
   // Readable bytes that must follow a body; what they hold does not matter.
-  static constexpr size_t kPadding = 64;
+  static constexpr size_t kPadding = base::JsonReader::kPadding;
 
   // Reads an object, or an array of objects, and validates all of it (RFC 8259, UTF-8, no lone
   // surrogates, json_depth). `body` is text that has kPadding readable bytes after its end.
@@ -94,8 +96,69 @@ class IncidentParser {
                      const Defaults& defaults, ParsedRequest& out);
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  // The member `rawJson` or `raw_json`; the last one if it repeats.
+  struct RawMember {
+    const char* key;
+    base::JsonValue value = {};
+    DetailsObject object = {};
+  };
+
+  absl::Status ParseText(absl::string_view body);
+  absl::Status ParseArray();
+  absl::Status ParseIncident(size_t incident);
+  bool ReadMember(KnownKey key);
+  bool ReadRaw(RawMember& raw);
+  absl::Status ReadRawString(RawMember& raw, size_t incident);
+  size_t MostIncidents() const;
+  absl::Status TooMany(size_t count) const;
+
+  void AddIncident(DetailsObject& details);
+  void SetSpans();
+  void AddDeliveryKeys();
+  // Anything but a string counts as absent.
+  static bool IsText(const base::JsonValue& value) {
+    return value.kind == base::JsonKind::kString && !value.empty;
+  }
+  // The text that a string of the body stands for, followed by base::JsonReader::kPadding bytes.
+  absl::string_view Unescaped(const base::JsonValue& string) {
+    // Without escapes it is a part of the body, and the bytes that follow it are its padding.
+    return string.escaped ? Unescape(string.inside()) : string.inside();
+  }
+  absl::string_view Unescape(absl::string_view inside);
+  absl::string_view Text(const base::JsonValue& value, const char* what,
+                         absl::string_view otherwise) {
+    if (!IsText(value)) return otherwise;
+    const absl::string_view text = Unescaped(value);
+    return text.size() <= static_cast<size_t>(limits_.name_bytes) ? text : CutText(text, what);
+  }
+  absl::string_view CutText(absl::string_view text, const char* what);
+  absl::string_view GivenTime();
+  absl::string_view TriggerTime();
+  void Warn(absl::string_view text) { out_->warnings_.push_back(out_->arena_.Copy(text)); }
+
+  const Limits limits_;
+  base::JsonReader body_;
+  base::JsonReader string_;                      // of a rawJson that is a string
+  std::optional<DeliveryKeyFinder> key_finder_;  // once it is needed
+  StoredHeaders stored_headers_;
+  TriggerTimes trigger_times_;
+  TextBuffer tail_text_;
+
+  // Of the request that is being parsed. The texts are in the memory of `out_`.
+  const Defaults* defaults_ = nullptr;
+  ParsedRequest* out_ = nullptr;
+  absl::string_view incident_type_;
+  absl::string_view trigger_time_;  // once it is needed
+  absl::string_view tail_;          // the end of all details: see DetailsObject::AppendSlices
+  size_t header_bytes_ = 0;         // of it, the headers
+
+  // Of the incident that is being read: the value of the last member with that key.
+  base::JsonValue name_;
+  base::JsonValue type_;
+  base::JsonValue occurred_;
+  RawMember raw_json_{"rawJson"};
+  RawMember older_raw_json_{"raw_json"};
+  DetailsObject whole_;
 };
 
 }  // namespace webhook::core

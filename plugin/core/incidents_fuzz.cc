@@ -24,9 +24,10 @@ using base::PaddedText;
 using webhook::core::DuplicationKey;
 using webhook::core::HeaderView;
 using webhook::core::IncidentParser;
-using webhook::core::Mirroring;
+using webhook::core::MirrorMembers;
 using webhook::core::ParsedIncident;
 using webhook::core::ParsedRequest;
+using webhook::core::ReadDuplicationKey;
 using webhook::fuzz::MayBeJson;
 using webhook::fuzz::Require;
 
@@ -35,17 +36,17 @@ using webhook::fuzz::Require;
 struct Configured {
   explicit Configured(absl::string_view bytes) {
     const int choice = bytes.empty() ? 0 : bytes[0];
-    auto key = DuplicationKey::Create(choice & 1 ? bytes.substr(0, 30)
-                                                 : "headers.x-id, a[].b, \"name\", name, id");
+    auto key = ReadDuplicationKey(choice & 1 ? bytes.substr(0, 30)
+                                             : "headers.x-id, a[].b, \"name\", name, id");
     if (key.ok()) duplication_key = *std::move(key);
     if ((choice & 2) == 0) return;
-    auto read = Mirroring::Create("Incoming And Outgoing", "a,\"b\"", "", "webhook");
-    Require(read.ok());
-    mirroring = *std::move(read);
+    auto members = MirrorMembers("Incoming And Outgoing", "a,\"b\"", "", "webhook");
+    Require(members.ok());
+    mirror_members = *std::move(members);
   }
 
   DuplicationKey duplication_key;
-  Mirroring mirroring;
+  std::string mirror_members;
 };
 
 std::string Joined(const ParsedIncident& incident) {
@@ -101,8 +102,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const webhook::Limits limits;
   IncidentParser parser(limits);
   const webhook::core::Defaults defaults{"type", absl::UnixEpoch(), "x-token",
-                                         configured.mirroring.members(),
-                                         &configured.duplication_key};
+                                         configured.mirror_members, &configured.duplication_key};
   ParsedRequest first;
   ParsedRequest second;
   if (const absl::Status status = parser.Parse(body.view(), headers, defaults, first);

@@ -338,7 +338,7 @@ TEST_F(IncidentsTest, WithoutADuplicationKeyThereAreNoDeliveryKeys) {
 }
 
 TEST_F(IncidentsTest, DeliveryKeysAreFoundInTheFinalDetails) {
-  duplication_key_ = *DuplicationKey::Create("headers.x-request-id,event.id");
+  duplication_key_ = *ReadDuplicationKey("headers.x-request-id,event.id");
   ASSERT_TRUE(
       Parse(R"([{"event":{"id":"a"}},{"event":{"id":"x"},"rawJson":{"event":{"id":"b"}}},{}])")
           .ok());
@@ -353,7 +353,7 @@ TEST_F(IncidentsTest, DeliveryKeysAreFoundInTheFinalDetails) {
 }
 
 TEST_F(IncidentsTest, IncidentsOfOneRequestHaveDeliveryKeysOfTheirOwnFromOneHeader) {
-  duplication_key_ = *DuplicationKey::Create("headers.x-delivery");
+  duplication_key_ = *ReadDuplicationKey("headers.x-delivery");
   headers_ = {{"X-Delivery", "7"}};
   ASSERT_TRUE(Parse(R"([{"a":1},{"a":1},{"a":2}])").ok());
   EXPECT_EQ(out_.incidents()[0].delivery_key, "headers.x-delivery:7");
@@ -364,14 +364,14 @@ TEST_F(IncidentsTest, IncidentsOfOneRequestHaveDeliveryKeysOfTheirOwnFromOneHead
 
 TEST_F(IncidentsTest, LongDeliveryKeyStaysUnderItsLimit) {
   limits_.delivery_key_bytes = 64;
-  duplication_key_ = *DuplicationKey::Create("id");
+  duplication_key_ = *ReadDuplicationKey("id");
   EXPECT_EQ(Only("{\"id\":\"" + Repeat("a", 61) + "\"}").delivery_key, "id:" + Repeat("a", 61));
   EXPECT_THAT(Only("{\"id\":\"" + Repeat("a", 62) + "\"}").delivery_key, SizeIs(64));
 }
 
 TEST_F(IncidentsTest, DeepDetailsHaveADeliveryKeyAsWell) {
   limits_.json_depth = 2;
-  duplication_key_ = *DuplicationKey::Create("id");
+  duplication_key_ = *ReadDuplicationKey("id");
   EXPECT_EQ(Only(R"({"id":1,"a":{}})").delivery_key, "id:1");
 }
 

@@ -111,12 +111,9 @@ class JsonPathParser {
     if (end + 1 >= text_.size() || text_[end + 1] != ']') {
       return Fault("expected a name in quotes and a closing bracket");
     }
-    std::string padded(text_.substr(at_, end + 1 - at_));
-    const size_t size = padded.size();
-    padded.append(base::JsonReader::kPadding, ' ');
     base::JsonReader reader(1);
     base::JsonValue value;
-    if (!reader.Open({padded.data(), size}) || !reader.ReadValue(value)) {
+    if (!reader.OpenCopy(text_.substr(at_, end + 1 - at_)) || !reader.ReadValue(value)) {
       return Fault("the name in quotes is no JSON string");
     }
     path.steps_.push_back({Kind::kName, base::TextOfString(value)});
@@ -156,60 +153,30 @@ bool JsonPath::names_one_value() const {
                       [](const Step& step) { return step.kind == StepKind::kEach; });
 }
 
-bool JsonPath::is_of_headers() const { return steps_[0].name == "headers"; }
-
-void JsonPath::LowerCaseHeaderName() {
-  if (is_of_headers() && steps_.size() > 1) absl::AsciiStrToLower(&steps_[1].name);
-}
-
-absl::string_view JsonPath::header_name() const {
+absl::string_view JsonPath::LowerCaseHeaderName() {
   if (!is_of_headers() || steps_.size() < 2) return {};
+  absl::AsciiStrToLower(&steps_[1].name);
   return steps_[1].name;
 }
 
-bool JsonPath::Collect(base::JsonReader& reader, std::vector<base::JsonValue>& values) const {
-  return CollectFrom(0, reader, values);
-}
-
-bool JsonPath::CollectFrom(size_t step, base::JsonReader& reader,
+bool JsonPath::CollectFrom(size_t depth, base::JsonReader& reader,
                            std::vector<base::JsonValue>& values) const {
-  if (step < steps_.size()) {
-    const char wanted = steps_[step].kind == StepKind::kName ? '{' : '[';
-    if (reader.Peek() == wanted) {
-      return wanted == '{' ? CollectMember(step, reader, values)
-                           : CollectItems(step, reader, values);
-    }
+  if (depth == steps_.size()) return reader.ReadValue(values.emplace_back());
+  const Step& step = steps_[depth];
+  if (reader.Peek() != (step.kind == StepKind::kName ? '{' : '[')) return reader.SkipValue();
+  if (step.kind == StepKind::kName) {
+    const size_t before = values.size();
+    return reader.EachMember([&](const base::JsonValue& key) {
+      if (!IsName(key, step.name)) return reader.SkipValue();
+      values.resize(before);  // drops the values of an earlier member with that key
+      return CollectFrom(depth + 1, reader, values);
+    });
   }
-  base::JsonValue value;
-  if (!reader.ReadValue(value)) return false;
-  if (step == steps_.size()) values.push_back(value);
-  return true;
-}
-
-bool JsonPath::CollectMember(size_t step, base::JsonReader& reader,
-                             std::vector<base::JsonValue>& values) const {
-  const size_t before = values.size();
-  base::JsonValue key;
-  base::JsonNext next = reader.EnterObject() ? reader.NextMember(key) : base::JsonNext::kFault;
-  for (; next == base::JsonNext::kItem; next = reader.NextMember(key)) {
-    if (!IsName(key, steps_[step].name)) {
-      if (!reader.SkipValue()) return false;
-      continue;
-    }
-    values.resize(before);  // drops the values of an earlier member with that key
-    if (!CollectFrom(step + 1, reader, values)) return false;
-  }
-  return next == base::JsonNext::kEnd;
-}
-
-bool JsonPath::CollectItems(size_t step, base::JsonReader& reader,
-                            std::vector<base::JsonValue>& values) const {
-  base::JsonNext next = reader.EnterArray() ? reader.NextItem() : base::JsonNext::kFault;
-  for (uint32_t i = 0; next == base::JsonNext::kItem; next = reader.NextItem(), ++i) {
-    const bool wanted = steps_[step].kind == StepKind::kEach || steps_[step].index == i;
-    if (!(wanted ? CollectFrom(step + 1, reader, values) : reader.SkipValue())) return false;
-  }
-  return next == base::JsonNext::kEnd;
+  uint32_t next = 0;
+  return reader.EachItem([&] {
+    const bool wanted = step.kind == StepKind::kEach || step.index == next++;
+    return wanted ? CollectFrom(depth + 1, reader, values) : reader.SkipValue();
+  });
 }
 
 }  // namespace webhook::core

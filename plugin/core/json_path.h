@@ -30,19 +30,19 @@ class JsonPath {
   // False if the path has a `[]` and may therefore name any number of values.
   bool names_one_value() const;
 
-  // Header names are stored in lower case, so `headers.X-Id` means `headers.x-id`.
-  void LowerCaseHeaderName();
-
   // Whether it leads to the request's headers, or into them.
-  bool is_of_headers() const;
+  bool is_of_headers() const { return steps_[0].name == "headers"; }
 
-  // N of a path into the request's headers, headers.N; empty for other paths.
-  absl::string_view header_name() const;
+  // Header names are stored in lower case, so `headers.X-Id` means `headers.x-id`. Returns that
+  // name, x-id; empty for a path that does not lead into the headers.
+  absl::string_view LowerCaseHeaderName();
 
   // Reads the value that comes next, whole, and appends the values at this path in their order. It
   // is not an error if there are none. Of a repeated key the last counts. False if the text is
   // faulty: the reader has the fault.
-  bool Collect(base::JsonReader& reader, std::vector<base::JsonValue>& values) const;
+  bool Collect(base::JsonReader& reader, std::vector<base::JsonValue>& values) const {
+    return CollectFrom(0, reader, values);
+  }
 
  private:
   friend class JsonPathParser;
@@ -54,12 +54,8 @@ class JsonPath {
   };
 
   JsonPath() = default;
-  bool CollectFrom(size_t step, base::JsonReader& reader,
+  bool CollectFrom(size_t depth, base::JsonReader& reader,
                    std::vector<base::JsonValue>& values) const;
-  bool CollectMember(size_t step, base::JsonReader& reader,
-                     std::vector<base::JsonValue>& values) const;
-  bool CollectItems(size_t step, base::JsonReader& reader,
-                    std::vector<base::JsonValue>& values) const;
 
   std::string text_;
   std::vector<Step> steps_;

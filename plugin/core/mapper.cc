@@ -13,23 +13,6 @@ namespace {
 constexpr int kDepth = 128;
 constexpr size_t kMostShownBytes = 100;
 
-// A JSON text with its padding, and a reader at its start.
-class OpenText {
- public:
-  explicit OpenText(absl::string_view json, int depth = kDepth)
-      : size_(json.size()),
-        padded_(absl::StrCat(json, std::string(base::JsonReader::kPadding, ' '))),
-        reader_(depth) {}
-
-  bool Open() { return reader_.Open({padded_.data(), size_}); }
-  base::JsonReader& reader() { return reader_; }
-
- private:
-  const size_t size_;
-  const std::string padded_;
-  base::JsonReader reader_;
-};
-
 absl::Status Refusal(absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("mapper: ", why));
 }
@@ -46,72 +29,76 @@ class MapperReader {
   explicit MapperReader(size_t most_targets) : most_targets_(most_targets) {}
 
   absl::StatusOr<Mapper> Arguments(absl::string_view arguments) {
-    OpenText text(arguments);
-    base::JsonReader& reader = text.reader();
-    if (!text.Open() || !reader.EnterObject()) return NotJson(reader);
-    base::JsonValue key;
+    base::JsonReader reader(kDepth);
     base::JsonValue value;
+    absl::Status refusal;
     bool given = false;
     Mapper mapper;
-    base::JsonNext next = reader.NextMember(key);
-    for (; next == base::JsonNext::kItem; next = reader.NextMember(key)) {
-      if (!reader.ReadValue(value)) return NotJson(reader);
-      if (base::TextOfString(key) != "mapper") continue;
-      if (given) return Refusal("is given twice");
-      given = true;
-      const std::string object(value.kind == base::JsonKind::kString ? base::TextOfString(value)
-                                                                     : std::string(value.text));
-      if (absl::Status status = Targets(object, mapper); !status.ok()) return status;
-    }
-    if (next == base::JsonNext::kFault || !reader.Finish()) return NotJson(reader);
+    const auto read = [&](const base::JsonValue& key) {
+      if (!reader.ReadValue(value)) return false;
+      if (base::TextOfString(key) != "mapper") return true;
+      if (std::exchange(given, true)) {
+        refusal = Refusal("is given twice");
+      } else {
+        refusal = Targets(value.kind == base::JsonKind::kString ? base::TextOfString(value)
+                                                                : std::string(value.text),
+                          mapper);
+      }
+      return refusal.ok();
+    };
+    const bool good = reader.OpenCopy(arguments) && reader.EachMember(read) && reader.Finish();
+    if (!refusal.ok()) return refusal;
+    if (!good) return NotJson(reader);
     if (!given) return Refusal("is missing");
     return mapper;
   }
 
  private:
   absl::Status Targets(absl::string_view object, Mapper& mapper) {
-    OpenText text(object);
-    base::JsonReader& reader = text.reader();
-    if (!text.Open()) return NotJson(reader);
-    if (reader.Peek() != '{') return Refusal("must be an object of target fields");
-    base::JsonValue key;
+    base::JsonReader reader(kDepth);
+    absl::Status refusal;
     std::set<std::string> names;
-    base::JsonNext next = reader.EnterObject() ? reader.NextMember(key) : base::JsonNext::kFault;
-    for (; next == base::JsonNext::kItem; next = reader.NextMember(key)) {
+    const auto read = [&](const base::JsonValue& key) {
       Mapper::Target target{base::TextOfString(key), {}, {}};
-      if (!names.insert(target.name).second) return TargetRefusal(target, "is given twice");
-      if (names.size() > most_targets_) {
-        return Refusal(absl::StrCat("has more than ", most_targets_, " targets"));
+      if (!names.insert(target.name).second) {
+        refusal = TargetRefusal(target, "is given twice");
+      } else if (names.size() > most_targets_) {
+        refusal = Refusal(absl::StrCat("has more than ", most_targets_, " targets"));
+      } else {
+        refusal = Target(reader, target);
       }
-      if (absl::Status status = Target(reader, target); !status.ok()) return status;
       mapper.targets_.push_back(std::move(target));
-    }
-    if (next == base::JsonNext::kFault || !reader.Finish()) return NotJson(reader);
-    return absl::OkStatus();
+      return refusal.ok();
+    };
+    if (!reader.OpenCopy(object)) return NotJson(reader);
+    if (reader.Peek() != '{') return Refusal("must be an object of target fields");
+    const bool good = reader.EachMember(read) && reader.Finish();
+    if (!refusal.ok()) return refusal;
+    return good ? absl::OkStatus() : NotJson(reader);
   }
 
   absl::Status Target(base::JsonReader& reader, Mapper::Target& target) {
+    base::JsonValue value;
     if (reader.Peek() != '{') {
-      base::JsonValue path;
-      if (!reader.ReadValue(path)) return NotJson(reader);
-      if (path.kind == base::JsonKind::kString) return Path(path, target);
+      if (!reader.ReadValue(value)) return NotJson(reader);
+      if (value.kind == base::JsonKind::kString) return Path(value, target);
       return TargetRefusal(target, "must be a path, or an object with path and default");
     }
-    base::JsonValue key;
-    base::JsonValue value;
-    base::JsonNext next = reader.EnterObject() ? reader.NextMember(key) : base::JsonNext::kFault;
-    for (; next == base::JsonNext::kItem; next = reader.NextMember(key)) {
-      if (!reader.ReadValue(value)) return NotJson(reader);
+    absl::Status refusal;
+    const bool good = reader.EachMember([&](const base::JsonValue& key) {
+      if (!reader.ReadValue(value)) return false;
       const std::string name = base::TextOfString(key);
       if (name == "default") {
         target.default_json = std::string(value.text);
-      } else if (name != "path") {
-        return TargetRefusal(target, "takes path and default, and nothing else");
-      } else if (absl::Status status = Path(value, target); !status.ok()) {
-        return status;
+      } else if (name == "path") {
+        refusal = Path(value, target);
+      } else {
+        refusal = TargetRefusal(target, "takes path and default, and nothing else");
       }
-    }
-    if (next == base::JsonNext::kFault) return NotJson(reader);
+      return refusal.ok();
+    });
+    if (!refusal.ok()) return refusal;
+    if (!good) return NotJson(reader);
     if (!target.path.has_value()) return TargetRefusal(target, "path is missing");
     return absl::OkStatus();
   }
@@ -142,17 +129,17 @@ absl::StatusOr<Mapper> Mapper::Parse(absl::string_view arguments, size_t most_ta
 
 absl::StatusOr<std::string> Mapper::Map(std::span<const SharedSample> samples,
                                         size_t most_bytes) const {
+  base::JsonReader reader(base::JsonReader::kMostDepth);
   std::string result = "[";
   std::vector<base::JsonValue> values;
   for (const SharedSample& sample : samples) {
-    OpenText text(sample->raw_json, base::JsonReader::kMostDepth);
-    const bool readable = !sample->truncated && text.Open();
+    const bool readable = !sample->truncated && reader.OpenCopy(sample->raw_json);
     absl::StrAppend(&result, result.size() > 1 ? ",{" : "{");
     bool first = true;
     for (const Target& target : targets_) {
       values.clear();
-      if (readable) text.reader().Rewind();
-      if (readable && !target.path->Collect(text.reader(), values)) values.clear();
+      if (readable) reader.Rewind();
+      if (readable && !target.path->Collect(reader, values)) values.clear();
       const bool one = target.path->names_one_value();
       const bool absent = values.empty() || (one && values.front().kind == base::JsonKind::kNull);
       if (absent && target.default_json.empty()) continue;

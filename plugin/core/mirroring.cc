@@ -34,9 +34,9 @@ std::string JsonTags(absl::string_view tags) {
 
 }  // namespace
 
-absl::StatusOr<Mirroring> Mirroring::Create(absl::string_view direction, absl::string_view tags,
-                                            absl::string_view instance,
-                                            absl::string_view own_instance) {
+absl::StatusOr<std::string> MirrorMembers(absl::string_view direction, absl::string_view tags,
+                                          absl::string_view instance,
+                                          absl::string_view own_instance) {
   const std::optional<absl::string_view> written = WrittenDirection(direction);
   if (!written.has_value()) {
     return absl::InvalidArgumentError(
@@ -45,8 +45,7 @@ absl::StatusOr<Mirroring> Mirroring::Create(absl::string_view direction, absl::s
   if (!base::IsUtf8(tags)) return absl::InvalidArgumentError("mirror_tags must be valid UTF-8");
   if (!base::IsUtf8(instance))
     return absl::InvalidArgumentError("mirror_instance must be valid UTF-8");
-  Mirroring mirroring;
-  std::string& members = mirroring.members_;
+  std::string members;
   if (!written->empty()) {
     members += ",\"mirror_direction\":";
     base::AppendJsonString(&members, *written);
@@ -59,7 +58,7 @@ absl::StatusOr<Mirroring> Mirroring::Create(absl::string_view direction, absl::s
     members += ",\"mirror_instance\":";
     base::AppendJsonString(&members, instance);
   }
-  return mirroring;
+  return members;
 }
 
 }  // namespace webhook::core

@@ -10,27 +10,15 @@
 
 namespace webhook::core {
 
-// Immutable once created.
-class Mirroring {
- public:
-  // Nothing is mirrored.
-  Mirroring() = default;
-
-  // `direction` is None, Incoming, Outgoing or "Incoming And Outgoing"; `tags` a comma list. With
-  // a direction but without `instance`, the incidents' own instance is named. Empty texts are not
-  // set. INVALID_ARGUMENT begins with the parameter's name.
-  static absl::StatusOr<Mirroring> Create(absl::string_view direction, absl::string_view tags,
+// The members that are written into every incident's details, each after a comma:
+//   ,"mirror_direction":"Both","mirror_tags":["a","b"],"mirror_instance":"webhook"
+// Only those that are set; empty where none is. `direction` is None, Incoming, Outgoing or
+// "Incoming And Outgoing"; `tags` a comma list. With a direction but without `instance`, the
+// incidents' own instance is named. Empty texts are not set. INVALID_ARGUMENT begins with the
+// parameter's name.
+absl::StatusOr<std::string> MirrorMembers(absl::string_view direction, absl::string_view tags,
                                           absl::string_view instance,
                                           absl::string_view own_instance);
-
-  // The members that are written into every incident's details, each after a comma:
-  //   ,"mirror_direction":"Both","mirror_tags":["a","b"],"mirror_instance":"webhook"
-  // Only those that are set; empty where none is.
-  absl::string_view members() const { return members_; }
-
- private:
-  std::string members_;
-};
 
 }  // namespace webhook::core
 

@@ -12,8 +12,8 @@ using ::testing::HasSubstr;
 
 std::string Members(absl::string_view direction, absl::string_view tags = "",
                     absl::string_view instance = "") {
-  const auto mirroring = Mirroring::Create(direction, tags, instance, "webhook");
-  return std::string(mirroring.ok() ? mirroring->members() : mirroring.status().message());
+  const auto members = MirrorMembers(direction, tags, instance, "webhook");
+  return members.ok() ? *members : std::string(members.status().message());
 }
 
 TEST(MirroringTest, UnknownDirectionIsRefusedWithTheKnownOnes) {
@@ -32,7 +32,6 @@ TEST(MirroringTest, NothingIsWrittenWhereNothingIsSet) {
   EXPECT_EQ(Members(""), "");
   EXPECT_EQ(Members("None"), "");
   EXPECT_EQ(Members("", " , "), "");
-  EXPECT_EQ(Mirroring().members(), "");
 }
 
 TEST(MirroringTest, DirectionsAreWrittenAsThePlatformReadsThem) {

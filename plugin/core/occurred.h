@@ -20,12 +20,12 @@ class OccurredText {
 
  private:
   friend std::optional<OccurredText> NormalizeOccurred(absl::string_view);
-  friend OccurredText FormatTrigger(absl::Time);
   friend class TriggerTimes;
-  static OccurredText Of(absl::CivilSecond second, int nanosecond);
-  void Append(char c) { bytes_[size_++] = c; }
-  void AppendNumber(int64_t number, int digits);
-  void AppendFraction(int fraction, int digits);
+  OccurredText() = default;
+  // Without a fraction.
+  explicit OccurredText(absl::CivilSecond second);
+  void AddFraction(int64_t fraction, int digits);
+  void Append(int64_t number, int digits, char then);
 
   char bytes_[32];
   size_t size_ = 0;
@@ -38,19 +38,16 @@ class OccurredText {
 // February, 25:00 or a year outside 0001 to 9999.
 std::optional<OccurredText> NormalizeOccurred(absl::string_view text);
 
-// The time of a trigger, cut to milliseconds. A time outside the years 0001 to 9999 becomes the
-// nearest second within them.
-OccurredText FormatTrigger(absl::Time time);
-
-// FormatTrigger for a stream of requests, most of which share a second: it remembers the last one.
-// Not thread-safe.
+// Writes times of triggers, cut to milliseconds. A time outside the years 0001 to 9999 becomes the
+// nearest second within them. Remembers the last second, because most requests of a stream share
+// one. Not thread-safe.
 class TriggerTimes {
  public:
   OccurredText Format(absl::Time time);
 
  private:
   absl::Time second_ = absl::InfiniteFuture();
-  OccurredText text_;  // of second_, without `Z`
+  OccurredText text_;  // of second_
 };
 
 }  // namespace webhook::core

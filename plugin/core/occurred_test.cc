@@ -84,6 +84,8 @@ TEST(OccurredTest, LeapSecondIsTheSecondAfterIt) {
   EXPECT_EQ(Normalized("2016-12-31T23:59:60Z"), "2017-01-01T00:00:00Z");
 }
 
+OccurredText FormatTrigger(absl::Time time) { return TriggerTimes().Format(time); }
+
 TEST(OccurredTest, TriggerIsCutToMillisecondsAndStaysInRange) {
   EXPECT_EQ(FormatTrigger(absl::FromUnixSeconds(1'714'557'600)).text(), "2024-05-01T10:00:00Z");
   EXPECT_EQ(FormatTrigger(absl::FromUnixNanos(1'714'557'600'123'999'999)).text(),

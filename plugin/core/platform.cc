@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/base/characters.h"
 
@@ -18,32 +18,22 @@ std::string Shown(absl::string_view text) {
 }
 
 constexpr char kXsoar6Path[] = "/instance/execute/";
-constexpr char kXsoarPath[] = "/xsoar/instance/execute/";
+constexpr char kPath[] = "/xsoar/instance/execute/";
 
 // From the product's documentation: the parameter table, "Set up Authentication" and "Determine
 // the webhook URL". The URL of 6.x has neither `ext-` nor `/xsoar`; XSIAM's has crtx for xdr.
-// product, engine, name, path, key, credentials, port, certificate, result, ext-, crtx, record
+// product, engine, path, key, credentials, port, certificate, result, ext-, crtx, record
 constexpr Platform kPlatforms[] = {
-    {Product::kXsoar6, false, "XSOAR_6", kXsoar6Path, true, false, true, true, false, false, false,
-     "incident"},
-    {Product::kXsoar6, true, "XSOAR_6", kXsoar6Path, true, false, true, true, false, false, false,
-     "incident"},
-    {Product::kXsoar8Cloud, false, "XSOAR_8_CLOUD", kXsoarPath, false, true, false, false, true,
-     true, false, "incident"},
-    {Product::kXsoar8Cloud, true, "XSOAR_8_CLOUD", kXsoarPath, false, false, true, true, true, true,
-     false, "incident"},
-    {Product::kXsoar8OnPrem, false, "XSOAR_8_ON_PREM", kXsoarPath, false, false, false, true, false,
-     true, false, "incident"},
-    {Product::kXsoar8OnPrem, true, "XSOAR_8_ON_PREM", kXsoarPath, false, false, true, true, false,
-     true, false, "incident"},
-    {Product::kXsiam2, false, "XSIAM_2", kXsoarPath, false, true, false, false, true, true, true,
-     "alert"},
-    {Product::kXsiam2, true, "XSIAM_2", kXsoarPath, false, false, true, true, true, true, true,
-     "alert"},
-    {Product::kXsiam3, false, "XSIAM_3", kXsoarPath, false, true, false, false, true, true, true,
-     "issue"},
-    {Product::kXsiam3, true, "XSIAM_3", kXsoarPath, false, false, true, true, true, true, true,
-     "issue"},
+    {"XSOAR_6", false, kXsoar6Path, true, false, true, true, false, false, false, "incident"},
+    {"XSOAR_6", true, kXsoar6Path, true, false, true, true, false, false, false, "incident"},
+    {"XSOAR_8_CLOUD", false, kPath, false, true, false, false, true, true, false, "incident"},
+    {"XSOAR_8_CLOUD", true, kPath, false, false, true, true, true, true, false, "incident"},
+    {"XSOAR_8_ON_PREM", false, kPath, false, false, false, true, false, true, false, "incident"},
+    {"XSOAR_8_ON_PREM", true, kPath, false, false, true, true, false, true, false, "incident"},
+    {"XSIAM_2", false, kPath, false, true, false, false, true, true, true, "alert"},
+    {"XSIAM_2", true, kPath, false, false, true, true, true, true, true, "alert"},
+    {"XSIAM_3", false, kPath, false, true, false, false, true, true, true, "issue"},
+    {"XSIAM_3", true, kPath, false, false, true, true, true, true, true, "issue"},
 };
 
 struct ServerUrl {
@@ -52,32 +42,24 @@ struct ServerUrl {
   absl::string_view port;    // with its colon; may be empty
 };
 
-bool IsHostCharacter(char c) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
-}
-
-bool IsAddressCharacter(char c) {
-  return absl::ascii_isxdigit(static_cast<unsigned char>(c)) || c == ':' || c == '.';
-}
+constexpr auto kHostCharacters = base::CharacterSet::Of(
+    [](int c) { return base::IsAlphanumeric(c) || base::IsOneOf(c, "-._"); });
+constexpr auto kAddressCharacters =
+    base::CharacterSet::Of([](int c) { return base::IsOneOf(c, "0123456789abcdefABCDEF:."); });
 
 bool IsHost(absl::string_view host) {
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    const absl::string_view address = host.substr(1, host.size() - 2);
-    return std::all_of(address.begin(), address.end(), IsAddressCharacter);
+    return kAddressCharacters.HasAll(host.substr(1, host.size() - 2));
   }
-  return !host.empty() && host.front() != '.' &&
-         std::all_of(host.begin(), host.end(), IsHostCharacter);
+  return !host.empty() && host.front() != '.' && kHostCharacters.HasAll(host);
 }
 
 bool IsPort(absl::string_view port) {
   if (port.empty()) return true;
   port.remove_prefix(1);
   int number = 0;
-  for (const char c : port) {
-    if (!absl::ascii_isdigit(static_cast<unsigned char>(c))) return false;
-    number = std::min(number * 10 + (c - '0'), 65536);
-  }
-  return number >= 1 && number <= 65535;
+  return std::all_of(port.begin(), port.end(), base::IsDigit) && absl::SimpleAtoi(port, &number) &&
+         number >= 1 && number <= 65535;
 }
 
 absl::StatusOr<ServerUrl> Split(absl::string_view text) {
@@ -118,8 +100,8 @@ absl::StatusOr<const Platform*> FindPlatform(absl::string_view product_name, boo
   }
   std::string names;
   for (const Platform& platform : kPlatforms) {
-    if (!platform.on_engine)
-      absl::StrAppend(&names, names.empty() ? "" : ", ", platform.product_name);
+    if (platform.on_engine) continue;
+    absl::StrAppend(&names, names.empty() ? "" : ", ", platform.product_name);
   }
   return absl::InvalidArgumentError(
       absl::StrCat("product: \"", Shown(product_name), "\" must be one of ", names));

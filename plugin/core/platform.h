@@ -12,13 +12,10 @@
 
 namespace webhook::core {
 
-enum class Product { kXsoar6, kXsoar8Cloud, kXsoar8OnPrem, kXsiam2, kXsiam3 };
-
 // What holds for a product, on its own server or on an engine.
 struct Platform {
-  Product product;
+  const char* product_name;  // as configured: XSOAR_6, XSOAR_8_CLOUD, ...
   bool on_engine;
-  const char* product_name;     // as configured: XSOAR_6, XSOAR_8_CLOUD, ...
   const char* path_prefix;      // what comes before the instance's name in a forwarded request
   bool external_key_needed;     // instance.execute.external.<name> must be true
   bool credentials_required;    // username and password must be set

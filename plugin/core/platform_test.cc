@@ -92,9 +92,10 @@ TEST(WebhookUrlTest, SlashPortSchemeAndExistingPrefixAreTakenAsTheyAre) {
 TEST(PlatformTest, TableSaysWhatTheDocumentsSay) {
   EXPECT_EQ(Platforms().size(), 10u);
   for (const Platform& platform : Platforms()) {
-    const bool xsoar6 = platform.product == Product::kXsoar6;
-    const bool on_prem = xsoar6 || platform.product == Product::kXsoar8OnPrem;
-    SCOPED_TRACE(platform.product_name);
+    const absl::string_view product = platform.product_name;
+    const bool xsoar6 = product == "XSOAR_6";
+    const bool on_prem = xsoar6 || product == "XSOAR_8_ON_PREM";
+    SCOPED_TRACE(product);
     EXPECT_STREQ(platform.path_prefix, xsoar6 ? "/instance/execute/" : "/xsoar/instance/execute/");
     EXPECT_EQ(platform.external_key_needed, xsoar6);
     EXPECT_EQ(platform.external_host_prefixed, !xsoar6);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -48,22 +49,135 @@ void AppendSample(std::string* out, const Sample& sample) {
 }
 
 bool ReadSample(base::JsonReader& reader, Sample& sample) {
-  base::JsonValue key;
-  base::JsonValue value;
-  base::JsonNext next = reader.EnterObject() ? reader.NextMember(key) : base::JsonNext::kFault;
-  for (; next == base::JsonNext::kItem; next = reader.NextMember(key)) {
+  const bool good = reader.EachMember([&](const base::JsonValue& key) {
+    base::JsonValue value;
     if (!reader.ReadValue(value)) return false;
     const std::string name = base::TextOfString(key);
     if (name == "truncated") sample.truncated = value.kind == base::JsonKind::kTrue;
-    if (value.kind != base::JsonKind::kString) continue;
+    if (value.kind != base::JsonKind::kString) return true;
     if (name == "name") sample.name = base::TextOfString(value);
     if (name == "type") sample.type = base::TextOfString(value);
     if (name == "occurred") sample.occurred = base::TextOfString(value);
     if (name == "rawJSON") sample.raw_json = base::TextOfString(value);
-  }
+    return true;
+  });
   sample.hash = HashOf(sample);
-  return next == base::JsonNext::kEnd;
+  return good;
 }
+
+// What follows is the list of fields. Longer paths would make it quadratic in the size of a sample.
+constexpr size_t kMostPathBytes = 1024;
+constexpr size_t kMostExampleBytes = 100;
+
+constexpr struct {
+  base::JsonKind kind;
+  const char* name;
+} kTypes[] = {{base::JsonKind::kNull, "null"},     {base::JsonKind::kTrue, "boolean"},
+              {base::JsonKind::kNumber, "number"}, {base::JsonKind::kString, "string"},
+              {base::JsonKind::kObject, "object"}, {base::JsonKind::kArray, "array"}};
+
+// The place in kTypes, as a bit.
+unsigned BitOf(base::JsonKind kind) {
+  if (kind == base::JsonKind::kFalse) kind = base::JsonKind::kTrue;
+  unsigned bit = 1;
+  for (const auto& type : kTypes) {
+    if (type.kind == kind) break;
+    bit <<= 1;
+  }
+  return bit;
+}
+
+std::string Example(absl::string_view text) {
+  if (text.size() <= kMostExampleBytes) return std::string(text);
+  return absl::StrCat(base::CutAtCharacter(text, kMostExampleBytes), "...");
+}
+
+class FieldCollector {
+ public:
+  explicit FieldCollector(size_t most_fields) : most_fields_(most_fields) {}
+
+  void Read(absl::string_view json) {
+    ++sample_;
+    if (reader_.OpenCopy(json)) Walk();
+  }
+
+  std::string ToJson() const {
+    std::string json = "[";
+    for (const auto& [path, field] : fields_) {
+      absl::StrAppend(&json, json.size() > 1 ? "," : "", "{\"path\":");
+      base::AppendJsonString(&json, path);
+      const char* before = ",\"types\":[\"";
+      for (const auto& type : kTypes) {
+        if ((field.types & BitOf(type.kind)) == 0) continue;
+        absl::StrAppend(&json, before, type.name, "\"");
+        before = ",\"";
+      }
+      json += "],\"example\":";
+      base::AppendJsonString(&json, field.example);
+      absl::StrAppend(&json, ",\"count\":", field.count, "}");
+    }
+    json += "]";
+    return json;
+  }
+
+ private:
+  struct Field {
+    unsigned types = 0;  // of BitOf
+    int count = 0;
+    int last_sample = 0;
+    std::string example;
+  };
+
+  // Walks the value that comes next, which is at path_. Recursive; the reader bounds the depth.
+  bool Walk() {
+    const char* const begin = reader_.position();
+    const base::JsonKind kind = base::KindOf(reader_.Peek());
+    const size_t before = path_.size();
+    bool good = false;
+    if (kind == base::JsonKind::kObject) {
+      good = reader_.EachMember([&](const base::JsonValue& key) {
+        AppendPathName(&path_, base::TextOfString(key));
+        const bool walked = WalkWithinBounds();
+        path_.resize(before);
+        return walked;
+      });
+    } else if (kind == base::JsonKind::kArray) {
+      path_ += "[]";
+      good = reader_.EachItem([this] { return WalkWithinBounds(); });
+      path_.resize(before);
+    } else {
+      base::JsonValue value;
+      good = reader_.ReadValue(value);
+      if (good) Note(kind, value.text);
+      return good;
+    }
+    if (good) Note(kind, {begin, static_cast<size_t>(reader_.bracket_end() - begin)});
+    return good;
+  }
+
+  bool WalkWithinBounds() { return path_.size() > kMostPathBytes ? reader_.SkipValue() : Walk(); }
+
+  void Note(base::JsonKind kind, absl::string_view text) {
+    if (path_.empty()) return;  // the sample itself
+    auto found = fields_.find(path_);
+    if (found == fields_.end()) {
+      if (fields_.size() == most_fields_) return;
+      found = fields_.emplace(path_, Field()).first;
+    }
+    Field& field = found->second;
+    const bool only_null = field.types == BitOf(base::JsonKind::kNull);
+    if (field.example.empty() || only_null) field.example = Example(text);
+    field.types |= BitOf(kind);
+    if (field.last_sample != sample_) ++field.count;
+    field.last_sample = sample_;
+  }
+
+  const size_t most_fields_;
+  base::JsonReader reader_{base::JsonReader::kMostDepth};
+  std::string path_;
+  int sample_ = 0;
+  std::map<std::string, Field> fields_;
+};
 
 }  // namespace
 
@@ -121,21 +235,25 @@ std::string WriteSamples(std::span<const SharedSample> newest_first, size_t most
 }
 
 absl::StatusOr<std::vector<SharedSample>> ReadSamples(absl::string_view json) {
-  std::string padded(json);
-  padded.append(base::JsonReader::kPadding, ' ');
   std::vector<SharedSample> samples;
   base::JsonReader reader(kDepth);
-  bool good = reader.Open({padded.data(), json.size()}) && reader.EnterArray();
-  while (good) {
-    const base::JsonNext next = reader.NextItem();
-    if (next == base::JsonNext::kEnd) break;
+  const auto read = [&] {
     auto sample = std::make_shared<Sample>();
-    good = next == base::JsonNext::kItem && ReadSample(reader, *sample);
+    const bool good = ReadSample(reader, *sample);
     samples.push_back(std::move(sample));
-  }
-  if (good && reader.Finish()) return samples;
+    return good;
+  };
+  if (reader.OpenCopy(json) && reader.EachItem(read) && reader.Finish()) return samples;
   return absl::InvalidArgumentError(
       absl::StrCat("no list of samples: byte ", reader.fault().byte, ": ", reader.fault().what));
+}
+
+std::string ListFields(std::span<const SharedSample> samples, size_t most_fields) {
+  FieldCollector collector(most_fields);
+  for (const SharedSample& sample : samples) {
+    if (!sample->truncated) collector.Read(sample->raw_json);
+  }
+  return collector.ToJson();
 }
 
 }  // namespace webhook::core

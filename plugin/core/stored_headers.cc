@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
 #include "plugin/base/octets.h"
 
@@ -11,14 +12,6 @@ namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
 constexpr size_t kFrameBytes = 8;  // more than the punctuation of one member
-
-// Blanks around a value are not part of it (RFC 9110 section 5.5).
-absl::string_view WithoutBlanks(absl::string_view value) {
-  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!value.empty() && is_blank(value.front())) value.remove_prefix(1);
-  while (!value.empty() && is_blank(value.back())) value.remove_suffix(1);
-  return value;
-}
 
 // For texts of at least kCount octets. The last octets are written together with some before them.
 template <typename Octets>
@@ -106,7 +99,7 @@ bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_vi
     at = end;
     if (name == secret_header || IsWithheldHeader(name)) continue;
     may_repeat |= seen.MayHave(name);
-    entries_.push_back({name, WithoutBlanks(header.value), kNone, true});
+    entries_.push_back({name, base::WithoutBlanks(header.value), kNone, true});
   }
   return may_repeat;
 }

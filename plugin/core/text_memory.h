@@ -16,10 +16,6 @@ namespace webhook::core {
 // Holds many texts, which stay where they are until Clear. Not thread-safe.
 class Arena {
  public:
-  Arena() = default;
-  Arena(Arena&&) = default;
-  Arena& operator=(Arena&&) = default;
-
   // `size` writable bytes, uninitialised.
   char* Allocate(size_t size) {
     if (chunks_.empty() || chunks_.back().size - used_ < size) AddChunk(size);

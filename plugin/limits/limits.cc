@@ -1,11 +1,8 @@
 #include "plugin/limits/limits.h"
 
-#include <vector>
-
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
 
 namespace webhook {
 namespace {

@@ -86,7 +86,7 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
       .incident_type = context_.configuration->incident_type,
       .trigger_time = context_.plugin->host().Now(),
       .secret_header = context_.configuration->credentials.secret_header(),
-      .mirror_members = context_.configuration->mirroring.members(),
+      .mirror_members = context_.configuration->mirror_members,
       .duplication_key = &context_.configuration->duplication_key,
   };
   auto& parsers = context_.plugin->parsers();

@@ -17,6 +17,7 @@
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
 #include "plugin/base/utf8.h"
+#include "plugin/core/mirroring.h"
 #include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
@@ -343,11 +344,11 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   auto credentials = ReadCredentials(*given, limits, now);
   if (!credentials.ok()) return credentials.status();
   auto duplication_key =
-      core::DuplicationKey::Create(given->duplication_key, credentials->secret_header());
+      core::ReadDuplicationKey(given->duplication_key, credentials->secret_header());
   if (!duplication_key.ok()) return duplication_key.status();
-  auto mirroring = core::Mirroring::Create(given->mirror_direction, given->mirror_tags,
-                                           given->mirror_instance, name);
-  if (!mirroring.ok()) return mirroring.status();
+  auto mirror_members = core::MirrorMembers(given->mirror_direction, given->mirror_tags,
+                                            given->mirror_instance, name);
+  if (!mirror_members.ok()) return mirror_members.status();
   // It stands in incidents and answers, which are JSON.
   if (!base::IsUtf8(given->incident_type)) {
     return absl::InvalidArgumentError("incidentType must be valid UTF-8");
@@ -365,7 +366,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .store_samples = *store_samples,
                               .credentials = *std::move(credentials),
                               .duplication_key = *std::move(duplication_key),
-                              .mirroring = *std::move(mirroring),
+                              .mirror_members = *std::move(mirror_members),
                               .webhook_url = {},
                               .listen_url = {},
                               .warnings = {},

@@ -15,7 +15,6 @@
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/credentials.h"
 #include "plugin/core/duplication_key.h"
-#include "plugin/core/mirroring.h"
 #include "plugin/core/platform.h"
 #include "plugin/http/tls_context.h"
 #include "plugin/limits/limits.h"
@@ -41,7 +40,7 @@ struct Configuration {
   bool store_samples = false;
   core::Credentials credentials;
   core::DuplicationKey duplication_key;
-  core::Mirroring mirroring;
+  std::string mirror_members;         // core::MirrorMembers, for every incident's details
   std::string webhook_url;            // of the platform; empty where its URL is not known
   std::string listen_url;             // of the listen port; empty where there is none
   std::vector<std::string> warnings;  // that do not depend on the time

@@ -49,7 +49,7 @@ void CheckAccepted(const Configuration& configuration) {
   for (const std::string& url : {configuration.webhook_url, configuration.listen_url}) {
     Require(url.empty() || IsMessage(url));
   }
-  const absl::string_view members = configuration.mirroring.members();
+  const absl::string_view members = configuration.mirror_members;
   Require(members.empty() ||
           MayBeJson("{\"a\":1" + std::string(members.data(), members.size()) + "}"));
 }

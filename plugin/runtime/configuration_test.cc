@@ -295,8 +295,8 @@ TEST(ConfigurationTest, DocumentedParametersAreRead) {
   EXPECT_EQ(configuration->listen_port, 8000);
   EXPECT_EQ(configuration->incident_type, "Phishing");
   EXPECT_TRUE(configuration->store_samples);
-  EXPECT_EQ(configuration->duplication_key.paths().size(), 2u);
-  EXPECT_EQ(configuration->mirroring.members(),
+  EXPECT_EQ(configuration->duplication_key.size(), 2u);
+  EXPECT_EQ(configuration->mirror_members,
             R"(,"mirror_direction":"In","mirror_tags":["a","b"],"mirror_instance":"other")");
   EXPECT_EQ(configuration->webhook_url, "https://my.xsoar.live/instance/execute/webhook");
   EXPECT_EQ(configuration->listen_url, "https://my.xsoar.live:8000/");

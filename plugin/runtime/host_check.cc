@@ -21,7 +21,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
   Probe(absl::Time now, base::ObjectPool<DoneSlot>& slots,
         absl::AnyInvocable<void(const absl::Status&)> done, absl::AnyInvocable<void()> released)
       : slots_(slots),
-        occurred_(core::FormatTrigger(now)),
+        occurred_(core::TriggerTimes().Format(now)),
         done_(std::move(done)),
         released_(std::move(released)) {
     incident_.name = ToView("Test of the connection to the host");
