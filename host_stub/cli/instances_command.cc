@@ -153,13 +153,10 @@ absl::Status AddParametersFrom(const std::string& path, v1::Instance& instance) 
   if (!text.ok()) return text.status();
   DocumentReader reader(absl::StrCat("--from-file: ", path));
   if (absl::Status status = reader.Open(*text); !status.ok()) return status;
-  return reader.EachMember("", {}, [&](absl::string_view name, const std::string& place) {
+  return reader.EachMember("", {}, [&](absl::string_view name, const std::string&) {
     // Numbers, booleans and lists are passed on as their JSON text.
-    absl::StatusOr<std::string> value = reader.NextKind() == base::JsonKind::kString
-                                            ? reader.String(place)
-                                            : absl::StatusOr<std::string>(reader.Compact());
-    if (value.ok()) (*instance.mutable_parameters())[std::string(name)] = *std::move(value);
-    return value.status();
+    (*instance.mutable_parameters())[std::string(name)] = reader.Text();
+    return absl::OkStatus();
   });
 }
 

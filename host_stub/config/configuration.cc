@@ -5,9 +5,7 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -49,7 +47,10 @@ class Builder {
         reader_.EachMember("", kNames, [&](absl::string_view name, const std::string& place) {
           if (name == "serverConfiguration") return ServerConfiguration(place);
           if (name == "limits") return Limits(place);
-          if (name == "instances") return Instances(place);
+          if (name == "instances") {
+            return reader_.EachElement(
+                place, [this](const std::string& element) { return Instance(element); });
+          }
           has_platform = true;
           return Platform(place);
         });
@@ -62,13 +63,12 @@ class Builder {
   absl::Status Platform(const std::string& place);
   absl::Status ServerConfiguration(const std::string& place);
   absl::Status Limits(const std::string& place);
-  absl::Status Instances(const std::string& place);
   absl::Status Instance(const std::string& place);
   absl::Status Parameters(const std::string& place, InstanceConfiguration& instance);
   absl::Status Parameter(absl::string_view name, const std::string& place,
                          InstanceConfiguration& instance);
-  absl::StatusOr<std::string> ParameterValue(const ParameterSpec& spec, const std::string& place);
-  absl::StatusOr<std::string> ParameterFile(const ParameterSpec& spec, const std::string& place);
+  absl::Status ReadValue(const ParameterSpec& spec, const std::string& place, std::string& value);
+  absl::Status ReadFile(const ParameterSpec& spec, const std::string& place, std::string& value);
   absl::Status CheckPort(absl::string_view port, const std::string& place);
 
   DocumentReader reader_;
@@ -83,15 +83,8 @@ absl::Status Builder::Platform(const std::string& place) {
   PlatformConfiguration& platform = configuration_.platform;
   absl::Status status =
       reader_.EachMember(place, kNames, [&](absl::string_view name, const std::string& member) {
-        if (name == "engine") {
-          absl::StatusOr<bool> engine = reader_.Boolean(member);
-          if (engine.ok()) platform.engine = *engine;
-          return engine.status();
-        }
-        absl::StatusOr<std::string> text = reader_.String(member);
-        if (!text.ok()) return text.status();
-        (name == "url" ? platform.url : platform.product) = *std::move(text);
-        return absl::OkStatus();
+        if (name == "engine") return reader_.Boolean(member, platform.engine);
+        return reader_.String(member, name == "url" ? platform.url : platform.product);
       });
   if (!status.ok()) return status;
   // The plugin checks more, but only when an instance is created.
@@ -111,26 +104,21 @@ absl::Status Builder::Platform(const std::string& place) {
 
 absl::Status Builder::ServerConfiguration(const std::string& place) {
   return reader_.EachMember(place, {}, [&](absl::string_view name, const std::string& member) {
-    absl::StatusOr<std::string> text = reader_.String(member);
-    if (text.ok()) configuration_.server_configuration.emplace(name, *std::move(text));
-    return text.status();
+    return reader_.String(member, configuration_.server_configuration[std::string(name)]);
   });
 }
 
 absl::Status Builder::Limits(const std::string& place) {
   const std::vector<absl::string_view> names = webhook::LimitNames();
   return reader_.EachMember(place, names, [&](absl::string_view name, const std::string& member) {
-    absl::StatusOr<std::string> number = reader_.WholeNumber(member);
-    if (!number.ok()) return number.status();
-    absl::Status status = webhook::SetLimit(name, *number, configuration_.limits);
+    std::string number;
+    absl::Status status = reader_.WholeNumber(member, number);
+    if (!status.ok()) return status;
+    status = webhook::SetLimit(name, number, configuration_.limits);
     if (!status.ok()) return reader_.Fault(place, status.message());  // it names the limit
-    configuration_.limits_set.emplace_back(name, *std::move(number));
-    return absl::OkStatus();
+    configuration_.limits_set.emplace_back(name, std::move(number));
+    return status;
   });
-}
-
-absl::Status Builder::Instances(const std::string& place) {
-  return reader_.EachElement(place, [&](const std::string& element) { return Instance(element); });
 }
 
 absl::Status Builder::Instance(const std::string& place) {
@@ -145,9 +133,7 @@ absl::Status Builder::Instance(const std::string& place) {
           return Parameters(member, instance);
         }
         name_place = member;
-        absl::StatusOr<std::string> text = reader_.String(member);
-        if (text.ok()) instance.name = *std::move(text);
-        return text.status();
+        return reader_.String(member, instance.name);
       });
   if (!status.ok()) return status;
   if (name_place.empty()) return reader_.Fault(absl::StrCat(place, ".name"), "is missing");
@@ -190,70 +176,64 @@ absl::Status Builder::Parameter(absl::string_view member_name, const std::string
           place, absl::StrCat("both ", name, " and ", name, kFileSuffix, " are given; keep one"));
     }
   }
-  absl::StatusOr<std::string> value =
-      from_file ? ParameterFile(*spec, place) : ParameterValue(*spec, place);
-  if (!value.ok()) return value.status();
-  if (spec->type == ParameterType::kPort) {
-    if (absl::Status status = CheckPort(*value, place); !status.ok()) return status;
+  std::string value;
+  absl::Status status = from_file ? ReadFile(*spec, place, value) : ReadValue(*spec, place, value);
+  if (status.ok() && spec->type == ParameterType::kPort) status = CheckPort(value, place);
+  if (!status.ok()) return status;
+  if (spec->secret && !from_file && !value.empty()) configuration_.holds_secret = true;
+  instance.parameters.emplace_back(spec->name, std::move(value));
+  return status;
+}
+
+absl::Status Builder::ReadValue(const ParameterSpec& spec, const std::string& place,
+                                std::string& value) {
+  const base::JsonKind kind = reader_.NextKind();
+  const bool is_text = kind == base::JsonKind::kString;
+  const bool is_flag = kind == base::JsonKind::kTrue || kind == base::JsonKind::kFalse;
+  if (spec.type == ParameterType::kPort) {
+    if (kind == base::JsonKind::kNumber) return reader_.WholeNumber(place, value);
+    if (!is_text) return reader_.WrongType(place, "a port, as in 8000 or \"8000\"");
+  } else if (spec.type == ParameterType::kBoolean) {
+    if (!is_text && !is_flag) return reader_.WrongType(place, "true or false");
+  } else if (!is_text && (spec.type == ParameterType::kText || kind != base::JsonKind::kArray)) {
+    return reader_.WrongType(place, "a string");
   }
-  if (spec->secret && !from_file && !value->empty()) configuration_.holds_secret = true;
-  instance.parameters.emplace_back(spec->name, *std::move(value));
+  value = reader_.Text();
+  if (spec.type == ParameterType::kBoolean && value != "true" && value != "false") {
+    return reader_.Fault(place, "must be true or false");
+  }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Builder::ParameterValue(const ParameterSpec& spec,
-                                                    const std::string& place) {
-  const base::JsonKind kind = reader_.NextKind();
-  if (spec.type == ParameterType::kPort && kind == base::JsonKind::kNumber) {
-    return reader_.WholeNumber(place);
-  }
-  if (spec.type == ParameterType::kList && kind == base::JsonKind::kArray) {
-    return reader_.Compact();
-  }
-  const bool is_flag = kind == base::JsonKind::kTrue || kind == base::JsonKind::kFalse;
-  if (spec.type == ParameterType::kBoolean && is_flag) return reader_.Compact();
-  absl::StatusOr<std::string> text = reader_.String(place);
-  if (spec.type == ParameterType::kText || spec.type == ParameterType::kList) return text;
-  if (spec.type == ParameterType::kPort) {
-    if (!text.ok()) return reader_.WrongType(place, "a port, as in 8000 or \"8000\"");
-    return text;
-  }
-  if (!text.ok()) return reader_.WrongType(place, "true or false");
-  if (*text != "true" && *text != "false") return reader_.Fault(place, "must be true or false");
-  return text;
-}
-
-absl::StatusOr<std::string> Builder::ParameterFile(const ParameterSpec& spec,
-                                                   const std::string& place) {
-  absl::StatusOr<std::string> path = reader_.String(place);
-  if (!path.ok()) return path;
-  if (path->empty() || path->size() > PATH_MAX || absl::StrContains(*path, '\0')) {
+absl::Status Builder::ReadFile(const ParameterSpec& spec, const std::string& place,
+                               std::string& value) {
+  std::string path;
+  if (absl::Status status = reader_.String(place, path); !status.ok()) return status;
+  if (path.empty() || path.size() > PATH_MAX || absl::StrContains(path, '\0')) {
     return reader_.Fault(place, "must be the path of a file");
   }
-  const std::string full_path =
-      absl::StartsWith(*path, "/") ? *path : absl::StrCat(folder_, "/", *path);
-  absl::StatusOr<SmallFile> file = ReadSmallFile(full_path, kParameterFileBytes);
-  if (!file.ok()) {
-    return reader_.Fault(place, absl::Utf8SafeCHexEscape(file.status().message()));
+  if (!absl::StartsWith(path, "/")) path = absl::StrCat(folder_, "/", path);
+  absl::StatusOr<SmallFile> file = ReadSmallFile(path, kParameterFileBytes);
+  if (!file.ok()) return reader_.Fault(place, absl::Utf8SafeCHexEscape(file.status().message()));
+  value = std::move(file->contents);
+  std::string fault;
+  if (spec.secret && !file->secret_fault.empty()) {
+    fault = file->secret_fault;
+  } else if (!file->write_fault.empty()) {
+    // A user who can change an authority's certificate or a user's name can get in.
+    fault = file->write_fault;
+  } else if (!base::IsUtf8(value)) {
+    // Parameters are text everywhere else, in gRPC and in JSON.
+    fault = absl::StrCat(path, " is not UTF-8 text");
   }
-  if (spec.private_file && !file->secret_fault.empty()) {
-    Wipe(file->contents);
-    return reader_.Fault(place, absl::Utf8SafeCHexEscape(file->secret_fault));
-  }
-  // A user who can change an authority's certificate or a user's name can get in.
-  if (!file->write_fault.empty()) {
-    return reader_.Fault(place, absl::Utf8SafeCHexEscape(file->write_fault));
-  }
-  // Parameters are text everywhere else, in gRPC and in JSON.
-  if (!base::IsUtf8(file->contents)) {
-    Wipe(file->contents);
-    return reader_.Fault(place,
-                         absl::StrCat(absl::Utf8SafeCHexEscape(full_path), " is not UTF-8 text"));
+  if (!fault.empty()) {
+    Wipe(value);
+    return reader_.Fault(place, absl::Utf8SafeCHexEscape(fault));
   }
   // Editors and `echo` append one line end; any further one belongs to the value.
-  if (absl::EndsWith(file->contents, "\n")) file->contents.pop_back();
-  if (absl::EndsWith(file->contents, "\r")) file->contents.pop_back();
-  return std::move(file->contents);
+  if (absl::EndsWith(value, "\n")) value.pop_back();
+  if (absl::EndsWith(value, "\r")) value.pop_back();
+  return absl::OkStatus();
 }
 
 absl::Status Builder::CheckPort(absl::string_view port, const std::string& place) {

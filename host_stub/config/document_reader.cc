@@ -99,62 +99,62 @@ absl::Status DocumentReader::EachMember(const std::string& place,
                                         std::span<const absl::string_view> known,
                                         const TakeMember& take) {
   if (NextKind() != base::JsonKind::kObject) return WrongType(place, "an object");
-  reader_.EnterObject();
+  absl::Status status;
   std::set<std::string> seen;
-  base::JsonValue key;
-  while (reader_.NextMember(key) == base::JsonNext::kItem) {
+  reader_.EachMember([&](const base::JsonValue& key) {
     const std::string name = base::TextOfString(key);
     const std::string member = MemberPlace(place, name);
     if (!known.empty() && std::find(known.begin(), known.end(), name) == known.end()) {
-      return Fault(member, absl::StrCat("unknown; ", DidYouMean(name, known)));
+      status = Fault(member, absl::StrCat("unknown; ", DidYouMean(name, known)));
+    } else if (!seen.insert(name).second) {
+      status = Fault(member, "occurs twice");
+    } else {
+      status = take(name, member);
     }
-    if (!seen.insert(name).second) return Fault(member, "occurs twice");
-    if (absl::Status status = take(name, member); !status.ok()) return status;
-  }
-  return absl::OkStatus();
+    return status.ok();
+  });
+  return status;
 }
 
 absl::Status DocumentReader::EachElement(
     const std::string& place, const std::function<absl::Status(const std::string&)>& take) {
   if (NextKind() != base::JsonKind::kArray) return WrongType(place, "an array");
-  reader_.EnterArray();
-  for (size_t index = 0; reader_.NextItem() == base::JsonNext::kItem; ++index) {
-    if (absl::Status status = take(absl::StrCat(place, "[", index, "]")); !status.ok()) {
-      return status;
-    }
-  }
+  absl::Status status;
+  size_t index = 0;
+  reader_.EachItem([&] {
+    status = take(absl::StrCat(place, "[", index++, "]"));
+    return status.ok();
+  });
+  return status;
+}
+
+absl::Status DocumentReader::String(absl::string_view place, std::string& text) {
+  if (NextKind() != base::JsonKind::kString) return WrongType(place, "a string");
+  text = Text();
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> DocumentReader::String(absl::string_view place) {
-  if (NextKind() != base::JsonKind::kString) return WrongType(place, "a string");
-  base::JsonValue value;
-  reader_.ReadValue(value);
-  return base::TextOfString(value);
-}
-
-absl::StatusOr<bool> DocumentReader::Boolean(absl::string_view place) {
-  const base::JsonKind kind = NextKind();
-  if (kind != base::JsonKind::kTrue && kind != base::JsonKind::kFalse) {
+absl::Status DocumentReader::Boolean(absl::string_view place, bool& flag) {
+  if (NextKind() != base::JsonKind::kTrue && NextKind() != base::JsonKind::kFalse) {
     return WrongType(place, "true or false");
   }
-  reader_.SkipValue();
-  return kind == base::JsonKind::kTrue;
+  flag = Text() == "true";
+  return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> DocumentReader::WholeNumber(absl::string_view place) {
+absl::Status DocumentReader::WholeNumber(absl::string_view place, std::string& text) {
   if (NextKind() != base::JsonKind::kNumber) return WrongType(place, "a whole number");
-  base::JsonValue value;
-  reader_.ReadValue(value);
   int64_t number = 0;
-  if (!absl::SimpleAtoi(value.text, &number)) return Fault(place, "must be a whole number");
-  return absl::StrCat(number);
+  if (!absl::SimpleAtoi(Text(), &number)) return Fault(place, "must be a whole number");
+  text = absl::StrCat(number);
+  return absl::OkStatus();
 }
 
-std::string DocumentReader::Compact() {
+std::string DocumentReader::Text() {
   base::JsonValue value;
   reader_.ReadValue(value);
-  return base::CompactJson(value.text);
+  return value.kind == base::JsonKind::kString ? base::TextOfString(value)
+                                               : base::CompactJson(value.text);
 }
 
 }  // namespace host_stub

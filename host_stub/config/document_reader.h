@@ -8,7 +8,6 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "plugin/base/json_reader.h"
 
@@ -45,13 +44,13 @@ class DocumentReader {
   base::JsonKind NextKind() const;
 
   // A fault where the value is of another type.
-  absl::StatusOr<std::string> String(absl::string_view place);
-  absl::StatusOr<bool> Boolean(absl::string_view place);
+  absl::Status String(absl::string_view place, std::string& text);
+  absl::Status Boolean(absl::string_view place, bool& flag);
   // A whole number, in decimal.
-  absl::StatusOr<std::string> WholeNumber(absl::string_view place);
+  absl::Status WholeNumber(absl::string_view place, std::string& text);
 
-  // The text of any value, without blanks around its parts.
-  std::string Compact();
+  // What a string stands for; of any other value its JSON text, without blanks around its parts.
+  std::string Text();
 
   // "must be WANTED, but is ...", of the value that comes next.
   absl::Status WrongType(absl::string_view place, absl::string_view wanted) const;

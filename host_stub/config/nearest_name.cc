@@ -29,8 +29,7 @@ size_t Distance(absl::string_view a, absl::string_view b) {
   return rows[a.size()][b.size()];
 }
 
-}  // namespace
-
+// The known name that is nearest to `name`; empty if none is near.
 absl::string_view NearestName(absl::string_view name, std::span<const absl::string_view> known) {
   if (name.empty() || name.size() > kLongestName) return "";
   const std::string lower = absl::AsciiStrToLower(name);
@@ -44,6 +43,8 @@ absl::string_view NearestName(absl::string_view name, std::span<const absl::stri
   }
   return nearest;
 }
+
+}  // namespace
 
 std::string DidYouMean(absl::string_view name, std::span<const absl::string_view> known) {
   const absl::string_view nearest = NearestName(name, known);

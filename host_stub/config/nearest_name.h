@@ -9,11 +9,9 @@
 
 namespace host_stub {
 
-// The known name that is nearest to `name`; empty if none is near. Case does not count, one letter
-// of three may differ, and neighbours may be swapped.
-absl::string_view NearestName(absl::string_view name, std::span<const absl::string_view> known);
-
-// "did you mean \"password\"?", or "known are: ..." if none is near.
+// "did you mean \"password\"?" with the known name that is nearest to `name`, or "known are: ..."
+// if none is near. Case does not count, one letter of three may differ, and neighbours may be
+// swapped.
 std::string DidYouMean(absl::string_view name, std::span<const absl::string_view> known);
 
 }  // namespace host_stub

@@ -3,12 +3,22 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/strip.h"
 #include "gtest/gtest.h"
 
 namespace host_stub {
 namespace {
 
 const std::vector<absl::string_view> kKnown = {"username", "password", "longRunningPort", "key"};
+
+// The name that is suggested; "" where none is.
+std::string NearestName(absl::string_view name, std::span<const absl::string_view> known) {
+  const std::string message = DidYouMean(name, known);
+  absl::string_view nearest = message;
+  if (!absl::ConsumePrefix(&nearest, "did you mean \"")) return "";
+  EXPECT_TRUE(absl::ConsumeSuffix(&nearest, "\"?")) << message;
+  return std::string(nearest);
+}
 
 TEST(NearestName, NothingIsSuggestedForAnUnrelatedName) {
   EXPECT_EQ(NearestName("colour", kKnown), "");

@@ -5,24 +5,23 @@ namespace {
 
 constexpr bool kSecret = true;
 constexpr bool kMayBeFile = true;
-constexpr bool kPrivateFile = true;
 
 // A certificate is public and a user's name is no secret, but both may be mounted as files.
 constexpr ParameterSpec kParameters[] = {
-    {"longRunningPort", ParameterType::kPort, !kSecret, !kMayBeFile, !kPrivateFile},
-    {"username", ParameterType::kText, !kSecret, kMayBeFile, !kPrivateFile},
-    {"password", ParameterType::kText, kSecret, kMayBeFile, kPrivateFile},
-    {"certificate", ParameterType::kText, !kSecret, kMayBeFile, !kPrivateFile},
-    {"key", ParameterType::kText, kSecret, kMayBeFile, kPrivateFile},
-    {"incidentType", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
-    {"store_samples", ParameterType::kBoolean, !kSecret, !kMayBeFile, !kPrivateFile},
-    {"bind_address", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
-    {"client_ca", ParameterType::kText, !kSecret, kMayBeFile, !kPrivateFile},
-    {"passwords", ParameterType::kList, kSecret, kMayBeFile, kPrivateFile},
-    {"duplication_key", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
-    {"mirror_direction", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
-    {"mirror_tags", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
-    {"mirror_instance", ParameterType::kText, !kSecret, !kMayBeFile, !kPrivateFile},
+    {"longRunningPort", ParameterType::kPort, !kSecret, !kMayBeFile},
+    {"username", ParameterType::kText, !kSecret, kMayBeFile},
+    {"password", ParameterType::kText, kSecret, kMayBeFile},
+    {"certificate", ParameterType::kText, !kSecret, kMayBeFile},
+    {"key", ParameterType::kText, kSecret, kMayBeFile},
+    {"incidentType", ParameterType::kText, !kSecret, !kMayBeFile},
+    {"store_samples", ParameterType::kBoolean, !kSecret, !kMayBeFile},
+    {"bind_address", ParameterType::kText, !kSecret, !kMayBeFile},
+    {"client_ca", ParameterType::kText, !kSecret, kMayBeFile},
+    {"passwords", ParameterType::kList, kSecret, kMayBeFile},
+    {"duplication_key", ParameterType::kText, !kSecret, !kMayBeFile},
+    {"mirror_direction", ParameterType::kText, !kSecret, !kMayBeFile},
+    {"mirror_tags", ParameterType::kText, !kSecret, !kMayBeFile},
+    {"mirror_instance", ParameterType::kText, !kSecret, !kMayBeFile},
 };
 
 }  // namespace

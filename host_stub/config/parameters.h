@@ -18,9 +18,8 @@ enum class ParameterType {
 struct ParameterSpec {
   absl::string_view name;
   ParameterType type;
-  bool secret;        // never shown, never logged
-  bool may_be_file;   // the configuration file may have NAME_file instead
-  bool private_file;  // that file is refused where others can read it
+  bool secret;       // never shown, never logged; its file is refused where others can read it
+  bool may_be_file;  // the configuration file may have NAME_file instead
 };
 
 // All of them, in the order of the documents.
