@@ -88,20 +88,8 @@ std::string EscapeForLog(absl::string_view text, size_t most_bytes) {
   std::string line;
   size_t cut = 0;  // where to end if the rest does not fit
   while (!text.empty()) {
-    const base::Character character = base::FirstCharacter(text);
-    const bool deceptive = base::IsDeceptive(character.code_point);
-    if (character.code_point == base::Character::kMalformed ||
-        (deceptive && character.code_point < 0x80)) {
-      absl::StrAppend(&line, "\\x",
-                      absl::Hex(static_cast<unsigned char>(text[0]), absl::kZeroPad2));
-    } else if (deceptive) {
-      absl::StrAppend(&line, "\\u{", absl::Hex(character.code_point, absl::kZeroPad4), "}");
-    } else if (character.code_point == '\\') {
-      line += "\\\\";
-    } else {
-      line.append(text.data(), character.bytes);
-    }
-    text.remove_prefix(character.bytes);
+    if (text[0] == '\\') line += '\\';
+    text.remove_prefix(base::AppendEscaped(&line, text));
     if (line.size() + kCut.size() <= most_bytes) cut = line.size();
     if (line.size() > most_bytes) {
       line.resize(cut);

@@ -31,9 +31,8 @@ class Logger {
 std::unique_ptr<Logger> NewFileDescriptorLogger(int file_descriptor, Severity least,
                                                 int64_t lines_per_second);
 
-// The text as one line that cannot deceive its reader: control characters, DEL, C1, line and
-// paragraph separators, and Unicode's marks of writing direction become \xNN or \u{NNNN}; bytes
-// that are not UTF-8 become \xNN; a backslash is doubled. A result longer than `most_bytes` is cut
+// The text as one line that cannot deceive its reader: escaped as by base::AppendEscaped, with each
+// backslash doubled, so that nobody can forge an escape. A result longer than `most_bytes` is cut
 // at a character and ends in "...".
 std::string EscapeForLog(absl::string_view text, size_t most_bytes);
 

@@ -13,6 +13,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 
 namespace host_stub {
 namespace {
@@ -54,11 +55,6 @@ absl::Status CannotRead(const std::string& path, int error) {
   return absl::UnavailableError(text);
 }
 
-absl::Status TooLong(const std::string& path, size_t most_bytes) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, " is longer than the ", most_bytes, " bytes that are allowed"));
-}
-
 std::string SecretFault(const std::string& path, const struct stat& status) {
   const std::vector<uid_t> owners = TrustedOwners();
   if (std::find(owners.begin(), owners.end(), status.st_uid) == owners.end()) {
@@ -75,14 +71,7 @@ std::string SecretFault(const std::string& path, const struct stat& status) {
 
 }  // namespace
 
-std::string OctalMode(mode_t mode) {
-  mode &= 07777;
-  std::string text = "0000";
-  for (size_t i = text.size(); i > 0; --i, mode /= 8) {
-    text[i - 1] = static_cast<char>('0' + mode % 8);
-  }
-  return text;
-}
+std::string OctalMode(mode_t mode) { return absl::StrFormat("%04o", mode & 07777); }
 
 std::vector<uid_t> TrustedOwners() {
   std::vector<uid_t> owners = {0, geteuid()};
@@ -114,15 +103,13 @@ absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_byt
   if (!S_ISREG(status.st_mode)) {
     return absl::InvalidArgumentError(absl::StrCat(path, " is not a regular file"));
   }
-  if (static_cast<size_t>(status.st_size) > most_bytes) return TooLong(path, most_bytes);
-
   SmallFile result;
   if ((status.st_mode & S_IWOTH) != 0) {
     result.write_fault = absl::StrCat(path, " can be changed by everybody (mode ",
                                       OctalMode(status.st_mode), "); run chmod go-w ", path);
   }
   result.secret_fault = SecretFault(path, status);
-  // One byte more than allowed detects a file that grows while it is read.
+  // One byte more than allowed detects a file that is too long.
   result.contents.resize(most_bytes + 1);
   size_t size = 0;
   while (size < result.contents.size()) {
@@ -132,7 +119,10 @@ absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_byt
     if (got == 0) break;
     size += static_cast<size_t>(got);
   }
-  if (size > most_bytes) return TooLong(path, most_bytes);
+  if (size > most_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is longer than the ", most_bytes, " bytes that are allowed"));
+  }
   result.contents.resize(size);
   return result;
 }

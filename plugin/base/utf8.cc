@@ -1,5 +1,6 @@
 #include "plugin/base/utf8.h"
 
+#include "absl/strings/str_cat.h"
 #include "plugin/base/octets.h"
 
 namespace base {
@@ -73,6 +74,19 @@ char* WriteUtf8(uint32_t code_point, char* out) {
 bool IsDeceptive(uint32_t c) {
   return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x061C || c == 0x200E || c == 0x200F ||
          (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
+}
+
+size_t AppendEscaped(std::string* out, absl::string_view text) {
+  const auto [code_point, bytes] = FirstCharacter(text);
+  if (code_point != Character::kMalformed && !IsDeceptive(code_point)) {
+    absl::StrAppend(out, text.substr(0, bytes));
+  } else if (code_point == Character::kMalformed || code_point < 0x80) {
+    const auto byte = static_cast<unsigned char>(text[0]);
+    absl::StrAppend(out, "\\x", absl::Hex(byte, absl::kZeroPad2));
+  } else {
+    absl::StrAppend(out, "\\u{", absl::Hex(code_point, absl::kZeroPad4), "}");
+  }
+  return bytes;
 }
 
 }  // namespace base

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "absl/strings/string_view.h"
 
@@ -36,6 +37,11 @@ char* WriteUtf8(uint32_t code_point, char* out);
 // characters around it: control characters, DEL, C1, line separators, the marks of writing
 // direction, and the zero-width U+FEFF.
 bool IsDeceptive(uint32_t code_point);
+
+// Appends the first character of a text that is not empty, so that it cannot deceive a reader: as
+// \xNN or \u{NNNN} where it is deceptive, each byte as \xNN where it is malformed. Returns how many
+// bytes of the text that were.
+size_t AppendEscaped(std::string* out, absl::string_view text);
 
 }  // namespace base
 
