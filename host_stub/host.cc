@@ -1,12 +1,8 @@
 #include "host_stub/host.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <future>
 #include <new>
@@ -15,12 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/front/front.h"
-#include "host_stub/instances/instance_manager.h"
-#include "host_stub/instances/snapshot.h"
 #include "host_stub/service/addresses.h"
-#include "host_stub/service/grpc_server.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "plugin/http/io_threads.h"
@@ -41,10 +33,11 @@ absl::Status In(absl::string_view what, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(what, ": ", status.message()));
 }
 
-absl::Status MakeDataDir(const std::string& data_dir) {
-  if (mkdir(data_dir.c_str(), 0700) == 0 || errno == EEXIST) return absl::OkStatus();
-  return absl::UnavailableError(
-      absl::StrCat("data folder ", data_dir, " cannot be made: ", std::strerror(errno)));
+// Moves a result to where it belongs, or returns why there is none.
+template <typename Result, typename Place>
+absl::Status Take(absl::StatusOr<Result> result, Place& place) {
+  if (result.ok()) place = *std::move(result);
+  return result.status();
 }
 
 [[noreturn]] void EndWithOneLine() noexcept {
@@ -72,85 +65,48 @@ absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
 
 void EndWithOneLineOnExceptions() { std::set_terminate(&EndWithOneLine); }
 
-// Members are destroyed from the last to the first: each before those that it calls.
-class Host::Parts {
- public:
-  explicit Parts(HostOptions options) : options_(std::move(options)) {}
+Host::Host(HostOptions options) : options_(std::move(options)) {}
 
-  absl::Status Start();
-  absl::Status Drain(absl::Duration time);
-  absl::Status Reload(const Configuration& configuration) {
-    return manager_->Reload(configuration);
-  }
+Host::~Host() { Drain(absl::ZeroDuration()).IgnoreError(); }
 
-  const std::string& http_address() const { return http_address_; }
-  const GrpcServer& grpc() const { return *grpc_; }
-
- private:
-  absl::Status StartEngine();
-  absl::Status StartInstances();
-  absl::Status StartFront();
-  absl::Status StartGrpc();
-
-  HostOptions options_;
-  std::shared_ptr<Store> store_;
-  std::shared_ptr<http::IoThreads> threads_;
-  std::shared_ptr<HostedPlugin> plugin_;
-  std::shared_ptr<PublishedInstances> instances_ = std::make_shared<PublishedInstances>();
-  std::unique_ptr<Front> front_;
-  std::shared_ptr<InstanceManager> manager_;
-  std::unique_ptr<http::Server> server_;
-  std::string http_address_;
-  std::unique_ptr<GrpcServer> grpc_;
-  bool drained_ = false;
-};
-
-absl::Status Host::Parts::Start() {
-  if (options_.keep_in_memory) {  // else the store makes it, and makes its name durable
-    if (absl::Status status = MakeDataDir(options_.data_dir); !status.ok()) return status;
-  }
-  if (absl::Status status = StartEngine(); !status.ok()) return status;
-  if (absl::Status status = StartInstances(); !status.ok()) return status;
-  WipeSecrets(options_.configuration);
-  if (absl::Status status = StartFront(); !status.ok()) return status;
-  return StartGrpc();
+absl::StatusOr<std::unique_ptr<Host>> Host::Start(HostOptions options) {
+  std::unique_ptr<Host> host(new Host(std::move(options)));
+  if (absl::Status status = host->StartEngine(); !status.ok()) return status;
+  if (absl::Status status = host->StartInstances(); !status.ok()) return status;
+  WipeSecrets(host->options_.configuration);
+  if (absl::Status status = host->StartFront(); !status.ok()) return status;
+  if (absl::Status status = host->StartGrpc(); !status.ok()) return status;
+  return host;
 }
 
-absl::Status Host::Parts::StartEngine() {
-  auto store = OpenStore(options_);
-  if (!store.ok()) return store.status();
-  store_ = *std::move(store);
-  auto threads = http::IoThreads::Start(
-      static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, kMostIoThreads)));
-  if (!threads.ok()) return threads.status();
-  threads_ = *std::move(threads);
-  auto plugin = HostedPlugin::Load(options_.plugin_file,
-                                   {.io_threads = 0, .limits = options_.configuration.limits_set},
-                                   {.store = store_,
-                                    .state = store_,
-                                    .logger = options_.logger,
-                                    .threads = CompletionsOn(threads_),
-                                    .limits = options_.configuration.limits});
-  if (!plugin.ok()) return plugin.status();
-  plugin_ = *std::move(plugin);
-  return absl::OkStatus();
+absl::Status Host::StartEngine() {
+  if (absl::Status status = Take(OpenStore(options_), store_); !status.ok()) return status;
+  const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostIoThreads);
+  absl::Status status = Take(http::IoThreads::Start(static_cast<int>(threads)), threads_);
+  if (!status.ok()) return status;
+  return Take(HostedPlugin::Load(options_.plugin_file,
+                                 {.io_threads = 0, .limits = options_.configuration.limits_set},
+                                 {.store = store_,
+                                  .state = store_,
+                                  .logger = options_.logger,
+                                  .threads = CompletionsOn(threads_),
+                                  .limits = options_.configuration.limits}),
+              plugin_);
 }
 
-absl::Status Host::Parts::StartInstances() {
+absl::Status Host::StartInstances() {
   front_ = std::make_unique<Front>(instances_, *threads_,
                                    options_.configuration.limits.answer_timeout_ms);
-  auto manager = InstanceManager::Start({.plugin = plugin_,
-                                         .published = instances_,
-                                         .store = store_,
-                                         .logger = options_.logger,
-                                         .on_publish = [this] { front_->RefreshThreads(); }},
-                                        options_.configuration);
-  if (!manager.ok()) return manager.status();
-  manager_ = *std::move(manager);
-  return absl::OkStatus();
+  return Take(InstanceManager::Start({.plugin = plugin_,
+                                      .published = instances_,
+                                      .store = store_,
+                                      .logger = options_.logger,
+                                      .on_publish = [this] { front_->RefreshThreads(); }},
+                                     options_.configuration),
+              manager_);
 }
 
-absl::Status Host::Parts::StartFront() {
+absl::Status Host::StartFront() {
   auto address = ParseHostPort(options_.http_address);
   if (!address.ok()) return In("--http", address.status());
   auto server =
@@ -165,20 +121,17 @@ absl::Status Host::Parts::StartFront() {
   return absl::OkStatus();
 }
 
-absl::Status Host::Parts::StartGrpc() {
-  auto grpc = GrpcServer::Start(
-      {.address = options_.grpc_address,
-       .insecure_on_any_address = options_.grpc_insecure_on_any_address,
-       .tls = options_.grpc_tls,
-       .control_path = absl::StrCat(options_.data_dir, "/control.sock"),
-       .limits = options_.configuration.limits},
-      {.plugin = plugin_->info(), .instances = instances_, .store = store_, .manager = manager_});
-  if (!grpc.ok()) return grpc.status();
-  grpc_ = *std::move(grpc);
-  return absl::OkStatus();
+absl::Status Host::StartGrpc() {
+  options_.grpc.control_path = absl::StrCat(options_.data_dir, "/control.sock");
+  options_.grpc.limits = options_.configuration.limits;
+  return Take(GrpcServer::Start(options_.grpc, {.plugin = plugin_->info(),
+                                                .instances = instances_,
+                                                .store = store_,
+                                                .manager = manager_}),
+              grpc_);
 }
 
-absl::Status Host::Parts::Drain(absl::Duration time) {
+absl::Status Host::Drain(absl::Duration time) {
   if (std::exchange(drained_, true)) return absl::OkStatus();
   const absl::Time deadline = absl::Now() + time;
   absl::Status result;
@@ -205,28 +158,6 @@ absl::Status Host::Parts::Drain(absl::Duration time) {
   // Runs what was posted last, which still uses the front.
   if (threads_ != nullptr) threads_->Stop();
   return result;
-}
-
-absl::StatusOr<std::unique_ptr<Host>> Host::Start(HostOptions options) {
-  auto parts = std::make_unique<Parts>(std::move(options));
-  if (absl::Status status = parts->Start(); !status.ok()) {
-    parts->Drain(absl::ZeroDuration()).IgnoreError();
-    return status;
-  }
-  return std::unique_ptr<Host>(new Host(std::move(parts)));
-}
-
-Host::Host(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
-
-Host::~Host() { Drain(absl::ZeroDuration()).IgnoreError(); }
-
-const std::string& Host::http_address() const { return parts_->http_address(); }
-const std::string& Host::grpc_address() const { return parts_->grpc().address(); }
-const std::string& Host::control_path() const { return parts_->grpc().control_path(); }
-
-absl::Status Host::Drain(absl::Duration time) { return parts_->Drain(time); }
-absl::Status Host::Reload(const Configuration& configuration) {
-  return parts_->Reload(configuration);
 }
 
 }  // namespace host_stub

@@ -3,17 +3,27 @@
 #define HOST_STUB_HOST_H_
 
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "host_stub/config/configuration.h"
+#include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/logger.h"
+#include "host_stub/instances/instance_manager.h"
+#include "host_stub/instances/snapshot.h"
 #include "host_stub/service/grpc_server.h"
 
+namespace webhook::http {
+class IoThreads;
+class Server;
+}  // namespace webhook::http
+
 namespace host_stub {
+
+class Front;
+class Store;
 
 // From now on an exception that is not caught ends the process with one line on standard error, for
 // example when memory runs out outside of a request. Called once, at the start of a program.
@@ -24,10 +34,8 @@ struct HostOptions {
   Configuration configuration;
   std::string data_dir;      // made with mode 0700 where it is missing; its parent must exist
   std::string http_address;  // HOST:PORT, an IPv6 address in brackets; port 0: the system chooses
-  std::string grpc_address;  // likewise
+  GrpcServerOptions grpc;    // but for its limits and its control socket, which is in `data_dir`
   bool keep_in_memory = false;  // no database: incidents are gone when the host ends
-  bool grpc_insecure_on_any_address = false;
-  std::optional<GrpcTls> grpc_tls;
   std::shared_ptr<Logger> logger;
 };
 
@@ -41,14 +49,11 @@ class Host {
   // Drains with no time left, if Drain was not called.
   ~Host();
 
-  Host(const Host&) = delete;
-  Host& operator=(const Host&) = delete;
-
   // HOST:PORT with the real port.
-  const std::string& http_address() const;
-  const std::string& grpc_address() const;
+  const std::string& http_address() const { return http_address_; }
+  const std::string& grpc_address() const { return grpc_->address(); }
   // The control socket's path.
-  const std::string& control_path() const;
+  const std::string& control_path() const { return grpc_->control_path(); }
 
   // Refuses new requests, answers those that were read, then closes the store. The error is about
   // the first part that did not end in time; everything that was acknowledged is on disk in any
@@ -58,13 +63,30 @@ class Host {
   // Takes over another configuration's platform, serverConfiguration and instances as one change,
   // while requests come in. The error is one line, and everything stays as it was. Where an
   // instance is removed, waits for the requests that it has.
-  absl::Status Reload(const Configuration& configuration);
+  absl::Status Reload(const Configuration& configuration) {
+    return manager_->Reload(configuration);
+  }
 
  private:
-  class Parts;
-  explicit Host(std::unique_ptr<Parts> parts);
+  explicit Host(HostOptions options);
 
-  std::unique_ptr<Parts> parts_;
+  absl::Status StartEngine();
+  absl::Status StartInstances();
+  absl::Status StartFront();
+  absl::Status StartGrpc();
+
+  // Members are destroyed from the last to the first: each before those that it calls.
+  HostOptions options_;
+  std::shared_ptr<Store> store_;
+  std::shared_ptr<webhook::http::IoThreads> threads_;
+  std::shared_ptr<HostedPlugin> plugin_;
+  std::shared_ptr<PublishedInstances> instances_ = std::make_shared<PublishedInstances>();
+  std::unique_ptr<Front> front_;
+  std::shared_ptr<InstanceManager> manager_;
+  std::unique_ptr<webhook::http::Server> server_;
+  std::string http_address_;
+  std::unique_ptr<GrpcServer> grpc_;
+  bool drained_ = false;
 };
 
 }  // namespace host_stub

@@ -53,7 +53,7 @@ class LateAnswerTest : public ::testing::Test {
     options.plugin_file = std::filesystem::absolute("plugin/webhook_plugin.so");
     options.configuration = *std::move(configuration);
     options.data_dir = folder_ + "/data";
-    options.http_address = options.grpc_address = "127.0.0.1:0";
+    options.http_address = options.grpc.address = "127.0.0.1:0";
     options.logger =
         NewFileDescriptorLogger(STDERR_FILENO, Severity::kError, /*lines_per_second=*/100);
     auto host = Host::Start(std::move(options));

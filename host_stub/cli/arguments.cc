@@ -11,6 +11,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "host_stub/files/trusted_files.h"
@@ -31,14 +32,15 @@ std::vector<std::string> TakeArguments(int argc, char** argv) {
   return arguments;
 }
 
-absl::StatusOr<std::string> ReadArgument(absl::string_view option, absl::string_view name,
+absl::StatusOr<std::string> ReadArgument(absl::string_view option, const std::string& text,
                                          bool private_key) {
   constexpr size_t kMostBytes = 4 << 20;
-  std::string text;
-  if (name == "-") {
-    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  if (!absl::StartsWith(text, "@")) return text;
+  std::string contents;
+  if (text == "@-") {
+    contents.assign(std::istreambuf_iterator<char>(std::cin), {});
   } else {
-    absl::StatusOr<SmallFile> file = ReadSmallFile(std::string(name), kMostBytes);
+    absl::StatusOr<SmallFile> file = ReadSmallFile(text.substr(1), kMostBytes);
     if (!file.ok()) {
       return absl::Status(file.status().code(),
                           absl::StrCat(option, ": ", file.status().message()));
@@ -46,13 +48,9 @@ absl::StatusOr<std::string> ReadArgument(absl::string_view option, absl::string_
     if (private_key && !file->secret_fault.empty()) {
       return absl::PermissionDeniedError(absl::StrCat(option, ": ", file->secret_fault));
     }
-    text = std::move(file->contents);
+    contents = std::move(file->contents);
   }
-  absl::string_view value = text;
-  absl::ConsumeSuffix(&value, "\n");
-  absl::ConsumeSuffix(&value, "\r");
-  text.resize(value.size());
-  return text;
+  return std::string(absl::StripSuffix(absl::StripSuffix(contents, "\n"), "\r"));
 }
 
 absl::StatusOr<std::string> ReadFileArgument(absl::string_view option, const std::string& path) {
@@ -68,8 +66,9 @@ absl::StatusOr<std::string> ReadFileArgument(absl::string_view option, const std
   return text;
 }
 
-absl::StatusOr<std::string> ReadPem(const std::string& path, bool secret) {
+absl::Status ReadPem(const std::string& path, bool secret, std::string& pem) {
   constexpr size_t kMostBytes = 1024 * 1024;
+  if (path.empty()) return absl::OkStatus();
   absl::StatusOr<SmallFile> file = ReadSmallFile(path, kMostBytes);
   if (!file.ok()) return file.status();
   if (secret && !file->secret_fault.empty()) {
@@ -77,14 +76,16 @@ absl::StatusOr<std::string> ReadPem(const std::string& path, bool secret) {
     return absl::PermissionDeniedError(absl::StrCat("key file ", file->secret_fault));
   }
   if (!file->write_fault.empty()) return absl::PermissionDeniedError(file->write_fault);
-  return std::move(file->contents);
+  pem = std::move(file->contents);
+  return absl::OkStatus();
 }
 
 std::string DefaultDataDir() {
   const char* data_home = ::getenv("XDG_DATA_HOME");
   // The specification asks to ignore a relative path.
-  if (data_home != nullptr && data_home[0] == '/')
+  if (data_home != nullptr && data_home[0] == '/') {
     return absl::StrCat(data_home, "/generic-webhook");
+  }
   const char* home = ::getenv("HOME");
   return absl::StrCat(home == nullptr ? "" : home, "/.local/share/generic-webhook");
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -17,19 +18,19 @@ namespace host_stub {
 // overwritten in place, so that a list of processes shows them only until then.
 std::vector<std::string> TakeArguments(int argc, char** argv);
 
-// The contents of the file `name`, or of standard input if it is "-", without one line end at the
-// end. At most 4 MiB. A file with a private key is refused if other users can read it. Errors begin
-// with `option`.
-absl::StatusOr<std::string> ReadArgument(absl::string_view option, absl::string_view name,
+// `text` itself, or for @FILE and @- the contents of the file or of standard input, without one
+// line end at the end. At most 4 MiB. A file with a private key is refused if other users can read
+// it. Errors begin with `option`.
+absl::StatusOr<std::string> ReadArgument(absl::string_view option, const std::string& text,
                                          bool private_key = false);
 
 // The contents of a file or a pipe, however long. Errors begin with `option` and name the path and
 // the system's reason.
 absl::StatusOr<std::string> ReadFileArgument(absl::string_view option, const std::string& path);
 
-// The contents of a PEM file of at most 1 MiB. A file that everybody can change is refused, and a
-// secret one that other users can read. Errors name the path.
-absl::StatusOr<std::string> ReadPem(const std::string& path, bool secret);
+// Reads a PEM file of at most 1 MiB; without a path does nothing. A file that everybody can change
+// is refused, and a secret one that other users can read. Errors name the path.
+absl::Status ReadPem(const std::string& path, bool secret, std::string& pem);
 
 // $XDG_DATA_HOME/generic-webhook, or ~/.local/share/generic-webhook.
 std::string DefaultDataDir();

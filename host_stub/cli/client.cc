@@ -1,6 +1,8 @@
 #include "host_stub/cli/client.h"
 
+#include <google/protobuf/descriptor.h>
 #include <grpc/support/log.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <stdlib.h>
 
@@ -12,21 +14,16 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/synchronization/notification.h"
 #include "host_stub/cli/arguments.h"
 #include "host_stub/cli/text.h"
 #include "host_stub/service/addresses.h"
 #include "long_running_integration/v1/incident.grpc.pb.h"
-#include "long_running_integration/v1/instance.grpc.pb.h"
-#include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 
 namespace host_stub {
 
 namespace v1 = ::long_running_integration::v1;
-
-struct Client::Connection {
-  std::string target;  // as the user wrote it
-  std::shared_ptr<grpc::Channel> channel;
-};
+using ::google::protobuf::Message;
 
 namespace {
 
@@ -53,19 +50,10 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
   }
   if (options.ca.empty() && options.certificate.empty()) return grpc::InsecureChannelCredentials();
   grpc::SslCredentialsOptions ssl;
-  const struct {
-    const std::string& path;
-    std::string& pem;
-    bool secret;
-  } files[] = {{options.ca, ssl.pem_root_certs, false},
-               {options.certificate, ssl.pem_cert_chain, false},
-               {options.key, ssl.pem_private_key, true}};
-  for (const auto& file : files) {
-    if (file.path.empty()) continue;
-    absl::StatusOr<std::string> pem = ReadPem(file.path, file.secret);
-    if (!pem.ok()) return pem.status();
-    file.pem = *std::move(pem);
-  }
+  absl::Status status = ReadPem(options.ca, /*secret=*/false, ssl.pem_root_certs);
+  status.Update(ReadPem(options.certificate, /*secret=*/false, ssl.pem_cert_chain));
+  status.Update(ReadPem(options.key, /*secret=*/true, ssl.pem_private_key));
+  if (!status.ok()) return status;
   return grpc::SslCredentials(ssl);
 }
 
@@ -80,40 +68,13 @@ bool AwaitReady(grpc::Channel& channel) {
   }
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Dial(const std::string& target,
-                                                    const ClientOptions& options) {
-  const absl::StatusOr<std::string> grpc_target = GrpcTarget(target);
-  if (!grpc_target.ok()) return grpc_target.status();
-  const auto credentials = MakeCredentials(options);
-  if (!credentials.ok()) return credentials.status();
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  auto channel = grpc::CreateCustomChannel(*grpc_target, *credentials, arguments);
-  if (AwaitReady(*channel)) return channel;
-  return absl::UnavailableError(absl::StrCat(
-      "no host answers at ", target,
-      "; start one with `host_stub serve --config FILE.json`, or name another with --connect"));
-}
-
-// Prints why a call failed, and returns the exit code.
-int Report(const grpc::Status& status, const std::string& target, const ClientOptions& options) {
-  std::string message = status.error_message();
-  if (message.empty()) {
-    // gRPC gives no message where it could not serialize the request: a text is not UTF-8.
-    message = absl::StrCat("the call failed (code ", static_cast<int>(status.error_code()),
-                           "); check that all arguments are UTF-8 text");
-  }
-  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED &&
-      !absl::StartsWith(target, "unix:")) {
-    message = absl::StrCat(target, " does not serve this; use the host's control socket: ",
-                           "--connect unix:DATA_DIR/control.sock");
-  }
-  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
-    message =
-        absl::StrCat("no answer within ", options.timeout_seconds, " s (--timeout): ", message);
-  }
-  PrintError(message);
-  return kRefused;
+// "/package.Service/Method", of the service in the request's own file.
+std::string MethodOf(const Message& request) {
+  const google::protobuf::Descriptor* const type = request.GetDescriptor();
+  const google::protobuf::ServiceDescriptor* const service = type->file()->service(0);
+  int index = 0;
+  while (service->method(index)->input_type() != type) ++index;
+  return absl::StrCat("/", service->full_name(), "/", service->method(index)->name());
 }
 
 }  // namespace
@@ -123,104 +84,72 @@ void SilenceGrpcLog() {
   ::gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
-Client::Client(const ClientOptions& options) : options_(options) {}
-Client::~Client() = default;
-
 int Client::Connect() {
-  if (connection_ != nullptr) return kDone;
+  if (channel_ != nullptr) return kDone;
   SilenceGrpcLog();
-  const std::string target = options_.connect.empty()
-                                 ? absl::StrCat("unix:", DefaultDataDir(), "/control.sock")
-                                 : options_.connect;
-  auto channel = Dial(target, options_);
-  if (!channel.ok()) {
-    PrintError(channel.status().message());
-    return kNotAsked;
+  target_ = options_.connect.empty() ? absl::StrCat("unix:", DefaultDataDir(), "/control.sock")
+                                     : options_.connect;
+  const absl::StatusOr<std::string> target = GrpcTarget(target_);
+  if (!target.ok()) return Fail(target.status().message(), kNotAsked);
+  const auto credentials = MakeCredentials(options_);
+  if (!credentials.ok()) return Fail(credentials.status().message(), kNotAsked);
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  auto channel = grpc::CreateCustomChannel(*target, *credentials, arguments);
+  if (!AwaitReady(*channel)) {
+    return Fail(absl::StrCat("no host answers at ", target_,
+                             "; start one with `host_stub serve --config FILE.json`, or name "
+                             "another with --connect"),
+                kNotAsked);
   }
-  connection_ = std::make_unique<Connection>(Connection{target, *std::move(channel)});
+  channel_ = std::move(channel);
   return kDone;
 }
 
-template <typename Service, typename Request, typename Response, typename Method>
-int Client::Unary(Method method, const Request& request, Response& response) {
+int Client::Report(const grpc::Status& status) const {
+  if (status.ok()) return kDone;
+  std::string message = status.error_message();
+  if (message.empty()) {
+    // gRPC gives no message where it could not serialize the request: a text is not UTF-8.
+    message = absl::StrCat("the call failed (code ", static_cast<int>(status.error_code()),
+                           "); check that all arguments are UTF-8 text");
+  }
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED &&
+      !absl::StartsWith(target_, "unix:")) {
+    message = absl::StrCat(target_, " does not serve this; use the host's control socket: ",
+                           "--connect unix:DATA_DIR/control.sock");
+  }
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    message =
+        absl::StrCat("no answer within ", options_.timeout_seconds, " s (--timeout): ", message);
+  }
+  return Fail(message, kRefused);
+}
+
+int Client::Call(const Message& request, Message& response) {
   if (const int code = Connect(); code != kDone) return code;
   grpc::ClientContext context;
   context.set_deadline(In(options_.timeout_seconds));
-  const auto stub = Service::NewStub(connection_->channel);
-  const grpc::Status status = (stub.get()->*method)(&context, request, &response);
-  return status.ok() ? kDone : Report(status, connection_->target, options_);
-}
-
-int Client::Call(const v1::ExecuteRequest& request, v1::ExecuteResponse& response) {
-  using Service = v1::LongRunningIntegration;
-  return Unary<Service>(&Service::Stub::Execute, request, response);
-}
-
-int Client::Call(const v1::TestModuleRequest& request, v1::TestModuleResponse& response) {
-  using Service = v1::LongRunningIntegration;
-  return Unary<Service>(&Service::Stub::TestModule, request, response);
-}
-
-int Client::Call(const v1::FetchSamplesRequest& request, v1::FetchSamplesResponse& response) {
-  using Service = v1::LongRunningIntegration;
-  return Unary<Service>(&Service::Stub::FetchSamples, request, response);
-}
-
-int Client::Call(const v1::ListSampleFieldsRequest& request,
-                 v1::ListSampleFieldsResponse& response) {
-  using Service = v1::LongRunningIntegration;
-  return Unary<Service>(&Service::Stub::ListSampleFields, request, response);
-}
-
-int Client::Call(const v1::MapSamplesRequest& request, v1::MapSamplesResponse& response) {
-  using Service = v1::LongRunningIntegration;
-  return Unary<Service>(&Service::Stub::MapSamples, request, response);
-}
-
-int Client::Call(const v1::GetInstanceRequest& request, v1::Instance& response) {
-  using Service = v1::InstanceService;
-  return Unary<Service>(&Service::Stub::GetInstance, request, response);
-}
-
-int Client::Call(const v1::ListInstancesRequest& request, v1::ListInstancesResponse& response) {
-  using Service = v1::InstanceService;
-  return Unary<Service>(&Service::Stub::ListInstances, request, response);
-}
-
-int Client::Call(const v1::CreateInstanceRequest& request, v1::Instance& response) {
-  using Service = v1::InstanceService;
-  return Unary<Service>(&Service::Stub::CreateInstance, request, response);
-}
-
-int Client::Call(const v1::UpdateInstanceRequest& request, v1::Instance& response) {
-  using Service = v1::InstanceService;
-  return Unary<Service>(&Service::Stub::UpdateInstance, request, response);
-}
-
-int Client::Call(const v1::DeleteInstanceRequest& request, google::protobuf::Empty& response) {
-  using Service = v1::InstanceService;
-  return Unary<Service>(&Service::Stub::DeleteInstance, request, response);
-}
-
-int Client::Call(const v1::GetIncidentRequest& request, v1::Incident& response) {
-  using Service = v1::IncidentService;
-  return Unary<Service>(&Service::Stub::GetIncident, request, response);
-}
-
-int Client::Call(const v1::ListIncidentsRequest& request, v1::ListIncidentsResponse& response) {
-  using Service = v1::IncidentService;
-  return Unary<Service>(&Service::Stub::ListIncidents, request, response);
+  grpc::TemplatedGenericStub<Message, Message> stub(channel_);
+  grpc::Status status;
+  absl::Notification done;
+  stub.UnaryCall(&context, MethodOf(request), {}, &request, &response, [&](grpc::Status result) {
+    status = std::move(result);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return Report(status);
 }
 
 int Client::Follow(const v1::FollowIncidentsRequest& request,
                    const std::function<void(const v1::Incident&)>& take) {
   if (const int code = Connect(); code != kDone) return code;
   grpc::ClientContext context;
-  const auto stub = v1::IncidentService::NewStub(connection_->channel);
+  const auto stub = v1::IncidentService::NewStub(channel_);
   const auto reader = stub->FollowIncidents(&context, request);
   v1::FollowIncidentsResponse response;
   while (reader->Read(&response)) take(response.incident());
-  return Report(reader->Finish(), connection_->target, options_);
+  return Report(reader->Finish());
 }
 
 }  // namespace host_stub

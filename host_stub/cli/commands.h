@@ -36,11 +36,10 @@ struct ClientOptions {
   std::string ca;
   std::string certificate;
   std::string key;
+  std::string name;  // the instance, where the command is about one
 };
 
-struct ExecuteOptions {
-  ClientOptions client;
-  std::string instance;
+struct ExecuteOptions : ClientOptions {
   std::string data;
   std::string user;
   std::vector<std::string> headers;
@@ -50,20 +49,17 @@ struct ExecuteOptions {
 };
 int Execute(const ExecuteOptions& options);
 
-struct IncidentsOptions {
-  ClientOptions client;
+struct IncidentsOptions : ClientOptions {
   int limit = 20;
   std::string id;
-  std::string instance;
+  std::string instance;  // a filter; empty: all
   std::string after;
 };
 int ListIncidents(const IncidentsOptions& options);
 int GetIncident(const IncidentsOptions& options);
 int FollowIncidents(const IncidentsOptions& options);
 
-struct InstanceOptions {
-  ClientOptions client;
-  std::string name;
+struct InstanceOptions : ClientOptions {
   std::vector<std::string> parameters;  // KEY=VALUE, KEY=@FILE or KEY=@-
   std::string from_file;
   std::string etag;
@@ -82,9 +78,7 @@ int DeleteInstance(const InstanceOptions& options);
 int TestInstance(const InstanceOptions& options);
 int ShowUrl(const InstanceOptions& options);
 
-struct SamplesOptions {
-  ClientOptions client;
-  std::string instance;
+struct SamplesOptions : ClientOptions {
   std::string mapper_file;
 };
 int ShowSamples(const SamplesOptions& options);

@@ -38,26 +38,19 @@ void AddHeader(v1::ExecuteRequest& request, absl::string_view name, absl::string
   header->set_value(std::string(absl::StripAsciiWhitespace(value)));
 }
 
-absl::Status AddHeaderLine(v1::ExecuteRequest& request, absl::string_view line) {
-  const size_t colon = line.find(':');
-  if (colon == absl::string_view::npos) {
-    // The text is not shown: it may be a secret without its name.
-    return absl::InvalidArgumentError("-H: must be a header such as 'X-Token: value'");
-  }
-  AddHeader(request, line.substr(0, colon), line.substr(colon + 1));
-  return absl::OkStatus();
-}
-
 absl::Status AddHeaders(const std::vector<std::string>& headers, v1::ExecuteRequest& request) {
   for (const std::string& header : headers) {
-    if (header.empty() || header[0] != '@') {
-      if (absl::Status status = AddHeaderLine(request, header); !status.ok()) return status;
-      continue;
-    }
-    const absl::StatusOr<std::string> lines = ReadArgument("-H", header.substr(1));
-    if (!lines.ok()) return lines.status();
-    for (const absl::string_view line : absl::StrSplit(*lines, '\n', absl::SkipWhitespace())) {
-      if (absl::Status status = AddHeaderLine(request, line); !status.ok()) return status;
+    const absl::StatusOr<std::string> text = ReadArgument("-H", header);
+    if (!text.ok()) return text.status();
+    std::vector<absl::string_view> lines = {*text};
+    if (absl::StartsWith(header, "@")) lines = absl::StrSplit(*text, '\n', absl::SkipWhitespace());
+    for (const absl::string_view line : lines) {
+      const size_t colon = line.find(':');
+      if (colon == absl::string_view::npos) {
+        // The text is not shown: it may be a secret without its name.
+        return absl::InvalidArgumentError("-H: must be a header such as 'X-Token: value'");
+      }
+      AddHeader(request, line.substr(0, colon), line.substr(colon + 1));
     }
   }
   return absl::OkStatus();
@@ -65,13 +58,9 @@ absl::Status AddHeaders(const std::vector<std::string>& headers, v1::ExecuteRequ
 
 absl::Status AddUser(const std::string& user, v1::ExecuteRequest& request) {
   if (user.empty()) return absl::OkStatus();
-  std::string pair = user;
-  if (user[0] == '@') {
-    absl::StatusOr<std::string> read = ReadArgument("-u", user.substr(1));
-    if (!read.ok()) return read.status();
-    pair = *std::move(read);
-  }
-  AddHeader(request, "Authorization", absl::StrCat("Basic ", absl::Base64Escape(pair)));
+  const absl::StatusOr<std::string> pair = ReadArgument("-u", user);
+  if (!pair.ok()) return pair.status();
+  AddHeader(request, "Authorization", absl::StrCat("Basic ", absl::Base64Escape(*pair)));
   return absl::OkStatus();
 }
 
@@ -83,7 +72,7 @@ bool HasType(const v1::ExecuteRequest& request) {
 
 absl::StatusOr<v1::ExecuteRequest> MakeRequest(const ExecuteOptions& options) {
   v1::ExecuteRequest request;
-  request.set_instance(options.instance);
+  request.set_instance(options.name);
   request.set_method(options.method);
   request.set_path_remainder(options.path);
   request.set_query(options.query);
@@ -121,15 +110,11 @@ void PrintBody(const std::string& body) {
 
 int Execute(const ExecuteOptions& options) {
   const absl::StatusOr<v1::ExecuteRequest> request = MakeRequest(options);
-  if (!request.ok()) {
-    PrintError(request.status().message());
-    return kNotAsked;
-  }
+  if (!request.ok()) return Fail(request.status().message(), kNotAsked);
   v1::ExecuteResponse response;
-  const int code = Client(options.client).Call(*request, response);
-  if (code != kDone) return code;
+  if (const int code = Client(options).Call(*request, response); code != kDone) return code;
   const bool success = response.status() >= 200 && response.status() < 300;
-  if (options.client.json) {
+  if (options.json) {
     PrintJson(response);
   } else {
     PrintBody(response.body());

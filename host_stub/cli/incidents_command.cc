@@ -16,8 +16,6 @@ namespace v1 = ::long_running_integration::v1;
 // The details are a string, so that a program that reads the document keeps every literal as it
 // was sent.
 std::string IncidentJson(const v1::Incident& incident, bool with_details) {
-  std::vector<std::string> warnings;
-  for (const std::string& warning : incident.warnings()) warnings.push_back(JsonString(warning));
   std::vector<std::pair<std::string, std::string>> members = {
       {"id", JsonString(incident.id())},
       {"name", JsonString(incident.name())},
@@ -26,7 +24,7 @@ std::string IncidentJson(const v1::Incident& incident, bool with_details) {
       {"created", JsonString(incident.created())},
       {"sourceBrand", JsonString(incident.source_brand())},
       {"sourceInstance", JsonString(incident.instance())},
-      {"warnings", JsonArray(warnings)}};
+      {"warnings", JsonStrings(incident.warnings())}};
   if (with_details) members.emplace_back("details", JsonString(incident.raw_json()));
   return JsonObject(members);
 }
@@ -51,7 +49,7 @@ void PrintOne(const v1::Incident& incident) {
 }  // namespace
 
 int ListIncidents(const IncidentsOptions& options) {
-  Client client(options.client);
+  Client client(options);
   std::vector<std::string> documents;
   std::vector<std::vector<std::string>> rows = {{"ID", "CREATED", "INSTANCE", "TYPE", "NAME"}};
   v1::ListIncidentsRequest request;
@@ -68,13 +66,7 @@ int ListIncidents(const IncidentsOptions& options) {
     wanted -= response.incidents_size();
     request.set_page_token(response.next_page_token());
   } while (wanted > 0 && !request.page_token().empty());
-  if (options.client.json) {
-    std::puts(JsonArray(documents).c_str());
-  } else if (documents.empty()) {
-    std::puts("no incidents");
-  } else {
-    std::fputs(FormatTable(rows).c_str(), stdout);
-  }
+  PrintList(options.json, documents, rows, "no incidents");
   return kDone;
 }
 
@@ -82,9 +74,8 @@ int GetIncident(const IncidentsOptions& options) {
   v1::GetIncidentRequest request;
   request.set_id(options.id);
   v1::Incident incident;
-  const int code = Client(options.client).Call(request, incident);
-  if (code != kDone) return code;
-  if (options.client.json) {
+  if (const int code = Client(options).Call(request, incident); code != kDone) return code;
+  if (options.json) {
     std::puts(IncidentJson(incident, true).c_str());
   } else {
     PrintOne(incident);
@@ -96,10 +87,10 @@ int FollowIncidents(const IncidentsOptions& options) {
   v1::FollowIncidentsRequest request;
   request.set_after_id(options.after);
   request.set_instance(options.instance);
-  request.set_view(options.client.json ? v1::INCIDENT_VIEW_FULL : v1::INCIDENT_VIEW_BASIC);
-  return Client(options.client).Follow(request, [&options](const v1::Incident& incident) {
+  request.set_view(options.json ? v1::INCIDENT_VIEW_FULL : v1::INCIDENT_VIEW_BASIC);
+  return Client(options).Follow(request, [&options](const v1::Incident& incident) {
     const std::string line =
-        options.client.json ? IncidentJson(incident, true) + "\n" : FormatTable({Row(incident)});
+        options.json ? IncidentJson(incident, true) + "\n" : FormatTable({Row(incident)});
     std::fputs(line.c_str(), stdout);
     std::fflush(stdout);
   });

@@ -12,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "host_stub/cli/arguments.h"
-#include "host_stub/cli/certificate_text.h"
 #include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/text.h"
@@ -22,6 +21,7 @@ namespace host_stub {
 namespace {
 
 namespace v1 = ::long_running_integration::v1;
+using ::google::protobuf::util::TimeUtil;
 
 std::string StateName(v1::InstanceState state) {
   return absl::AsciiStrToLower(absl::StripPrefix(v1::InstanceState_Name(state), "INSTANCE_STATE_"));
@@ -39,62 +39,37 @@ void PrintWarnings(const google::protobuf::RepeatedPtrField<std::string>& warnin
 }
 
 std::string InstanceJson(const v1::Instance& instance) {
+  const v1::InstanceHealth& health = instance.health();
+  const v1::WebhookAddress& address = instance.address();
   // The message holds an unordered map. It is sorted, so that outputs can be compared.
   std::vector<std::pair<std::string, std::string>> parameters;
   for (const auto& [name, value] : std::map<std::string, std::string>(
            instance.parameters().begin(), instance.parameters().end())) {
     parameters.emplace_back(name, JsonString(value));
   }
-  std::vector<std::string> secrets;
-  for (const std::string& name : instance.secrets_set()) secrets.push_back(JsonString(name));
-  std::vector<std::string> warnings;
-  for (const std::string& warning : instance.warnings()) warnings.push_back(JsonString(warning));
-  return JsonObject({{"name", JsonString(instance.name())},
-                     {"uid", JsonString(instance.uid())},
-                     {"origin", JsonString(OriginName(instance.origin()))},
-                     {"state", JsonString(StateName(instance.health().state()))},
-                     {"message", JsonString(instance.health().message())},
-                     {"path", JsonString(instance.address().path())},
-                     {"webhookUrl", JsonString(instance.address().url())},
-                     {"listenUrl", JsonString(instance.address().listen_url())},
-                     {"externalKey", JsonString(instance.address().external_key())},
-                     {"external", instance.address().external() ? "true" : "false"},
-                     {"recordNoun", JsonString(instance.record_noun())},
-                     {"lastError", JsonString(instance.health().last_error())},
-                     {"since", instance.health().has_since()
-                                   ? JsonString(google::protobuf::util::TimeUtil::ToString(
-                                         instance.health().since()))
-                                   : "null"},
-                     {"requests", absl::StrCat(instance.health().request_count())},
-                     {"succeeded", absl::StrCat(instance.health().succeeded_count())},
-                     {"refused", absl::StrCat(instance.health().refused_count())},
-                     {"failed", absl::StrCat(instance.health().failed_count())},
-                     {"incidents", absl::StrCat(instance.health().incident_count())},
-                     {"etag", JsonString(instance.etag())},
-                     {"parameters", JsonObject(parameters)},
-                     {"secretsSet", JsonArray(secrets)},
-                     {"warnings", JsonArray(warnings)}});
-}
-
-void Print(const std::vector<v1::Instance>& instances, bool json) {
-  std::vector<std::string> documents;
-  std::vector<std::vector<std::string>> rows = {
-      {"NAME", "STATE", "FROM", "REQUESTS", "INCIDENTS", "URL"}};
-  for (const v1::Instance& instance : instances) {
-    documents.push_back(InstanceJson(instance));
-    rows.push_back(
-        {instance.name(), StateName(instance.health().state()), OriginName(instance.origin()),
-         absl::StrCat(instance.health().request_count()),
-         absl::StrCat(instance.health().incident_count()),
-         instance.address().url().empty() ? instance.address().path() : instance.address().url()});
-  }
-  if (json) {
-    std::puts(JsonArray(documents).c_str());
-  } else if (instances.empty()) {
-    std::puts("no instances");
-  } else {
-    std::fputs(FormatTable(rows).c_str(), stdout);
-  }
+  return JsonObject(
+      {{"name", JsonString(instance.name())},
+       {"uid", JsonString(instance.uid())},
+       {"origin", JsonString(OriginName(instance.origin()))},
+       {"state", JsonString(StateName(health.state()))},
+       {"message", JsonString(health.message())},
+       {"path", JsonString(address.path())},
+       {"webhookUrl", JsonString(address.url())},
+       {"listenUrl", JsonString(address.listen_url())},
+       {"externalKey", JsonString(address.external_key())},
+       {"external", address.external() ? "true" : "false"},
+       {"recordNoun", JsonString(instance.record_noun())},
+       {"lastError", JsonString(health.last_error())},
+       {"since", health.has_since() ? JsonString(TimeUtil::ToString(health.since())) : "null"},
+       {"requests", absl::StrCat(health.request_count())},
+       {"succeeded", absl::StrCat(health.succeeded_count())},
+       {"refused", absl::StrCat(health.refused_count())},
+       {"failed", absl::StrCat(health.failed_count())},
+       {"incidents", absl::StrCat(health.incident_count())},
+       {"etag", JsonString(instance.etag())},
+       {"parameters", JsonObject(parameters)},
+       {"secretsSet", JsonStrings(instance.secrets_set())},
+       {"warnings", JsonStrings(instance.warnings())}});
 }
 
 // One instance, for a person.
@@ -103,20 +78,20 @@ void PrintOne(const v1::Instance& instance, bool json) {
     std::puts(InstanceJson(instance).c_str());
     return;
   }
+  const v1::InstanceHealth& health = instance.health();
   std::vector<std::vector<std::string>> rows = {
       {"NAME", instance.name()},
-      {"STATE", StateName(instance.health().state())},
+      {"STATE", StateName(health.state())},
       {"FROM", OriginName(instance.origin())},
       {"URL", instance.address().url()},
       {"LISTENS", instance.address().listen_url()},
       {"PATH", instance.address().path()},
-      {"REQUESTS", absl::StrCat(instance.health().request_count(), " (2xx ",
-                                instance.health().succeeded_count(), ", 4xx ",
-                                instance.health().refused_count(), ", 5xx ",
-                                instance.health().failed_count(), ")")},
-      {"INCIDENTS", absl::StrCat(instance.health().incident_count())},
-      {"MESSAGE", instance.health().message()},
-      {"LAST ERROR", instance.health().last_error()}};
+      {"REQUESTS",
+       absl::StrCat(health.request_count(), " (2xx ", health.succeeded_count(), ", 4xx ",
+                    health.refused_count(), ", 5xx ", health.failed_count(), ")")},
+      {"INCIDENTS", absl::StrCat(health.incident_count())},
+      {"MESSAGE", health.message()},
+      {"LAST ERROR", health.last_error()}};
   for (const auto& [name, value] : std::map<std::string, std::string>(
            instance.parameters().begin(), instance.parameters().end())) {
     const std::string certificates = DescribeCertificates(value);
@@ -136,15 +111,10 @@ absl::Status AddParameter(const std::string& text, v1::Instance& instance) {
     return absl::InvalidArgumentError("-p must be KEY=VALUE, KEY=@FILE or KEY=@-");
   }
   const std::string name = text.substr(0, equals);
-  std::string value = text.substr(equals + 1);
-  if (!value.empty() && value[0] == '@') {
-    absl::StatusOr<std::string> read =
-        ReadArgument(absl::StrCat("-p ", name), absl::string_view(value).substr(1), name == "key");
-    if (!read.ok()) return read.status();
-    value = *std::move(read);
-  }
-  (*instance.mutable_parameters())[name] = std::move(value);
-  return absl::OkStatus();
+  absl::StatusOr<std::string> value =
+      ReadArgument(absl::StrCat("-p ", name), text.substr(equals + 1), name == "key");
+  if (value.ok()) (*instance.mutable_parameters())[name] = *std::move(value);
+  return value.status();
 }
 
 // A JSON object such as "configuration" of an instance in the host's configuration file.
@@ -173,18 +143,24 @@ absl::StatusOr<v1::Instance> MakeInstance(const InstanceOptions& options) {
   return instance;
 }
 
-template <typename Request>
-int CallAndPrint(const InstanceOptions& options, const Request& request) {
+int CallAndPrint(const InstanceOptions& options, const google::protobuf::Message& request,
+                 void (*print)(const v1::Instance&, bool json)) {
   v1::Instance instance;
-  const int code = Client(options.client).Call(request, instance);
-  if (code == kDone) PrintOne(instance, options.client.json);
+  const int code = Client(options).Call(request, instance);
+  if (code == kDone) print(instance, options.json);
   return code;
+}
+
+int GetAndPrint(const InstanceOptions& options, void (*print)(const v1::Instance&, bool json)) {
+  v1::GetInstanceRequest request;
+  request.set_name(options.name);
+  return CallAndPrint(options, request, print);
 }
 
 int SendUpdate(const InstanceOptions& options, v1::UpdateInstanceRequest& request) {
   request.mutable_instance()->set_etag(options.etag);
   request.set_validate_only(options.validate_only);
-  return CallAndPrint(options, request);
+  return CallAndPrint(options, request, &PrintOne);
 }
 
 int SetDisabled(const InstanceOptions& options, bool disabled) {
@@ -195,25 +171,12 @@ int SetDisabled(const InstanceOptions& options, bool disabled) {
   return SendUpdate(options, request);
 }
 
-void Print(const v1::TestModuleResponse& response, bool json) {
-  if (json) {
-    std::vector<std::string> warnings;
-    for (const std::string& warning : response.warnings()) warnings.push_back(JsonString(warning));
-    std::puts(JsonObject({{"ok", response.ok() ? "true" : "false"},
-                          {"message", JsonString(response.message())},
-                          {"warnings", JsonArray(warnings)}})
-                  .c_str());
-    return;
-  }
-  std::puts(EscapeForTerminal(response.message(), false).c_str());
-  PrintWarnings(response.warnings());
-}
-
 void Line(const char* label, const std::string& text) {
   if (!text.empty()) std::printf("%-12s%s\n", label, EscapeForTerminal(text, false).c_str());
 }
 
-void Print(const v1::WebhookAddress& address, bool json) {
+void PrintAddress(const v1::Instance& instance, bool json) {
+  const v1::WebhookAddress& address = instance.address();
   if (json) {
     std::puts(JsonObject({{"webhookUrl", JsonString(address.url())},
                           {"listenUrl", JsonString(address.listen_url())},
@@ -243,52 +206,52 @@ void Print(const v1::WebhookAddress& address, bool json) {
 }  // namespace
 
 int ListInstances(const InstanceOptions& options) {
-  Client client(options.client);
-  std::vector<v1::Instance> instances;
+  Client client(options);
+  std::vector<std::string> documents;
+  std::vector<std::vector<std::string>> rows = {
+      {"NAME", "STATE", "FROM", "REQUESTS", "INCIDENTS", "URL"}};
   v1::ListInstancesRequest request;
   do {
     v1::ListInstancesResponse response;
     if (const int code = client.Call(request, response); code != kDone) return code;
-    instances.insert(instances.end(), response.instances().begin(), response.instances().end());
+    for (const v1::Instance& instance : response.instances()) {
+      const v1::InstanceHealth& health = instance.health();
+      const v1::WebhookAddress& address = instance.address();
+      documents.push_back(InstanceJson(instance));
+      rows.push_back({instance.name(), StateName(health.state()), OriginName(instance.origin()),
+                      absl::StrCat(health.request_count()), absl::StrCat(health.incident_count()),
+                      address.url().empty() ? address.path() : address.url()});
+    }
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
-  Print(instances, options.client.json);
+  PrintList(options.json, documents, rows, "no instances");
   return kDone;
 }
 
-int GetInstance(const InstanceOptions& options) {
-  v1::GetInstanceRequest request;
-  request.set_name(options.name);
-  return CallAndPrint(options, request);
-}
+int GetInstance(const InstanceOptions& options) { return GetAndPrint(options, &PrintOne); }
+int ShowUrl(const InstanceOptions& options) { return GetAndPrint(options, &PrintAddress); }
 
 int CreateInstance(const InstanceOptions& options) {
   absl::StatusOr<v1::Instance> made = MakeInstance(options);
-  if (!made.ok()) {
-    PrintError(made.status().message());
-    return kNotAsked;
-  }
+  if (!made.ok()) return Fail(made.status().message(), kNotAsked);
   v1::CreateInstanceRequest request;
   *request.mutable_instance() = *std::move(made);
   request.mutable_instance()->set_disabled(options.disabled);
   request.mutable_instance()->set_on_engine(options.on_engine);
   request.set_validate_only(options.validate_only);
-  return CallAndPrint(options, request);
+  return CallAndPrint(options, request, &PrintOne);
 }
 
 int UpdateInstance(const InstanceOptions& options) {
   absl::StatusOr<v1::Instance> made = MakeInstance(options);
-  if (!made.ok()) {
-    PrintError(made.status().message());
-    return kNotAsked;
-  }
+  if (!made.ok()) return Fail(made.status().message(), kNotAsked);
   v1::UpdateInstanceRequest request;
   for (const auto& [name, value] : made->parameters()) {
     request.mutable_update_mask()->add_paths(absl::StrCat("parameters.", name));
   }
   if (request.update_mask().paths_size() == 0) {
-    PrintError("there is nothing to change; give -p KEY=VALUE or --from-file FILE.json");
-    return kNotAsked;
+    return Fail("there is nothing to change; give -p KEY=VALUE or --from-file FILE.json",
+                kNotAsked);
   }
   *request.mutable_instance() = *std::move(made);
   return SendUpdate(options, request);
@@ -303,26 +266,24 @@ int DeleteInstance(const InstanceOptions& options) {
   request.set_etag(options.etag);
   request.set_allow_missing(options.allow_missing);
   google::protobuf::Empty nothing;
-  return Client(options.client).Call(request, nothing);
+  return Client(options).Call(request, nothing);
 }
 
 int TestInstance(const InstanceOptions& options) {
   v1::TestModuleRequest request;
   request.set_instance(options.name);
   v1::TestModuleResponse response;
-  const int code = Client(options.client).Call(request, response);
-  if (code != kDone) return code;
-  Print(response, options.client.json);
+  if (const int code = Client(options).Call(request, response); code != kDone) return code;
+  if (options.json) {
+    std::puts(JsonObject({{"ok", response.ok() ? "true" : "false"},
+                          {"message", JsonString(response.message())},
+                          {"warnings", JsonStrings(response.warnings())}})
+                  .c_str());
+  } else {
+    std::puts(EscapeForTerminal(response.message(), false).c_str());
+    PrintWarnings(response.warnings());
+  }
   return response.ok() ? kDone : kRefused;
-}
-
-int ShowUrl(const InstanceOptions& options) {
-  v1::GetInstanceRequest request;
-  request.set_name(options.name);
-  v1::Instance instance;
-  const int code = Client(options.client).Call(request, instance);
-  if (code == kDone) Print(instance.address(), options.client.json);
-  return code;
 }
 
 }  // namespace host_stub

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -32,23 +33,26 @@ std::string VersionText() {
                       kBuild, " build");
 }
 
+// An option whose default the help shows.
+template <typename Value>
+CLI::Option* AddOption(CLI::App& command, const char* name, Value& value, const char* type,
+                       const std::string& description) {
+  return command.add_option(name, value, description)->type_name(type)->capture_default_str();
+}
+
 void AddClientOptions(CLI::App& command, ClientOptions& options) {
-  command
-      .add_option("--connect", options.connect,
-                  "The host: unix:PATH or HOST:PORT (default: the control socket in " +
-                      DefaultDataDir() + ")")
-      ->type_name("TARGET");
-  command.add_option("--ca", options.ca, "Use TLS; the host's certificate must be of this CA")
-      ->type_name("FILE.pem");
-  command.add_option("--certificate", options.certificate, "Use TLS with this client certificate")
-      ->type_name("FILE.pem");
-  command.add_option("--key", options.key, "The private key of --certificate")
-      ->type_name("FILE.pem");
+  AddOption(
+      command, "--connect", options.connect, "TARGET",
+      "The host: unix:PATH or HOST:PORT (default: the control socket in " + DefaultDataDir() + ")");
+  AddOption(command, "--ca", options.ca, "FILE.pem",
+            "Use TLS; the host's certificate must be of this CA");
+  AddOption(command, "--certificate", options.certificate, "FILE.pem",
+            "Use TLS with this client certificate");
+  AddOption(command, "--key", options.key, "FILE.pem", "The private key of --certificate");
   command.add_flag("--json", options.json, "Print JSON for programs");
-  command.add_option("--timeout", options.timeout_seconds, "Give up after this many seconds")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(1, 3'600))
-      ->capture_default_str();
+  AddOption(command, "--timeout", options.timeout_seconds, "SECONDS",
+            "Give up after this many seconds")
+      ->check(CLI::Range(1, 3'600));
 }
 
 // Declares the commands, and runs the chosen one while it parses.
@@ -63,17 +67,34 @@ class CommandLine {
   template <typename Options>
   struct Command {
     CLI::App* app;
-    Options* options;
+    std::shared_ptr<Options> options;
   };
 
-  // A command with options of its own; CLI11 keeps references to them.
+  // A command with options of its own, to which CLI11 keeps references, and with those of a client
+  // if it asks a host.
   template <typename Options>
   Command<Options> Add(CLI::App& parent, const char* name, const char* description,
-                       const char* footer, int (*run)(const Options&));
-  // Likewise, with the client's options and a required NAME.
-  Command<InstanceOptions> AddForInstance(CLI::App& parent, const char* name,
-                                          const char* description, const char* footer,
-                                          int (*run)(const InstanceOptions&));
+                       const char* footer, int (*run)(const Options&)) {
+    auto options = std::make_shared<Options>();
+    CLI::App* const command = parent.add_subcommand(name, description)->footer(footer);
+    command->callback([this, options, run] { exit_code_ = run(*options); });
+    if constexpr (std::is_base_of_v<ClientOptions, Options>) AddClientOptions(*command, *options);
+    return {command, options};
+  }
+
+  // Likewise, about the instance NAME.
+  template <typename Options>
+  Command<Options> AddForInstance(CLI::App& parent, const char* name, const char* description,
+                                  const char* footer, int (*run)(const Options&)) {
+    const auto command = Add(parent, name, description, footer, run);
+    command.app->add_option("NAME", command.options->name, "The instance")->required();
+    return command;
+  }
+
+  CLI::App& AddGroup(const char* name, const char* description, const char* footer) {
+    return *app_.add_subcommand(name, description)->require_subcommand(1)->footer(footer);
+  }
+
   void AddServe();
   void AddExecute();
   void AddIncidents();
@@ -83,26 +104,6 @@ class CommandLine {
   CLI::App app_{"Receives webhooks and creates incidents from them.\n", "host_stub"};
   int exit_code_ = kDone;
 };
-
-template <typename Options>
-CommandLine::Command<Options> CommandLine::Add(CLI::App& parent, const char* name,
-                                               const char* description, const char* footer,
-                                               int (*run)(const Options&)) {
-  auto options = std::make_shared<Options>();
-  CLI::App* const command = parent.add_subcommand(name, description);
-  command->footer(footer);
-  command->callback([this, options, run] { exit_code_ = run(*options); });
-  return {command, options.get()};
-}
-
-CommandLine::Command<InstanceOptions> CommandLine::AddForInstance(
-    CLI::App& parent, const char* name, const char* description, const char* footer,
-    int (*run)(const InstanceOptions&)) {
-  const auto command = Add<InstanceOptions>(parent, name, description, footer, run);
-  command.app->add_option("NAME", command.options->name, "The instance")->required();
-  AddClientOptions(*command.app, command.options->client);
-  return command;
-}
 
 CommandLine::CommandLine() {
   app_.require_subcommand(1);
@@ -122,119 +123,79 @@ CommandLine::CommandLine() {
 }
 
 void CommandLine::AddServe() {
-  const auto [command, options] = Add<ServeOptions>(
-      app_, "serve", "Run a host until SIGTERM or SIGINT; SIGHUP reads the configuration again",
-      "Example:\n  host_stub serve --config host.json --http 127.0.0.1:8080", &Serve);
-  command->add_option("--config", options->config, "The configuration")
-      ->type_name("FILE.json")
-      ->required();
-  command
-      ->add_option("--plugin", options->plugin,
-                   "The integration (default: webhook_plugin.so beside this program)")
-      ->type_name("FILE.so");
-  command
-      ->add_option("--data-dir", options->data_dir,
-                   "The folder of the incidents (default: " + DefaultDataDir() + ")")
-      ->type_name("DIR");
-  command->add_option("--http", options->http, "The address for webhooks; port 0: any free port")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-  command->add_option("--grpc", options->grpc, "The address for gRPC; port 0: any free port")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
-  command
-      ->add_option("--store", options->store, "With memory, incidents are lost when the host ends")
-      ->type_name("sqlite|memory")
-      ->check(CLI::IsMember({"sqlite", "memory"}))
-      ->capture_default_str();
+  const auto [command, options] =
+      Add(app_, "serve", "Run a host until SIGTERM or SIGINT; SIGHUP reads the configuration again",
+          "Example:\n  host_stub serve --config host.json --http 127.0.0.1:8080", &Serve);
+  AddOption(*command, "--config", options->config, "FILE.json", "The configuration")->required();
+  AddOption(*command, "--plugin", options->plugin, "FILE.so",
+            "The integration (default: webhook_plugin.so beside this program)");
+  AddOption(*command, "--data-dir", options->data_dir, "DIR",
+            "The folder of the incidents (default: " + DefaultDataDir() + ")");
+  AddOption(*command, "--http", options->http, "HOST:PORT",
+            "The address for webhooks; port 0: any free port");
+  AddOption(*command, "--grpc", options->grpc, "HOST:PORT",
+            "The address for gRPC; port 0: any free port");
+  AddOption(*command, "--store", options->store, "sqlite|memory",
+            "With memory, incidents are lost when the host ends")
+      ->check(CLI::IsMember({"sqlite", "memory"}));
   command->add_flag("--grpc-insecure-on-any-address", options->grpc_insecure_on_any_address,
                     "Allow --grpc without TLS on an address that other machines can reach");
-  command
-      ->add_option("--grpc-certificate", options->grpc_certificate,
-                   "Serve --grpc over TLS with this certificate chain")
-      ->type_name("FILE.pem");
-  command
-      ->add_option("--grpc-key", options->grpc_key,
-                   "The certificate's private key; refused if other users can read it")
-      ->type_name("FILE.pem");
-  command
-      ->add_option("--grpc-client-ca", options->grpc_client_ca,
-                   "Accept only clients with a certificate of this CA, and serve them everything")
-      ->type_name("FILE.pem");
+  AddOption(*command, "--grpc-certificate", options->grpc_certificate, "FILE.pem",
+            "Serve --grpc over TLS with this certificate chain");
+  AddOption(*command, "--grpc-key", options->grpc_key, "FILE.pem",
+            "The certificate's private key; refused if other users can read it");
+  AddOption(*command, "--grpc-client-ca", options->grpc_client_ca, "FILE.pem",
+            "Accept only clients with a certificate of this CA, and serve them everything");
 }
 
 void CommandLine::AddExecute() {
-  const auto [command, options] = Add<ExecuteOptions>(
+  const auto [command, options] = AddForInstance(
       app_, "execute", "Send a request to an instance",
       "Prints the body of the answer. The exit status is 0 only for a 2xx answer. Example:\n"
       "  host_stub execute webhook -u user:pass -d '{\"name\": \"first incident\"}'",
       &Execute);
-  command->add_option("NAME", options->instance, "The instance")->required();
-  command->add_option("-d,--data", options->data, "The body: text, @FILE, or - for standard input")
-      ->type_name("BODY");
-  command
-      ->add_option(
-          "-u,--user", options->user,
-          "Basic credentials. @FILE or @- reads them from a file or standard input: other users "
-          "can read a command line while it runs")
-      ->type_name("USER:PASS");
+  AddOption(*command, "-d,--data", options->data, "BODY",
+            "The body: text, @FILE, or - for standard input");
+  AddOption(*command, "-u,--user", options->user, "USER:PASS",
+            "Basic credentials. @FILE or @- reads them from a file or standard input: other users "
+            "can read a command line while it runs");
   command
       ->add_option("-H,--header", options->headers,
                    "A header; can be repeated. @FILE or @-: one header on each line")
       ->type_name("'Name: value'")
       ->allow_extra_args(false);
-  command->add_option("-X,--request", options->method, "The method")
-      ->type_name("METHOD")
-      ->capture_default_str();
-  command->add_option("--path", options->path, "The path after the instance's name, such as /extra")
-      ->type_name("REMAINDER");
-  command->add_option("--query", options->query, "The query, without '?'")->type_name("QUERY");
-  AddClientOptions(*command, options->client);
+  AddOption(*command, "-X,--request", options->method, "METHOD", "The method");
+  AddOption(*command, "--path", options->path, "REMAINDER",
+            "The path after the instance's name, such as /extra");
+  AddOption(*command, "--query", options->query, "QUERY", "The query, without '?'");
 }
 
 void CommandLine::AddIncidents() {
-  CLI::App& group = *app_.add_subcommand("incidents", "Read the stored incidents");
-  group.require_subcommand(1);
-  group.footer("Example:\n  host_stub incidents list --limit 5");
-
-  const auto list =
-      Add<IncidentsOptions>(group, "list", "Show the newest incidents",
-                            "Example:\n  host_stub incidents list --limit 5", &ListIncidents);
-  list.app->add_option("--limit", list.options->limit, "Show at most this many")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1'000'000))
-      ->capture_default_str();
-  const auto get = Add<IncidentsOptions>(group, "get", "Show one incident with its details",
-                                         "Example:\n  host_stub incidents get 1", &GetIncident);
+  CLI::App& group = AddGroup("incidents", "Read the stored incidents",
+                             "Example:\n  host_stub incidents list --limit 5");
+  const auto list = Add(group, "list", "Show the newest incidents",
+                        "Example:\n  host_stub incidents list --limit 5", &ListIncidents);
+  AddOption(*list.app, "--limit", list.options->limit, "N", "Show at most this many")
+      ->check(CLI::Range(1, 1'000'000));
+  const auto get = Add(group, "get", "Show one incident with its details",
+                       "Example:\n  host_stub incidents get 1", &GetIncident);
   get.app->add_option("ID", get.options->id, "The incident's id")->required();
-  const auto follow =
-      Add<IncidentsOptions>(group, "follow", "Show incidents as they are created",
-                            "Ends with Ctrl-C. With --json, each line is one document. Example:\n"
-                            "  host_stub incidents follow --json",
-                            &FollowIncidents);
-  follow.app
-      ->add_option("--after", follow.options->after,
-                   "Begin after the incident with this id; 0: with the first")
-      ->type_name("ID");
-  for (const auto& command : {list, follow}) {
-    command.app
-        ->add_option("--instance", command.options->instance, "Only incidents of this instance")
-        ->type_name("NAME");
-  }
-  for (const auto& command : {list, get, follow}) {
-    AddClientOptions(*command.app, command.options->client);
+  const auto follow = Add(group, "follow", "Show incidents as they are created",
+                          "Ends with Ctrl-C. With --json, each line is one document. Example:\n"
+                          "  host_stub incidents follow --json",
+                          &FollowIncidents);
+  AddOption(*follow.app, "--after", follow.options->after, "ID",
+            "Begin after the incident with this id; 0: with the first");
+  for (const auto& [command, options] : {list, follow}) {
+    AddOption(*command, "--instance", options->instance, "NAME", "Only incidents of this instance");
   }
 }
 
 void CommandLine::AddInstances() {
-  CLI::App& group = *app_.add_subcommand("instances", "Show, create and change instances");
-  group.require_subcommand(1);
-  group.footer("Example:\n  host_stub instances list");
-
-  const auto list =
-      Add<InstanceOptions>(group, "list", "Show all instances, without their secrets",
-                           "Example:\n  host_stub instances list --json", &ListInstances);
-  AddClientOptions(*list.app, list.options->client);
+  CLI::App& group = AddGroup("instances", "Show, create and change instances",
+                             "Example:\n  host_stub instances list");
+  Add(group, "list", "Show all instances, without their secrets",
+      "Example:\n  host_stub instances list --json", &ListInstances);
   AddForInstance(group, "get", "Show one instance, without its secrets",
                  "Example:\n  host_stub instances get webhook", &GetInstance);
   const auto create = AddForInstance(
@@ -254,8 +215,8 @@ void CommandLine::AddInstances() {
                      "read a command line while it runs")
         ->type_name("KEY=VALUE")
         ->take_all();
-    command->add_option("--from-file", options->from_file, "Parameters as a JSON object")
-        ->type_name("FILE.json");
+    AddOption(*command, "--from-file", options->from_file, "FILE.json",
+              "Parameters as a JSON object");
     command->add_flag("--validate-only", options->validate_only,
                       "Check everything, change nothing");
   }
@@ -273,41 +234,35 @@ void CommandLine::AddInstances() {
   remove.app->add_flag("--allow-missing", remove.options->allow_missing,
                        "Succeed also if there is no such instance");
   for (const auto& [command, options] : {update, enable, disable, remove}) {
-    command->add_option("--etag", options->etag, "Refuse if somebody else has changed the instance")
-        ->type_name("ETAG");
+    AddOption(*command, "--etag", options->etag, "ETAG",
+              "Refuse if somebody else has changed the instance");
   }
 }
 
 void CommandLine::AddSamples() {
-  const auto samples = Add<SamplesOptions>(
+  const auto samples = Add(
       app_, "samples", "Show the incidents that an instance kept as samples",
       "Examples:\n  host_stub samples webhook\n  host_stub samples fields webhook", &ShowSamples);
   const CLI::Option* const name =
-      samples.app->add_option("NAME", samples.options->instance, "The instance");
-  AddClientOptions(*samples.app, samples.options->client);
-  const auto fields =
-      Add<SamplesOptions>(*samples.app, "fields", "List every path that occurs in the samples",
-                          "Example:\n  host_stub samples fields webhook", &ListSampleFields);
-  fields.app->add_option("NAME", fields.options->instance, "The instance")->required();
-  AddClientOptions(*fields.app, fields.options->client);
+      samples.app->add_option("NAME", samples.options->name, "The instance");
+  const CLI::App* const fields =
+      AddForInstance(*samples.app, "fields", "List every path that occurs in the samples",
+                     "Example:\n  host_stub samples fields webhook", &ListSampleFields)
+          .app;
   // CLI11 calls this also after the callback of `fields`.
-  samples.app->callback([this, samples, name, fields = fields.app] {
+  samples.app->callback([this, samples, name, fields] {
     if (fields->parsed()) return;
     if (name->empty()) throw CLI::RequiredError("NAME");
     exit_code_ = ShowSamples(*samples.options);
   });
-  const auto map = Add<SamplesOptions>(
+  const auto map = AddForInstance(
       app_, "map", "Show what a mapper would make of an instance's samples",
       "The mapper is a file such as {\"severity\": {\"path\": \"alert.level\", \"default\": 1}}.\n"
       "Example:\n  host_stub map webhook --mapper mapper.json",
       &MapSamples);
-  map.app->add_option("NAME", map.options->instance, "The instance")->required();
-  map.app
-      ->add_option("--mapper", map.options->mapper_file,
-                   "A path for each target field, with a default")
-      ->type_name("FILE.json")
+  AddOption(*map.app, "--mapper", map.options->mapper_file, "FILE.json",
+            "A path for each target field, with a default")
       ->required();
-  AddClientOptions(*map.app, map.options->client);
 }
 
 // The last command that was recognized: `instances` of `host_stub instances frob`.
@@ -362,8 +317,7 @@ int CommandLine::Run(std::vector<std::string> arguments) {
     message = command.get_require_subcommand_min() > 0 ? ExplainMissingCommand(command)
                                                        : std::string(error.what());
   }
-  PrintError(absl::StrCat(message, "; see ", WholeName(LastCommand(app_)), " --help"));
-  return kNotAsked;
+  return Fail(absl::StrCat(message, "; see ", WholeName(LastCommand(app_)), " --help"), kNotAsked);
 }
 
 }  // namespace

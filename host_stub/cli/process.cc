@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <fstream>
 
 namespace host_stub {
 namespace {
@@ -31,13 +31,10 @@ constexpr double kMostBusy = 0.1;
 
 // 0 if the system does not tell.
 int64_t ResidentBytes() {
-  std::FILE* const file = std::fopen("/proc/self/statm", "re");
-  if (file == nullptr) return 0;
-  long long total_pages = 0;
-  long long resident_pages = 0;
-  const int read = std::fscanf(file, "%lld %lld", &total_pages, &resident_pages);
-  std::fclose(file);
-  return read == 2 ? resident_pages * ::sysconf(_SC_PAGESIZE) : 0;
+  int64_t total_pages = 0;
+  int64_t resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
+  return resident_pages * ::sysconf(_SC_PAGESIZE);
 }
 
 absl::Duration ProcessorTime() {

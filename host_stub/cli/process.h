@@ -28,9 +28,6 @@ class StopSignals {
   StopSignals();
   ~StopSignals();
 
-  StopSignals(const StopSignals&) = delete;
-  StopSignals& operator=(const StopSignals&) = delete;
-
   enum class Wish { kStop, kReload };
 
   // Waits for a signal for at most that long. Several SIGHUP may count as one. After the first

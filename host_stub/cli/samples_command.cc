@@ -22,10 +22,9 @@ constexpr char kNoSamples[] =
 
 int ShowSamples(const SamplesOptions& options) {
   v1::FetchSamplesRequest request;
-  request.set_instance(options.instance);
+  request.set_instance(options.name);
   v1::FetchSamplesResponse response;
-  const int code = Client(options.client).Call(request, response);
-  if (code != kDone) return code;
+  if (const int code = Client(options).Call(request, response); code != kDone) return code;
   std::vector<std::string> documents;
   for (const v1::Sample& sample : response.samples()) {
     documents.push_back(JsonObject({{"name", JsonString(sample.name())},
@@ -33,68 +32,47 @@ int ShowSamples(const SamplesOptions& options) {
                                     {"occurred", JsonString(sample.occurred())},
                                     {"rawJSON", JsonString(sample.raw_json())},
                                     {"truncated", sample.truncated() ? "true" : "false"}}));
-    if (options.client.json) continue;
+    if (options.json) continue;
     std::printf("%s  %s%s%s\n  %s\n", EscapeForTerminal(sample.occurred(), false).c_str(),
                 EscapeForTerminal(sample.name(), false).c_str(), sample.type().empty() ? "" : "  ",
                 EscapeForTerminal(sample.type(), false).c_str(),
                 EscapeForTerminal(sample.raw_json(), false).c_str());
   }
-  if (options.client.json) {
-    std::puts(JsonArray(documents).c_str());
-  } else if (documents.empty()) {
-    std::puts(kNoSamples);
-  }
+  PrintList(options.json, documents, {}, kNoSamples);
   return kDone;
 }
 
 int ListSampleFields(const SamplesOptions& options) {
   v1::ListSampleFieldsRequest request;
-  request.set_instance(options.instance);
+  request.set_instance(options.name);
   v1::ListSampleFieldsResponse response;
-  const int code = Client(options.client).Call(request, response);
-  if (code != kDone) return code;
+  if (const int code = Client(options).Call(request, response); code != kDone) return code;
   std::vector<std::string> documents;
   std::vector<std::vector<std::string>> rows = {{"PATH", "TYPES", "SAMPLES", "EXAMPLE"}};
   for (const v1::SampleField& field : response.fields()) {
-    std::vector<std::string> types;
-    for (const std::string& type : field.types()) types.push_back(JsonString(type));
     documents.push_back(JsonObject({{"path", JsonString(field.path())},
-                                    {"types", JsonArray(types)},
+                                    {"types", JsonStrings(field.types())},
                                     {"example", JsonString(field.example())},
                                     {"samples", absl::StrCat(field.sample_count())}}));
     rows.push_back({field.path(), absl::StrJoin(field.types(), ","),
                     absl::StrCat(field.sample_count()), field.example()});
   }
-  if (options.client.json) {
-    std::puts(JsonArray(documents).c_str());
-  } else if (documents.empty()) {
-    std::puts(kNoSamples);
-  } else {
-    std::fputs(FormatTable(rows).c_str(), stdout);
-  }
+  PrintList(options.json, documents, rows, kNoSamples);
   return kDone;
 }
 
 int MapSamples(const SamplesOptions& options) {
   absl::StatusOr<std::string> mapper = ReadFileArgument("--mapper", options.mapper_file);
-  if (!mapper.ok()) {
-    PrintError(mapper.status().message());
-    return kNotAsked;
-  }
+  if (!mapper.ok()) return Fail(mapper.status().message(), kNotAsked);
   v1::MapSamplesRequest request;
-  request.set_instance(options.instance);
+  request.set_instance(options.name);
   request.set_mapper(*std::move(mapper));
   v1::MapSamplesResponse response;
-  const int code = Client(options.client).Call(request, response);
-  if (code != kDone) return code;
-  if (options.client.json) {
-    std::puts(JsonArray({response.mapped().begin(), response.mapped().end()}).c_str());
-    return kDone;
-  }
+  if (const int code = Client(options).Call(request, response); code != kDone) return code;
   for (const std::string& mapped : response.mapped()) {
-    std::puts(EscapeForTerminal(mapped, false).c_str());
+    if (!options.json) std::puts(EscapeForTerminal(mapped, false).c_str());
   }
-  if (response.mapped_size() == 0) std::puts(kNoSamples);
+  PrintList(options.json, {response.mapped().begin(), response.mapped().end()}, {}, kNoSamples);
   return kDone;
 }
 

@@ -60,14 +60,10 @@ absl::StatusOr<std::optional<GrpcTls>> ReadGrpcTls(const ServeOptions& options) 
     return absl::InvalidArgumentError("gRPC over TLS needs --grpc-certificate and --grpc-key");
   }
   GrpcTls tls;
-  absl::StatusOr<std::string> text = ReadPem(options.grpc_certificate, /*secret=*/false);
-  if (!text.ok()) return text.status();
-  tls.certificate_chain = *std::move(text);
-  if (text = ReadPem(options.grpc_key, /*secret=*/true); !text.ok()) return text.status();
-  tls.private_key = *std::move(text);
-  if (options.grpc_client_ca.empty()) return tls;
-  if (text = ReadPem(options.grpc_client_ca, /*secret=*/false); !text.ok()) return text.status();
-  tls.client_ca = *std::move(text);
+  absl::Status status = ReadPem(options.grpc_certificate, /*secret=*/false, tls.certificate_chain);
+  status.Update(ReadPem(options.grpc_key, /*secret=*/true, tls.private_key));
+  status.Update(ReadPem(options.grpc_client_ca, /*secret=*/false, tls.client_ca));
+  if (!status.ok()) return status;
   return tls;
 }
 
@@ -88,12 +84,12 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   if (!configuration.ok()) return configuration.status();
   host.configuration = *std::move(configuration);
   host.http_address = options.http;
-  host.grpc_address = options.grpc;
+  host.grpc.address = options.grpc;
   host.keep_in_memory = options.store == "memory";
-  host.grpc_insecure_on_any_address = options.grpc_insecure_on_any_address;
+  host.grpc.insecure_on_any_address = options.grpc_insecure_on_any_address;
   absl::StatusOr<std::optional<GrpcTls>> tls = ReadGrpcTls(options);
   if (!tls.ok()) return tls.status();
-  host.grpc_tls = *std::move(tls);
+  host.grpc.tls = *std::move(tls);
   host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo,
                                         host.configuration.limits.log_lines_per_second);
   return host;
@@ -130,10 +126,7 @@ int Serve(const ServeOptions& options) {
   // the library down, which waits for its poller: up to ten seconds after everything has drained.
   ::grpc_init();
   absl::StatusOr<HostOptions> host_options = MakeHostOptions(options);
-  if (!host_options.ok()) {
-    PrintError(host_options.status().message());
-    return kNotAsked;
-  }
+  if (!host_options.ok()) return Fail(host_options.status().message(), kNotAsked);
   const std::shared_ptr<Logger> logger = host_options->logger;
   std::vector<std::string> warnings = host_options->configuration.warnings;
   const int64_t connections = host_options->configuration.limits.connections;
@@ -143,10 +136,7 @@ int Serve(const ServeOptions& options) {
                                     " that the system permits (ulimit -Hn)"));
   }
   const absl::StatusOr<std::unique_ptr<Host>> host = Host::Start(*std::move(host_options));
-  if (!host.ok()) {
-    PrintError(host.status().message());
-    return kRefused;
-  }
+  if (!host.ok()) return Fail(host.status().message(), kRefused);
   for (const std::string& warning : warnings) logger->Log(Severity::kWarning, "", warning);
   std::printf("ready http=%s grpc=%s control=unix:%s\n", (*host)->http_address().c_str(),
               (*host)->grpc_address().c_str(), (*host)->control_path().c_str());

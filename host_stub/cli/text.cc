@@ -1,11 +1,18 @@
 #include "host_stub/cli/text.h"
 
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/time.h"
 #include "plugin/base/utf8.h"
 
 namespace host_stub {
@@ -25,22 +32,35 @@ std::string Cut(const std::string& text) {
   return absl::StrCat(text.substr(0, text.size() - rest.size()), "...");
 }
 
+struct Free {
+  void operator()(BIO* bio) const { BIO_free(bio); }
+  void operator()(X509* certificate) const { X509_free(certificate); }
+};
+using BioPointer = std::unique_ptr<BIO, Free>;
+using CertificatePointer = std::unique_ptr<X509, Free>;
+
+std::string SubjectOf(const X509* certificate) {
+  const BioPointer out(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(out.get(), X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &data);
+  return size > 0 ? std::string(data, size) : "(no subject)";
+}
+
+std::string EndOf(const X509* certificate) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &parts) != 1) return "(unknown)";
+  return absl::FormatTime("%Y-%m-%d", absl::FromTimeT(timegm(&parts)), absl::UTCTimeZone());
+}
+
 }  // namespace
 
 std::string EscapeForTerminal(absl::string_view text, bool lines) {
   std::string escaped;
   while (!text.empty()) {
-    const base::Character character = base::FirstCharacter(text);
-    const bool layout = lines && (character.code_point == '\n' || character.code_point == '\t');
-    if (character.code_point == base::Character::kMalformed ||
-        (character.code_point < 0x80 && base::IsDeceptive(character.code_point) && !layout)) {
-      absl::StrAppend(&escaped, absl::StrFormat("\\x%02X", static_cast<unsigned char>(text[0])));
-    } else if (base::IsDeceptive(character.code_point) && !layout) {
-      absl::StrAppend(&escaped, absl::StrFormat("\\u{%04X}", character.code_point));
-    } else {
-      absl::StrAppend(&escaped, text.substr(0, character.bytes));
-    }
-    text.remove_prefix(character.bytes);
+    const bool layout = lines && (text[0] == '\n' || text[0] == '\t');
+    if (layout) escaped += text[0];
+    text.remove_prefix(layout ? 1 : base::AppendEscaped(&escaped, text));
   }
   return escaped;
 }
@@ -83,8 +103,33 @@ std::string JsonArray(const std::vector<std::string>& values) {
   return absl::StrCat("[", absl::StrJoin(values, ","), "]");
 }
 
-void PrintError(absl::string_view message) {
+void PrintList(bool json, const std::vector<std::string>& documents,
+               const std::vector<std::vector<std::string>>& rows, const char* none) {
+  if (json) {
+    std::puts(JsonArray(documents).c_str());
+  } else if (documents.empty()) {
+    std::puts(none);
+  } else {
+    std::fputs(FormatTable(rows).c_str(), stdout);
+  }
+}
+
+int Fail(absl::string_view message, int exit_code) {
   std::fprintf(stderr, "host_stub: %s\n", EscapeForTerminal(message, false).c_str());
+  return exit_code;
+}
+
+std::string DescribeCertificates(absl::string_view pem) {
+  const BioPointer in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  std::string text;
+  while (true) {
+    const CertificatePointer one(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
+    if (one == nullptr) break;
+    absl::StrAppend(&text, text.empty() ? "" : "; ", SubjectOf(one.get()), ", valid until ",
+                    EndOf(one.get()));
+  }
+  ERR_clear_error();
+  return text;
 }
 
 }  // namespace host_stub

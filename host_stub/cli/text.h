@@ -11,9 +11,8 @@
 
 namespace host_stub {
 
-// Makes a sender's text safe for a terminal: control characters, DEL, C1, line separators and
-// Unicode's marks of writing direction become \xNN or \u{NNNN}, as do bytes that are not UTF-8.
-// Line breaks and tabs stay if `lines` is true.
+// Makes a sender's text safe for a terminal, as base::AppendEscaped does. Line breaks and tabs stay
+// if `lines` is true.
 std::string EscapeForTerminal(absl::string_view text, bool lines);
 
 // Escapes the cells and aligns them in columns; the last column is not padded. A cell of more than
@@ -28,8 +27,26 @@ std::string JsonObject(const std::vector<std::pair<std::string, std::string>>& m
 // [value,...]
 std::string JsonArray(const std::vector<std::string>& values);
 
-// Prints "host_stub: MESSAGE" to standard error, on one line.
-void PrintError(absl::string_view message);
+// ["text",...]
+template <typename Texts>
+std::string JsonStrings(const Texts& texts) {
+  std::vector<std::string> values;
+  for (const std::string& text : texts) values.push_back(JsonString(text));
+  return JsonArray(values);
+}
+
+// Prints a list: for a program the documents as one JSON array, for a person the table of the rows,
+// or `none` if there are no documents.
+void PrintList(bool json, const std::vector<std::string>& documents,
+               const std::vector<std::vector<std::string>>& rows, const char* none);
+
+// Prints "host_stub: MESSAGE" to standard error, on one line, and returns the exit code.
+int Fail(absl::string_view message, int exit_code);
+
+// "CN=my.xsoar.live, valid until 2027-01-31" for each certificate in the PEM text, joined by "; ".
+// Subjects are written as in RFC 2253 and not escaped for a terminal. Empty if the text holds no
+// certificate.
+std::string DescribeCertificates(absl::string_view pem);
 
 }  // namespace host_stub
 
