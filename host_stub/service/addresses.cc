@@ -7,13 +7,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <cstdint>
 #include <cstring>
+#include <system_error>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
@@ -45,20 +48,17 @@ absl::Status CheckFolder(const std::string& folder) {
 
 absl::StatusOr<HostPort> ParseHostPort(absl::string_view text) {
   const size_t colon = text.rfind(':');
-  HostPort address;
   absl::string_view host = text.substr(0, colon == absl::string_view::npos ? 0 : colon);
   const bool brackets = absl::ConsumePrefix(&host, "[") && absl::ConsumeSuffix(&host, "]");
-  const bool digits =
-      colon + 1 < text.size() && absl::ascii_isdigit(static_cast<unsigned char>(text[colon + 1]));
-  const bool is_port = colon != absl::string_view::npos && digits &&
-                       absl::SimpleAtoi(text.substr(colon + 1), &address.port) &&
-                       address.port >= 0 && address.port <= 65535;
+  uint16_t port = 0;
+  const absl::string_view digits = text.substr(std::min(text.size(), colon + 1));
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  const bool is_port = error == std::errc() && end == digits.data() + digits.size();
   if (!is_port || host.empty() || (!brackets && absl::StrContains(host, ':'))) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", text, "\" is not HOST:PORT such as 127.0.0.1:8080 or [::1]:8080"));
   }
-  address.host = std::string(host);
-  return address;
+  return HostPort{std::string(host), port};
 }
 
 std::string FormatHostPort(absl::string_view host, int port) {

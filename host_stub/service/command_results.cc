@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include "absl/strings/str_cat.h"
+
 namespace host_stub {
 namespace {
 
@@ -19,13 +21,41 @@ std::string Text(simdjson::dom::element object, const char* name) {
   return std::string(text);
 }
 
+// Adds the texts of the member, an array.
+void AddTexts(simdjson::dom::element object, const char* name,
+              google::protobuf::RepeatedPtrField<std::string>& texts) {
+  simdjson::dom::array array;
+  if (object[name].get(array) != simdjson::SUCCESS) return;
+  for (simdjson::dom::element element : array) {
+    std::string_view text;
+    if (element.get(text) == simdjson::SUCCESS) texts.Add(std::string(text));
+  }
+}
+
+// Calls `fill` with each element of a JSON array of objects.
+template <typename Fill>
+absl::Status EachObject(absl::string_view json, absl::string_view thing, const Fill& fill) {
+  simdjson::dom::parser parser;
+  simdjson::dom::array array;
+  if (parser.parse(json.data(), json.size()).get(array) != simdjson::SUCCESS) {
+    return absl::InternalError(absl::StrCat("the plugin's ", thing, "s are not a JSON array"));
+  }
+  for (simdjson::dom::element element : array) {
+    if (!element.is_object()) {
+      return absl::InternalError(absl::StrCat("a ", thing, " of the plugin is not an object"));
+    }
+    fill(element);
+  }
+  return absl::OkStatus();
+}
+
 // "ok", or {"ok": true, "message": "...", "warnings": ["..."]}, where every member may be missing.
 void FillFindings(const std::string& json, TestModuleResponse& response) {
   response.set_ok(true);
   response.set_message("ok");
   simdjson::dom::parser parser;
-  simdjson::dom::object findings;
-  if (parser.parse(json).get(findings) != simdjson::SUCCESS) return;
+  simdjson::dom::element findings;
+  if (parser.parse(json).get(findings) != simdjson::SUCCESS || !findings.is_object()) return;
   bool good = true;
   if (findings["ok"].get(good) == simdjson::SUCCESS) response.set_ok(good);
   std::string_view message;
@@ -33,27 +63,13 @@ void FillFindings(const std::string& json, TestModuleResponse& response) {
     message = good ? "ok" : "the test failed";
   }
   response.set_message(std::string(message));
-  simdjson::dom::array warnings;
-  if (findings["warnings"].get(warnings) != simdjson::SUCCESS) return;
-  for (simdjson::dom::element warning : warnings) {
-    std::string_view text;
-    if (warning.get(text) == simdjson::SUCCESS) response.add_warnings(std::string(text));
-  }
+  AddTexts(findings, "warnings", *response.mutable_warnings());
 }
 
-// Whether the code says that there was no test, not what a test found.
-bool CouldNotTest(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kCancelled:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kUnimplemented:
-    case absl::StatusCode::kInternal:
-    case absl::StatusCode::kUnknown:
-      return true;
-    default:
-      return false;
-  }
+// Whether the error says that there was no test, not what a test found.
+bool CouldNotTest(const absl::Status& error) {
+  return absl::IsCancelled(error) || absl::IsDeadlineExceeded(error) || absl::IsNotFound(error) ||
+         absl::IsUnimplemented(error) || absl::IsInternal(error) || absl::IsUnknown(error);
 }
 
 }  // namespace
@@ -64,20 +80,14 @@ absl::Status FillTestResult(const absl::StatusOr<std::string>& result,
     FillFindings(*result, response);
     return absl::OkStatus();
   }
-  if (CouldNotTest(result.status().code())) return result.status();
+  if (CouldNotTest(result.status())) return result.status();
   response.set_ok(false);
   response.set_message(std::string(result.status().message()));
   return absl::OkStatus();
 }
 
 absl::Status FillSamples(absl::string_view json, FetchSamplesResponse& response) {
-  simdjson::dom::parser parser;
-  simdjson::dom::array samples;
-  if (parser.parse(json.data(), json.size()).get(samples) != simdjson::SUCCESS) {
-    return absl::InternalError("the plugin's samples are not a JSON array");
-  }
-  for (simdjson::dom::element element : samples) {
-    if (!element.is_object()) return absl::InternalError("a sample of the plugin is not an object");
+  return EachObject(json, "sample", [&response](simdjson::dom::element element) {
     Sample* sample = response.add_samples();
     sample->set_name(Text(element, "name"));
     sample->set_type(Text(element, "type"));
@@ -85,18 +95,11 @@ absl::Status FillSamples(absl::string_view json, FetchSamplesResponse& response)
     sample->set_raw_json(Text(element, "rawJSON"));
     bool truncated = false;
     sample->set_truncated(element["truncated"].get(truncated) == simdjson::SUCCESS && truncated);
-  }
-  return absl::OkStatus();
+  });
 }
 
 absl::Status FillFields(absl::string_view json, ListSampleFieldsResponse& response) {
-  simdjson::dom::parser parser;
-  simdjson::dom::array fields;
-  if (parser.parse(json.data(), json.size()).get(fields) != simdjson::SUCCESS) {
-    return absl::InternalError("the plugin's fields are not a JSON array");
-  }
-  for (simdjson::dom::element element : fields) {
-    if (!element.is_object()) return absl::InternalError("a field of the plugin is not an object");
+  return EachObject(json, "field", [&response](simdjson::dom::element element) {
     SampleField* field = response.add_fields();
     field->set_path(Text(element, "path"));
     field->set_example(Text(element, "example"));
@@ -104,14 +107,8 @@ absl::Status FillFields(absl::string_view json, ListSampleFieldsResponse& respon
     if (element["count"].get(count) == simdjson::SUCCESS) {
       field->set_sample_count(static_cast<int32_t>(count));
     }
-    simdjson::dom::array types;
-    if (element["types"].get(types) != simdjson::SUCCESS) continue;
-    for (simdjson::dom::element type : types) {
-      std::string_view name;
-      if (type.get(name) == simdjson::SUCCESS) field->add_types(std::string(name));
-    }
-  }
-  return absl::OkStatus();
+    AddTexts(element, "types", *field->mutable_types());
+  });
 }
 
 absl::Status FillMapped(absl::string_view json, MapSamplesResponse& response) {

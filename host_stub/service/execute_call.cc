@@ -33,14 +33,6 @@ constexpr base::CharacterSet kTargetCharacters =
 constexpr base::CharacterSet kIdCharacters = base::CharacterSet::Of(
     [](int c) { return base::IsAlphanumeric(c) || base::IsOneOf(c, "._-"); });
 
-int64_t ToMonotonic(absl::Time deadline, absl::Time now) {
-  return base::MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline - now);
-}
-
-absl::Status Fault(absl::string_view field, absl::string_view reason) {
-  return absl::InvalidArgumentError(absl::StrCat(field, ": ", reason));
-}
-
 // An answer with one line of text.
 ExecuteResponse TextAnswer(int status, const std::string& line) {
   ExecuteResponse response;
@@ -58,28 +50,29 @@ absl::Status CheckFields(const ExecuteRequest& request) {
   if (absl::Status status = CheckName("instance", request.instance()); !status.ok()) return status;
   if (!request.method().empty() &&
       (!base::IsToken(request.method()) || request.method().size() > kMethodBytes)) {
-    return Fault("method", "must be an HTTP method such as POST");
+    return FieldFault("method", "must be an HTTP method such as POST");
   }
   const std::string& remainder = request.path_remainder();
   if (!remainder.empty() && (remainder[0] != '/' || absl::StrContains(remainder, '?') ||
                              !kTargetCharacters.HasAll(remainder))) {
-    return Fault("path_remainder", "must begin with '/' and be percent-encoded");
+    return FieldFault("path_remainder", "must begin with '/' and be percent-encoded");
   }
-  if (!kTargetCharacters.HasAll(request.query())) return Fault("query", "must be percent-encoded");
+  if (!kTargetCharacters.HasAll(request.query()))
+    return FieldFault("query", "must be percent-encoded");
   for (int i = 0; i < request.headers_size(); ++i) {
     const Header& header = request.headers(i);
     if (!base::IsToken(header.name())) {
-      return Fault(absl::StrCat("headers[", i, "].name"),
-                   "must be one or more of the characters A-Z a-z 0-9 !#$%&'*+-.^_`|~");
+      return FieldFault(absl::StrCat("headers[", i, "].name"),
+                        "must be one or more of the characters A-Z a-z 0-9 !#$%&'*+-.^_`|~");
     }
     if (!base::IsFieldValue(header.value())) {
-      return Fault(absl::StrCat("headers[", i, "].value"),
-                   "must not hold line breaks or other control characters");
+      return FieldFault(absl::StrCat("headers[", i, "].value"),
+                        "must not hold line breaks or other control characters");
     }
   }
   if (request.request_id().size() > kRequestIdBytes ||
       !kIdCharacters.HasAll(request.request_id())) {
-    return Fault("request_id", "must be at most 64 of the characters A-Z a-z 0-9 . _ -");
+    return FieldFault("request_id", "must be at most 64 of the characters A-Z a-z 0-9 . _ -");
   }
   return absl::OkStatus();
 }
@@ -109,14 +102,10 @@ std::optional<ExecuteResponse> TooLong(const ExecuteRequest& request,
 absl::StatusOr<std::string> EffectivePeer(const ExecuteRequest& request, const Caller& caller) {
   if (!caller.trusted || request.peer_address().empty()) return caller.address;
   if (request.peer_address() != "unix" && !IsIpAddress(request.peer_address())) {
-    return Fault("peer_address", "must be an IP address without a port, or \"unix\"");
+    return FieldFault("peer_address", "must be an IP address without a port, or \"unix\"");
   }
   return request.peer_address();
 }
-
-ExecuteCall::ExecuteCall(std::shared_ptr<GrpcServerContext> server) : server_(std::move(server)) {}
-
-ExecuteCall::~ExecuteCall() = default;
 
 void ExecuteCall::ReleaseBody() {
   server_->bytes_in_flight -= counted_bytes_;
@@ -148,7 +137,7 @@ void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
   // The plugin does not have the request: the functions that ask it throw nothing.
   self_.reset();
   ReleaseBody();
-  if (!Close()) return;
+  if (!GiveUp()) return;
   server_->calls.Remove(token_);
   if (refusal.has_value()) mutable_response() = *std::move(refusal);
   Tell(std::move(status));
@@ -168,7 +157,7 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
     return absl::UnavailableError("too much is in flight (limit bytes_in_flight); try again later");
   }
   absl::StatusOr<std::shared_ptr<const InstanceEntry>> entry =
-      server_->FindInstance("instance", request.instance());
+      server_->FindInstance(request.instance());
   if (entry.ok()) entry_ = *std::move(entry);
   return entry.status();
 }
@@ -197,7 +186,8 @@ Request ExecuteCall::MakeRequest(absl::Time now) {
   request.head.peer_address = peer_;
   request.head.request_id = message.request_id();
   request.head.content_length = message.body().size();
-  request.head.deadline_mono_ns = ToMonotonic(deadline_, now);
+  request.head.deadline_mono_ns =
+      base::MonotonicNanoseconds() + absl::ToInt64Nanoseconds(deadline_ - now);
   request.body = message.body();
   return request;
 }
@@ -209,8 +199,7 @@ absl::Status ExecuteCall::HandOver(absl::Time now) {
   absl::Status status = entry_->instance->Execute(request, this, &handle_);
   // Another instance may have taken its place since it was found. Nothing was begun.
   while (absl::IsUnavailable(status)) {
-    std::shared_ptr<const InstanceEntry> other =
-        server_->instances->Find(mutable_request().instance());
+    auto other = server_->instances->Find(mutable_request().instance());
     if (other == nullptr || other->instance == nullptr) break;
     if (other->instance == entry_->instance) break;
     entry_ = std::move(other);
@@ -222,8 +211,6 @@ absl::Status ExecuteCall::HandOver(absl::Time now) {
   if ((before & kClosed) != 0) entry_->instance->Abandon(handle_);
   return absl::OkStatus();
 }
-
-bool ExecuteCall::Close() { return (state_.fetch_or(kClosed) & kClosed) == 0; }
 
 bool ExecuteCall::GiveUp() {
   const unsigned before = state_.fetch_or(kClosed);
@@ -244,7 +231,7 @@ void ExecuteCall::Tell(absl::Status status) {
 }
 
 void ExecuteCall::OnAnswer(const Answer& answer) noexcept {
-  if (!Close()) return;
+  if ((state_.fetch_or(kClosed) & kClosed) != 0) return;
   absl::Status status = GuardMemory([&] { return Fill(answer); });
   server_->calls.Remove(token_);
   Tell(std::move(status));

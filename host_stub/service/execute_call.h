@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,8 +42,7 @@ class ExecuteCall : public AnswerReceiver,
                     public OpenCall,
                     public std::enable_shared_from_this<ExecuteCall> {
  public:
-  explicit ExecuteCall(std::shared_ptr<GrpcServerContext> server);
-  ~ExecuteCall() override;
+  explicit ExecuteCall(std::shared_ptr<GrpcServerContext> server) : server_(std::move(server)) {}
 
   // Begins the call. `deadline` is the sender's, InfiniteFuture for none; the host's
   // answer_timeout_ms applies as well. OnOutcome is called exactly once, on any thread and perhaps
@@ -83,9 +83,8 @@ class ExecuteCall : public AnswerReceiver,
   // Nobody reads the body any more, but the call may last until a slow client has its answer.
   void ReleaseBody();
 
-  // True for the one caller that may tell the outcome.
-  bool Close();
-  // As Close, and tells the plugin that nobody waits for its answer.
+  // True for the one caller that may tell the outcome. Tells the plugin, if it has the request,
+  // that nobody waits for its answer.
   bool GiveUp();
   void Tell(absl::Status status);
 

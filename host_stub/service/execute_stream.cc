@@ -1,5 +1,3 @@
-#include "host_stub/service/execute_stream.h"
-
 #include <google/protobuf/arena.h>
 
 #include <algorithm>
@@ -12,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
-#include "host_stub/service/execute_call.h"
+#include "host_stub/service/execute_rpcs.h"
 #include "host_stub/service/once_reactor.h"
 
 namespace host_stub {
@@ -105,14 +103,12 @@ class StreamCall : public ExecuteCall {
 
 namespace {
 
-class ExecuteStream : public ExecuteStreamReactor,
-                      public OpenCall,
-                      public std::enable_shared_from_this<ExecuteStream> {
+class ExecuteStream : public SelfOwnedReactor<ExecuteStream, ExecuteStreamReactor> {
  public:
   ExecuteStream(std::shared_ptr<GrpcServerContext> server,
                 std::shared_ptr<base::ObjectPool<StreamCall>> pool, Caller caller,
                 absl::Time deadline)
-      : server_(std::move(server)),
+      : SelfOwnedReactor(std::move(server)),
         pool_(std::move(pool)),
         caller_(std::move(caller)),
         deadline_(deadline) {}
@@ -124,11 +120,8 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
   void Begin() {
-    incoming_ = NewCall();
-    self_ = shared_from_this();
-    token_ = server_->calls.Add(absl::InfiniteFuture(), self_);
-    server_->calls.Enter();
-    StartRead(&incoming_->message());
+    Open();
+    Read();
   }
 
   void OnReadDone(bool ok) override {
@@ -167,12 +160,6 @@ class ExecuteStream : public ExecuteStreamReactor,
     Continue();
   }
 
-  void OnDone() override {
-    const std::shared_ptr<ExecuteStream> self = std::move(self_);
-    server_->calls.Remove(token_);
-    server_->calls.Leave();
-  }
-
   void Answered(std::shared_ptr<StreamCall> call) {
     absl::MutexLock lock(&mutex_);
     // Nobody reads the answer, and a stream and its calls must not own each other.
@@ -183,12 +170,8 @@ class ExecuteStream : public ExecuteStreamReactor,
   }
 
  private:
-  std::shared_ptr<StreamCall> NewCall() {
-    return base::Share(pool_, [this] { return StreamCall(server_); });
-  }
-
   void Read() {
-    incoming_ = NewCall();
+    incoming_ = base::Share(pool_, [this] { return StreamCall(server_); });
     StartRead(&incoming_->message());
   }
 
@@ -232,7 +215,7 @@ class ExecuteStream : public ExecuteStreamReactor,
   // the lock is safe: gRPC never calls back from within it.
   void Continue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (finished_) return;
-    if (cancelled_) return End(grpc::Status::CANCELLED);
+    if (cancelled_) return End(absl::CancelledError());
     if (!writing_ && first_answered_ != nullptr) {
       writing_ = true;
       StartWrite(&first_answered_->answer());
@@ -244,24 +227,15 @@ class ExecuteStream : public ExecuteStreamReactor,
       Read();
     }
     if (!calls_.empty()) return;
-    if (half_closed_) return End(grpc::Status::OK);
-    if (draining_) End(ToGrpc(absl::UnavailableError("the host is stopping")));
+    if (half_closed_) return End(absl::OkStatus());
+    if (draining_) End(absl::UnavailableError("the host is stopping"));
   }
 
-  void End(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    finished_ = true;
-    Finish(status);
-  }
-
-  const std::shared_ptr<GrpcServerContext> server_;
   const std::shared_ptr<base::ObjectPool<StreamCall>> pool_;
   const Caller caller_;
   const absl::Time deadline_;
   std::shared_ptr<StreamCall> incoming_;  // used by gRPC while reading_
-  std::shared_ptr<ExecuteStream> self_;
-  OpenCalls::Token token_;
 
-  absl::Mutex mutex_;
   // Requests that were read and whose answer is not written.
   std::vector<std::shared_ptr<StreamCall>> calls_ ABSL_GUARDED_BY(mutex_);
   // A linked list, so that adding an answer needs no memory. gRPC uses the first while writing_.
@@ -272,7 +246,6 @@ class ExecuteStream : public ExecuteStreamReactor,
   bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace
@@ -289,8 +262,6 @@ void StreamCall::OnOutcome(const absl::Status& status) {
 ExecuteStreams::ExecuteStreams(std::shared_ptr<GrpcServerContext> server)
     : server_(std::move(server)),
       calls_(std::make_shared<base::ObjectPool<StreamCall>>(kMostKept)) {}
-
-ExecuteStreams::~ExecuteStreams() = default;
 
 ExecuteStreamReactor* ExecuteStreams::New(const grpc::CallbackServerContext& context,
                                           const Caller& caller) {

@@ -1,12 +1,11 @@
 // The stream of requests, over a real connection.
-#include "host_stub/service/execute_stream.h"
-
 #include <set>
 #include <string>
 #include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "host_stub/service/execute_rpcs.h"
 #include "host_stub/service/testing/grpc_test_client.h"
 
 namespace host_stub {

@@ -56,8 +56,40 @@ size_t QuotaBytes(const webhook::Limits& limits) {
                              kQuotaMargin);
 }
 
+absl::StatusOr<HostPort> ValidateAddress(const GrpcServerOptions& options) {
+  absl::StatusOr<HostPort> address = ParseHostPort(options.address);
+  if (!address.ok()) return address;
+  if (IsLoopback(address->host) || options.insecure_on_any_address || options.tls) return address;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "gRPC would be open without encryption to everybody who can reach ", options.address,
+      "; use 127.0.0.1, give --grpc-certificate and --grpc-key, or allow it with "
+      "--grpc-insecure-on-any-address"));
+}
+
+// gRPC itself only says that it cannot listen; this says what is wrong with the certificate.
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
+    const std::optional<GrpcTls>& tls) {
+  if (!tls) return grpc::InsecureServerCredentials();
+  const auto checked =
+      webhook::http::TlsContext::Create({.certificate_chain_pem = tls->certificate_chain,
+                                         .private_key_pem = tls->private_key,
+                                         .client_ca_pem = tls->client_ca});
+  if (!checked.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--grpc-certificate, --grpc-key: ", checked.status().message()));
+  }
+  grpc::SslServerCredentialsOptions options(
+      tls->client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                             : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = tls->client_ca;
+  options.pem_key_cert_pairs.push_back({tls->private_key, tls->certificate_chain});
+  return grpc::SslServerCredentials(options);
+}
+
+}  // namespace
+
 // One listener with its services.
-struct Listener {
+struct GrpcServer::Listener {
   std::vector<std::unique_ptr<grpc::Service>> services;
   std::vector<const char*> names;
   std::unique_ptr<grpc::Server> server;  // ends before its services
@@ -66,6 +98,11 @@ struct Listener {
   void Add(const char* name, std::unique_ptr<grpc::Service> service) {
     names.push_back(name);
     services.push_back(std::move(service));
+  }
+
+  void AddManagement(const std::shared_ptr<GrpcServerContext>& context) {
+    Add(kInstances, NewInstanceService(context));
+    Add(kIncidents, NewIncidentService(context));
   }
 
   // Returns whether it listens. Each listener has its own quota, so that the owner gets through
@@ -106,53 +143,6 @@ struct Listener {
   }
 };
 
-absl::StatusOr<HostPort> ValidateAddress(const GrpcServerOptions& options) {
-  absl::StatusOr<HostPort> address = ParseHostPort(options.address);
-  if (!address.ok()) return address;
-  if (IsLoopback(address->host) || options.insecure_on_any_address || options.tls) return address;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "gRPC would be open without encryption to everybody who can reach ", options.address,
-      "; use 127.0.0.1, give --grpc-certificate and --grpc-key, or allow it with "
-      "--grpc-insecure-on-any-address"));
-}
-
-// gRPC itself only says that it cannot listen; this says what is wrong with the certificate.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
-    const std::optional<GrpcTls>& tls) {
-  if (!tls) return grpc::InsecureServerCredentials();
-  const auto checked =
-      webhook::http::TlsContext::Create({.certificate_chain_pem = tls->certificate_chain,
-                                         .private_key_pem = tls->private_key,
-                                         .client_ca_pem = tls->client_ca});
-  if (!checked.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--grpc-certificate, --grpc-key: ", checked.status().message()));
-  }
-  grpc::SslServerCredentialsOptions options(
-      tls->client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                             : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = tls->client_ca;
-  options.pem_key_cert_pairs.push_back({tls->private_key, tls->certificate_chain});
-  return grpc::SslServerCredentials(options);
-}
-
-void AddManagement(Listener& listener, const std::shared_ptr<GrpcServerContext>& context) {
-  listener.Add(kInstances, NewInstanceService(context));
-  listener.Add(kIncidents, NewIncidentService(context));
-}
-
-}  // namespace
-
-struct GrpcServer::Servers {
-  std::shared_ptr<GrpcServerContext> context;
-  Listener public_listener;
-  Listener control_listener;
-  std::string address;
-  std::string control_path;
-  bool draining = false;
-  bool drained = false;
-};
-
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
                                                               GrpcServerParts parts) {
   const absl::StatusOr<HostPort> address = ValidateAddress(options);
@@ -166,57 +156,53 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
-  auto servers = std::make_unique<Servers>();
-  servers->context = std::make_shared<GrpcServerContext>();
-  GrpcServerContext& context = *servers->context;
-  context.limits = options.limits;
-  context.plugin = std::move(parts.plugin);
-  context.instances = std::move(parts.instances);
-  context.store = std::move(parts.store);
-  context.manager = std::move(parts.manager);
+  const auto context = std::make_shared<GrpcServerContext>();
+  static_cast<GrpcServerParts&>(*context) = std::move(parts);
+  context->limits = options.limits;
 
-  Listener& front = servers->public_listener;
+  auto front = std::make_unique<Listener>();
   const bool by_certificate = options.tls && !options.tls->client_ca.empty();
-  front.Add(kIntegration, NewIntegrationService(servers->context, by_certificate));
-  if (by_certificate) AddManagement(front, servers->context);
-  if (!front.Start(options.address, options.limits, kStreamsOfAConnection, *credentials)) {
+  front->Add(kIntegration, NewIntegrationService(context, by_certificate));
+  if (by_certificate) front->AddManagement(context);
+  if (!front->Start(options.address, options.limits, kStreamsOfAConnection, *credentials)) {
     const std::string reason = WhyNotBound(*address);
     return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address,
                                                reason.empty() ? "" : ": ", reason,
                                                "; choose another --grpc address"));
   }
-  Listener& control = servers->control_listener;
-  control.Add(kIntegration, NewIntegrationService(servers->context, /*by_certificate=*/false));
-  AddManagement(control, servers->context);
-  if (!control.Start(UnixTarget(options.control_path), options.limits, kStreamsOfTheOwner,
-                     grpc::InsecureServerCredentials())) {
-    front.server->Shutdown();
+  auto control = std::make_unique<Listener>();
+  control->Add(kIntegration, NewIntegrationService(context, /*by_certificate=*/false));
+  control->AddManagement(context);
+  if (!control->Start(UnixTarget(options.control_path), options.limits, kStreamsOfTheOwner,
+                      grpc::InsecureServerCredentials())) {
+    front->server->Shutdown();
     return absl::UnavailableError(absl::StrCat("cannot listen on unix:", options.control_path));
   }
-  servers->address = FormatHostPort(address->host, front.port);
-  servers->control_path = options.control_path;
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(servers)));
+  std::unique_ptr<GrpcServer> server(new GrpcServer);
+  server->context_ = context;
+  server->address_ = FormatHostPort(address->host, front->port);
+  server->control_path_ = options.control_path;
+  server->public_listener_ = std::move(front);
+  server->control_listener_ = std::move(control);
+  return server;
 }
 
-GrpcServer::GrpcServer(std::unique_ptr<Servers> servers) : servers_(std::move(servers)) {}
+GrpcServer::GrpcServer() = default;
 
 GrpcServer::~GrpcServer() { Drain(absl::Now()).IgnoreError(); }
 
-const std::string& GrpcServer::address() const { return servers_->address; }
-const std::string& GrpcServer::control_path() const { return servers_->control_path; }
-
 void GrpcServer::BeginDrain() {
-  if (std::exchange(servers_->draining, true)) return;
-  servers_->public_listener.SetServing(false);
-  servers_->control_listener.SetServing(false);
-  servers_->context->draining = true;
-  servers_->context->calls.DrainAll();
+  if (std::exchange(draining_, true)) return;
+  public_listener_->SetServing(false);
+  control_listener_->SetServing(false);
+  context_->draining = true;
+  context_->calls.DrainAll();
 }
 
 absl::Status GrpcServer::Drain(absl::Time deadline) {
-  if (std::exchange(servers_->drained, true)) return absl::OkStatus();
+  if (std::exchange(drained_, true)) return absl::OkStatus();
   BeginDrain();
-  OpenCalls& calls = servers_->context->calls;
+  OpenCalls& calls = context_->calls;
   const bool in_time = calls.AwaitNone(deadline);
   if (!in_time) {
     calls.CutOffAll();
@@ -224,13 +210,12 @@ absl::Status GrpcServer::Drain(absl::Time deadline) {
   } else if (calls.any()) {
     absl::SleepFor(std::min(deadline - absl::Now(), kRefusalTime));
   }
-  std::thread control([this] { servers_->control_listener.Close(); });
-  servers_->public_listener.Close();
+  std::thread control([this] { control_listener_->Close(); });
+  public_listener_->Close();
   control.join();
-  ::unlink(servers_->control_path.c_str());
-  // All calls have ended, so nobody waits for work that is left. The threads are joined here and
-  // not by the context's destructor: that may run on one of them, which cannot join itself.
-  servers_->context->threads.Stop(std::max(deadline, absl::Now() + kWorkerGrace));
+  ::unlink(control_path_.c_str());
+  // All calls have ended, so nobody waits for work that is left.
+  context_->threads.Stop(std::max(deadline, absl::Now() + kWorkerGrace));
   calls.Stop();
   if (in_time) return absl::OkStatus();
   return absl::DeadlineExceededError("gRPC calls were cut off at the deadline");

@@ -47,6 +47,8 @@ struct GrpcServerParts {
   std::shared_ptr<InstanceManager> manager = nullptr;
 };
 
+struct GrpcServerContext;
+
 class GrpcServer {
  public:
   // Serves when it returns. Errors, each one line that names the address or the path and the
@@ -58,12 +60,9 @@ class GrpcServer {
   // Drains with no time left if Drain was not called.
   ~GrpcServer();
 
-  GrpcServer(const GrpcServer&) = delete;
-  GrpcServer& operator=(const GrpcServer&) = delete;
-
   // HOST:PORT with the real port.
-  const std::string& address() const;
-  const std::string& control_path() const;
+  const std::string& address() const { return address_; }
+  const std::string& control_path() const { return control_path_; }
 
   // From now on health is NOT_SERVING, new calls are UNAVAILABLE, and streams end when their
   // requests in flight are answered. Does not wait. A second call does nothing.
@@ -75,10 +74,16 @@ class GrpcServer {
   absl::Status Drain(absl::Time deadline);
 
  private:
-  struct Servers;
-  explicit GrpcServer(std::unique_ptr<Servers> servers);
+  struct Listener;
+  GrpcServer();
 
-  std::unique_ptr<Servers> servers_;
+  std::shared_ptr<GrpcServerContext> context_;
+  std::unique_ptr<Listener> public_listener_;
+  std::unique_ptr<Listener> control_listener_;
+  std::string address_;
+  std::string control_path_;
+  bool draining_ = false;
+  bool drained_ = false;
 };
 
 }  // namespace host_stub

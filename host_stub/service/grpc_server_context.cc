@@ -13,28 +13,31 @@
 
 namespace host_stub {
 
-absl::StatusOr<std::shared_ptr<const InstanceEntry>> GrpcServerContext::FindInstance(
+absl::StatusOr<std::shared_ptr<const InstanceEntry>> GrpcServerContext::FindEntry(
     absl::string_view field, const std::string& name) const {
   if (absl::Status status = CheckName(field, name); !status.ok()) return status;
   std::shared_ptr<const InstanceEntry> entry = instances->Find(name);
   if (entry == nullptr) return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
-  if (entry->instance != nullptr) return entry;
-  if (entry->settings.disabled) {
+  return entry;
+}
+
+absl::StatusOr<std::shared_ptr<const InstanceEntry>> GrpcServerContext::FindInstance(
+    const std::string& name) const {
+  absl::StatusOr<std::shared_ptr<const InstanceEntry>> entry = FindEntry("instance", name);
+  if (!entry.ok() || (*entry)->instance != nullptr) return entry;
+  if ((*entry)->settings.disabled) {
     return absl::FailedPreconditionError(absl::StrCat("instance \"", name, "\" is disabled"));
   }
   return absl::UnavailableError(absl::StrCat("instance \"", name, "\" does not serve now"));
 }
 
-absl::Status CheckName(absl::string_view field, const std::string& name) {
-  if (base::IsName(name)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, ": must be 1 to 64 of the characters A-Z a-z 0-9 _ -"));
+absl::Status FieldFault(absl::string_view field, absl::string_view reason) {
+  return absl::InvalidArgumentError(absl::StrCat(field, ": ", reason));
 }
 
-absl::Status GrpcServerContext::Post(std::function<void()> work) {
-  if (draining) return absl::UnavailableError("the host is stopping");
-  if (threads.Post(std::move(work))) return absl::OkStatus();
-  return absl::UnavailableError("too much is in flight; try again later");
+absl::Status CheckName(absl::string_view field, const std::string& name) {
+  if (base::IsName(name)) return absl::OkStatus();
+  return FieldFault(field, "must be 1 to 64 of the characters A-Z a-z 0-9 _ -");
 }
 
 bool IsIpAddress(const std::string& text) {

@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <new>
 #include <string>
@@ -13,12 +12,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "host_stub/engine/hosted_instance.h"
-#include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/instances/instance_manager.h"
 #include "host_stub/instances/snapshot.h"
+#include "host_stub/service/grpc_server.h"
 #include "host_stub/service/open_calls.h"
 #include "host_stub/service/thread_pool.h"
-#include "host_stub/store/incident_store.h"
 #include "plugin/limits/limits.h"
 
 namespace grpc {
@@ -27,13 +24,8 @@ class Service;
 
 namespace host_stub {
 
-struct GrpcServerContext {
+struct GrpcServerContext : GrpcServerParts {
   webhook::Limits limits;
-  PluginInfo plugin;
-  std::shared_ptr<const PublishedInstances> instances;
-  std::shared_ptr<IncidentStore> store;
-  std::shared_ptr<InstanceManager> manager;  // null: instances cannot be changed
-
   std::atomic<bool> draining{false};
   std::atomic<int64_t> bytes_in_flight{0};  // bodies of Execute's requests
   std::atomic<uint64_t> next_request{0};
@@ -42,18 +34,20 @@ struct GrpcServerContext {
   OpenCalls calls;
   ThreadPool threads{2, 1'024};
 
-  // The entry of the instance that serves under that name. INVALID_ARGUMENT: not a valid name;
-  // FAILED_PRECONDITION: the instance is disabled; UNAVAILABLE: it should serve and does not;
-  // NOT_FOUND: there is none.
-  absl::StatusOr<std::shared_ptr<const InstanceEntry>> FindInstance(absl::string_view field,
-                                                                    const std::string& name) const;
+  // The entry of the instance of that name, which `field` of a request holds. INVALID_ARGUMENT: not
+  // a valid name; NOT_FOUND: there is none.
+  absl::StatusOr<std::shared_ptr<const InstanceEntry>> FindEntry(absl::string_view field,
+                                                                 const std::string& name) const;
 
-  // Runs `work`, which owns everything that it uses, on the thread pool. UNAVAILABLE: it will not
-  // run.
-  absl::Status Post(std::function<void()> work);
+  // Likewise, of the field "instance", if the instance serves. FAILED_PRECONDITION: it is disabled;
+  // UNAVAILABLE: it should serve and does not.
+  absl::StatusOr<std::shared_ptr<const InstanceEntry>> FindInstance(const std::string& name) const;
 };
 
-// INVALID_ARGUMENT, with the field's name, if an instance cannot have that name.
+// INVALID_ARGUMENT "field: reason".
+absl::Status FieldFault(absl::string_view field, absl::string_view reason);
+
+// A FieldFault if an instance cannot have that name.
 absl::Status CheckName(absl::string_view field, const std::string& name);
 
 // Who makes a call.

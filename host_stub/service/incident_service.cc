@@ -7,7 +7,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
@@ -16,6 +15,7 @@
 #include "host_stub/service/once_reactor.h"
 #include "host_stub/store/incident_store.h"
 #include "long_running_integration/v1/incident.grpc.pb.h"
+#include "plugin/base/characters.h"
 
 namespace host_stub {
 namespace {
@@ -51,32 +51,29 @@ void FillIncident(StoredIncident& stored, bool with_details, v1::Incident& messa
 // The uid for a filter by name; empty for an empty name. NOT_FOUND: no such instance.
 absl::StatusOr<std::string> FilterUid(const GrpcServerContext& server, const std::string& name) {
   if (name.empty()) return std::string();
-  if (absl::Status status = CheckName("instance", name); !status.ok()) return status;
   // Incidents can also be read while their instance does not serve.
-  const std::shared_ptr<const InstanceEntry> entry = server.instances->Find(name);
-  if (entry != nullptr) return entry->settings.uid;
-  return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
+  const auto entry = server.FindEntry("instance", name);
+  if (!entry.ok()) return entry.status();
+  return (*entry)->settings.uid;
 }
 
 // An id of this host is a decimal number above zero. INVALID_ARGUMENT names the field.
 absl::StatusOr<int64_t> ParseId(absl::string_view field, const std::string& text) {
   int64_t id = 0;
-  const bool digits = !text.empty() && absl::ascii_isdigit(static_cast<unsigned char>(text[0]));
+  const bool digits = !text.empty() && base::IsDigit(text[0]);
   if (digits && absl::SimpleAtoi(text, &id) && id > 0) return id;
-  return absl::InvalidArgumentError(absl::StrCat(field, ": must be a whole number above zero"));
+  return FieldFault(field, "must be a whole number above zero");
 }
 
 // INVALID_ARGUMENT for a number that is not a view.
 absl::Status CheckView(v1::IncidentView view) {
   if (v1::IncidentView_IsValid(view)) return absl::OkStatus();
-  return absl::InvalidArgumentError("view: is not a known view");
+  return FieldFault("view", "is not a known view");
 }
 
 absl::StatusOr<IncidentQuery> MakeQuery(const GrpcServerContext& server,
                                         const v1::ListIncidentsRequest& request) {
-  if (request.page_size() < 0) {
-    return absl::InvalidArgumentError("page_size: must not be negative");
-  }
+  if (request.page_size() < 0) return FieldFault("page_size", "must not be negative");
   if (absl::Status status = CheckView(request.view()); !status.ok()) return status;
   IncidentQuery query;
   query.newest_first = true;
@@ -94,28 +91,20 @@ absl::StatusOr<IncidentQuery> MakeQuery(const GrpcServerContext& server,
   return query;
 }
 
-struct FollowOptions {
-  int64_t after_id = -1;     // -1: incidents that are created from now on
-  std::string instance_uid;  // empty: all instances
-  bool with_details = true;
-};
-
 // Sends incidents until the caller cancels or the host drains. Reads a page on the thread pool,
 // writes it incident by incident, then reads the next one; after the last it waits for the store's
-// next commit. It reads one page ahead at most, however slow the client is. Owns itself.
-class Follower : public IncidentReactor,
-                 public OpenCall,
-                 public std::enable_shared_from_this<Follower> {
+// next commit. It reads one page ahead at most, however slow the client is.
+class Follower : public SelfOwnedReactor<Follower, IncidentReactor> {
  public:
-  Follower(std::shared_ptr<GrpcServerContext> server, FollowOptions options)
-      : server_(std::move(server)), options_(std::move(options)) {
-    server_->calls.Enter();
-  }
+  // A query after the id -1 asks for the incidents that are created from now on.
+  Follower(std::shared_ptr<GrpcServerContext> server, IncidentQuery query, bool with_details)
+      : SelfOwnedReactor(std::move(server)),
+        with_details_(with_details),
+        query_(std::move(query)) {}
 
   ~Follower() override { --server_->followers; }
 
   void Begin() {
-    self_ = shared_from_this();
     const bool too_many = ++server_->followers > kMostFollowers;
     // Subscribed before the store is asked for its last id, so that no commit falls between.
     if (!too_many) {
@@ -123,13 +112,13 @@ class Follower : public IncidentReactor,
         if (auto self = weak.lock()) self->Committed(last_id);
       });
     }
-    token_ = server_->calls.Add(absl::InfiniteFuture(), self_);
+    Open();
     const int64_t last_id = server_->store->last_id();
     absl::MutexLock lock(&mutex_);
     if (too_many) return End(absl::UnavailableError("too many callers follow; try again later"));
     // Tells the caller that it misses nothing from now on.
     if (!finished_) StartSendInitialMetadata();
-    cursor_ = options_.after_id < 0 ? last_id : options_.after_id;
+    if (query_.after_id < 0) query_.after_id = last_id;
     known_ = std::max(known_, last_id);
     ready_ = true;
     Continue();
@@ -155,11 +144,9 @@ class Follower : public IncidentReactor,
   }
 
   void OnDone() override {
-    server_->calls.Remove(token_);
     // Waits for a callback that is running and may need the lock, so it is not done under the lock.
     subscription_.reset();
-    const std::shared_ptr<Follower> self = std::move(self_);
-    server_->calls.Leave();
+    SelfOwnedReactor::OnDone();
   }
 
  private:
@@ -176,7 +163,7 @@ class Follower : public IncidentReactor,
       writing_ = true;
       return StartWrite(&page_.front());
     }
-    if (reading_ || cursor_ >= known_) return;
+    if (reading_ || query_.after_id >= known_) return;
     reading_ = server_->threads.Post([self = shared_from_this()] { self->ReadPage(); });
     if (!reading_) End(absl::UnavailableError("too much is in flight; try again later"));
   }
@@ -187,46 +174,32 @@ class Follower : public IncidentReactor,
     int64_t known = 0;
     {
       absl::MutexLock lock(&mutex_);
-      query.after_id = cursor_;
+      query = query_;
       known = known_;
     }
-    query.instance_uid = options_.instance_uid;
-    query.limit = kFollowIncidents;
-    query.limit_bytes = kFollowBytes;
     absl::StatusOr<IncidentPage> page = server_->store->List(query);
     absl::MutexLock lock(&mutex_);
     reading_ = false;
     if (!page.ok()) return End(page.status());
     for (StoredIncident& incident : page->incidents) {
-      cursor_ = std::max(cursor_, incident.id);
-      FillIncident(incident, options_.with_details, *page_.emplace_back().mutable_incident());
+      query_.after_id = std::max(query_.after_id, incident.id);
+      FillIncident(incident, with_details_, *page_.emplace_back().mutable_incident());
     }
     // Incidents of other instances are not returned: skip them.
-    cursor_ = std::max(cursor_, page->more ? page->resume_id : known);
+    query_.after_id = std::max(query_.after_id, page->more ? page->resume_id : known);
     Continue();
   }
 
-  void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (finished_) return;
-    finished_ = true;
-    Finish(ToGrpc(status));
-  }
-
-  const std::shared_ptr<GrpcServerContext> server_;
-  const FollowOptions options_;
-  std::shared_ptr<Follower> self_;
-  OpenCalls::Token token_;
+  const bool with_details_;
   std::unique_ptr<IncidentSubscription> subscription_;
 
-  absl::Mutex mutex_;
   std::deque<v1::FollowIncidentsResponse> page_ ABSL_GUARDED_BY(mutex_);  // the first may be gRPC's
-  int64_t cursor_ ABSL_GUARDED_BY(mutex_) = 0;                            // read up to this id
+  IncidentQuery query_ ABSL_GUARDED_BY(mutex_);                           // of the next page
   int64_t known_ ABSL_GUARDED_BY(mutex_) = 0;  // in the store up to this id
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // Ends with the status.
@@ -241,14 +214,11 @@ class IncidentService : public v1::IncidentService::CallbackService {
   explicit IncidentService(std::shared_ptr<GrpcServerContext> server)
       : server_(std::move(server)) {}
 
-  grpc::ServerUnaryReactor* GetIncident(Context*, const v1::GetIncidentRequest* request,
+  grpc::ServerUnaryReactor* GetIncident(Context* context, const v1::GetIncidentRequest* request,
                                         v1::Incident* response) override {
-    auto reactor = OnceReactor::Make(server_);
     const absl::StatusOr<int64_t> id = ParseId("id", request->id());
-    if (!id.ok()) {
-      reactor->Complete(id.status());
-      return reactor.get();
-    }
+    if (!id.ok()) return EndCall(*context, id.status());
+    auto reactor = OnceReactor::Make(server_);
     reactor->Post([store = server_->store, reactor, response, id = *id] {
       if (reactor->finished()) return;
       absl::StatusOr<StoredIncident> incident = store->Get(id);
@@ -261,14 +231,11 @@ class IncidentService : public v1::IncidentService::CallbackService {
   }
 
   // The page token is the id before which the next page begins.
-  grpc::ServerUnaryReactor* ListIncidents(Context*, const v1::ListIncidentsRequest* request,
+  grpc::ServerUnaryReactor* ListIncidents(Context* context, const v1::ListIncidentsRequest* request,
                                           v1::ListIncidentsResponse* response) override {
-    auto reactor = OnceReactor::Make(server_);
     const absl::StatusOr<IncidentQuery> query = MakeQuery(*server_, *request);
-    if (!query.ok()) {
-      reactor->Complete(query.status());
-      return reactor.get();
-    }
+    if (!query.ok()) return EndCall(*context, query.status());
+    auto reactor = OnceReactor::Make(server_);
     const bool full = request->view() == v1::INCIDENT_VIEW_FULL;
     reactor->Post([store = server_->store, reactor, response, full, query = *query] {
       if (reactor->finished()) return;
@@ -289,16 +256,18 @@ class IncidentService : public v1::IncidentService::CallbackService {
     if (absl::Status status = CheckView(request->view()); !status.ok()) return new Refusal(status);
     absl::StatusOr<std::string> uid = FilterUid(*server_, request->instance());
     if (!uid.ok()) return new Refusal(uid.status());
-    FollowOptions options;
-    options.instance_uid = *std::move(uid);
-    options.with_details = request->view() != v1::INCIDENT_VIEW_BASIC;
-    if (!request->after_id().empty() && request->after_id() != "0") {
+    IncidentQuery query;
+    query.instance_uid = *std::move(uid);
+    query.limit = kFollowIncidents;
+    query.limit_bytes = kFollowBytes;
+    query.after_id = request->after_id().empty() ? -1 : 0;
+    if (query.after_id == 0 && request->after_id() != "0") {
       const absl::StatusOr<int64_t> after = ParseId("after_id", request->after_id());
       if (!after.ok()) return new Refusal(after.status());
-      options.after_id = *after;
+      query.after_id = *after;
     }
-    if (request->after_id() == "0") options.after_id = 0;
-    auto follower = std::make_shared<Follower>(server_, std::move(options));
+    auto follower = std::make_shared<Follower>(server_, std::move(query),
+                                               request->view() != v1::INCIDENT_VIEW_BASIC);
     follower->Begin();
     return follower.get();
   }

@@ -1,6 +1,7 @@
 #include "host_stub/service/instance_messages.h"
 
-#include <algorithm>
+#include <google/protobuf/util/time_util.h>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -9,16 +10,22 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_instance.h"
+#include "host_stub/service/grpc_server_context.h"
+#include "plugin/base/characters.h"
 
 namespace host_stub {
 namespace {
 
 namespace v1 = ::long_running_integration::v1;
+using ::google::protobuf::util::TimeUtil;
 
 constexpr size_t kRequestIdBytes = 64;
+constexpr base::CharacterSet kUuidCharacters =
+    base::CharacterSet::Of([](int c) { return base::IsAlphanumeric(c) || c == '-'; });
 
 v1::InstanceState ToState(HealthState state) {
   switch (state) {
@@ -38,10 +45,6 @@ void SetTime(absl::Time time, google::protobuf::Timestamp& message) {
   message.set_nanos(
       static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
-
-// The range of google.protobuf.Timestamp.
-constexpr int64_t kFirstSecond = -62'135'596'800;  // 0001-01-01T00:00:00Z
-constexpr int64_t kLastSecond = 253'402'300'799;   // 9999-12-31T23:59:59Z
 
 bool IsKnown(absl::Time time) { return time > absl::UnixEpoch() && time < absl::InfiniteFuture(); }
 
@@ -66,24 +69,22 @@ void FillCounts(const InstanceCounts& counts, const AnswerCounts& listen,
   message.set_failed_count(counts.answers.failed + listen.failed);
 }
 
-absl::Status Fault(absl::string_view field, absl::string_view reason) {
-  return absl::InvalidArgumentError(absl::StrCat(field, ": ", reason));
-}
-
 absl::Status SetPasswords(const v1::Instance& instance, InstanceSettings& settings) {
   std::vector<AdditionalPassword> passwords;
   for (int i = 0; i < instance.additional_passwords_size(); ++i) {
     const v1::AdditionalPassword& one = instance.additional_passwords(i);
     if (one.password().empty()) {
-      return Fault(absl::StrCat("additional_passwords[", i, "].password"), "must not be empty");
+      return FieldFault(absl::StrCat("additional_passwords[", i, "].password"),
+                        "must not be empty");
     }
     AdditionalPassword password{one.password()};
     if (one.has_expire_time()) {
       const google::protobuf::Timestamp& end = one.expire_time();
-      if (end.seconds() < kFirstSecond || end.seconds() > kLastSecond || end.nanos() < 0 ||
+      if (end.seconds() < TimeUtil::kTimestampMinSeconds ||
+          end.seconds() > TimeUtil::kTimestampMaxSeconds || end.nanos() < 0 ||
           end.nanos() > 999'999'999) {
-        return Fault(absl::StrCat("additional_passwords[", i, "].expire_time"),
-                     "must be of the years 0001 to 9999, with 0 to 999999999 nanoseconds");
+        return FieldFault(absl::StrCat("additional_passwords[", i, "].expire_time"),
+                          "must be of the years 0001 to 9999, with 0 to 999999999 nanoseconds");
       }
       password.ends = absl::FromUnixSeconds(end.seconds()) + absl::Nanoseconds(end.nanos());
     }
@@ -91,10 +92,6 @@ absl::Status SetPasswords(const v1::Instance& instance, InstanceSettings& settin
   }
   settings.parameters["passwords"] = EncodePasswords(passwords);
   return absl::OkStatus();
-}
-
-bool IsUuidCharacter(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
 }
 
 // Replaces all parameters by the message's. Secrets that the message leaves out stay.
@@ -117,19 +114,18 @@ absl::Status ApplyPath(const std::string& path, const v1::Instance& instance,
         given == instance.parameters().end() ? "" : given->second;
     return absl::OkStatus();
   }
+  if (path == "additional_passwords") return SetPasswords(instance, settings);
   if (path == "parameters") {
     ReplaceParameters(instance, settings);
-  } else if (path == "additional_passwords") {
-    return SetPasswords(instance, settings);
   } else if (path == "disabled") {
     settings.disabled = instance.disabled();
   } else if (path == "on_engine") {
     settings.on_engine = instance.on_engine();
   } else {
-    return Fault("update_mask",
-                 absl::StrCat("\"", path,
-                              "\" cannot be changed; known are parameters, "
-                              "parameters.NAME, additional_passwords, disabled, on_engine"));
+    return FieldFault("update_mask",
+                      absl::StrCat("\"", path,
+                                   "\" cannot be changed; known are parameters, "
+                                   "parameters.NAME, additional_passwords, disabled, on_engine"));
   }
   return absl::OkStatus();
 }
@@ -142,6 +138,20 @@ std::string ParameterOf(const ListedInstance& listed, absl::string_view wanted) 
     if (name == wanted) return value;
   }
   return "";
+}
+
+// The host in a URL, without a port: "ext-xsoar.mycompany.com".
+std::string HostOfUrl(absl::string_view url) {
+  const size_t scheme = url.find("://");
+  if (scheme != absl::string_view::npos) url.remove_prefix(scheme + 3);
+  url = url.substr(0, url.find('/'));
+  if (absl::StartsWith(url, "[")) return std::string(url.substr(0, url.find(']') + 1));
+  return std::string(url.substr(0, url.find(':')));
+}
+
+// Any text as one argument for sh and compatible shells.
+std::string QuoteForPosix(absl::string_view text) {
+  return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
 
 // As in the documents' examples, with a placeholder for the secret.
@@ -160,26 +170,6 @@ std::string Curl(const std::string& url, const ListedInstance& listed,
 }
 
 }  // namespace
-
-std::string HostOfUrl(absl::string_view url) {
-  const size_t scheme = url.find("://");
-  if (scheme != absl::string_view::npos) url.remove_prefix(scheme + 3);
-  url = url.substr(0, url.find('/'));
-  if (absl::StartsWith(url, "[")) return std::string(url.substr(0, url.find(']') + 1));
-  return std::string(url.substr(0, url.find(':')));
-}
-
-std::string QuoteForPosix(absl::string_view text) {
-  std::string quoted = "'";
-  for (const char c : text) {
-    if (c == '\'') {
-      quoted += "'\\''";
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "'";
-}
 
 std::string QuoteForWindows(absl::string_view text) {
   std::string quoted = "\"";
@@ -216,7 +206,7 @@ void FillAddress(const InstanceDescription& description, const ListedInstance& l
   address.set_curl_windows(Curl(url, listed, &QuoteForWindows));
 }
 
-void FillInstance(const ListedInstance& listed, v1::Instance& message) {
+void FillInstance(const ListedInstance& listed, bool draining, v1::Instance& message) {
   message.set_name(listed.name);
   message.set_uid(listed.uid);
   message.set_etag(listed.etag);
@@ -247,13 +237,14 @@ void FillInstance(const ListedInstance& listed, v1::Instance& message) {
     }
   }
   if (listed.start_error.has_value()) FillHealth(*listed.start_error, health);
+  if (draining && !listed.disabled) health.set_state(v1::INSTANCE_STATE_DRAINING);
 }
 
 absl::StatusOr<InstanceSettings> ToSettings(const v1::CreateInstanceRequest& request) {
-  if (!request.has_instance()) return Fault("instance", "is missing");
+  if (!request.has_instance()) return FieldFault("instance", "is missing");
   const std::string& id = request.request_id();
-  if (id.size() > kRequestIdBytes || !std::all_of(id.begin(), id.end(), IsUuidCharacter)) {
-    return Fault("request_id", "must be a UUID");
+  if (id.size() > kRequestIdBytes || !kUuidCharacters.HasAll(id)) {
+    return FieldFault("request_id", "must be a UUID");
   }
   const v1::Instance& instance = request.instance();
   InstanceSettings settings;

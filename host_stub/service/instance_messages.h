@@ -13,8 +13,9 @@
 
 namespace host_stub {
 
-// Everything that may be shown, so no secret.
-void FillInstance(const ListedInstance& listed, long_running_integration::v1::Instance& message);
+// Everything that may be shown, so no secret. `draining`: the host is.
+void FillInstance(const ListedInstance& listed, bool draining,
+                  long_running_integration::v1::Instance& message);
 
 // The settings of a new instance. INVALID_ARGUMENT names the field.
 absl::StatusOr<InstanceSettings> ToSettings(
@@ -29,12 +30,8 @@ absl::Status ApplyUpdate(const long_running_integration::v1::UpdateInstanceReque
 void FillAddress(const InstanceDescription& description, const ListedInstance& listed,
                  long_running_integration::v1::WebhookAddress& address);
 
-// The host in a URL, without a port: "ext-xsoar.mycompany.com".
-std::string HostOfUrl(absl::string_view url);
-
-// Any text as one argument of a command line.
-std::string QuoteForPosix(absl::string_view text);    // for sh and compatible shells
-std::string QuoteForWindows(absl::string_view text);  // for cmd.exe and curl.exe
+// Any text as one argument for cmd.exe and curl.exe.
+std::string QuoteForWindows(absl::string_view text);
 
 }  // namespace host_stub
 

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/service/instance_messages.h"
 #include "host_stub/service/once_reactor.h"
@@ -24,27 +23,21 @@ class InstanceService : public v1::InstanceService::CallbackService {
 
   grpc::ServerUnaryReactor* GetInstance(Context* context, const v1::GetInstanceRequest* request,
                                         v1::Instance* response) override {
-    absl::Status named = CheckName("name", request->name());
-    if (!named.ok()) return EndCall(*context, named);
-    const std::shared_ptr<const InstanceSnapshot> snapshot = server_->instances->current();
-    const InstanceEntry* const entry = snapshot->Find(request->name());
-    if (entry == nullptr) {
-      return EndCall(*context,
-                     absl::NotFoundError(absl::StrCat("no instance \"", request->name(), "\"")));
+    const auto entry = server_->FindEntry("name", request->name());
+    if (entry.ok()) {
+      FillInstance(ToListed(*server_->instances->current(), **entry), server_->draining, *response);
     }
-    Show(*server_, ToListed(*snapshot, *entry), *response);
-    return EndCall(*context, absl::OkStatus());
+    return EndCall(*context, entry.status());
   }
 
   // The page token is the last name of the page before.
   grpc::ServerUnaryReactor* ListInstances(Context* context, const v1::ListInstancesRequest* request,
                                           v1::ListInstancesResponse* response) override {
     if (request->page_size() < 0) {
-      return EndCall(*context, absl::InvalidArgumentError("page_size: must not be negative"));
+      return EndCall(*context, FieldFault("page_size", "must not be negative"));
     }
     if (!request->page_token().empty() && !base::IsName(request->page_token())) {
-      return EndCall(*context,
-                     absl::InvalidArgumentError("page_token: is not a token of this method"));
+      return EndCall(*context, FieldFault("page_token", "is not a token of this method"));
     }
     const int size =
         request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kLargestPage);
@@ -55,7 +48,8 @@ class InstanceService : public v1::InstanceService::CallbackService {
         response->set_next_page_token(response->instances(size - 1).name());
         break;
       }
-      Show(*server_, ToListed(*snapshot, *entry->second), *response->add_instances());
+      FillInstance(ToListed(*snapshot, *entry->second), server_->draining,
+                   *response->add_instances());
     }
     return EndCall(*context, absl::OkStatus());
   }
@@ -126,15 +120,8 @@ class InstanceService : public v1::InstanceService::CallbackService {
 
   static absl::Status Fill(const GrpcServerContext& server,
                            const absl::StatusOr<ListedInstance>& listed, v1::Instance& message) {
-    if (listed.ok()) Show(server, *listed, message);
+    if (listed.ok()) FillInstance(*listed, server.draining, message);
     return listed.status();
-  }
-
-  static void Show(const GrpcServerContext& server, const ListedInstance& listed,
-                   v1::Instance& message) {
-    FillInstance(listed, message);
-    if (!server.draining || listed.disabled) return;
-    message.mutable_health()->set_state(v1::INSTANCE_STATE_DRAINING);
   }
 
   const std::shared_ptr<GrpcServerContext> server_;

@@ -2,9 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "host_stub/service/command_results.h"
-#include "host_stub/service/execute_stream.h"
+#include "host_stub/service/execute_rpcs.h"
 #include "host_stub/service/once_reactor.h"
-#include "host_stub/service/unary_call.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
 #include "plugin/base/json_text.h"
 
@@ -33,9 +32,9 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
     return streams_.New(*context, CallerOf(*context, by_certificate_));
   }
 
-  grpc::ServerUnaryReactor* TestModule(Context*, const v1::TestModuleRequest* request,
+  grpc::ServerUnaryReactor* TestModule(Context* context, const v1::TestModuleRequest* request,
                                        v1::TestModuleResponse* response) override {
-    return RunCommand("test", request->instance(),
+    return RunCommand(*context, "test", request->instance(),
                       [response](const absl::StatusOr<std::string>& result) {
                         return FillTestResult(result, *response);
                       });
@@ -43,38 +42,19 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
 
   grpc::ServerUnaryReactor* FetchSamples(Context* context, const v1::FetchSamplesRequest* request,
                                          v1::FetchSamplesResponse* response) override {
-    if (!CallerOf(*context, by_certificate_).trusted) {
-      return EndCall(*context, PayloadsAreNotShown());
-    }
-    return RunCommand("samples", request->instance(),
-                      [response](const absl::StatusOr<std::string>& result) {
-                        return result.ok() ? FillSamples(*result, *response) : result.status();
-                      });
+    return ShowPayloads(*context, "samples", request->instance(), &FillSamples, response);
   }
 
   grpc::ServerUnaryReactor* ListSampleFields(Context* context,
                                              const v1::ListSampleFieldsRequest* request,
                                              v1::ListSampleFieldsResponse* response) override {
-    if (!CallerOf(*context, by_certificate_).trusted) {
-      return EndCall(*context, PayloadsAreNotShown());
-    }
-    return RunCommand("fields", request->instance(),
-                      [response](const absl::StatusOr<std::string>& result) {
-                        return result.ok() ? FillFields(*result, *response) : result.status();
-                      });
+    return ShowPayloads(*context, "fields", request->instance(), &FillFields, response);
   }
 
   grpc::ServerUnaryReactor* MapSamples(Context* context, const v1::MapSamplesRequest* request,
                                        v1::MapSamplesResponse* response) override {
-    if (!CallerOf(*context, by_certificate_).trusted) {
-      return EndCall(*context, PayloadsAreNotShown());
-    }
-    return RunCommand(
-        "map", request->instance(),
-        [response](const absl::StatusOr<std::string>& result) {
-          return result.ok() ? FillMapped(*result, *response) : result.status();
-        },
-        absl::StrCat("{\"mapper\":", base::JsonString(request->mapper()), "}"));
+    return ShowPayloads(*context, "map", request->instance(), &FillMapped, response,
+                        absl::StrCat("{\"mapper\":", base::JsonString(request->mapper()), "}"));
   }
 
   grpc::ServerUnaryReactor* GetPluginInfo(Context* context, const v1::GetPluginInfoRequest*,
@@ -87,21 +67,32 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   }
 
  private:
-  static absl::Status PayloadsAreNotShown() {
-    return absl::PermissionDeniedError("samples hold payloads: use the control socket or mTLS");
+  // A command whose result only a trusted caller may see.
+  template <typename Response>
+  grpc::ServerUnaryReactor* ShowPayloads(Context& context, const char* command,
+                                         const std::string& name,
+                                         absl::Status (*fill)(absl::string_view, Response&),
+                                         Response* response, std::string arguments = "") {
+    if (!CallerOf(context, by_certificate_).trusted) {
+      return EndCall(context, absl::PermissionDeniedError(
+                                  "samples hold payloads: use the control socket or mTLS"));
+    }
+    return RunCommand(
+        context, command, name,
+        [fill, response](const absl::StatusOr<std::string>& result) {
+          return result.ok() ? fill(*result, *response) : result.status();
+        },
+        std::move(arguments));
   }
 
   // Asks the plugin on the thread pool, since a command may take its time.
   template <typename Fill>
-  grpc::ServerUnaryReactor* RunCommand(const char* command, const std::string& name, Fill fill,
+  grpc::ServerUnaryReactor* RunCommand(Context& context, const char* command,
+                                       const std::string& name, Fill fill,
                                        std::string arguments = "") {
+    const auto found = server_->FindInstance(name);
+    if (!found.ok()) return EndCall(context, found.status());
     auto reactor = OnceReactor::Make(server_);
-    const absl::StatusOr<std::shared_ptr<const InstanceEntry>> found =
-        server_->FindInstance("instance", name);
-    if (!found.ok()) {
-      reactor->Complete(found.status());
-      return reactor.get();
-    }
     const std::shared_ptr<HostedInstance> instance = (*found)->instance;
     auto done = [reactor, instance, fill](const absl::StatusOr<std::string>& result) {
       reactor->CompleteWith([&] { return fill(result); });

@@ -47,38 +47,68 @@ inline grpc::ServerUnaryReactor* EndCall(grpc::CallbackServerContext& context,
   return reactor;
 }
 
+// The reactor of a call that gRPC has handed over: it owns itself until gRPC has let go of it, and
+// is one of the open calls until then. `Derived` is the class itself.
+template <typename Derived, typename Reactor>
+class SelfOwnedReactor : public Reactor,
+                         public OpenCall,
+                         public std::enable_shared_from_this<Derived> {
+ public:
+  explicit SelfOwnedReactor(std::shared_ptr<GrpcServerContext> server)
+      : server_(std::move(server)) {
+    server_->calls.Enter();
+  }
+
+  void OnDone() override {
+    const std::shared_ptr<Derived> self = std::move(self_);
+    server_->calls.Remove(token_);
+    server_->calls.Leave();
+  }
+
+ protected:
+  // Once, when the object is whole: OnDrain and OnCutOff may be called at once.
+  void Open() {
+    self_ = this->shared_from_this();
+    token_ = server_->calls.Add(absl::InfiniteFuture(), self_);
+  }
+
+  // Ends the call, once. gRPC calls nothing back from within Finish, so that the lock may be held.
+  void End(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!std::exchange(finished_, true)) this->Finish(ToGrpc(status));
+  }
+
+  const std::shared_ptr<GrpcServerContext> server_;
+  absl::Mutex mutex_;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+
+ private:
+  std::shared_ptr<Derived> self_;
+  OpenCalls::Token token_;
+};
+
 // A unary call that is ended once: completed by another thread, given up by its caller, or cut off
 // when the host stops, whichever comes first.
-class OnceReactor : public grpc::ServerUnaryReactor, public OpenCall {
+class OnceReactor : public SelfOwnedReactor<OnceReactor, grpc::ServerUnaryReactor> {
  public:
-  // Owns itself until gRPC has let go of it. `cut_off` is the message of UNAVAILABLE if the host
-  // stops before the call is completed; it must outlive the call.
+  // `cut_off` is the message of UNAVAILABLE if the host stops before the call is completed; it must
+  // outlive the call.
   static std::shared_ptr<OnceReactor> Make(std::shared_ptr<GrpcServerContext> server,
                                            absl::string_view cut_off = "the host is stopping") {
     auto reactor = std::make_shared<OnceReactor>(std::move(server), cut_off);
-    reactor->self_ = reactor;
-    reactor->token_ = reactor->server_->calls.Add(absl::InfiniteFuture(), reactor);
+    reactor->Open();
     return reactor;
   }
 
   // For Make alone.
   OnceReactor(std::shared_ptr<GrpcServerContext> server, absl::string_view cut_off)
-      : server_(std::move(server)), cut_off_(cut_off) {
-    server_->calls.Enter();
-  }
+      : SelfOwnedReactor(std::move(server)), cut_off_(cut_off) {}
 
   // Ends the call with the status that `fill` returns. If the call has ended already, `fill`, which
   // may write to the response, does not run. Any thread.
   template <typename Fill>
   void CompleteWith(const Fill& fill) {
-    absl::Status status;
-    {
-      absl::MutexLock lock(&mutex_);
-      if (finished_) return;
-      finished_ = true;
-      status = GuardMemory(fill);
-    }
-    Finish(ToGrpc(status));
+    absl::MutexLock lock(&mutex_);
+    if (!finished_) End(GuardMemory(fill));
   }
   void Complete(const absl::Status& status) {
     CompleteWith([&status] { return status; });
@@ -95,25 +125,16 @@ class OnceReactor : public grpc::ServerUnaryReactor, public OpenCall {
   // service may end before `work` runs.
   template <typename Work>
   void Post(Work&& work) {
-    absl::Status posted = server_->Post(std::forward<Work>(work));
-    if (!posted.ok()) Complete(posted);
+    if (server_->draining) return Complete(absl::UnavailableError("the host is stopping"));
+    if (server_->threads.Post(std::forward<Work>(work))) return;
+    Complete(absl::UnavailableError("too much is in flight; try again later"));
   }
 
   void OnCancel() override { Complete(absl::CancelledError("the caller gave up")); }
   void OnCutOff() override { Complete(absl::UnavailableError(cut_off_)); }
-  void OnDone() override {
-    const std::shared_ptr<OnceReactor> self = std::move(self_);
-    server_->calls.Remove(token_);
-    server_->calls.Leave();
-  }
 
  private:
-  const std::shared_ptr<GrpcServerContext> server_;
   const absl::string_view cut_off_;
-  absl::Mutex mutex_;
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
-  std::shared_ptr<OnceReactor> self_;
-  OpenCalls::Token token_;
 };
 
 }  // namespace host_stub

@@ -1,5 +1,7 @@
 #include "host_stub/service/open_calls.h"
 
+#include <vector>
+
 #include "absl/time/clock.h"
 
 namespace host_stub {
@@ -53,30 +55,14 @@ void OpenCalls::Remove(const Token& token) {
   calls_.erase(found);
 }
 
-std::vector<std::shared_ptr<OpenCall>> OpenCalls::All() {
-  std::vector<std::shared_ptr<OpenCall>> all;
-  for (const auto& [token, call] : calls_) all.push_back(call);
-  return all;
-}
-
-void OpenCalls::DrainAll() {
+void OpenCalls::TellAll(bool OpenCalls::*flag, void (OpenCall::*tell)()) {
   std::vector<std::shared_ptr<OpenCall>> all;
   {
     absl::MutexLock lock(&mutex_);
-    draining_ = true;
-    all = All();
+    this->*flag = true;
+    for (const auto& [token, call] : calls_) all.push_back(call);
   }
-  for (const auto& call : all) call->OnDrain();
-}
-
-void OpenCalls::CutOffAll() {
-  std::vector<std::shared_ptr<OpenCall>> all;
-  {
-    absl::MutexLock lock(&mutex_);
-    cut_off_ = true;
-    all = All();
-  }
-  for (const auto& call : all) call->OnCutOff();
+  for (const auto& call : all) (*call.*tell)();
 }
 
 void OpenCalls::Stop() {

@@ -9,7 +9,6 @@
 #include <memory>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -43,9 +42,6 @@ class OpenCalls {
   // hold the last reference to the owner of this object.
   ~OpenCalls();
 
-  OpenCalls(const OpenCalls&) = delete;
-  OpenCalls& operator=(const OpenCalls&) = delete;
-
   // gRPC has handed a call over, and has let go of it. Each Enter is followed by one Leave.
   void Enter() { open_.fetch_add(1); }
   void Leave();
@@ -67,8 +63,8 @@ class OpenCalls {
   void Remove(const Token& token);
 
   // Tells each call that was added, and each that will be.
-  void DrainAll();
-  void CutOffAll();
+  void DrainAll() { TellAll(&OpenCalls::draining_, &OpenCall::OnDrain); }
+  void CutOffAll() { TellAll(&OpenCalls::cut_off_, &OpenCall::OnCutOff); }
 
   // Releases all calls and joins the thread. A second call does nothing. Not from within a call's
   // function.
@@ -76,7 +72,7 @@ class OpenCalls {
 
  private:
   void Run();
-  std::vector<std::shared_ptr<OpenCall>> All() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellAll(bool OpenCalls::*flag, void (OpenCall::*tell)());
 
   std::atomic<int64_t> open_{0};
   std::atomic<bool> awaited_{false};  // until then Leave takes no lock

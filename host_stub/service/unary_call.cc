@@ -1,16 +1,12 @@
-#include "host_stub/service/unary_call.h"
-
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
+#include "host_stub/service/execute_rpcs.h"
 #include "host_stub/service/once_reactor.h"
 
 namespace host_stub {
 namespace {
-
-using ::long_running_integration::v1::ExecuteRequest;
-using ::long_running_integration::v1::ExecuteResponse;
 
 // Bounds the memory that is kept between calls, whoever calls: each text of a message keeps the
 // memory of the longest that it has held. In the worst case this is some 20 MiB for the requests
@@ -58,19 +54,15 @@ bool UnaryCall::Recycle() noexcept {
   return true;
 }
 
-UnaryCall::Reactor::Reactor(UnaryCall& call) : call_(call) { call_.server().calls.Enter(); }
-
 void UnaryCall::Reactor::OnCancel() {
   if (call_.Cancel()) Finish(ToGrpc(absl::CancelledError("the caller gave up")));
 }
-
-void UnaryCall::Reactor::OnDone() { call_.server().calls.Leave(); }
 
 UnaryCalls::UnaryCalls(std::shared_ptr<GrpcServerContext> server)
     : server_(std::move(server)),
       calls_(std::make_shared<base::ObjectPool<UnaryCall>>(kMostKept)) {}
 
-grpc::MessageHolder<ExecuteRequest, ExecuteResponse>* UnaryCalls::AllocateMessages() {
+ExecuteMessages* UnaryCalls::AllocateMessages() {
   std::shared_ptr<UnaryCall> call = base::Share(calls_, [this] { return UnaryCall(server_); });
   UnaryCall& messages = *call;
   messages.held_by_grpc_ = std::move(call);

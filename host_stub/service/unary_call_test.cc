@@ -1,11 +1,11 @@
 // What is kept of a call for the next.
-#include "host_stub/service/unary_call.h"
-
 #include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
 #include <memory>
 #include <string>
+
+#include "host_stub/service/execute_rpcs.h"
 
 namespace host_stub {
 namespace {
