@@ -15,7 +15,7 @@
 #include "host_stub/service/addresses.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
-#include "plugin/http/io_threads.h"
+#include "plugin/http/event_loop.h"
 #include "plugin/http/server.h"
 
 namespace host_stub {

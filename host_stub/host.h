@@ -83,7 +83,7 @@ class Host {
   std::shared_ptr<PublishedInstances> instances_ = std::make_shared<PublishedInstances>();
   std::unique_ptr<Front> front_;
   std::shared_ptr<InstanceManager> manager_;
-  std::unique_ptr<webhook::http::Server> server_;
+  std::shared_ptr<webhook::http::Server> server_;
   std::string http_address_;
   std::unique_ptr<GrpcServer> grpc_;
   bool drained_ = false;

@@ -9,8 +9,8 @@
 
 #include "host_stub/engine/host_services.h"
 #include "host_stub/instances/snapshot.h"
+#include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"
-#include "plugin/http/io_threads.h"
 
 namespace host_stub {
 

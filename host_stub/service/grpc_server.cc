@@ -16,7 +16,7 @@
 #include "absl/time/clock.h"
 #include "host_stub/service/addresses.h"
 #include "host_stub/service/grpc_server_context.h"
-#include "plugin/http/tls_context.h"
+#include "plugin/http/tls.h"
 
 namespace host_stub {
 namespace {

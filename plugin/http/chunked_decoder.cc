@@ -39,14 +39,9 @@ ChunkedDecoder::Result ChunkedDecoder::Next(absl::string_view& input, absl::stri
   return Result::kDone;
 }
 
-bool ChunkedDecoder::Expect(char octet, char wanted, State next) {
-  state_ = next;
-  return octet == wanted;
-}
-
 bool ChunkedDecoder::TakeSizeDigit(char octet) {
   const int digit = base::HexDigit(octet);
-  if (digit < 0) return any_digit_ && ((state_ = State::kExtension), TakeExtensionOctet(octet));
+  if (digit < 0) return any_digit_ && Go(State::kExtension) && TakeExtensionOctet(octet);
   any_digit_ = true;
   if (digits_ == 0 && digit == 0) {
     // Leading zeros are valid in any number (RFC 9112 section 7.1), so they are counted.
@@ -62,19 +57,19 @@ bool ChunkedDecoder::TakeHeaderOctet(char octet) {
     case State::kSize:
       return TakeSizeDigit(octet);
     case State::kContentCr:
-      return Expect(octet, '\r', State::kContentLf);
+      return octet == '\r' && Go(State::kContentLf);
     case State::kContentLf:
       size_ = 0;
       digits_ = 0;
       any_digit_ = false;
-      return Expect(octet, '\n', State::kSize);
+      return octet == '\n' && Go(State::kSize);
     case State::kHeaderLf:
       if (size_ > left_) {
         Refuse(413, "the body is too long");
         return false;
       }
       left_ -= size_;
-      return Expect(octet, '\n', size_ == 0 ? State::kTrailerStart : State::kContent);
+      return octet == '\n' && Go(size_ == 0 ? State::kTrailerStart : State::kContent);
     default:
       return TakeExtensionOctet(octet);
   }
@@ -86,41 +81,37 @@ bool ChunkedDecoder::TakeExtensionOctet(char octet) {
     Refuse(413, "the chunk extensions are too long");
     return false;
   }
-  const auto go = [this](State next) {
-    state_ = next;
-    return true;
-  };
   switch (state_) {
     case State::kExtension:
-      if (octet == '\r') return go(State::kHeaderLf);
-      if (octet == ';') return go(State::kBeforeName);
-      return IsBlank(octet) && go(State::kAfterBlank);
+      if (octet == '\r') return Go(State::kHeaderLf);
+      if (octet == ';') return Go(State::kBeforeName);
+      return IsBlank(octet) && Go(State::kAfterBlank);
     case State::kAfterBlank:
-      return IsBlank(octet) || (octet == ';' && go(State::kBeforeName));
+      return IsBlank(octet) || (octet == ';' && Go(State::kBeforeName));
     case State::kBeforeName:
-      return IsBlank(octet) || (base::kTokenCharacters.Has(octet) && go(State::kName));
+      return IsBlank(octet) || (base::kTokenCharacters.Has(octet) && Go(State::kName));
     case State::kName:
       if (base::kTokenCharacters.Has(octet)) return true;
-      if (octet == '\r') return go(State::kHeaderLf);
-      if (octet == ';') return go(State::kBeforeName);
-      if (octet == '=') return go(State::kBeforeValue);
-      return IsBlank(octet) && go(State::kAfterName);
+      if (octet == '\r') return Go(State::kHeaderLf);
+      if (octet == ';') return Go(State::kBeforeName);
+      if (octet == '=') return Go(State::kBeforeValue);
+      return IsBlank(octet) && Go(State::kAfterName);
     case State::kAfterName:
-      if (octet == ';') return go(State::kBeforeName);
-      if (octet == '=') return go(State::kBeforeValue);
+      if (octet == ';') return Go(State::kBeforeName);
+      if (octet == '=') return Go(State::kBeforeValue);
       return IsBlank(octet);
     case State::kBeforeValue:
-      if (octet == '"') return go(State::kQuoted);
-      return IsBlank(octet) || (base::kTokenCharacters.Has(octet) && go(State::kValue));
+      if (octet == '"') return Go(State::kQuoted);
+      return IsBlank(octet) || (base::kTokenCharacters.Has(octet) && Go(State::kValue));
     case State::kValue:
       return base::kTokenCharacters.Has(octet) ||
-             (go(State::kExtension), TakeExtensionOctet(octet));
+             (Go(State::kExtension) && TakeExtensionOctet(octet));
     case State::kQuoted:
-      if (octet == '"') return go(State::kExtension);
-      if (octet == '\\') return go(State::kEscaped);
+      if (octet == '"') return Go(State::kExtension);
+      if (octet == '\\') return Go(State::kEscaped);
       return base::kFieldValueCharacters.Has(octet);
     case State::kEscaped:
-      return go(State::kQuoted) && base::kFieldValueCharacters.Has(octet);
+      return Go(State::kQuoted) && base::kFieldValueCharacters.Has(octet);
     default:
       return false;
   }
@@ -133,7 +124,7 @@ bool ChunkedDecoder::TakeTrailerOctet(char octet) {
   }
   switch (state_) {
     case State::kTrailerStart:
-      if (octet == '\r') return Expect(octet, '\r', State::kFinalLf);
+      if (octet == '\r') return Go(State::kFinalLf);
       if (++trailer_fields_ > limits_->header_fields) {
         Refuse(431, "too many trailer fields");
         return false;
@@ -141,15 +132,15 @@ bool ChunkedDecoder::TakeTrailerOctet(char octet) {
       state_ = State::kTrailerName;
       return base::kTokenCharacters.Has(octet);
     case State::kTrailerName:
-      if (octet == ':') return Expect(octet, ':', State::kTrailerValue);
+      if (octet == ':') return Go(State::kTrailerValue);
       return base::kTokenCharacters.Has(octet);
     case State::kTrailerValue:
-      if (octet == '\r') return Expect(octet, '\r', State::kTrailerLf);
+      if (octet == '\r') return Go(State::kTrailerLf);
       return base::kFieldValueCharacters.Has(octet);
     case State::kTrailerLf:
-      return Expect(octet, '\n', State::kTrailerStart);
+      return octet == '\n' && Go(State::kTrailerStart);
     case State::kFinalLf:
-      return Expect(octet, '\n', State::kDone);
+      return octet == '\n' && Go(State::kDone);
     default:
       return false;
   }

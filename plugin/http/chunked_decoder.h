@@ -62,7 +62,10 @@ class ChunkedDecoder {
   bool TakeHeaderOctet(char octet);
   bool TakeExtensionOctet(char octet);
   bool TakeTrailerOctet(char octet);
-  bool Expect(char octet, char wanted, State next);
+  bool Go(State next) {
+    state_ = next;
+    return true;
+  }
 
   const Limits* limits_;
   uint64_t left_;  // content octets that may still come

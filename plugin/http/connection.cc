@@ -29,6 +29,13 @@ constexpr size_t kGatheredBytes = 64 * 1024;
 // turn.
 constexpr int kMostReceives = 8;
 
+Response PlainText(int status, absl::string_view text) {
+  static constexpr HeaderField kRetryAfter[] = {{"Retry-After", "1"}};
+  Response response{.status = status, .content_type = "text/plain", .body = text};
+  if (status == 503) response.headers = kRetryAfter;
+  return response;
+}
+
 }  // namespace
 
 Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer,
@@ -73,7 +80,7 @@ void Connection::Drive() {
     while (more && state_ != State::kClosed) {
       do {
         more = Step();
-      } while (more && !OutputIsFull());
+      } while (more && (work_ == nullptr || work_->out.size() <= kGatheredBytes));
       if (!Write()) break;
       more = more || (WantsRead() && Read());
     }
@@ -103,10 +110,6 @@ bool Connection::Step() {
   }
 }
 
-bool Connection::OutputIsFull() const {
-  return work_ != nullptr && work_->out.size() > kGatheredBytes;
-}
-
 bool Connection::StepHandshake() {
   if (work_ == nullptr) return false;
   const TlsSession::Result result = eof_ ? TlsSession::Result::kEnd : tls_->Handshake();
@@ -123,9 +126,8 @@ bool Connection::StepHandshake() {
 }
 
 bool Connection::StepReader() {
-  const bool idle = work_ == nullptr || (state_ == State::kIdle && work_->reader.empty());
-  const bool last = shard_->draining() && !shard_->patient() && requests_ > 0;
-  if (idle) {
+  if (state_ == State::kIdle && !HasInput()) {
+    const bool last = shard_->draining() && !shard_->patient() && requests_ > 0;
     if (eof_ || last) state_ = State::kFlush;
     return false;
   }
@@ -222,21 +224,18 @@ void Connection::OnSweep(int64_t now_ms) {
     setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
     return Close();
   }
-  if (now_ms >= deadline_ms_) return OnDeadline();
-  if (state_ == State::kBody) {
-    const int64_t elapsed_ms = now_ms - since_ms_;
-    const int64_t grace_ms = absl::ToInt64Milliseconds(shard_->state().options().least_rate_grace);
-    const auto received = static_cast<int64_t>(work_->reader.body_received());
-    if (elapsed_ms > grace_ms &&
-        received < limits_.body_least_bytes_per_second * elapsed_ms / 1000) {
-      Refuse({408, "the body comes too slowly"});
-      Drive();
-    }
-    return;
-  }
-  const bool parkable = state_ == State::kIdle && work_ != nullptr && work_->reader.empty() &&
-                        !writing_ && !resuming_;
+  if (now_ms >= deadline_ms_ || BodyIsTooSlow(now_ms)) return OnDeadline();
+  const bool parkable = state_ == State::kIdle && !HasInput() && !writing_ && !resuming_;
   if (parkable && now_ms - since_ms_ >= kParkAfterMs) ReleaseWorkspace();
+}
+
+bool Connection::BodyIsTooSlow(int64_t now_ms) const {
+  if (state_ != State::kBody) return false;
+  const int64_t elapsed_ms = now_ms - since_ms_;
+  const int64_t grace_ms = absl::ToInt64Milliseconds(shard_->state().options().least_rate_grace);
+  const auto received = static_cast<int64_t>(work_->reader.body_received());
+  return elapsed_ms > grace_ms &&
+         received < limits_.body_least_bytes_per_second * elapsed_ms / 1000;
 }
 
 void Connection::OnDeadline() {
@@ -254,16 +253,15 @@ void Connection::OnDeadline() {
       if (write_deadline_ms_ == 0) Close();
       return;
     case State::kIdle:
-      if (writing_) return;
-      return Close();
+      if (!writing_) Close();
+      return;
     default:
       return Close();
   }
 }
 
 void Connection::OnDrain() {
-  const bool idle = state_ == State::kIdle && (work_ == nullptr || work_->reader.empty());
-  if (!idle || writing_) return;
+  if (state_ != State::kIdle || HasInput() || writing_) return;
   if (requests_ == 0) {
     deadline_ms_ = std::min(deadline_ms_, now_ms() + kDrainLingerMs);
     return;
@@ -279,7 +277,7 @@ bool Connection::busy() const {
     case State::kLinger:
       return false;
     case State::kIdle:
-      return (work_ != nullptr && !work_->reader.empty()) || writing_;
+      return HasInput() || writing_;
     default:
       return true;
   }
@@ -356,23 +354,19 @@ bool Connection::ReadDecrypted() {
     if (space.empty()) return true;
     result = tls_->Read(space.data(), space.size(), &count);
   }
-  switch (result) {
-    case TlsSession::Result::kOk:
-      work_->reader.Received(count);
-      return true;
-    case TlsSession::Result::kWantRead:
-      break;
-    case TlsSession::Result::kWantWrite:
-      WaitWritable();
-      return false;
-    case TlsSession::Result::kEnd:
-      eof_ = true;
-      return true;
-    case TlsSession::Result::kError:
-      Close();
-      return false;
+  if (result == TlsSession::Result::kOk) {
+    work_->reader.Received(count);
+    return true;
   }
-  if (!work_->cipher.Reserve(Workspace::kCipherBytes)) {
+  if (result == TlsSession::Result::kEnd) {
+    eof_ = true;
+    return true;
+  }
+  if (result == TlsSession::Result::kWantWrite) {
+    WaitWritable();
+    return false;
+  }
+  if (result == TlsSession::Result::kError || !work_->cipher.Reserve(Workspace::kCipherBytes)) {
     Close();
     return false;
   }
@@ -487,18 +481,15 @@ bool Connection::CallOnHead() {
 
 // Answers without the handler and closes. Returns true: there is an answer to write.
 bool Connection::Refuse(Refusal refusal) {
-  const bool for_head = work_->reader.is_head_method();
-  if (phase_ == Phase::kReading) Drop();
   const std::string body = std::string(refusal.text) + "\n";
-  const HeaderField retry = {"Retry-After", "1"};
-  Response response;
-  response.status = refusal.status;
-  response.content_type = "text/plain";
-  response.body = body;
-  if (refusal.status == 503) response.headers = std::span(&retry, 1);
-  AppendResponse(response, for_head, true, shard_->date(), work_->out);
+  Append(PlainText(refusal.status, body), /*close=*/true);
+  if (phase_ == Phase::kReading) Drop();
   state_ = State::kFlush;
   return true;
+}
+
+void Connection::Append(const Response& response, bool close) {
+  AppendResponse(response, work_->reader.is_head_method(), close, shard_->date(), work_->out);
 }
 
 void Connection::Respond(const Response& response) {
@@ -528,11 +519,7 @@ void RespondOrGiveUp(Exchange& exchange, const Response& response) noexcept {
   } catch (const std::exception&) {
   }
   try {
-    const HeaderField retry_after{"Retry-After", "1"};
-    return exchange.Respond({.status = 503,
-                             .content_type = "text/plain",
-                             .headers = std::span(&retry_after, 1),
-                             .body = "no memory for the answer\n"});
+    return exchange.Respond(PlainText(503, "no memory for the answer\n"));
   } catch (const std::exception&) {
     exchange.GiveUp();
   }
@@ -555,7 +542,7 @@ void Connection::RespondHere(const Response& response) {
   if (phase_ == Phase::kNone || phase_ == Phase::kReading) return;  // nothing is owed
   if (phase_ == Phase::kLost) return EndExchange();
   const bool close = WillClose();
-  AppendResponse(response, work_->reader.is_head_method(), close, shard_->date(), work_->out);
+  Append(response, close);
   answered_.store(true, std::memory_order_relaxed);
   AfterAnswer(close);
   if (driving_) return;  // Drive goes on when the handler has returned
@@ -625,11 +612,8 @@ void Connection::Drop() {
 void Connection::AnswerTimedOut() {
   // An answer that is on its way from another thread is in time.
   if (answered_.load(std::memory_order_relaxed)) return;
-  Response response;
-  response.status = 504;
-  response.content_type = "text/plain";
-  response.body = "no answer in time; whether the request took effect is not known\n";
-  AppendResponse(response, work_->reader.is_head_method(), true, shard_->date(), work_->out);
+  Append(PlainText(504, "no answer in time; whether the request took effect is not known\n"),
+         /*close=*/true);
   phase_ = Phase::kLost;
   state_ = State::kFlush;
   shard_->state().handler().OnAbandoned(*this);

@@ -12,8 +12,6 @@
 #include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"
 #include "plugin/http/shard.h"
-#include "plugin/http/tls_session.h"
-#include "plugin/http/workspace.h"
 
 namespace webhook::http {
 
@@ -70,7 +68,8 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   bool Step();
   bool StepHandshake();
   bool StepReader();
-  bool OutputIsFull() const;
+  bool HasInput() const { return work_ != nullptr && !work_->reader.empty(); }
+  bool BodyIsTooSlow(int64_t now_ms) const;
   void SetDeadline(int64_t timeout_ms);
   void OnDeadline();
   void BeginIdle();
@@ -95,6 +94,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   // The handler's side.
   bool CallOnHead();
   bool Refuse(Refusal refusal);
+  void Append(const Response& response, bool close);
   bool WillClose() const;
   void RespondHere(const Response& response);
   void OnHandedOver();

@@ -1,6 +1,8 @@
 #include "plugin/http/event_loop.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -8,9 +10,12 @@
 #include <climits>
 #include <exception>
 #include <memory>
+#include <system_error>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "plugin/base/clock.h"
+#include "plugin/http/shard.h"
 
 namespace webhook::http {
 namespace {
@@ -180,6 +185,59 @@ void EventLoop::RunTasks() {
     Task* const next = task->next_;  // before it runs and is perhaps posted again
     Guard([task] { task->Run(); });
     task = next;
+  }
+}
+
+std::thread StartThread(absl::AnyInvocable<void()> run) {
+  // A new thread inherits the signal mask, so blocking before and restoring after leaves no gap.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const absl::Cleanup restore = [&before] { pthread_sigmask(SIG_SETMASK, &before, nullptr); };
+  return std::thread(std::move(run));
+}
+
+absl::StatusOr<std::unique_ptr<IoThreads>> IoThreads::Start(int threads) {
+  if (threads < 1) return absl::InvalidArgumentError("at least one I/O thread is needed");
+  std::unique_ptr<IoThreads> result(new IoThreads());
+  for (int i = 0; i < threads; ++i) {
+    result->loops_.push_back(std::make_unique<Loop>());
+    result->loops_.back()->index = i;
+    if (absl::Status status = result->loops_.back()->events.Open(); !status.ok()) return status;
+  }
+  try {
+    for (auto& loop : result->loops_) {
+      loop->thread = StartThread([&events = loop->events] { events.Run(); });
+    }
+  } catch (const std::system_error&) {
+    return absl::ResourceExhaustedError("the system gives no more threads");
+  }
+  return result;
+}
+
+IoThreads::IoThreads() = default;
+
+IoThreads::~IoThreads() { Stop(); }
+
+int IoThreads::size() const { return static_cast<int>(loops_.size()); }
+
+int IoThreads::current() const {
+  for (const auto& loop : loops_) {
+    if (loop->events.IsHere()) return loop->index;
+  }
+  return -1;
+}
+
+void IoThreads::Post(int thread, absl::AnyInvocable<void()> work) {
+  loops_[thread]->events.Post(std::move(work));
+}
+
+void IoThreads::Stop() {
+  for (const auto& loop : loops_) {
+    if (loop->thread.joinable()) loop->events.Stop();
+  }
+  for (const auto& loop : loops_) {
+    if (loop->thread.joinable()) loop->thread.join();
   }
 }
 

@@ -1,8 +1,9 @@
-// The event loop of one thread: sockets, timers, and tasks that any thread may post.
+// The event loop of one thread: sockets, timers, and tasks that any thread may post; and the
+// threads that all servers share.
 //
-// Each turn waits for events (epoll), calls the watchers, then runs the timers that are due and the
-// tasks that were posted. Watchers, timers and tasks are members of the objects that use them, so a
-// request allocates nothing here.
+// Each turn of a loop waits for events (epoll), calls the watchers, then runs the timers that are
+// due and the tasks that were posted. Watchers, timers and tasks are members of the objects that
+// use them, so a request allocates nothing here.
 #ifndef PLUGIN_HTTP_EVENT_LOOP_H_
 #define PLUGIN_HTTP_EVENT_LOOP_H_
 
@@ -10,10 +11,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 namespace webhook::http {
 
@@ -35,11 +40,7 @@ class Descriptor {
   void Close();
 
  private:
-  int Release() {
-    const int descriptor = descriptor_;
-    descriptor_ = -1;
-    return descriptor;
-  }
+  int Release() { return std::exchange(descriptor_, -1); }
 
   int descriptor_ = -1;
 };
@@ -164,6 +165,52 @@ class MemberTask final : public EventLoop::Task {
 
  private:
   Owner& owner_;
+};
+
+struct Loop;
+
+// Starts a thread that blocks every signal, so that signals reach the process's own threads. Throws
+// std::system_error when the system gives no more threads.
+std::thread StartThread(absl::AnyInvocable<void()> run);
+
+// The threads that all servers share. Each runs an event loop of its own. A connection stays on one
+// thread for its whole life, so a request takes no lock. Many servers (a thousand listen ports)
+// share one pool.
+class IoThreads {
+ public:
+  // Starts `threads` of them (at least 1). RESOURCE_EXHAUSTED when the system gives no more.
+  static absl::StatusOr<std::unique_ptr<IoThreads>> Start(int threads);
+
+  // [a thread outside the pool] Stops. Every Server on these threads must be gone and every
+  // Exchange answered before.
+  ~IoThreads();
+
+  IoThreads(const IoThreads&) = delete;
+  IoThreads& operator=(const IoThreads&) = delete;
+
+  // [any thread] How many threads there are.
+  int size() const;
+
+  // [any thread] The index of the calling thread in this pool, from 0; -1 on any other thread.
+  int current() const;
+
+  // [any thread] Runs `work` on that thread (0 <= thread < size()) after what was posted before,
+  // never inside this call. `work` must not block. It is dropped after Stop.
+  void Post(int thread, absl::AnyInvocable<void()> work);
+
+  // [a thread outside the pool] Runs what was posted before, then joins. Further calls do nothing.
+  void Stop();
+
+  // For plugin/http alone.
+  const std::vector<std::unique_ptr<Loop>>& loops() const { return loops_; }
+  // The thread for the next listening socket, in turn.
+  Loop& NextHome() { return *loops_[next_home_.fetch_add(1) % loops_.size()]; }
+
+ private:
+  IoThreads();
+
+  std::vector<std::unique_ptr<Loop>> loops_;
+  std::atomic<unsigned> next_home_{0};
 };
 
 }  // namespace webhook::http

@@ -77,7 +77,7 @@ class TakeOverTest : public ::testing::Test {
   }
 
   // A server on the port of `test`, told apart by its answers' status.
-  absl::StatusOr<std::unique_ptr<Server>> TakeOver(const std::string& address) {
+  absl::StatusOr<std::shared_ptr<Server>> TakeOver(const std::string& address) {
     ServerOptions options;
     options.address = address;
     options.port = test_.server->port();

@@ -124,33 +124,29 @@ void HeadParser::Begin(const Limits& limits) {
 HeadParser::Result HeadParser::Feed(const char* data, size_t size) {
   if (data != data_) Rebase(data);
   size_ = size;
-  for (;;) {
-    bool go_on = false;
-    switch (state_) {
-      case State::kStart:
-        go_on = ReadStart();
-        break;
-      case State::kMethod:
-        go_on = ReadMethod();
-        break;
-      case State::kTarget:
-        go_on = ReadTarget();
-        break;
-      case State::kVersion:
-        go_on = ReadVersion();
-        break;
-      case State::kFieldStart:
-        go_on = ReadFieldStart();
-        break;
-      case State::kFieldName:
-        go_on = ReadFieldName();
-        break;
-      case State::kFieldValue:
-        go_on = ReadFieldValue();
-        break;
-    }
-    if (!go_on) return result_;
+  while (ReadOn()) {
   }
+  return result_;
+}
+
+bool HeadParser::ReadOn() {
+  switch (state_) {
+    case State::kStart:
+      return ReadStart();
+    case State::kMethod:
+      return ReadMethod();
+    case State::kTarget:
+      return ReadTarget();
+    case State::kVersion:
+      return ReadVersion();
+    case State::kFieldStart:
+      return ReadFieldStart();
+    case State::kFieldName:
+      return ReadFieldName();
+    case State::kFieldValue:
+      return ReadFieldValue();
+  }
+  return false;
 }
 
 bool HeadParser::More() {
@@ -178,32 +174,31 @@ void HeadParser::Rebase(const char* data) {
   data_ = data;
 }
 
-HeadParser::LineEnd HeadParser::TakeLineEnd() {
-  if (data_[pos_] != '\r') return LineEnd::kBad;
-  if (pos_ + 1 == size_) return LineEnd::kMore;
-  if (data_[pos_ + 1] != '\n') return LineEnd::kBad;
+inline bool HeadParser::TakeLineEnd(const char* otherwise) {
+  if (data_[pos_] != '\r') return Refuse(400, otherwise);
+  if (pos_ + 1 == size_) return More();
+  if (data_[pos_ + 1] != '\n') return Refuse(400, otherwise);
   pos_ += 2;
-  return LineEnd::kOk;
+  return true;
 }
 
-bool HeadParser::RequestLineIsTooLong() const {
-  return pos_ - line_begin_ > static_cast<uint64_t>(limits_->request_line_bytes);
+inline bool HeadParser::GoOnInRequestLine() {
+  if (pos_ - line_begin_ > static_cast<uint64_t>(limits_->request_line_bytes)) {
+    return Refuse(414, "the request line is too long");
+  }
+  return pos_ < size_ || More();
 }
 
-bool HeadParser::HeaderSectionIsTooLong() const {
-  return pos_ - section_begin_ > static_cast<uint64_t>(limits_->header_section_bytes);
+inline bool HeadParser::GoOnInHeaderSection() {
+  if (pos_ - section_begin_ > static_cast<uint64_t>(limits_->header_section_bytes)) {
+    return Refuse(431, "the header section is too long");
+  }
+  return pos_ < size_ || More();
 }
 
 bool HeadParser::ReadStart() {
   while (pos_ < size_ && (data_[pos_] == '\r' || data_[pos_] == '\n')) {
-    switch (TakeLineEnd()) {
-      case LineEnd::kMore:
-        return More();
-      case LineEnd::kBad:
-        return Refuse(400, "a line must end with CRLF");
-      case LineEnd::kOk:
-        break;
-    }
+    if (!TakeLineEnd("a line must end with CRLF")) return false;
     if (++empty_lines_ > kMostEmptyLines) {
       return Refuse(400, "too many empty lines before the request line");
     }
@@ -213,11 +208,9 @@ bool HeadParser::ReadStart() {
   return Next(State::kMethod);
 }
 
-// Each step checks the limit first, so that the outcome does not depend on where a piece ends.
 bool HeadParser::ReadMethod() {
   pos_ = Skip(base::kTokenCharacters, data_, pos_, size_);
-  if (RequestLineIsTooLong()) return Refuse(414, "the request line is too long");
-  if (pos_ == size_) return More();
+  if (!GoOnInRequestLine()) return false;
   if (data_[pos_] != ' ' || pos_ == line_begin_) return Refuse(400, "the method is malformed");
   target_begin_ = ++pos_;
   return Next(State::kTarget);
@@ -225,8 +218,7 @@ bool HeadParser::ReadMethod() {
 
 bool HeadParser::ReadTarget() {
   pos_ = Skip(kTargetCharacters, data_, pos_, size_);
-  if (RequestLineIsTooLong()) return Refuse(414, "the request line is too long");
-  if (pos_ == size_) return More();
+  if (!GoOnInRequestLine()) return false;
   if (data_[pos_] != ' ' || pos_ == target_begin_) {
     return Refuse(400, "the request target is malformed");
   }
@@ -236,22 +228,10 @@ bool HeadParser::ReadTarget() {
 
 bool HeadParser::ReadVersion() {
   pos_ = Skip(kTargetCharacters, data_, pos_, size_);
-  if (RequestLineIsTooLong()) return Refuse(414, "the request line is too long");
-  if (pos_ == size_) return More();
+  if (!GoOnInRequestLine()) return false;
   if (data_[pos_] == ' ') return Refuse(400, "the request line must be three words");
-  const size_t end = pos_;
-  switch (TakeLineEnd()) {
-    case LineEnd::kMore:
-      return More();
-    case LineEnd::kBad:
-      return Refuse(400, "the request line has an invalid character or line end");
-    case LineEnd::kOk:
-      return TakeRequestLine(Text(version_begin_, end));
-  }
-  return false;
-}
-
-bool HeadParser::TakeRequestLine(absl::string_view version) {
+  const absl::string_view version = Text(version_begin_, pos_);
+  if (!TakeLineEnd("the request line has an invalid character or line end")) return false;
   is_head_method_ = Text(line_begin_, target_begin_ - 1) == "HEAD";
   if (version == "HTTP/1.0") {
     head_.minor_version = 0;
@@ -265,16 +245,7 @@ bool HeadParser::TakeRequestLine(absl::string_view version) {
 
 bool HeadParser::ReadFieldStart() {
   if (pos_ == size_) return More();
-  if (data_[pos_] == '\r') {
-    switch (TakeLineEnd()) {
-      case LineEnd::kMore:
-        return More();
-      case LineEnd::kBad:
-        return Refuse(400, "a line must end with CRLF");
-      case LineEnd::kOk:
-        return EndHead();
-    }
-  }
+  if (data_[pos_] == '\r') return TakeLineEnd("a line must end with CRLF") && EndHead();
   if (IsBlank(data_[pos_])) return Refuse(400, "a header line must not begin with a blank");
   if (fields_.size() >= static_cast<uint64_t>(limits_->header_fields)) {
     return Refuse(431, "too many header fields");
@@ -285,8 +256,7 @@ bool HeadParser::ReadFieldStart() {
 
 bool HeadParser::ReadFieldName() {
   pos_ = Skip(base::kTokenCharacters, data_, pos_, size_);
-  if (HeaderSectionIsTooLong()) return Refuse(431, "the header section is too long");
-  if (pos_ == size_) return More();
+  if (!GoOnInHeaderSection()) return false;
   if (data_[pos_] != ':' || pos_ == name_begin_) {
     return Refuse(400, "a header field's name is malformed");
   }
@@ -299,17 +269,9 @@ bool HeadParser::ReadFieldValue() {
   while (pos_ < size_ && data_[pos_] == '\t') {
     pos_ = base::SkipPrintable<base::Above::kPasses>(data_, pos_ + 1, size_);
   }
-  if (HeaderSectionIsTooLong()) return Refuse(431, "the header section is too long");
-  if (pos_ == size_) return More();
+  if (!GoOnInHeaderSection()) return false;
   const size_t end = pos_;
-  switch (TakeLineEnd()) {
-    case LineEnd::kMore:
-      return More();
-    case LineEnd::kBad:
-      return Refuse(400, "a header line has an invalid character or line end");
-    case LineEnd::kOk:
-      break;
-  }
+  if (!TakeLineEnd("a header line has an invalid character or line end")) return false;
   const HeaderField field = {Text(name_begin_, value_begin_ - 1), Trim(Text(value_begin_, end))};
   fields_.push_back(field);
   return TakeField(field) && Next(State::kFieldStart);

@@ -57,10 +57,9 @@ class HeadParser {
     kFieldName,
     kFieldValue,
   };
-  enum class LineEnd { kMore, kOk, kBad };
-
-  // Each reads on in its state. True: state_ is the next one; false: result_ tells what Feed
-  // returns.
+  // Each reads on, ReadOn in the present state. True: state_ is the next one; false: result_ tells
+  // what Feed returns.
+  bool ReadOn();
   bool ReadStart();
   bool ReadMethod();
   bool ReadTarget();
@@ -68,8 +67,7 @@ class HeadParser {
   bool ReadFieldStart();
   bool ReadFieldName();
   bool ReadFieldValue();
-  // A whole line, or the whole head, was read: false when it is refused.
-  bool TakeRequestLine(absl::string_view version);
+  // A whole field line, or the whole head, was read: false when it is refused.
   bool TakeField(const HeaderField& field);
   bool TakeContentLength(absl::string_view value);
   bool TakeConnection(absl::string_view value);
@@ -79,9 +77,12 @@ class HeadParser {
   bool More();
   bool Refuse(int status, const char* text);
   bool Next(State state);
-  LineEnd TakeLineEnd();
-  bool RequestLineIsTooLong() const;
-  bool HeaderSectionIsTooLong() const;
+  // Takes CRLF; refuses anything else with that text.
+  bool TakeLineEnd(const char* otherwise);
+  // After a step forward. True: another byte is there. The limit is checked first, so that the
+  // outcome does not depend on where a piece ends.
+  bool GoOnInRequestLine();
+  bool GoOnInHeaderSection();
   void Rebase(const char* data);
   absl::string_view Text(size_t begin, size_t end) const { return {data_ + begin, end - begin}; }
 

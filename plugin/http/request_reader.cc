@@ -93,8 +93,6 @@ RequestReader::Event RequestReader::Next() {
   switch (state_) {
     case State::kHead:
       return empty() ? Event::kMore : ReadHead();
-    case State::kNoBody:
-      return GiveBody(kNoBody, 0);
     case State::kInPlaceBody:
       return ReadInPlaceBody();
     case State::kWholeBody:
@@ -178,8 +176,6 @@ void RequestReader::ReadBody(int64_t most_bytes) {
   body_received_ = end_ - begin_;
   if (length > most) {
     Refuse(413, "the body is too long");
-  } else if (!chunked && length == 0) {
-    state_ = State::kNoBody;
   } else if (!Reserve(std::min<uint64_t>(length, kLeastReserveStep))) {
     return;
   } else if (chunked) {
@@ -195,8 +191,8 @@ void RequestReader::ReadBody(int64_t most_bytes) {
 }
 
 bool RequestReader::waits_for_continue() const {
-  const bool reads_body =
-      state_ == State::kInPlaceBody || state_ == State::kWholeBody || state_ == State::kChunkedBody;
+  const bool reads_body = state_ == State::kWholeBody || state_ == State::kChunkedBody ||
+                          (state_ == State::kInPlaceBody && head().content_length > 0u);
   return reads_body && empty() && parser_.expects_continue();
 }
 
@@ -207,7 +203,8 @@ RequestReader::Event RequestReader::GiveBody(const char* data, size_t size) {
 }
 
 RequestReader::Event RequestReader::ReadInPlaceBody() {
-  const size_t length = *head().content_length;
+  const size_t length = head().content_length.value_or(0);
+  if (length == 0) return GiveBody(kNoBody, 0);
   if (end_ - begin_ < length) return Event::kMore;
   char* body = input_.data() + begin_;
   begin_ += length;

@@ -123,8 +123,7 @@ class RequestReader {
   enum class State {
     kHead,         // reads one, or waits for its first byte
     kDecide,       // kHead was told
-    kNoBody,       // kBody comes next
-    kInPlaceBody,  // stays where it is, behind its head
+    kInPlaceBody,  // stays where it is, behind its head; or there is none
     kWholeBody,    // goes into a buffer of its own
     kChunkedBody,  // the same, decoded
     kDone,         // kBody was told

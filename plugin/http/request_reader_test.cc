@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "plugin/http/workspace.h"
+#include "plugin/http/shard.h"
 
 namespace webhook::http {
 namespace {
@@ -15,21 +15,25 @@ using Event = RequestReader::Event;
 
 constexpr size_t kAll = 1 << 20;  // in one piece
 
+// Gives the reader as much of `bytes` as it takes; returns what happens then.
+Event GiveTo(RequestReader& reader, absl::string_view& bytes, size_t piece = kAll) {
+  for (;;) {
+    const Event event = reader.Next();
+    if (event != Event::kMore || bytes.empty() || !reader.WantsBytes()) return event;
+    const std::span<char> space = reader.Space();
+    const size_t count = std::min({piece, space.size(), bytes.size()});
+    std::copy_n(bytes.begin(), count, space.begin());
+    bytes.remove_prefix(count);
+    reader.Received(count);
+  }
+}
+
 class RequestReaderTest : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(reader_.Begin(limits_, budget_)); }
 
-  // Gives the reader as much of `bytes` as it takes; returns what happens then.
   Event Give(absl::string_view& bytes, size_t piece = kAll) {
-    for (;;) {
-      const Event event = reader_.Next();
-      if (event != Event::kMore || bytes.empty() || !reader_.WantsBytes()) return event;
-      const std::span<char> space = reader_.Space();
-      const size_t count = std::min({piece, space.size(), bytes.size()});
-      std::copy_n(bytes.begin(), count, space.begin());
-      bytes.remove_prefix(count);
-      reader_.Received(count);
-    }
+    return GiveTo(reader_, bytes, piece);
   }
   Event GiveAll(const std::string& bytes) {
     absl::string_view left = bytes;
@@ -198,6 +202,18 @@ TEST_F(RequestReaderTest, SenderThatWaitsForContinueIsKnown) {
   EXPECT_FALSE(reader_.waits_for_continue());
 }
 
+// What the reader holds beyond its usual input buffer after a body of that size.
+size_t BytesKeptAfterBody(RequestReader& reader, size_t size) {
+  const std::string request = Chunked(std::string(size, 'x'));
+  absl::string_view bytes = request;
+  EXPECT_EQ(GiveTo(reader, bytes), Event::kHead);
+  reader.ReadBody(INT64_MAX);
+  EXPECT_EQ(GiveTo(reader, bytes), Event::kBody);
+  EXPECT_EQ(reader.body().size(), size);
+  reader.Finish();
+  return reader.held_bytes() - RequestReader::kReadBytes;
+}
+
 TEST(WorkspaceTest, LargeBuffersAreGivenBackAndSmallOnesKept) {
   Limits limits;
   std::atomic<int64_t> used{0};
@@ -210,11 +226,15 @@ TEST(WorkspaceTest, LargeBuffersAreGivenBackAndSmallOnesKept) {
   EXPECT_TRUE(workspace->out.empty());
   EXPECT_LT(workspace->out.capacity(), 1024u);
   workspace->out.assign(4000, 'x');
+  EXPECT_EQ(BytesKeptAfterBody(workspace->reader, 1024 * 1024), 0u);
+  const size_t kept = BytesKeptAfterBody(workspace->reader, 4096);
+  EXPECT_GE(kept, 4096u);
   pool.Give(std::move(workspace));
   workspace = pool.Take(limits, budget);
   EXPECT_EQ(workspace.get(), first);
   EXPECT_TRUE(workspace->out.empty());
   EXPECT_GE(workspace->out.capacity(), 4000u);
+  EXPECT_EQ(workspace->reader.held_bytes(), RequestReader::kReadBytes + kept);
 }
 
 }  // namespace

@@ -1,20 +1,27 @@
 #include "plugin/http/server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
-#include "plugin/http/event_loop.h"
-#include "plugin/http/listening_socket.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "plugin/http/shard.h"
 
 namespace webhook::http {
@@ -26,10 +33,6 @@ constexpr int64_t kPauseAfterFailureMs = 100;
 // As many connections as the kernel queues for a listening socket, and more.
 constexpr int kMostQueued = 4096;
 
-// The listening socket itself has failed. accept also reports errors of the network and of single
-// connections (accept(2)), which pass.
-bool IsDead(int error) { return error == EBADF || error == EINVAL || error == ENOTSOCK; }
-
 // Connections leave the last descriptors to the rest of the process: its files, its control socket.
 int FirstSpareDescriptor() {
   rlimit descriptors = {};
@@ -38,136 +41,242 @@ int FirstSpareDescriptor() {
   return most - std::min(most / 8, 64);
 }
 
-}  // namespace
+struct Endpoint {
+  sockaddr_storage address = {};
+  socklen_t size = sizeof address;
 
-// The listening socket and the drain live on one thread of the pool, the home thread. When a drain
-// is over neither is watched nor armed any more, so that the last owner may be any thread.
-class Server::Core final : public std::enable_shared_from_this<Server::Core>,
-                           private EventLoop::Watcher,
-                           private EventLoop::Timer {
- public:
-  Core(ServerOptions options, IoThreads& threads, Handler& handler)
-      : state_(std::make_shared<ServerState>(std::move(options), handler)),
-        home_(threads.NextHome().events) {
-    for (const auto& loop : threads.loops()) {
-      shards_.push_back(std::make_shared<Shard>(state_, *loop));
-    }
-  }
-
-  // Locks the other core only; no other thread knows this one yet.
-  absl::Status Open(Core* before) {
-    const ServerOptions& options = state_->options();
-    const std::unique_lock<std::mutex> lock =
-        before == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(before->mutex_);
-    const bool beside =
-        before != nullptr && before->socket_.is_open() && before->port_ == options.port;
-    auto socket =
-        ListeningSocket::Bind(options.address, options.port, beside ? &before->socket_ : nullptr);
-    if (!socket.ok()) return socket.status();
-    socket_ = *std::move(socket);
-    port_ = socket_.port();
-    listens_late_ = beside;
-    return absl::OkStatus();
-  }
-
-  ServerState& state() { return *state_; }
-  uint16_t port() const { return port_; }
-
-  void StartAccepting() {
-    {
-      // Not on the home thread, so that the server that has the port may close it once this
-      // returns.
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (std::exchange(listens_late_, false) && socket_.is_open()) socket_.Listen();
-    }
-    home_.Post([self = shared_from_this()] {
-      if (!std::exchange(self->accepting_, true) && !self->draining_) self->Accept();
-    });
-  }
-
-  void Drain(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done) {
-    home_.Post([self = shared_from_this(), deadline, patient, done = std::move(done)]() mutable {
-      self->DrainAtHome(deadline, patient, std::move(done));
-    });
-  }
-
-  // Waits until the home thread has done what was posted to it before.
-  void AwaitHome() {
-    std::promise<void> done;
-    home_.Post([&done] { done.set_value(); });
-    done.get_future().wait();
-  }
-
- private:
-  // All below run on the home thread.
-  void OnEvents(uint32_t events) override;
-  void OnTimer() override { draining_ ? Cut() : Accept(); }
-  void Accept();
-  void PauseAccepting();
-  void OnAcceptFailed(int error);
-  void Admit(Descriptor connection, const std::string& peer);
-  void TakeQueued();
-  void CloseSocket();
-  void DrainAtHome(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done);
-  void DrainShards();
-  void ShortenDeadline(absl::Duration deadline);
-  void Cut();
-  void OnShardEmpty();
-
-  const std::shared_ptr<ServerState> state_;
-  const int first_spare_descriptor_ = FirstSpareDescriptor();
-  EventLoop& home_;
-  std::vector<std::shared_ptr<Shard>> shards_;
-  uint16_t port_ = 0;
-
-  std::mutex mutex_;  // guards opening and closing of the socket, which another server may look at
-  ListeningSocket socket_;
-  bool listens_late_ = false;  // bound beside another, and does not listen yet
-
-  size_t next_shard_ = 0;
-  bool accepting_ = false;  // StartAccepting was called
-  bool draining_ = false;
-  bool patient_ = false;
-  int64_t drain_until_ms_ = INT64_MAX;
-  size_t shards_busy_ = 0;
-  std::atomic<bool> cut_{false};
-  std::vector<absl::AnyInvocable<void(bool)>> done_;
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&address); }
 };
 
+// "fe80::1%eth0", "fe80::1%2": an interface's name or number (RFC 4007 section 11).
+bool ReadScope(const std::string& text, sockaddr_in6& address) {
+  address.sin6_scope_id = if_nametoindex(text.c_str());
+  return address.sin6_scope_id != 0 || absl::SimpleAtoi(text, &address.sin6_scope_id);
+}
+
+std::optional<Endpoint> ReadEndpoint(const std::string& text, uint16_t port) {
+  Endpoint endpoint;
+  auto& v4 = reinterpret_cast<sockaddr_in&>(endpoint.address);
+  if (inet_pton(AF_INET, text.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    endpoint.size = sizeof v4;
+    return endpoint;
+  }
+  auto& v6 = reinterpret_cast<sockaddr_in6&>(endpoint.address);
+  const size_t percent = text.find('%');
+  if (inet_pton(AF_INET6, text.substr(0, percent).c_str(), &v6.sin6_addr) != 1) return {};
+  if (percent != std::string::npos && !ReadScope(text.substr(percent + 1), v6)) return {};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  endpoint.size = sizeof v6;
+  return endpoint;
+}
+
+// An IPv4 peer of an IPv6 socket gets its IPv4 address.
+std::string PeerText(Endpoint& peer) {
+  auto& v6 = reinterpret_cast<sockaddr_in6&>(peer.address);
+  if (v6.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    sockaddr_in v4 = {};
+    v4.sin_family = AF_INET;
+    std::memcpy(&v4.sin_addr, v6.sin6_addr.s6_addr + 12, 4);
+    std::memcpy(&peer.address, &v4, sizeof v4);
+    peer.size = sizeof v4;
+  }
+  char text[NI_MAXHOST] = "";
+  getnameinfo(peer.get(), peer.size, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+  return text;
+}
+
+absl::Status Explain(int error, const std::string& address, uint16_t port) {
+  const std::string where = absl::StrCat("port ", port, " of ", address);
+  switch (error) {
+    case EADDRINUSE:
+      return absl::AlreadyExistsError(absl::StrCat(where, " is in use"));
+    case EACCES:
+      return absl::PermissionDeniedError(absl::StrCat(where, " needs more rights"));
+    case EADDRNOTAVAIL:
+      return absl::InvalidArgumentError(absl::StrCat(address, " is no address of this machine"));
+    default:
+      return absl::UnavailableError(
+          absl::StrCat(where, ": ", std::generic_category().message(error)));
+  }
+}
+
+bool SetOption(const Descriptor& socket, int option) {
+  const int yes = 1;
+  return setsockopt(socket.get(), SOL_SOCKET, option, &yes, sizeof yes) == 0;
+}
+
+// A socket that is bound to an IPv4 or IPv6 address and listens. `port` 0: the system chooses one,
+// which is then in `port`. `beside`: a listening socket of ours on the same port that will be
+// closed, or null. With one, the new socket does not listen yet: see Server::StartAccepting.
+// ALREADY_EXISTS: the port is in use; PERMISSION_DENIED; INVALID_ARGUMENT: no address of this
+// machine; UNAVAILABLE.
+absl::StatusOr<Descriptor> BindSocket(const std::string& address, uint16_t& port,
+                                      const Descriptor* beside) {
+  std::optional<Endpoint> endpoint = ReadEndpoint(address, port);
+  if (!endpoint.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat("\"", address, "\" is no IPv4 or IPv6 address"));
+  }
+  Descriptor socket(::socket(endpoint->address.ss_family,
+                             SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  // SO_REUSEADDR: a restart must not wait until old connections have timed out. SO_REUSEPORT only
+  // beside a socket that will be closed: otherwise a port that is in use must be an error. If the
+  // new one listened there, it would get connections at once, which the other has to answer.
+  const bool bound = socket.is_open() && SetOption(socket, SO_REUSEADDR) &&
+                     (beside == nullptr ||
+                      (SetOption(*beside, SO_REUSEPORT) && SetOption(socket, SO_REUSEPORT))) &&
+                     ::bind(socket.get(), endpoint->get(), endpoint->size) == 0 &&
+                     (beside != nullptr || ::listen(socket.get(), SOMAXCONN) == 0);
+  endpoint->size = sizeof endpoint->address;
+  if (!bound || getsockname(socket.get(), endpoint->get(), &endpoint->size) != 0) {
+    return Explain(errno, address, port);
+  }
+  // The port is at the same place for both families.
+  port = ntohs(reinterpret_cast<const sockaddr_in&>(endpoint->address).sin_port);
+  return socket;
+}
+
+// Accepts a connection that waits; `peer` is then its address as text. If there is none, the result
+// is not open and errno is that of accept(2).
+Descriptor AcceptFrom(const Descriptor& socket, std::string& peer) {
+  for (;;) {
+    Endpoint endpoint;
+    Descriptor accepted(
+        accept4(socket.get(), endpoint.get(), &endpoint.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!accepted.is_open() && errno == EINTR) continue;
+    if (accepted.is_open()) peer = PeerText(endpoint);
+    return accepted;
+  }
+}
+
+}  // namespace
+
+Server::Server(ServerOptions options, IoThreads& threads, Handler& handler)
+    : state_(std::make_shared<ServerState>(std::move(options), handler)),
+      first_spare_descriptor_(FirstSpareDescriptor()),
+      home_(threads.NextHome().events) {
+  for (const auto& loop : threads.loops()) {
+    shards_.push_back(std::make_shared<Shard>(state_, *loop));
+  }
+}
+
+absl::StatusOr<std::shared_ptr<Server>> Server::Listen(ServerOptions options, IoThreads& threads,
+                                                       Handler& handler) {
+  const bool accept_at_once = options.accept_at_once;
+  Server* const before = std::exchange(options.takes_over_from, nullptr);
+  const std::shared_ptr<Server> self(new Server(std::move(options), threads, handler));
+  if (absl::Status status = self->Open(before); !status.ok()) return status;
+  if (accept_at_once) self->StartAccepting();
+  // Tasks on the pool's threads own it for a moment, too, and must not wait for the drain.
+  return std::shared_ptr<Server>(self.get(),
+                                 [self](Server*) { self->Drain(absl::ZeroDuration()); });
+}
+
+// Locks the other server only; no other thread knows this one yet.
+absl::Status Server::Open(Server* before) {
+  const ServerOptions& options = state_->options();
+  const std::unique_lock<std::mutex> lock =
+      before == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(before->mutex_);
+  const bool beside =
+      before != nullptr && before->socket_.is_open() && before->port_ == options.port;
+  port_ = options.port;
+  auto socket = BindSocket(options.address, port_, beside ? &before->socket_ : nullptr);
+  if (!socket.ok()) return socket.status();
+  socket_ = *std::move(socket);
+  listens_late_ = beside;
+  return absl::OkStatus();
+}
+
+const std::string& Server::address() const { return state_->options().address; }
+
+void Server::SetTls(std::shared_ptr<const TlsContext> tls) { state_->SetTls(std::move(tls)); }
+
+int64_t Server::connections() const { return state_->connections(); }
+
+void Server::StartAccepting() {
+  {
+    // Not on the home thread, so that the server that has the port may close it once this returns.
+    // If it fails, accept tells.
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (std::exchange(listens_late_, false) && socket_.is_open())
+      ::listen(socket_.get(), SOMAXCONN);
+  }
+  home_.Post([self = shared_from_this()] {
+    if (!std::exchange(self->accepting_, true) && !self->draining_) self->Accept();
+  });
+}
+
+void Server::BeginDrain(absl::Duration deadline, bool patient,
+                        absl::AnyInvocable<void(bool)> done) {
+  home_.Post([self = shared_from_this(), deadline, patient, done = std::move(done)]() mutable {
+    self->DrainAtHome(deadline, patient, std::move(done));
+  });
+}
+
+void Server::Drain(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done) {
+  BeginDrain(deadline, /*patient=*/false, std::move(done));
+}
+
+bool Server::Drain(absl::Duration deadline) {
+  std::promise<bool> over;
+  Drain(deadline, [&over](bool clean) { over.set_value(clean); });
+  return over.get_future().get();
+}
+
+void Server::Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done) {
+  BeginDrain(deadline, /*patient=*/true, std::move(done));
+}
+
+// The home thread closes the socket in a task that was posted before.
+void Server::AwaitPortFree() {
+  std::promise<void> done;
+  home_.Post([&done] { done.set_value(); });
+  done.get_future().wait();
+}
+
 // The kernel may have no memory for it; then later.
-void Server::Core::Accept() {
-  if (!home_.Watch(socket_.descriptor(), *this, EPOLLIN)) {
+void Server::Accept() {
+  if (!home_.Watch(socket_, *this, EPOLLIN)) {
     home_.Arm(*this, home_.now_ms() + kPauseAfterFailureMs);
   }
 }
 
-void Server::Core::PauseAccepting() {
-  home_.Unwatch(socket_.descriptor(), *this);
+void Server::PauseAccepting() {
+  home_.Unwatch(socket_, *this);
   home_.Arm(*this, home_.now_ms() + kPauseAfterFailureMs);
 }
 
-// Accepts one connection. If more wait, the loop calls again.
-void Server::Core::OnEvents(uint32_t) {
+// False: no connection waits, and errno tells why.
+bool Server::AcceptOne() {
+  std::string peer;
+  Descriptor connection = AcceptFrom(socket_, peer);
+  if (!connection.is_open()) return false;
+  Admit(std::move(connection), peer);
+  return true;
+}
+
+// If more connections wait, the loop calls again.
+void Server::OnEvents(uint32_t) {
   try {
-    std::string peer;
-    Descriptor connection = socket_.Accept(peer);
-    if (!connection.is_open()) return OnAcceptFailed(errno);
-    Admit(std::move(connection), peer);
+    if (!AcceptOne()) OnAcceptFailed(errno);
   } catch (const std::exception&) {
     // No memory for this one; those after it must still be accepted.
     PauseAccepting();
   }
 }
 
-void Server::Core::OnAcceptFailed(int error) {
+void Server::OnAcceptFailed(int error) {
   if (error == EAGAIN || error == EWOULDBLOCK || error == ECONNABORTED) return;
-  if (!IsDead(error)) return PauseAccepting();
+  // accept also reports errors of the network and of single connections (accept(2)), which pass.
+  if (error != EBADF && error != EINVAL && error != ENOTSOCK) return PauseAccepting();
   CloseSocket();  // gives the port back
   const auto& report = state_->options().on_listener_failed;
   if (report) report(absl::UnavailableError(std::generic_category().message(error)));
 }
 
-void Server::Core::Admit(Descriptor connection, const std::string& peer) {
+void Server::Admit(Descriptor connection, const std::string& peer) {
   // The kernel gives the lowest free descriptor, so a high one means that few are left. Closing the
   // connection tells the peer; in the kernel's queue it would wait.
   if (connection.get() >= first_spare_descriptor_) return;
@@ -183,37 +292,31 @@ void Server::Core::Admit(Descriptor connection, const std::string& peer) {
 }
 
 // Closing the socket would reset the connections that wait in the kernel.
-void Server::Core::TakeQueued() {
+void Server::TakeQueued() {
   if (!accepting_ || !socket_.is_open()) return;
-  for (int i = 0; i < kMostQueued; ++i) {
-    try {
-      std::string peer;
-      Descriptor connection = socket_.Accept(peer);
-      if (!connection.is_open()) return;
-      Admit(std::move(connection), peer);
-    } catch (const std::exception&) {
-      return;
+  try {
+    for (int i = 0; i < kMostQueued && AcceptOne(); ++i) {
     }
+  } catch (const std::exception&) {
+    // No memory for the rest.
   }
 }
 
-void Server::Core::CloseSocket() {
+void Server::CloseSocket() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!socket_.is_open()) return;
-  home_.Unwatch(socket_.descriptor(), *this);
+  home_.Unwatch(socket_, *this);
   socket_.Close();
 }
 
-void Server::Core::DrainAtHome(absl::Duration deadline, bool patient,
-                               absl::AnyInvocable<void(bool)> done) {
+void Server::DrainAtHome(absl::Duration deadline, bool patient,
+                         absl::AnyInvocable<void(bool)> done) {
   const bool first = !std::exchange(draining_, true);
   if (!first && shards_busy_ == 0) return done(!cut_);
   done_.push_back(std::move(done));
   if (!first) {
     if (!patient && std::exchange(patient_, false)) {
-      for (const std::shared_ptr<Shard>& shard : shards_) {
-        shard->loop().events.Post([shard] { shard->EndPatience(); });
-      }
+      AtShards([](Server&, Shard& shard) { shard.EndPatience(); });
     }
     return ShortenDeadline(deadline);
   }
@@ -222,19 +325,23 @@ void Server::Core::DrainAtHome(absl::Duration deadline, bool patient,
   shards_busy_ = shards_.size();
   if (deadline > absl::ZeroDuration()) TakeQueued();
   CloseSocket();
-  DrainShards();
+  AtShards([patient](Server& server, Shard& shard) {
+    shard.Drain(patient, [self = server.shared_from_this()] {
+      self->home_.Post([self] { self->OnShardEmpty(); });
+    });
+  });
   ShortenDeadline(deadline);
 }
 
-void Server::Core::DrainShards() {
+template <typename Action>
+void Server::AtShards(Action action) {
   for (const std::shared_ptr<Shard>& shard : shards_) {
-    shard->loop().events.Post([self = shared_from_this(), shard, patient = patient_] {
-      shard->Drain(patient, [self] { self->home_.Post([self] { self->OnShardEmpty(); }); });
-    });
+    shard->loop().events.Post(
+        [self = shared_from_this(), shard, action] { action(*self, *shard); });
   }
 }
 
-void Server::Core::ShortenDeadline(absl::Duration deadline) {
+void Server::ShortenDeadline(absl::Duration deadline) {
   // A day stands for "as long as it takes".
   const int64_t time_ms = absl::ToInt64Milliseconds(std::min(deadline, absl::Hours(24)));
   const int64_t until_ms = home_.now_ms() + time_ms;
@@ -244,63 +351,17 @@ void Server::Core::ShortenDeadline(absl::Duration deadline) {
   home_.Arm(*this, until_ms);
 }
 
-void Server::Core::Cut() {
+void Server::Cut() {
   if (shards_busy_ == 0) return;
-  for (const std::shared_ptr<Shard>& shard : shards_) {
-    shard->loop().events.Post(
-        [self = shared_from_this(), shard] { shard->Cut([self] { self->cut_ = true; }); });
-  }
+  AtShards([](Server& server, Shard& shard) { shard.Cut([&server] { server.cut_ = true; }); });
 }
 
-void Server::Core::OnShardEmpty() {
+void Server::OnShardEmpty() {
   if (--shards_busy_ > 0) return;
   home_.Disarm(*this);
   std::vector<absl::AnyInvocable<void(bool)>> done;
   done.swap(done_);
   for (auto& one : done) one(!cut_);
-}
-
-absl::StatusOr<std::unique_ptr<Server>> Server::Listen(ServerOptions options, IoThreads& threads,
-                                                       Handler& handler) {
-  const bool accept_at_once = options.accept_at_once;
-  const Server* const before = std::exchange(options.takes_over_from, nullptr);
-  auto core = std::make_shared<Core>(std::move(options), threads, handler);
-  absl::Status status = core->Open(before == nullptr ? nullptr : before->core_.get());
-  if (!status.ok()) return status;
-  if (accept_at_once) core->StartAccepting();
-  return std::unique_ptr<Server>(new Server(std::move(core)));
-}
-
-Server::Server(std::shared_ptr<Core> core) : core_(std::move(core)) {}
-
-Server::~Server() { Drain(absl::ZeroDuration()); }
-
-const std::string& Server::address() const { return core_->state().options().address; }
-
-uint16_t Server::port() const { return core_->port(); }
-
-void Server::StartAccepting() { core_->StartAccepting(); }
-
-void Server::SetTls(std::shared_ptr<const TlsContext> tls) {
-  core_->state().SetTls(std::move(tls));
-}
-
-int64_t Server::connections() const { return core_->state().connections(); }
-
-void Server::Drain(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done) {
-  core_->Drain(deadline, /*patient=*/false, std::move(done));
-}
-
-void Server::Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done) {
-  core_->Drain(deadline, /*patient=*/true, std::move(done));
-}
-
-void Server::AwaitPortFree() { core_->AwaitHome(); }
-
-bool Server::Drain(absl::Duration deadline) {
-  std::promise<bool> over;
-  core_->Drain(deadline, /*patient=*/false, [&over](bool clean) { over.set_value(clean); });
-  return over.get_future().get();
 }
 
 }  // namespace webhook::http

@@ -15,20 +15,23 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"
-#include "plugin/http/io_threads.h"
-#include "plugin/http/tls_context.h"
+#include "plugin/http/tls.h"
 #include "plugin/limits/limits.h"
 
 namespace webhook::http {
 
 class Server;
+class ServerState;
+class Shard;
 
 // The memory that requests and answers hold together: bodies, the part of heads that exceeds a
 // connection's usual buffer, and answers that the peer does not read.
@@ -55,7 +58,7 @@ struct ServerOptions {
 
   // A server that has the port and will give it up, or null. The new server is bound beside it
   // (SO_REUSEPORT) and listens from StartAccepting on. The pointer is used during Listen only.
-  const Server* takes_over_from = nullptr;
+  Server* takes_over_from = nullptr;
 
   // Called at most once, on one of the pool's threads, when the listening socket itself has failed
   // for good: nothing is accepted any more, open connections go on. Must not block or throw.
@@ -65,24 +68,26 @@ struct ServerOptions {
   absl::Duration least_rate_grace = absl::Seconds(5);
 };
 
-class Server {
+class Server final : public std::enable_shared_from_this<Server>,
+                     private EventLoop::Watcher,
+                     private EventLoop::Timer {
  public:
   // [any thread] Binds and listens. `threads` and `handler` must outlive the server.
   // ALREADY_EXISTS "port 8000 of 127.0.0.1 is in use"; PERMISSION_DENIED for a privileged port;
   // INVALID_ARGUMENT for text that is no address, and for an address of another machine.
-  static absl::StatusOr<std::unique_ptr<Server>> Listen(ServerOptions options, IoThreads& threads,
+  //
+  // The last owner lets go of it on a thread outside the pool; that drains it with a deadline of
+  // zero, and may wait for a handler call that is running. Exchanges that are not answered yet stay
+  // valid until their Respond.
+  static absl::StatusOr<std::shared_ptr<Server>> Listen(ServerOptions options, IoThreads& threads,
                                                         Handler& handler);
-
-  // [a thread outside the pool] Drains with a deadline of zero. May wait for a handler call that is
-  // running. Exchanges that are not answered yet stay valid until their Respond.
-  ~Server();
 
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   // [any thread] Where it listens; the port is the real one if 0 was asked for.
   const std::string& address() const;
-  uint16_t port() const;
+  uint16_t port() const { return port_; }
 
   // [any thread] Begins to accept. Needed only if `accept_at_once` is false.
   void StartAccepting();
@@ -114,10 +119,48 @@ class Server {
   bool Drain(absl::Duration deadline);
 
  private:
-  class Core;
-  explicit Server(std::shared_ptr<Core> core);
+  Server(ServerOptions options, IoThreads& threads, Handler& handler);
+  absl::Status Open(Server* before);
+  void BeginDrain(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done);
 
-  std::shared_ptr<Core> core_;
+  // All below run on the home thread: the one of the pool on which the listening socket and the
+  // drain live. When a drain is over neither is watched nor armed any more, so that the last owner
+  // of this object may be any thread.
+  void OnEvents(uint32_t events) override;
+  void OnTimer() override { draining_ ? Cut() : Accept(); }
+  void Accept();
+  bool AcceptOne();
+  void PauseAccepting();
+  void OnAcceptFailed(int error);
+  void Admit(Descriptor connection, const std::string& peer);
+  void TakeQueued();
+  void CloseSocket();
+  void DrainAtHome(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done);
+  void ShortenDeadline(absl::Duration deadline);
+  void Cut();
+  void OnShardEmpty();
+  // Calls action(server, shard) on the thread of each shard.
+  template <typename Action>
+  void AtShards(Action action);
+
+  const std::shared_ptr<ServerState> state_;
+  const int first_spare_descriptor_;
+  EventLoop& home_;
+  std::vector<std::shared_ptr<Shard>> shards_;
+  uint16_t port_ = 0;
+
+  std::mutex mutex_;  // guards opening and closing of the socket, which another server may look at
+  Descriptor socket_;
+  bool listens_late_ = false;  // bound beside another, and does not listen yet
+
+  size_t next_shard_ = 0;
+  bool accepting_ = false;  // StartAccepting was called
+  bool draining_ = false;
+  bool patient_ = false;
+  int64_t drain_until_ms_ = INT64_MAX;
+  size_t shards_busy_ = 0;
+  std::atomic<bool> cut_{false};
+  std::vector<absl::AnyInvocable<void(bool)>> done_;
 };
 
 }  // namespace webhook::http

@@ -86,7 +86,7 @@ TEST(ListenTest, NothingIsAcceptedBeforeStartAccepting) {
 
 TEST(ListenTest, ManyServersShareTheThreads) {
   TestServer base(2);
-  std::vector<std::unique_ptr<Server>> servers;
+  std::vector<std::shared_ptr<Server>> servers;
   for (int i = 0; i < 50; ++i) {
     servers.push_back(*Server::Listen(ServerOptions(), *base.threads, base.handler));
   }

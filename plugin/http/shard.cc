@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -10,6 +11,8 @@
 
 namespace webhook::http {
 namespace {
+
+constexpr size_t kKeptOutputBytes = 64 * 1024;  // larger output buffers are given back
 
 // Deadlines are checked this often: a fraction of the shortest timeout, but rarely enough that
 // thousands of idle connections cost nothing.
@@ -22,6 +25,31 @@ int64_t SweepMs(const Limits& limits) {
 }
 
 }  // namespace
+
+void Workspace::Empty(std::string& output) {
+  output.clear();
+  if (output.capacity() > kKeptOutputBytes) std::string().swap(output);
+}
+
+std::unique_ptr<Workspace> WorkspacePool::Take(const Limits& limits, ByteBudget& budget) {
+  std::unique_ptr<Workspace> workspace;
+  if (free_.empty()) {
+    workspace.reset(new (std::nothrow) Workspace);
+  } else {
+    workspace = std::move(free_.back());
+    free_.pop_back();
+  }
+  if (workspace == nullptr || !workspace->reader.Begin(limits, budget)) return nullptr;
+  return workspace;
+}
+
+void WorkspacePool::Give(std::unique_ptr<Workspace> workspace) {
+  workspace->reader.End();
+  if (free_.size() >= kPooled) return;
+  Workspace::Empty(workspace->out);
+  Workspace::Empty(workspace->handed_over);
+  free_.push_back(std::move(workspace));
+}
 
 std::string NetworkOf(const std::string& peer) {
   in6_addr address;

@@ -13,7 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "plugin/http/tls_context.h"
+#include "plugin/http/tls.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/strict_json.h"
 

@@ -1,4 +1,6 @@
 // TLS against openssl's and curl's own programs.
+#include "plugin/http/tls.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdio.h>
@@ -11,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "plugin/http/testing/test_client.h"
 #include "plugin/http/testing/test_server.h"
-#include "plugin/http/tls_context.h"
 
 namespace webhook::http {
 namespace {

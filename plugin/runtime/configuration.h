@@ -16,7 +16,7 @@
 #include "plugin/core/credentials.h"
 #include "plugin/core/duplication_key.h"
 #include "plugin/core/platform.h"
-#include "plugin/http/tls_context.h"
+#include "plugin/http/tls.h"
 #include "plugin/limits/limits.h"
 
 namespace webhook::runtime {

@@ -147,7 +147,7 @@ class Listener::Core final : public Ports::Waiter,
 
  private:
   struct Retired {
-    std::unique_ptr<http::Server> server;
+    std::shared_ptr<http::Server> server;
     std::shared_ptr<std::atomic<bool>> over;
   };
 
@@ -172,7 +172,7 @@ class Listener::Core final : public Ports::Waiter,
     if (port != 0) environment_.ports->GiveUp(port);
   }
 
-  absl::Status Listen(const http::Server* before) {
+  absl::Status Listen(http::Server* before) {
     http::ServerOptions options = options_;
     options.takes_over_from = before;
     auto server =
@@ -246,7 +246,7 @@ class Listener::Core final : public Ports::Waiter,
   mutable std::mutex mutex_;              // guards all below
   http::ServerOptions options_;           // accept_at_once: StartAccepting was called
   bool has_port_ = false;                 // in environment_.ports
-  std::unique_ptr<http::Server> server_;  // null: it has not bound yet, or a drain has begun
+  std::shared_ptr<http::Server> server_;  // null: it has not bound yet, or a drain has begun
   std::vector<Retired> retired_;
   bool ended_ = false;
   absl::Status status_;   // without the parameter's name

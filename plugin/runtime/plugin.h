@@ -12,7 +12,7 @@
 #include "plugin/base/line_limiter.h"
 #include "plugin/base/object_pool.h"
 #include "plugin/core/incidents.h"
-#include "plugin/http/io_threads.h"
+#include "plugin/http/event_loop.h"
 #include "plugin/http/server.h"
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/host.h"

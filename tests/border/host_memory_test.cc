@@ -241,7 +241,7 @@ class HostMemoryTest : public testing::Test {
   std::shared_ptr<host_stub::PublishedInstances> instances_ =
       std::make_shared<host_stub::PublishedInstances>();
   std::unique_ptr<ExposedFront> front_;
-  std::unique_ptr<webhook::http::Server> server_;
+  std::shared_ptr<webhook::http::Server> server_;
   std::vector<std::string> acknowledged_;
 };
 

@@ -60,7 +60,7 @@ struct TestServer {
 
   // Call once, after options and handler are set.
   uint16_t Listen() {
-    absl::StatusOr<std::unique_ptr<Server>> made = Server::Listen(options, *threads, handler);
+    absl::StatusOr<std::shared_ptr<Server>> made = Server::Listen(options, *threads, handler);
     server = *std::move(made);
     return server->port();
   }
@@ -68,7 +68,7 @@ struct TestServer {
   ServerOptions options;
   TestHandler handler;
   std::unique_ptr<IoThreads> threads;
-  std::unique_ptr<Server> server;  // goes first
+  std::shared_ptr<Server> server;  // goes first
 };
 
 }  // namespace webhook::http

@@ -1,11 +1,15 @@
-#include "plugin/http/tls_context.h"
+#include "plugin/http/tls.h"
 
+#include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <sys/socket.h>
 
+#include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -21,12 +25,16 @@ struct Free {
   void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
 };
 
-using BioPointer = std::unique_ptr<BIO, Free>;
-using CertificatePointer = std::unique_ptr<X509, Free>;
-using KeyPointer = std::unique_ptr<EVP_PKEY, Free>;
+template <typename T>
+using Owned = std::unique_ptr<T, Free>;
 
-BioPointer Reader(absl::string_view pem) {
-  return BioPointer(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+Owned<BIO> Reader(absl::string_view pem) {
+  return Owned<BIO>(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+}
+
+// Null at the end, and where the text is damaged.
+Owned<X509> NextCertificate(const Owned<BIO>& reader) {
+  return Owned<X509>(PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
 }
 
 // The text is never quoted: it may be a key that was put into the wrong place.
@@ -50,8 +58,8 @@ int GivePassphrase(char*, int, int, void* asked) {
 }
 
 absl::Status UseChain(SSL_CTX* context, absl::string_view pem) {
-  BioPointer reader = Reader(pem);
-  CertificatePointer own(PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
+  const Owned<BIO> reader = Reader(pem);
+  const Owned<X509> own = NextCertificate(reader);
   if (own == nullptr) {
     return Wrong(ReachedEnd() ? "certificate: no PEM certificate in the text"
                               : "certificate: malformed PEM certificate");
@@ -60,22 +68,22 @@ absl::Status UseChain(SSL_CTX* context, absl::string_view pem) {
     const bool weak = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_EE_KEY_TOO_SMALL;
     return Wrong(weak ? "certificate: its key is too small" : "certificate: not usable for TLS");
   }
-  for (int position = 2;; ++position) {
-    CertificatePointer next(PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
-    if (next == nullptr) {
-      if (ReachedEnd()) return absl::OkStatus();
-      return Wrong(absl::StrCat("certificate: number ", position, " of the chain is malformed"));
-    }
+  int position = 2;
+  while (const Owned<X509> next = NextCertificate(reader)) {
     if (SSL_CTX_add1_chain_cert(context, next.get()) != 1) {
       return Wrong(absl::StrCat("certificate: number ", position, " of the chain is not usable"));
     }
+    ++position;
   }
+  if (ReachedEnd()) return absl::OkStatus();
+  return Wrong(absl::StrCat("certificate: number ", position, " of the chain is malformed"));
 }
 
 absl::Status UseKey(SSL_CTX* context, absl::string_view pem) {
-  BioPointer reader = Reader(pem);
+  const Owned<BIO> reader = Reader(pem);
   bool encrypted = false;
-  KeyPointer key(PEM_read_bio_PrivateKey(reader.get(), nullptr, GivePassphrase, &encrypted));
+  const Owned<EVP_PKEY> key(
+      PEM_read_bio_PrivateKey(reader.get(), nullptr, GivePassphrase, &encrypted));
   if (key == nullptr) {
     if (encrypted) return Wrong("private key: it is encrypted; give it without a passphrase");
     // The reader of keys reports both in the same way.
@@ -95,22 +103,20 @@ absl::Status UseKey(SSL_CTX* context, absl::string_view pem) {
 
 absl::Status UseClientCa(SSL_CTX* context, absl::string_view pem) {
   if (pem.empty()) return absl::OkStatus();
-  BioPointer reader = Reader(pem);
+  const Owned<BIO> reader = Reader(pem);
   X509_STORE* store = SSL_CTX_get_cert_store(context);
-  for (int position = 1;; ++position) {
-    CertificatePointer next(PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
-    if (next == nullptr) {
-      if (!ReachedEnd()) {
-        return Wrong(absl::StrCat("client CA: certificate ", position, " is malformed"));
-      }
-      if (position == 1) return Wrong("client CA: no PEM certificate in the text");
-      break;
-    }
+  int position = 1;
+  while (const Owned<X509> next = NextCertificate(reader)) {
     if (X509_STORE_add_cert(store, next.get()) != 1 ||
         SSL_CTX_add_client_CA(context, next.get()) != 1) {
       return Wrong(absl::StrCat("client CA: certificate ", position, " is not usable"));
     }
+    ++position;
   }
+  if (!ReachedEnd()) {
+    return Wrong(absl::StrCat("client CA: certificate ", position, " is malformed"));
+  }
+  if (position == 1) return Wrong("client CA: no PEM certificate in the text");
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return absl::OkStatus();
 }
@@ -166,13 +172,10 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(const TlsOp
   if (context == nullptr) return absl::InternalError("OpenSSL gives no TLS context");
   std::shared_ptr<TlsContext> result(new TlsContext(context));
   SetRules(context);
-  if (absl::Status status = UseChain(context, options.certificate_chain_pem); !status.ok()) {
-    return status;
-  }
-  if (absl::Status status = UseKey(context, options.private_key_pem); !status.ok()) return status;
-  if (absl::Status status = UseClientCa(context, options.client_ca_pem); !status.ok()) {
-    return status;
-  }
+  absl::Status status = UseChain(context, options.certificate_chain_pem);
+  if (status.ok()) status = UseKey(context, options.private_key_pem);
+  if (status.ok()) status = UseClientCa(context, options.client_ca_pem);
+  if (!status.ok()) return status;
   const X509* certificate = SSL_CTX_get0_certificate(context);
   result->not_before_ = ToTime(X509_get0_notBefore(certificate));
   result->not_after_ = ToTime(X509_get0_notAfter(certificate));
@@ -181,5 +184,104 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(const TlsOp
 }
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
+
+// OpenSSL's view of the connection. No pair of memory BIOs, which would copy all twice, and no
+// socket BIO, which would raise SIGPIPE in a process whose signals are not ours.
+struct TlsSessionBio {
+  static int Read(BIO* bio, char* data, int size) {
+    TlsSession* session = static_cast<TlsSession*>(BIO_get_data(bio));
+    BIO_clear_retry_flags(bio);
+    if (session->in_.empty()) {
+      BIO_set_retry_read(bio);
+      return -1;
+    }
+    const size_t count = std::min<size_t>(size, session->in_.size());
+    std::memcpy(data, session->in_.data(), count);
+    session->in_.remove_prefix(count);
+    return static_cast<int>(count);
+  }
+
+  static int Write(BIO* bio, const char* data, int size) {
+    TlsSession* session = static_cast<TlsSession*>(BIO_get_data(bio));
+    BIO_clear_retry_flags(bio);
+    ssize_t sent;
+    do {
+      sent = send(session->socket_, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) BIO_set_retry_write(bio);
+    return static_cast<int>(sent);
+  }
+
+  static long Control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+  static BIO_METHOD* NewMethod() {
+    BIO_METHOD* method = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "connection");
+    if (method == nullptr) return nullptr;
+    BIO_meth_set_read(method, Read);
+    BIO_meth_set_write(method, Write);
+    BIO_meth_set_ctrl(method, Control);
+    return method;
+  }
+};
+
+TlsSession::TlsSession(std::shared_ptr<const TlsContext> context, int socket)
+    : context_(std::move(context)), socket_(socket) {}
+
+std::unique_ptr<TlsSession> TlsSession::Create(std::shared_ptr<const TlsContext> context,
+                                               int socket) {
+  // Constant once made; the kind of thing OpenSSL itself keeps one of per process.
+  static BIO_METHOD* const method = TlsSessionBio::NewMethod();
+  if (method == nullptr) return nullptr;
+  std::unique_ptr<TlsSession> session(new TlsSession(std::move(context), socket));
+  session->ssl_ = SSL_new(session->context_->native());
+  BIO* bio = session->ssl_ == nullptr ? nullptr : BIO_new(method);
+  if (bio == nullptr) return nullptr;
+  BIO_set_data(bio, session.get());
+  BIO_set_init(bio, 1);
+  SSL_set_bio(session->ssl_, bio, bio);  // which takes ownership
+  SSL_set_accept_state(session->ssl_);
+  return session;
+}
+
+TlsSession::~TlsSession() { SSL_free(ssl_); }
+
+TlsSession::Result TlsSession::Explain(int returned) {
+  switch (SSL_get_error(ssl_, returned)) {
+    case SSL_ERROR_WANT_READ:
+      return Result::kWantRead;
+    case SSL_ERROR_WANT_WRITE:
+      return Result::kWantWrite;
+    case SSL_ERROR_ZERO_RETURN:
+      return Result::kEnd;
+    default:
+      ERR_clear_error();
+      return Result::kError;
+  }
+}
+
+TlsSession::Result TlsSession::Handshake() {
+  ERR_clear_error();
+  const int returned = SSL_do_handshake(ssl_);
+  return returned == 1 ? Result::kOk : Explain(returned);
+}
+
+TlsSession::Result TlsSession::Read(char* data, size_t size, size_t* count) {
+  ERR_clear_error();
+  const int returned = SSL_read_ex(ssl_, data, size, count);
+  return returned == 1 ? Result::kOk : Explain(returned);
+}
+
+TlsSession::Result TlsSession::Write(absl::string_view data, size_t* count) {
+  ERR_clear_error();
+  const int returned = SSL_write_ex(ssl_, data.data(), data.size(), count);
+  return returned == 1 ? Result::kOk : Explain(returned);
+}
+
+void TlsSession::Close() {
+  ERR_clear_error();
+  // Not after a failed handshake or a fatal error: OpenSSL then refuses by itself.
+  if (SSL_is_init_finished(ssl_)) SSL_shutdown(ssl_);
+  ERR_clear_error();
+}
 
 }  // namespace webhook::http
