@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "plugin/abi/long_running_integration.h"
@@ -39,6 +40,13 @@ void Explain(absl::string_view message, lri_error* error) {
 int32_t Result(const absl::Status& status, lri_error* error) {
   if (!status.ok()) Explain(status.message(), error);
   return static_cast<int32_t>(status.code());
+}
+
+// Gives what was made, as a handle, to the host.
+template <typename Object, typename Handle>
+int32_t Give(absl::StatusOr<std::unique_ptr<Object>> made, Handle** handle, lri_error* error) {
+  if (made.ok()) *handle = reinterpret_cast<Handle*>(made->release());
+  return Result(made.status(), error);
 }
 
 // The barrier: no exception leaves the plugin. Those of the host's callbacks end the process before
@@ -85,12 +93,7 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
 int32_t PluginCreate(const lri_host* host, const lri_plugin_options* options, lri_plugin** plugin,
                      lri_error* error) {
   if (plugin == nullptr || !Readable(options)) return Unusable(error);
-  return Guard(error, [&] {
-    auto created = Plugin::Create(host, options);
-    if (!created.ok()) return Result(created.status(), error);
-    *plugin = reinterpret_cast<lri_plugin*>(created->release());
-    return int32_t{LRI_OK};
-  });
+  return Guard(error, [&] { return Give(Plugin::Create(host, options), plugin, error); });
 }
 
 void PluginDestroy(lri_plugin* plugin) { delete FromHandle(plugin); }
@@ -99,10 +102,7 @@ int32_t Create(lri_plugin* plugin, const lri_instance_options* options, lri_inst
                lri_error* error) {
   if (plugin == nullptr || instance == nullptr || !Readable(options)) return Unusable(error);
   return Guard(error, [&] {
-    auto created = Instance::Create(*FromHandle(plugin), *options);
-    if (!created.ok()) return Result(created.status(), error);
-    *instance = reinterpret_cast<lri_instance*>(created->release());
-    return int32_t{LRI_OK};
+    return Give(Instance::Create(*FromHandle(plugin), *options), instance, error);
   });
 }
 
@@ -150,12 +150,8 @@ void Cancel(lri_instance*, lri_call*) {}
 int32_t UpdatePrepare(lri_instance* instance, const lri_instance_options* options,
                       lri_update** update, lri_error* error) {
   if (instance == nullptr || update == nullptr || !Readable(options)) return Unusable(error);
-  return Guard(error, [&] {
-    auto prepared = FromHandle(instance)->PrepareUpdate(*options);
-    if (!prepared.ok()) return Result(prepared.status(), error);
-    *update = reinterpret_cast<lri_update*>(prepared->release());
-    return int32_t{LRI_OK};
-  });
+  return Guard(error,
+               [&] { return Give(FromHandle(instance)->PrepareUpdate(*options), update, error); });
 }
 
 void UpdateCommit(lri_update* update) {

@@ -8,8 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/core/answer.h"
-#include "plugin/runtime/answers.h"
-#include "plugin/runtime/host.h"
+#include "plugin/runtime/listen_handler.h"
 
 namespace webhook::runtime {
 namespace {
@@ -24,6 +23,22 @@ constexpr size_t kKeptBytes = 16 * 1024;
 template <typename Container>
 void ReleaseAbove(size_t kept_bytes, Container& container) {
   if (container.capacity() * sizeof(container[0]) > kept_bytes) Container().swap(container);
+}
+
+// The HTTP status for an error that core returns for a body.
+int32_t StatusOfBodyError(const absl::Status& error) {
+  switch (error.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return 400;
+    case absl::StatusCode::kResourceExhausted:
+      return 413;
+    case absl::StatusCode::kUnimplemented:
+      return 415;
+    case absl::StatusCode::kUnavailable:
+      return 503;
+    default:
+      return 500;
+  }
 }
 
 const lri_created_incident& At(const lri_create_result& result, size_t index) {
@@ -43,7 +58,7 @@ void Call::Run(base::ObjectPool<Call>::Lease lease, CallContext context,
     call->Process(request);
   } catch (const std::exception&) {
     // Memory ran out, and the host does not have the batch: Process throws only before that.
-    call->Finish(Answer(500, kTextPlain, "The server ran out of memory.").abi());
+    call->FinishWithText(500, "The server ran out of memory.");
   }
 }
 
@@ -51,19 +66,20 @@ void Call::Process(const lri_request& request) {
   const Configuration& configuration = *context_.configuration;
   const Limits& limits = context_.plugin->limits();
   const HeaderViews headers = ToHeaderViews(request.head->headers);
+  HeadRefusal refusal = HeadRefusal::kNone;
   if (request.head_ticket != configuration.ticket) {
-    const HeadRefusal refusal =
-        CheckHead(*request.head, headers, configuration, limits, context_.plugin->host());
-    if (refusal != HeadRefusal::kNone) return Refuse(refusal);
+    refusal = CheckHead(*request.head, headers, configuration, limits, context_.plugin->host());
   }
-  if (request.body.size > static_cast<uint64_t>(limits.body_bytes)) {
-    return Refuse(HeadRefusal::kBodyTooLarge);
+  if (refusal == HeadRefusal::kNone &&
+      request.body.size > static_cast<uint64_t>(limits.body_bytes)) {
+    refusal = HeadRefusal::kBodyTooLarge;
+  }
+  if (refusal != HeadRefusal::kNone) {
+    return AnswerRefusal(refusal, configuration,
+                         [this](const lri_answer& answer) { Finish(answer); });
   }
   if (absl::Status status = Parse(FromView(request.body), headers); !status.ok()) {
-    const std::string text(status.message());
-    Answer answer(StatusOfBodyError(status), kTextPlain, text);
-    if (absl::IsUnavailable(status)) answer.Add("Retry-After", "1");
-    return Finish(answer.abi());
+    return FinishWithText(StatusOfBodyError(status), status.message(), absl::IsUnavailable(status));
   }
   if (parsed_.incidents().empty()) return Finish(Answer(200, kApplicationJson, "[]").abi());
   CreateIncidents(request.head->deadline_mono_ns);
@@ -204,22 +220,13 @@ void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_
   }
   if (outcome == LRI_CREATED || outcome == LRI_NOT_KNOWN) return AnswerNotKnown();
   if (code == LRI_DEADLINE_EXCEEDED) {
-    return Finish(Answer(504, kTextPlain, "No incident was created in time.").abi());
+    return FinishWithText(504, "No incident was created in time.");
   }
   if (code == LRI_UNAVAILABLE || code == LRI_RESOURCE_EXHAUSTED) {
-    const absl::AlphaNum seconds(retry_after_s == 0 ? 1u : retry_after_s);
-    return Finish(Answer(503, kTextPlain, "No incident was created. Try again later.")
-                      .Add("Retry-After", seconds.Piece())
-                      .abi());
+    return FinishWithText(503, "No incident was created. Try again later.",
+                          std::max(retry_after_s, 1u));
   }
-  Finish(Answer(500, kTextPlain, "No incident was created, by a fault of the server.").abi());
-}
-
-void Call::Refuse(HeadRefusal refusal) {
-  AnswerRefusal(
-      refusal, *context_.configuration,
-      [](void* call, const lri_answer* answer) { static_cast<Call*>(call)->Finish(*answer); },
-      this);
+  FinishWithText(500, "No incident was created, by a fault of the server.");
 }
 
 void Call::Finish(const lri_answer& answer) noexcept {
@@ -241,9 +248,14 @@ void Call::Finish(const lri_answer& answer) noexcept {
 }
 
 void Call::AnswerNotKnown() {
-  Finish(Answer(503, kTextPlain, "It is not known whether the incidents were created.")
-             .Add("Retry-After", "1")
-             .abi());
+  FinishWithText(503, "It is not known whether the incidents were created.", 1);
+}
+
+void Call::FinishWithText(int32_t status, absl::string_view text, uint32_t retry_after_s) noexcept {
+  const absl::AlphaNum seconds(retry_after_s);
+  Answer answer(status, kTextPlain, text);
+  if (retry_after_s > 0) answer.Add("Retry-After", seconds.Piece());
+  Finish(answer.abi());
 }
 
 }  // namespace webhook::runtime

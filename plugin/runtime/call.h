@@ -12,7 +12,6 @@
 #include "plugin/core/decode.h"
 #include "plugin/core/incidents.h"
 #include "plugin/core/text_memory.h"
-#include "plugin/runtime/answers.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/head_check.h"
 #include "plugin/runtime/host.h"
@@ -20,6 +19,8 @@
 #include "plugin/runtime/samples.h"
 
 namespace webhook::runtime {
+
+class AnswerCounts;
 
 // Returns an answer to the sender of the request. `call` is that of the lri_request. Does not
 // throw.
@@ -61,9 +62,10 @@ class Call {
   void AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
                         absl::string_view message);
   void AnswerNotKnown();
-  void Refuse(HeadRefusal refusal);
   // Completes, gives the call back and leaves the gate. The last thing that is done with `this`.
   void Finish(const lri_answer& answer) noexcept;
+  // As Finish. 0 seconds: no Retry-After.
+  void FinishWithText(int32_t status, absl::string_view text, uint32_t retry_after_s = 0) noexcept;
 
   const Host host_;
   base::ObjectPool<Call>::Lease lease_{};

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -29,8 +30,13 @@ using simdjson::dom::object;
 constexpr char kShape[] =
     R"(passwords must be a JSON array such as [{"password": "...", "expires": "2024-06-01T00:00:00Z"}])";
 
+template <typename... Pieces>
+absl::Status Invalid(const Pieces&... pieces) {
+  return absl::InvalidArgumentError(absl::StrCat(pieces...));
+}
+
 absl::Status Refuse(size_t entry, absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("passwords: entry ", entry, ": ", what));
+  return Invalid("passwords: entry ", entry, ": ", what);
 }
 
 absl::StatusOr<ExpiringPassword> ReadEntry(size_t number, object entry) {
@@ -80,59 +86,32 @@ class WipedParser {
   simdjson::dom::parser parser_;
 };
 
+// How long before its end a certificate is warned of.
+constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
+
 constexpr absl::string_view kParameterNames[] = {
     "longRunningPort", "username",         "password",     "certificate",    "key",
     "incidentType",    "store_samples",    "bind_address", "client_ca",      "passwords",
     "duplication_key", "mirror_direction", "mirror_tags",  "mirror_instance"};
 
-// How long before its end a certificate is warned of.
-constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
-
-// The parameters as they were given, in the order of kParameterNames.
-struct Given {
-  absl::string_view long_running_port;
-  absl::string_view username;
-  absl::string_view password;
-  absl::string_view certificate;
-  absl::string_view key;
-  absl::string_view incident_type;
-  absl::string_view store_samples;
-  absl::string_view bind_address;
-  absl::string_view client_ca;
-  absl::string_view passwords;
-  absl::string_view duplication_key;
-  absl::string_view mirror_direction;
-  absl::string_view mirror_tags;
-  absl::string_view mirror_instance;
-
-  absl::string_view* Find(absl::string_view name) {
-    absl::string_view* const members[] = {
-        &long_running_port, &username,         &password,     &certificate,    &key,
-        &incident_type,     &store_samples,    &bind_address, &client_ca,      &passwords,
-        &duplication_key,   &mirror_direction, &mirror_tags,  &mirror_instance};
-    for (size_t i = 0; i < std::size(kParameterNames); ++i) {
-      if (kParameterNames[i] == name) return members[i];
-    }
-    return nullptr;
-  }
-};
+// The parameters' values by their names; empty where none was given.
+using Given = std::map<absl::string_view, absl::string_view>;
 
 absl::StatusOr<Given> Collect(const lri_pairs& parameters) {
   Given given;
+  for (const absl::string_view name : kParameterNames) given[name] = "";
   for (size_t i = 0; i < parameters.count; ++i) {
     const lri_pair& pair = At(parameters, i);
-    absl::string_view* const member = given.Find(FromView(pair.name));
-    if (member == nullptr) {
+    const auto found = given.find(FromView(pair.name));
+    if (found == given.end()) {
       constexpr size_t kShownBytes = 80;
-      return absl::InvalidArgumentError(
-          absl::StrCat("unknown parameter \"",
-                       absl::CHexEscape(FromView(pair.name).substr(0, kShownBytes)), "\""));
+      return Invalid("unknown parameter \"",
+                     absl::CHexEscape(FromView(pair.name).substr(0, kShownBytes)), "\"");
     }
-    if (!member->empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("parameter ", FromView(pair.name), " is given twice"));
+    if (!found->second.empty()) {
+      return Invalid("parameter ", FromView(pair.name), " is given twice");
     }
-    *member = FromView(pair.value);
+    found->second = FromView(pair.value);
   }
   return given;
 }
@@ -141,7 +120,7 @@ absl::StatusOr<uint16_t> ReadPort(absl::string_view text) {
   if (text.empty()) return 0;
   int port = 0;
   if (!absl::SimpleAtoi(text, &port) || port < 1 || port > 65535) {
-    return absl::InvalidArgumentError("longRunningPort must be a whole number from 1 to 65535");
+    return Invalid("longRunningPort must be a whole number from 1 to 65535");
   }
   return static_cast<uint16_t>(port);
 }
@@ -151,15 +130,9 @@ absl::StatusOr<std::string> ReadAddress(absl::string_view text) {
   in6_addr parsed;
   if (inet_pton(AF_INET, address.c_str(), &parsed) != 1 &&
       inet_pton(AF_INET6, address.c_str(), &parsed) != 1) {
-    return absl::InvalidArgumentError("bind_address must be an IPv4 or IPv6 address");
+    return Invalid("bind_address must be an IPv4 or IPv6 address");
   }
   return address;
-}
-
-absl::StatusOr<bool> ReadBoolean(absl::string_view name, absl::string_view text) {
-  if (text.empty() || text == "false") return false;
-  if (text == "true") return true;
-  return absl::InvalidArgumentError(absl::StrCat(name, " must be true or false"));
 }
 
 absl::StatusOr<uint64_t> NewTicket() {
@@ -174,26 +147,24 @@ absl::StatusOr<uint64_t> NewTicket() {
 
 absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& platform) {
   if (platform.credentials_required &&
-      (given.username.empty() || (given.password.empty() && given.passwords.empty()))) {
-    return absl::InvalidArgumentError(absl::StrCat(given.username.empty() ? "username" : "password",
-                                                   " is required for ", platform.product_name,
-                                                   ", because anyone can reach its webhook URL"));
+      (given.at("username").empty() ||
+       (given.at("password").empty() && given.at("passwords").empty()))) {
+    return Invalid(given.at("username").empty() ? "username" : "password", " is required for ",
+                   platform.product_name, ", because anyone can reach its webhook URL");
   }
-  if (!platform.listen_port_shown && !given.long_running_port.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("longRunningPort is not a parameter of ",
-                                                   platform.product_name,
-                                                   " unless it runs on an engine"));
+  if (!platform.listen_port_shown && !given.at("longRunningPort").empty()) {
+    return Invalid("longRunningPort is not a parameter of ", platform.product_name,
+                   " unless it runs on an engine");
   }
   // The documents require it wherever they show it.
-  if (platform.listen_port_shown && given.long_running_port.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("longRunningPort is required for ",
-                                                   platform.product_name,
-                                                   platform.on_engine ? " on an engine" : ""));
+  if (platform.listen_port_shown && given.at("longRunningPort").empty()) {
+    return Invalid("longRunningPort is required for ", platform.product_name,
+                   platform.on_engine ? " on an engine" : "");
   }
-  if (!platform.certificate_supported && !(given.certificate.empty() && given.key.empty())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(given.certificate.empty() ? "key" : "certificate", " is not supported on ",
-                     platform.product_name, " unless it runs on an engine"));
+  if (!platform.certificate_supported &&
+      !(given.at("certificate").empty() && given.at("key").empty())) {
+    return Invalid(given.at("certificate").empty() ? "key" : "certificate", " is not supported on ",
+                   platform.product_name, " unless it runs on an engine");
   }
   return absl::OkStatus();
 }
@@ -201,29 +172,26 @@ absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& plat
 // Parameters that mean nothing without another one. Silence would let a person believe in a
 // protection that is not there.
 absl::Status CheckTogether(const Given& given) {
-  if (given.certificate.empty() != given.key.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(given.certificate.empty() ? "certificate" : "key",
-                     " is missing: HTTPS needs both certificate and key"));
+  if (given.at("certificate").empty() != given.at("key").empty()) {
+    return Invalid(given.at("certificate").empty() ? "certificate" : "key",
+                   " is missing: HTTPS needs both certificate and key");
   }
-  if (!given.client_ca.empty() && given.certificate.empty()) {
-    return absl::InvalidArgumentError(
-        "client_ca needs certificate and key: client certificates are a part of HTTPS");
+  if (!given.at("client_ca").empty() && given.at("certificate").empty()) {
+    return Invalid("client_ca needs certificate and key: client certificates are a part of HTTPS");
   }
-  for (const auto& [name, value] :
-       {std::pair("bind_address", given.bind_address), std::pair("client_ca", given.client_ca)}) {
-    if (!value.empty() && given.long_running_port.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat(name, " needs longRunningPort"));
+  for (const char* const name : {"bind_address", "client_ca"}) {
+    if (!given.at(name).empty() && given.at("longRunningPort").empty()) {
+      return Invalid(name, " needs longRunningPort");
     }
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const http::TlsContext>> ReadTls(const Given& given) {
-  if (given.certificate.empty()) return nullptr;
-  auto tls = http::TlsContext::Create({.certificate_chain_pem = given.certificate,
-                                       .private_key_pem = given.key,
-                                       .client_ca_pem = given.client_ca});
+  if (given.at("certificate").empty()) return nullptr;
+  auto tls = http::TlsContext::Create({.certificate_chain_pem = given.at("certificate"),
+                                       .private_key_pem = given.at("key"),
+                                       .client_ca_pem = given.at("client_ca")});
   if (tls.ok()) return tls;
   // The server speaks of "private key: ..." and "client CA: ..."; here the parameters have names.
   absl::string_view message = tls.status().message();
@@ -236,15 +204,15 @@ absl::StatusOr<std::shared_ptr<const http::TlsContext>> ReadTls(const Given& giv
 absl::StatusOr<core::Credentials> ReadCredentials(const Given& given, const Limits& limits,
                                                   absl::Time now) {
   auto listed =
-      ReadPasswords(given.passwords, static_cast<size_t>(limits.passwords_of_an_instance));
+      ReadPasswords(given.at("passwords"), static_cast<size_t>(limits.passwords_of_an_instance));
   if (!listed.ok()) return listed.status();
-  if (listed->empty()) return core::Credentials::Create(given.username, given.password);
+  if (listed->empty()) return core::Credentials::Create(given.at("username"), given.at("password"));
   std::vector<core::Password> passwords;
-  if (!given.password.empty()) passwords.push_back({.text = given.password});
+  if (!given.at("password").empty()) passwords.push_back({.text = given.at("password")});
   for (const ExpiringPassword& one : *listed) passwords.push_back({one.text(), one.expires()});
-  auto credentials = core::Credentials::Create(given.username, passwords);
+  auto credentials = core::Credentials::Create(given.at("username"), passwords);
   if (credentials.ok() && credentials->last_expiry() <= now) {
-    return absl::InvalidArgumentError("passwords: all of them have expired");
+    return Invalid("passwords: all of them have expired");
   }
   return credentials;
 }
@@ -278,19 +246,19 @@ absl::StatusOr<std::vector<ExpiringPassword>> ReadPasswords(absl::string_view js
   WipedParser parser;
   simdjson::dom::array entries;
   if (parser.Parse(json).get(entries) != simdjson::SUCCESS) {
-    return absl::InvalidArgumentError(kShape);
+    return Invalid(kShape);
   }
   for (element one : entries) {
     object entry;
-    if (one.get(entry) != simdjson::SUCCESS) return absl::InvalidArgumentError(kShape);
+    if (one.get(entry) != simdjson::SUCCESS) return Invalid(kShape);
     if (passwords.size() == most) {
-      return absl::InvalidArgumentError(absl::StrCat("passwords: at most ", most, " are taken"));
+      return Invalid("passwords: at most ", most, " are taken");
     }
     auto password = ReadEntry(passwords.size(), entry);
     if (!password.ok()) return password.status();
     passwords.push_back(*std::move(password));
   }
-  if (passwords.empty()) return absl::InvalidArgumentError("passwords: the list is empty");
+  if (passwords.empty()) return Invalid("passwords: the list is empty");
   return passwords;
 }
 
@@ -324,8 +292,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                                                 const Limits& limits, absl::Time now) {
   const absl::string_view name = FromView(options.name);
   if (!base::IsName(name)) {
-    return absl::InvalidArgumentError(
-        "the instance's name must be 1 to 64 letters, digits, '-' or '_'");
+    return Invalid("the instance's name must be 1 to 64 letters, digits, '-' or '_'");
   }
   auto platform = core::FindPlatform(FromView(options.product), options.on_engine != 0);
   if (!platform.ok()) return platform.status();
@@ -333,25 +300,27 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!given.ok()) return given.status();
   if (absl::Status status = CheckAgainstPlatform(*given, **platform); !status.ok()) return status;
   if (absl::Status status = CheckTogether(*given); !status.ok()) return status;
-  auto port = ReadPort(given->long_running_port);
+  auto port = ReadPort(given->at("longRunningPort"));
   if (!port.ok()) return port.status();
-  auto bind_address = ReadAddress(given->bind_address);
+  auto bind_address = ReadAddress(given->at("bind_address"));
   if (!bind_address.ok()) return bind_address.status();
-  auto store_samples = ReadBoolean("store_samples", given->store_samples);
-  if (!store_samples.ok()) return store_samples.status();
+  const absl::string_view store_samples = given->at("store_samples");
+  if (!store_samples.empty() && store_samples != "true" && store_samples != "false") {
+    return Invalid("store_samples must be true or false");
+  }
   auto tls = ReadTls(*given);
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
   if (!credentials.ok()) return credentials.status();
   auto duplication_key =
-      core::ReadDuplicationKey(given->duplication_key, credentials->secret_header());
+      core::ReadDuplicationKey(given->at("duplication_key"), credentials->secret_header());
   if (!duplication_key.ok()) return duplication_key.status();
-  auto mirror_members = core::MirrorMembers(given->mirror_direction, given->mirror_tags,
-                                            given->mirror_instance, name);
+  auto mirror_members = core::MirrorMembers(given->at("mirror_direction"), given->at("mirror_tags"),
+                                            given->at("mirror_instance"), name);
   if (!mirror_members.ok()) return mirror_members.status();
   // It stands in incidents and answers, which are JSON.
-  if (!base::IsUtf8(given->incident_type)) {
-    return absl::InvalidArgumentError("incidentType must be valid UTF-8");
+  if (!base::IsUtf8(given->at("incidentType"))) {
+    return Invalid("incidentType must be valid UTF-8");
   }
   auto ticket = NewTicket();
   if (!ticket.ok()) return ticket.status();
@@ -359,17 +328,14 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   Configuration configuration{.name = std::string(name),
                               .platform = *platform,
                               .platform_url = std::string(FromView(options.platform_url)),
-                              .incident_type = std::string(given->incident_type),
+                              .incident_type = std::string(given->at("incidentType")),
                               .listen_port = *port,
                               .bind_address = *std::move(bind_address),
                               .tls = *std::move(tls),
-                              .store_samples = *store_samples,
+                              .store_samples = store_samples == "true",
                               .credentials = *std::move(credentials),
                               .duplication_key = *std::move(duplication_key),
                               .mirror_members = *std::move(mirror_members),
-                              .webhook_url = {},
-                              .listen_url = {},
-                              .warnings = {},
                               .ticket = *ticket};
   if (!configuration.credentials.required()) {
     configuration.warnings.push_back(

@@ -1,20 +1,32 @@
 #include "plugin/runtime/head_check.h"
 
-#include <algorithm>
-
 #include "plugin/base/characters.h"
 #include "plugin/base/octets.h"
 #include "plugin/core/credentials.h"
-#include "plugin/runtime/answers.h"
 #include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
 namespace {
 
-bool IsValueCharacter(char c) {
-  const auto octet = static_cast<unsigned char>(c);
-  return (octet >= 0x20 && octet < 0x7F) || octet == '\t';
-}
+// In the order of HeadRefusal.
+constexpr struct {
+  int32_t status;
+  absl::string_view text;
+} kAnswers[] = {
+    {},
+    {404, "Not found."},
+    {405, "Only POST creates incidents."},
+    {431, "The headers are longer than the limit header_section_bytes."},
+    {400, "A header's name may hold letters, digits and !#$%&'*+-.^_`|~ alone."},
+    {400,
+     "A header's value may hold ASCII characters alone, and no line breaks. Encode other "
+     "characters."},
+    {401, core::kAuthorizationFailed},
+    {413, "The body is longer than the limit body_bytes."},
+};
+
+constexpr base::CharacterSet kValueCharacters =
+    base::CharacterSet::Of([](int c) { return (c >= 0x20 && c < 0x7F) || c == '\t'; });
 
 bool IsValue(absl::string_view value) {
   using Octets = base::EightOctets;
@@ -26,7 +38,7 @@ bool IsValue(absl::string_view value) {
     }
     if (not_printable == 0) return true;
   }
-  return std::all_of(value.begin(), value.end(), IsValueCharacter);
+  return kValueCharacters.HasAll(value);
 }
 
 HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits& limits) {
@@ -77,41 +89,14 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
   return HeadRefusal::kNone;
 }
 
-void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, lri_answer_sink sink,
-                   void* sink_context) {
-  switch (refusal) {
-    case HeadRefusal::kNotFound:
-      return sink(sink_context, &Answer(404, kTextPlain, "Not found.").abi());
-    case HeadRefusal::kMethodNotAllowed:
-      return sink(
-          sink_context,
-          &Answer(405, kTextPlain, "Only POST creates incidents.").Add("Allow", "POST").abi());
-    case HeadRefusal::kHeadersTooLong:
-      return sink(sink_context, &Answer(431, kTextPlain,
-                                        "The headers are longer than the limit "
-                                        "header_section_bytes.")
-                                     .abi());
-    case HeadRefusal::kHeaderName:
-      return sink(sink_context, &Answer(400, kTextPlain,
-                                        "A header's name may hold letters, digits and "
-                                        "!#$%&'*+-.^_`|~ alone.")
-                                     .abi());
-    case HeadRefusal::kHeaderValue:
-      return sink(sink_context,
-                  &Answer(400, kTextPlain,
-                          "A header's value may hold ASCII characters alone, and no line breaks. "
-                          "Encode other characters.")
-                       .abi());
-    case HeadRefusal::kUnauthorized:
-      return sink(sink_context, &Answer(401, kTextPlain, core::kAuthorizationFailed)
-                                     .Add("WWW-Authenticate", configuration.credentials.challenge())
-                                     .abi());
-    case HeadRefusal::kBodyTooLarge:
-      return sink(sink_context,
-                  &Answer(413, kTextPlain, "The body is longer than the limit body_bytes.").abi());
-    case HeadRefusal::kNone:
-      return;
+void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, AnswerSink sink) {
+  const auto& [status, text] = kAnswers[static_cast<size_t>(refusal)];
+  Answer answer(status, kTextPlain, text);
+  if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
+  if (refusal == HeadRefusal::kUnauthorized) {
+    answer.Add("WWW-Authenticate", configuration.credentials.challenge());
   }
+  sink(answer.abi());
 }
 
 }  // namespace webhook::runtime

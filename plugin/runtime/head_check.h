@@ -6,6 +6,7 @@
 #include <span>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/core/header_view.h"
@@ -39,9 +40,11 @@ enum class HeadRefusal {
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
                       const Configuration& configuration, const Limits& limits, const Host& host);
 
+// Gets an answer, which lives until it returns.
+using AnswerSink = absl::FunctionRef<void(const lri_answer&)>;
+
 // Gives the refusal's answer to the sink. Not for kNone.
-void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, lri_answer_sink sink,
-                   void* sink_context);
+void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, AnswerSink sink);
 
 }  // namespace webhook::runtime
 

@@ -3,6 +3,7 @@
 #ifndef PLUGIN_RUNTIME_HOST_H_
 #define PLUGIN_RUNTIME_HOST_H_
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,38 @@ inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
   return *reinterpret_cast<const lri_pair*>(reinterpret_cast<const char*>(pairs.data) +
                                             index * pairs.stride);
 }
+
+// An lri_answer with room for its headers. It views the caller's texts, and is not copyable because
+// it points into itself.
+class Answer {
+ public:
+  // `body` and the header values must live until the answer has been passed on.
+  Answer(int32_t status, absl::string_view content_type, absl::string_view body)
+      : headers_{},
+        answer_{.struct_size = sizeof(lri_answer),
+                .status = status,
+                .headers = {headers_.data(), 0, sizeof(lri_pair)},
+                .body = ToView(body)} {
+    Add("Content-Type", content_type);
+  }
+  Answer(const Answer&) = delete;
+  Answer& operator=(const Answer&) = delete;
+
+  // Two at most.
+  Answer& Add(absl::string_view name, absl::string_view value) {
+    headers_.at(answer_.headers.count++) = {ToView(name), ToView(value)};
+    return *this;
+  }
+
+  const lri_answer& abi() const { return answer_; }
+
+ private:
+  std::array<lri_pair, 3> headers_;
+  lri_answer answer_;
+};
+
+inline constexpr char kTextPlain[] = "text/plain; charset=utf-8";
+inline constexpr char kApplicationJson[] = "application/json";
 
 // ---- whether a struct or array of the other side can be read at all: INVALID_ARGUMENT if not ----
 

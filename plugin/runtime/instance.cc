@@ -1,25 +1,25 @@
 #include "plugin/runtime/instance.h"
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "plugin/base/clock.h"
 #include "plugin/base/json_text.h"
-#include "plugin/runtime/call.h"
+#include "plugin/core/occurred.h"
 #include "plugin/runtime/head_check.h"
-#include "plugin/runtime/host_check.h"
-#include "plugin/runtime/samples.h"
+#include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
 namespace {
-
-void CompleteAtHost(const Host& host, lri_call* call, const lri_answer& answer) {
-  host.Complete(call, answer);
-}
 
 void Tell(lri_command_done done, void* done_context, absl::StatusCode code,
           absl::string_view text) {
@@ -37,16 +37,104 @@ absl::Duration UntilTime(absl::Time deadline) {
 // "ok", or an object if there are warnings.
 std::string TestAnswer(const std::vector<std::string>& warnings) {
   if (warnings.empty()) return "\"ok\"";
-  std::string answer = R"({"result":"ok","warnings":)";
-  char before = '[';
-  for (const std::string& warning : warnings) {
-    answer.push_back(before);
-    base::AppendJsonString(&answer, warning);
-    before = ',';
-  }
-  answer.append("]}");
-  return answer;
+  return absl::StrCat(R"({"result":"ok","warnings":[)",
+                      absl::StrJoin(warnings, ",", base::AppendJsonString), "]}");
 }
+
+// How long a host may take for a test.
+constexpr absl::Duration kProbeTime = absl::Seconds(5);
+
+// Tests that the host can create incidents by a dry run: everything but the writing. Tells the
+// outcome exactly once. Shared by the host, which has the batch, and the timer.
+class Probe : public std::enable_shared_from_this<Probe> {
+ public:
+  // `gate` was entered for the probe, which leaves it at its end. `answer` is that of a success.
+  Probe(Plugin& plugin, base::Gate& gate, std::string answer, lri_command_done done,
+        void* done_context)
+      : plugin_(plugin),
+        gate_(gate),
+        answer_(std::move(answer)),
+        done_(done),
+        done_context_(done_context),
+        occurred_(core::FormatTrigger(plugin.host().Now())) {
+    incident_.name = ToView("Test of the connection to the host");
+    incident_.occurred = ToView(occurred_.text());
+    incident_.details = {&details_, 1, sizeof(lri_view)};
+    incident_.warnings = {nullptr, 0, sizeof(lri_view)};
+    batch_.struct_size = sizeof batch_;
+    batch_.dry_run = 1;
+    batch_.incidents = {&incident_, 1, sizeof(lri_incident)};
+    batch_.deadline_mono_ns = base::MonotonicNanoseconds() + absl::ToInt64Nanoseconds(kProbeTime);
+    batch_.done = &Probe::Done;
+  }
+
+  ~Probe() {
+    if (slot_.object != nullptr) plugin_.done_slots().GiveBack(slot_.index);
+    gate_.Leave();
+  }
+
+  // Throws only before the host has the batch; then nothing is told.
+  void Start(lri_host_instance* instance) {
+    plugin_.timers().RunAfter(kProbeTime, [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (self == nullptr) return;
+      self->Fail("the host did not answer within ", absl::FormatDuration(kProbeTime), LRI_OK);
+    });
+    slot_ = plugin_.done_slots().Take();
+    if (slot_.object == nullptr) throw std::bad_alloc();
+    held_ = shared_from_this();
+    void* const done_context = batch_.done_context = slot_.object->Arm(this);
+    const int32_t code = plugin_.host().CreateIncidents(instance, batch_);
+    if (code == LRI_OK || DoneSlot::Take(done_context) == nullptr) return;
+    Fail("the host takes no incidents: ", "", code);
+    held_ = nullptr;
+  }
+
+ private:
+  static void Done(void* done_context, const lri_create_result* result) noexcept {
+    Probe* const probe = static_cast<Probe*>(DoneSlot::Take(done_context));
+    if (probe == nullptr) return;  // a second time
+    const std::shared_ptr<Probe> self = std::move(probe->held_);
+    if (!Readable(result)) {
+      self->TellOnce(absl::StatusCode::kUnavailable, "the host's result cannot be read");
+    } else if (result->outcome == LRI_CREATED) {
+      self->TellOnce(absl::StatusCode::kOk, self->answer_);
+    } else {
+      self->Fail("the host cannot create incidents: ", FromView(result->message), result->code);
+    }
+  }
+
+  // `code` is named where there is no reason.
+  void Fail(absl::string_view what, absl::string_view reason, int32_t code) {
+    std::string text;
+    try {
+      std::string name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
+      if (code == LRI_OK || name.empty()) name = "an unexpected code";
+      if (reason.empty()) reason = name;
+      text = absl::StrCat(what, reason);
+    } catch (const std::bad_alloc&) {
+      // The answer of the test is the code alone.
+    }
+    TellOnce(absl::StatusCode::kUnavailable, text);
+  }
+
+  void TellOnce(absl::StatusCode code, absl::string_view text) {
+    if (!told_.exchange(true)) Tell(done_, done_context_, code, text);
+  }
+
+  Plugin& plugin_;
+  base::Gate& gate_;
+  const std::string answer_;
+  const lri_command_done done_;
+  void* const done_context_;
+  base::ObjectPool<DoneSlot>::Lease slot_{};
+  const core::OccurredText occurred_;
+  const lri_view details_ = ToView("{}");
+  lri_incident incident_{};
+  lri_incident_batch batch_{};
+  std::atomic<bool> told_{false};
+  std::shared_ptr<Probe> held_;  // while the host has the batch
+};
 
 }  // namespace
 
@@ -64,7 +152,7 @@ Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instanc
       health_(plugin.host(), host_instance),
       listen_handler_(*this, plugin.limits()),
       configuration_(std::make_shared<const Configuration>(std::move(configuration))),
-      samples_(plugin.host(), host_instance, plugin.limits(), plugin.tasks()) {
+      samples_(plugin.host(), host_instance, plugin.limits(), plugin.timers()) {
   commands_.Open();
 }
 
@@ -192,8 +280,7 @@ absl::StatusOr<std::shared_ptr<Listener>> Instance::Bind(const Configuration& co
                                                          bool is_update) {
   auto threads = plugin_.io_threads();
   if (!threads.ok()) return threads.status();
-  auto timers = plugin_.timers();
-  if (!timers.ok()) return timers.status();
+  if (absl::Status status = plugin_.timers().Start(); !status.ok()) return status;
   http::ServerOptions options;
   options.address = configuration.bind_address;
   options.port = configuration.listen_port;
@@ -203,7 +290,7 @@ absl::StatusOr<std::shared_ptr<Listener>> Instance::Bind(const Configuration& co
   ListenerEnvironment environment{
       .threads = *threads,
       .handler = &listen_handler_,
-      .timers = *timers,
+      .timers = &plugin_.timers(),
       .ports = &plugin_.ports(),
       .instance = configuration.name,
       .report = [this](const absl::Status& status) { health_.SetListener(status); }};
@@ -222,24 +309,22 @@ void Instance::BeginServing(const Configuration& configuration) {
 int32_t Instance::CheckHead(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                             lri_head_verdict& verdict) {
   if (!host_may_send_.load(std::memory_order_acquire)) return LRI_UNAVAILABLE;
-  struct HostSink {
-    lri_answer_sink sink;
-    void* context;
-  } host_sink{sink, sink_context};
-  const auto give = [](void* context, const lri_answer* answer) {
-    const HostSink& to = *static_cast<HostSink*>(context);
-    CallHost("sink of check_head", to.sink, to.context, answer);
+  const auto give = [&](const lri_answer& answer) {
+    CallHost("sink of check_head", sink, sink_context, &answer);
   };
-  return ValidateHead(head, give, &host_sink, verdict);
+  return ValidateHead(head, give, verdict);
 }
 
 int32_t Instance::Execute(const lri_request& request) {
   if (!host_may_send_.load(std::memory_order_acquire)) return LRI_UNAVAILABLE;
-  return Take(request, &CompleteAtHost, nullptr);
+  const auto complete = [](const Host& host, lri_call* call, const lri_answer& answer) {
+    host.Complete(call, answer);
+  };
+  return Take(request, complete, nullptr);
 }
 
-int32_t Instance::ValidateHead(const lri_request_head& head, lri_answer_sink sink,
-                               void* sink_context, lri_head_verdict& verdict) {
+int32_t Instance::ValidateHead(const lri_request_head& head, AnswerSink sink,
+                               lri_head_verdict& verdict) {
   if (!calls_.Enter()) return LRI_UNAVAILABLE;
   const absl::Cleanup leave = [this] { calls_.Leave(); };
   const std::shared_ptr<const Configuration> configuration = this->configuration();
@@ -249,7 +334,7 @@ int32_t Instance::ValidateHead(const lri_request_head& head, lri_answer_sink sin
   verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
   // A refused head has no ticket, so that execute checks it again.
   verdict.ticket = refusal == HeadRefusal::kNone ? configuration->ticket : 0;
-  AnswerRefusal(refusal, *configuration, sink, sink_context);
+  if (verdict.refused != 0) AnswerRefusal(refusal, *configuration, sink);
   return LRI_OK;
 }
 
@@ -298,13 +383,14 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
 int32_t Instance::Command(absl::string_view name, absl::string_view arguments,
                           lri_command_done done, void* done_context) {
   if (name == "test") return Test(done, done_context);
-  if (IsSampleCommand(name)) return samples_.Command(name, arguments, done, done_context);
-  return name == "try" ? LRI_UNIMPLEMENTED : LRI_NOT_FOUND;
+  if (name == "try") return LRI_UNIMPLEMENTED;
+  return samples_.Command(name, arguments, done, done_context);
 }
 
 int32_t Instance::Test(lri_command_done done, void* done_context) {
-  auto timers = plugin_.timers();
-  if (!timers.ok()) return static_cast<int32_t>(timers.status().code());
+  if (absl::Status status = plugin_.timers().Start(); !status.ok()) {
+    return static_cast<int32_t>(status.code());
+  }
   if (!commands_.Enter()) return LRI_UNAVAILABLE;
   absl::Cleanup leave = [this] { commands_.Leave(); };
   const std::shared_ptr<const Configuration> configuration = this->configuration();
@@ -312,15 +398,11 @@ int32_t Instance::Test(lri_command_done done, void* done_context) {
     Tell(done, done_context, status.code(), status.message());
     return LRI_OK;
   }
-  std::string answer = TestAnswer(configuration->WarningsAt(plugin_.host().Now()));
-  ProbeHost(
-      plugin_.host(), host_instance_, **timers, plugin_.done_slots(),
-      [done, done_context, answer = std::move(answer)](const absl::Status& status) {
-        const absl::string_view text = status.ok() ? absl::string_view(answer) : status.message();
-        Tell(done, done_context, status.code(), text);
-      },
-      [this] { commands_.Leave(); });
+  const auto probe = std::make_shared<Probe>(
+      plugin_, commands_, TestAnswer(configuration->WarningsAt(plugin_.host().Now())), done,
+      done_context);
   std::move(leave).Cancel();
+  probe->Start(host_instance_);
   return LRI_OK;
 }
 

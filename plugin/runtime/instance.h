@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/gate.h"
+#include "plugin/runtime/call.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/listen_handler.h"
@@ -35,7 +36,7 @@ struct InstanceUpdate {
 
 // The functions are those of the ABI's table, which tells their threads and results. Destroyed
 // only while stopped.
-class Instance final : private RequestTaker {
+class Instance final {
  public:
   // The plugin outlives the instance.
   static absl::StatusOr<std::unique_ptr<Instance>> Create(Plugin& plugin,
@@ -57,14 +58,13 @@ class Instance final : private RequestTaker {
   int32_t Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
                   void* done_context);
 
+  // As CheckHead and Execute, for the listen port's requests, too: `complete` gets the answer, and
+  // `answers` counts it; null: the host counts.
+  int32_t ValidateHead(const lri_request_head& head, AnswerSink sink, lri_head_verdict& verdict);
+  int32_t Take(const lri_request& request, CompleteFunction complete, AnswerCounts* answers);
+
  private:
   Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance);
-
-  // RequestTaker, for the host's requests and the listen port's.
-  int32_t ValidateHead(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
-                       lri_head_verdict& verdict) override;
-  int32_t Take(const lri_request& request, CompleteFunction complete,
-               AnswerCounts* answers) override;
 
   // Each call takes it once and keeps it until its answer, across updates.
   std::shared_ptr<const Configuration> configuration() const;

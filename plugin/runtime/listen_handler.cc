@@ -5,7 +5,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/match.h"
 #include "plugin/base/clock.h"
-#include "plugin/runtime/answers.h"
+#include "plugin/runtime/instance.h"
 
 namespace webhook::runtime {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 // points into itself.
 class AbiHead {
  public:
-  explicit AbiHead(const http::Exchange& exchange) {
+  explicit AbiHead(const http::Exchange& exchange, int64_t deadline_mono_ns = 0) {
     const http::RequestHead& head = exchange.head();
     for (const http::HeaderField& field : head.fields) {
       pairs_.push_back({ToView(field.name), ToView(field.value)});
@@ -28,11 +28,11 @@ class AbiHead {
     head_.headers = {pairs_.data(), pairs_.size(), sizeof(lri_pair)};
     head_.peer_address = ToView(head.peer);
     head_.content_length = head.content_length.value_or(LRI_LENGTH_UNKNOWN);
+    head_.deadline_mono_ns = deadline_mono_ns;
   }
   AbiHead(const AbiHead&) = delete;
   AbiHead& operator=(const AbiHead&) = delete;
 
-  void SetDeadline(int64_t mono_ns) { head_.deadline_mono_ns = mono_ns; }
   const lri_request_head& abi() const { return head_; }
 
  private:
@@ -58,18 +58,6 @@ void Respond(http::Exchange& exchange, const lri_answer& answer) {
                                    .body = FromView(answer.body)});
 }
 
-// Gives the answer of a refused head to its exchange.
-struct HeadSink {
-  http::Exchange& exchange;
-  AnswerCounts& answers;
-
-  static void OnAnswer(void* context, const lri_answer* answer) {
-    HeadSink& self = *static_cast<HeadSink*>(context);
-    self.answers.Add(answer->status);
-    Respond(self.exchange, *answer);
-  }
-};
-
 }  // namespace
 
 void ListenHandler::RespondUnavailable(http::Exchange& exchange) {
@@ -83,8 +71,11 @@ http::HeadVerdict ListenHandler::OnHead(http::Exchange& exchange) {
   lri_head_verdict verdict{};
   verdict.struct_size = sizeof verdict;
   const AbiHead head(exchange);
-  HeadSink sink{exchange, answers_};
-  const int32_t code = taker_.ValidateHead(head.abi(), &HeadSink::OnAnswer, &sink, verdict);
+  const auto give = [&](const lri_answer& answer) {
+    answers_.Add(answer.status);
+    Respond(exchange, answer);
+  };
+  const int32_t code = instance_.ValidateHead(head.abi(), give, verdict);
   if (code != LRI_OK) RespondUnavailable(exchange);
   if (code != LRI_OK || verdict.refused != 0) return http::HeadVerdict::Answered();
   exchange.set_ticket(verdict.ticket);
@@ -93,15 +84,15 @@ http::HeadVerdict ListenHandler::OnHead(http::Exchange& exchange) {
 }
 
 void ListenHandler::OnRequest(http::Exchange& exchange) {
-  AbiHead head(exchange);
-  head.SetDeadline(base::MonotonicNanoseconds() + limits_.answer_timeout_ms * 1'000'000);
+  const AbiHead head(exchange,
+                     base::MonotonicNanoseconds() + limits_.answer_timeout_ms * 1'000'000);
   const lri_request request{.struct_size = sizeof request,
                             .reserved = 0,
                             .call = reinterpret_cast<lri_call*>(&exchange),
                             .head = &head.abi(),
                             .body = ToView(exchange.body()),
                             .head_ticket = exchange.ticket()};
-  const int32_t code = taker_.Take(
+  const int32_t code = instance_.Take(
       request,
       [](const Host&, lri_call* call, const lri_answer& answer) {
         Respond(*reinterpret_cast<http::Exchange*>(call), answer);

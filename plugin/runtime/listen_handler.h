@@ -2,28 +2,33 @@
 #ifndef PLUGIN_RUNTIME_LISTEN_HANDLER_H_
 #define PLUGIN_RUNTIME_LISTEN_HANDLER_H_
 
+#include <atomic>
 #include <cstdint>
 
-#include "plugin/abi/long_running_integration.h"
 #include "plugin/http/handler.h"
 #include "plugin/limits/limits.h"
-#include "plugin/runtime/answers.h"
-#include "plugin/runtime/call.h"
 
 namespace webhook::runtime {
 
-// Takes the requests: an instance.
-class RequestTaker {
- public:
-  // As check_head and execute of the ABI's table, except that `complete` gets the answer.
-  virtual int32_t ValidateHead(const lri_request_head& head, lri_answer_sink sink,
-                               void* sink_context, lri_head_verdict& verdict) = 0;
-  // `answers` counts the answer; null: the host counts.
-  virtual int32_t Take(const lri_request& request, CompleteFunction complete,
-                       AnswerCounts* answers) = 0;
+class Instance;
 
- protected:
-  ~RequestTaker() = default;
+// How many answers of each kind an instance's listen port gave. Thread-safe, without locks. It has
+// a cache line of its own because every I/O thread writes it.
+class alignas(64) AnswerCounts {
+ public:
+  void Add(int32_t status) {
+    std::atomic<uint64_t>& count = status >= 500 ? failed_ : status >= 400 ? refused_ : succeeded_;
+    count.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  uint64_t succeeded() const { return succeeded_.load(std::memory_order_relaxed); }  // 2xx
+  uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }      // 4xx
+  uint64_t failed() const { return failed_.load(std::memory_order_relaxed); }        // 5xx
+
+ private:
+  std::atomic<uint64_t> succeeded_{0};
+  std::atomic<uint64_t> refused_{0};
+  std::atomic<uint64_t> failed_{0};
 };
 
 // Keeps no state of a request beyond the exchange and its ticket. So an abandoned exchange needs no
@@ -31,7 +36,7 @@ class RequestTaker {
 class ListenHandler final : public http::Handler {
  public:
   // Both outlive the handler.
-  ListenHandler(RequestTaker& taker, const Limits& limits) : taker_(taker), limits_(limits) {}
+  ListenHandler(Instance& instance, const Limits& limits) : instance_(instance), limits_(limits) {}
 
   http::HeadVerdict OnHead(http::Exchange& exchange) override;
   void OnRequest(http::Exchange& exchange) override;
@@ -42,7 +47,7 @@ class ListenHandler final : public http::Handler {
  private:
   void RespondUnavailable(http::Exchange& exchange);
 
-  RequestTaker& taker_;
+  Instance& instance_;
   const Limits& limits_;
   AnswerCounts answers_;
 };

@@ -1,7 +1,6 @@
 #include "plugin/runtime/listener.h"
 
 #include <algorithm>
-#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -25,7 +24,7 @@ absl::Status Named(const absl::Status& status) {
 }  // namespace
 
 std::string Ports::Take(uint16_t port, const void* owner, absl::string_view instance,
-                        std::weak_ptr<Waiter> waiter) {
+                        std::weak_ptr<Listener> waiter) {
   const std::lock_guard lock(mutex_);
   Port& taken = taken_.try_emplace(port, Port{owner, std::string(instance), 0, {}}).first->second;
   if (taken.owner == owner) {
@@ -41,7 +40,7 @@ std::string Ports::Take(uint16_t port, const void* owner, absl::string_view inst
 }
 
 void Ports::GiveUp(uint16_t port) {
-  std::vector<std::weak_ptr<Waiter>> waiting;
+  std::vector<std::weak_ptr<Listener>> waiting;
   {
     const std::lock_guard lock(mutex_);
     const auto taken = taken_.find(port);
@@ -49,246 +48,183 @@ void Ports::GiveUp(uint16_t port) {
     waiting = std::move(taken->second.waiting);
     taken_.erase(taken);
   }
-  for (const std::weak_ptr<Waiter>& one : waiting) {
-    if (const std::shared_ptr<Waiter> waiter = one.lock()) waiter->OnPortFree();
+  for (const std::weak_ptr<Listener>& one : waiting) {
+    if (const std::shared_ptr<Listener> waiter = one.lock()) waiter->TryAgain();
   }
 }
 
-class Listener::Core final : public Ports::Waiter,
-                             public std::enable_shared_from_this<Listener::Core> {
- public:
-  Core(http::ServerOptions options, ListenerEnvironment environment)
-      : environment_(std::move(environment)), options_(std::move(options)) {
-    options_.accept_at_once = false;
-  }
+absl::StatusOr<std::shared_ptr<Listener>> Listener::Make(http::ServerOptions options,
+                                                         ListenerEnvironment environment,
+                                                         Listener* before, bool wait_for_port) {
+  options.accept_at_once = false;
+  const std::shared_ptr<Listener> self(new Listener(std::move(options), std::move(environment)));
+  if (absl::Status status = self->Begin(before, wait_for_port); !status.ok()) return status;
+  // Callbacks may own it for a moment, too, on threads that must not wait for the drain.
+  return std::shared_ptr<Listener>(self.get(),
+                                   [self](Listener*) { self->Drain(absl::ZeroDuration()); });
+}
 
-  ~Core() { GiveUpPort(); }
-
-  absl::Status Bind(Core* before, bool wait_for_port) {
-    const std::lock_guard lock(mutex_);
-    // Weak: the callback must not keep the core alive, which owns the server.
-    options_.on_listener_failed = [weak = weak_from_this()](const absl::Status& status) {
-      if (const auto self = weak.lock()) self->OnFailed(status);
-    };
-    status_ = TakePort();
-    if (!status_.ok()) return wait_for_port ? absl::OkStatus() : Named(status_);
-    if (before == nullptr) {
-      status_ = Listen(nullptr);
-    } else {
-      // The lock keeps its server from being replaced meanwhile.
-      const std::lock_guard lock_of_before(before->mutex_);
-      status_ = Listen(before->server_.get());
-    }
-    return status_.ok() ? status_ : Named(status_);
-  }
-
-  void StartAccepting() {
-    const std::lock_guard lock(mutex_);
-    options_.accept_at_once = true;
-    if (server_ != nullptr) {
-      server_->StartAccepting();
-    } else if (!ended_) {
-      // The instance that has the port usually gives it up within the same change.
-      pause_ = kFirstPause;
-      TryAgainLater();
-    }
-  }
-
-  void SetTls(std::shared_ptr<const http::TlsContext> tls) {
-    const std::lock_guard lock(mutex_);
-    options_.tls = tls;
-    if (server_ != nullptr) server_->SetTls(std::move(tls));
-  }
-
-  absl::Status status() const {
-    const std::lock_guard lock(mutex_);
-    return status_.ok() ? status_ : Named(status_);
-  }
-
-  void Retire(absl::Duration time) {
-    http::Server* server = nullptr;
-    {
-      const std::lock_guard lock(mutex_);
-      ended_ = true;
-      if (server_ != nullptr) {
-        server = server_.get();
-        RetireServer(time);
-      }
-    }
-    // Without the lock: the I/O thread that closes the port may wait for it.
-    if (server != nullptr) server->AwaitPortFree();
-    GiveUpPort();
-  }
-
-  void BeginDrain(absl::Duration time) {
-    Retire(time);
-    const std::lock_guard lock(mutex_);
-    for (const Retired& one : retired_) one.server->Drain(time, [](bool) {});
-  }
-
-  bool drained() const {
-    const std::lock_guard lock(mutex_);
-    return ended_ && std::all_of(retired_.begin(), retired_.end(),
-                                 [](const Retired& one) { return one.over->load(); });
-  }
-
-  void Drain(absl::Duration time) {
-    BeginDrain(time);
-    std::vector<Retired> retired;
-    {
-      const std::lock_guard lock(mutex_);
-      retired.swap(retired_);
-    }
-    // Without the lock: an I/O thread that wants it must not be waited for.
-    for (const Retired& one : retired) one.server->Drain(time);
-  }
-
-  void OnPortFree() override { TryAgain(); }
-
- private:
-  struct Retired {
-    std::shared_ptr<http::Server> server;
-    std::shared_ptr<std::atomic<bool>> over;
+absl::Status Listener::Begin(Listener* before, bool wait_for_port) {
+  const std::lock_guard lock(mutex_);
+  // Weak: the callback must not keep the listener alive, which owns the server.
+  options_.on_listener_failed = [weak = weak_from_this()](const absl::Status& status) {
+    if (const auto self = weak.lock()) self->OnFailed(status);
   };
-
-  // ALREADY_EXISTS: another instance has the port; TryAgain is called when it gives it up.
-  absl::Status TakePort() {
-    if (options_.port == 0 || has_port_) return absl::OkStatus();
-    const std::string other = environment_.ports->Take(options_.port, environment_.handler,
-                                                       environment_.instance, weak_from_this());
-    has_port_ = other.empty();
-    if (has_port_) return absl::OkStatus();
-    return absl::AlreadyExistsError(absl::StrCat("port ", options_.port, " is that of instance ",
-                                                 other, " already; each instance needs its own"));
+  status_ = TakePort();
+  if (!status_.ok()) return wait_for_port ? absl::OkStatus() : Named(status_);
+  if (before == nullptr) {
+    status_ = Listen(nullptr);
+  } else {
+    // The lock keeps its server from being replaced meanwhile.
+    const std::lock_guard lock_of_before(before->mutex_);
+    status_ = Listen(before->server_.get());
   }
+  return status_.ok() ? status_ : Named(status_);
+}
 
-  // Without the lock: it calls other listeners, which wait for the port.
-  void GiveUpPort() {
-    uint16_t port = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      if (std::exchange(has_port_, false)) port = options_.port;
-    }
-    if (port != 0) environment_.ports->GiveUp(port);
-  }
-
-  absl::Status Listen(http::Server* before) {
-    http::ServerOptions options = options_;
-    options.takes_over_from = before;
-    auto server =
-        http::Server::Listen(std::move(options), *environment_.threads, *environment_.handler);
-    if (!server.ok()) return server.status();
-    if (server_ != nullptr) RetireServer(TimeOfRequest(options_.limits));
-    server_ = *std::move(server);
-    options_.port = server_->port();
-    return absl::OkStatus();
-  }
-
-  // On an I/O thread.
-  void OnFailed(const absl::Status& error) {
-    const std::lock_guard lock(mutex_);
-    if (ended_) return;
-    const bool at_once = environment_.timers->Now() - begun_ >= kLongestPause;
-    if (at_once) pause_ = absl::ZeroDuration();
-    status_ = error;
-    ReportFailure();
-  }
-
-  // And tries again later.
-  void ReportFailure() {
-    status_ = absl::UnavailableError(
-        absl::StrCat("port ", options_.port, " of ", options_.address, " does not listen (",
-                     status_.message(), "); trying again in ", absl::FormatDuration(pause_)));
-    environment_.report(Named(status_));
+void Listener::StartAccepting() {
+  const std::lock_guard lock(mutex_);
+  options_.accept_at_once = true;
+  if (server_ != nullptr) {
+    server_->StartAccepting();
+  } else if (!ended_) {
+    // The instance that has the port usually gives it up within the same change.
+    pause_ = kFirstPause;
     TryAgainLater();
   }
-
-  void TryAgainLater() {
-    // Only the timer that was set last counts: a port that was given up is tried at once.
-    environment_.timers->RunAfter(pause_, [weak = weak_from_this(), timer = ++timers_set_] {
-      const auto self = weak.lock();
-      if (self != nullptr && self->IsLastTimer(timer)) self->TryAgain();
-    });
-    pause_ = std::clamp(2 * pause_, kFirstPause, kLongestPause);
-  }
-
-  bool IsLastTimer(int64_t timer) const {
-    const std::lock_guard lock(mutex_);
-    return timer == timers_set_;
-  }
-
-  void TryAgain() {
-    std::vector<Retired> over;  // destroyed without the lock, as it may take a moment
-    const std::lock_guard lock(mutex_);
-    if (ended_ || status_.ok()) return;
-    status_ = TakePort();
-    if (status_.ok()) status_ = Listen(nullptr);
-    if (!status_.ok()) {
-      // One that does not accept yet is only prepared; nobody needs to know.
-      if (options_.accept_at_once) ReportFailure();
-      return;
-    }
-    for (Retired& one : retired_) {
-      if (one.over->load()) over.push_back(std::move(one));
-    }
-    std::erase_if(retired_, [](const Retired& one) { return one.server == nullptr; });
-    begun_ = environment_.timers->Now();
-    if (options_.accept_at_once) environment_.report(status_);
-  }
-
-  void RetireServer(absl::Duration time) {
-    auto over = std::make_shared<std::atomic<bool>>(false);
-    server_->Retire(time, [over](bool) { over->store(true); });
-    retired_.push_back({std::move(server_), std::move(over)});
-  }
-
-  const ListenerEnvironment environment_;
-  mutable std::mutex mutex_;              // guards all below
-  http::ServerOptions options_;           // accept_at_once: StartAccepting was called
-  bool has_port_ = false;                 // in environment_.ports
-  std::shared_ptr<http::Server> server_;  // null: it has not bound yet, or a drain has begun
-  std::vector<Retired> retired_;
-  bool ended_ = false;
-  absl::Status status_;   // without the parameter's name
-  absl::Duration pause_;  // before the next attempt
-  int64_t timers_set_ = 0;
-  absl::Duration begun_ = -absl::InfiniteDuration();  // when it was started again last
-};
-
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Bind(http::ServerOptions options,
-                                                         ListenerEnvironment environment) {
-  auto core = std::make_shared<Core>(std::move(options), std::move(environment));
-  absl::Status status = core->Bind(nullptr, /*wait_for_port=*/false);
-  if (!status.ok()) return status;
-  return std::unique_ptr<Listener>(new Listener(std::move(core)));
 }
-
-absl::StatusOr<std::unique_ptr<Listener>> Listener::BindNext(http::ServerOptions options,
-                                                             ListenerEnvironment environment,
-                                                             Listener* before) {
-  auto core = std::make_shared<Core>(std::move(options), std::move(environment));
-  absl::Status status =
-      core->Bind(before == nullptr ? nullptr : before->core_.get(), /*wait_for_port=*/true);
-  if (!status.ok()) return status;
-  return std::unique_ptr<Listener>(new Listener(std::move(core)));
-}
-
-Listener::~Listener() { core_->Drain(absl::ZeroDuration()); }
-
-void Listener::StartAccepting() { core_->StartAccepting(); }
 
 void Listener::SetTls(std::shared_ptr<const http::TlsContext> tls) {
-  core_->SetTls(std::move(tls));
+  const std::lock_guard lock(mutex_);
+  options_.tls = tls;
+  if (server_ != nullptr) server_->SetTls(std::move(tls));
 }
 
-absl::Status Listener::status() const { return core_->status(); }
+absl::Status Listener::status() const {
+  const std::lock_guard lock(mutex_);
+  return status_.ok() ? status_ : Named(status_);
+}
 
-void Listener::Retire(absl::Duration time) { core_->Retire(time); }
+void Listener::Retire(absl::Duration time) {
+  http::Server* server = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    if (server_ != nullptr) {
+      server = server_.get();
+      RetireServer(time);
+    }
+  }
+  // Without the lock: the I/O thread that closes the port may wait for it.
+  if (server != nullptr) server->AwaitPortFree();
+  GiveUpPort();
+}
 
-void Listener::BeginDrain(absl::Duration time) { core_->BeginDrain(time); }
+void Listener::BeginDrain(absl::Duration time) {
+  Retire(time);
+  const std::lock_guard lock(mutex_);
+  for (const Retired& one : retired_) one.server->Drain(time, [](bool) {});
+}
 
-void Listener::Drain(absl::Duration time) { core_->Drain(time); }
+bool Listener::drained() const {
+  const std::lock_guard lock(mutex_);
+  return ended_ && std::all_of(retired_.begin(), retired_.end(),
+                               [](const Retired& one) { return one.over->load(); });
+}
 
-bool Listener::drained() const { return core_->drained(); }
+void Listener::Drain(absl::Duration time) {
+  BeginDrain(time);
+  std::vector<Retired> retired;
+  {
+    const std::lock_guard lock(mutex_);
+    retired.swap(retired_);
+  }
+  // Without the lock: an I/O thread that wants it must not be waited for.
+  for (const Retired& one : retired) one.server->Drain(time);
+}
+
+// ALREADY_EXISTS: another instance has the port; TryAgain is called when it gives it up.
+absl::Status Listener::TakePort() {
+  if (options_.port == 0 || has_port_) return absl::OkStatus();
+  const std::string other = environment_.ports->Take(options_.port, environment_.handler,
+                                                     environment_.instance, weak_from_this());
+  has_port_ = other.empty();
+  if (has_port_) return absl::OkStatus();
+  return absl::AlreadyExistsError(absl::StrCat("port ", options_.port, " is that of instance ",
+                                               other, " already; each instance needs its own"));
+}
+
+// Without the lock: it calls other listeners, which wait for the port.
+void Listener::GiveUpPort() {
+  uint16_t port = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(has_port_, false)) port = options_.port;
+  }
+  if (port != 0) environment_.ports->GiveUp(port);
+}
+
+absl::Status Listener::Listen(http::Server* before) {
+  http::ServerOptions options = options_;
+  options.takes_over_from = before;
+  auto server =
+      http::Server::Listen(std::move(options), *environment_.threads, *environment_.handler);
+  if (!server.ok()) return server.status();
+  if (server_ != nullptr) RetireServer(TimeOfRequest(options_.limits));
+  server_ = *std::move(server);
+  options_.port = server_->port();
+  return absl::OkStatus();
+}
+
+// On an I/O thread.
+void Listener::OnFailed(const absl::Status& error) {
+  const std::lock_guard lock(mutex_);
+  if (ended_) return;
+  const bool at_once = environment_.timers->Now() - begun_ >= kLongestPause;
+  if (at_once) pause_ = absl::ZeroDuration();
+  status_ = error;
+  ReportFailure();
+}
+
+// And tries again later.
+void Listener::ReportFailure() {
+  status_ = absl::UnavailableError(
+      absl::StrCat("port ", options_.port, " of ", options_.address, " does not listen (",
+                   status_.message(), "); trying again in ", absl::FormatDuration(pause_)));
+  environment_.report(Named(status_));
+  TryAgainLater();
+}
+
+void Listener::TryAgainLater() {
+  environment_.timers->RunAfter(pause_, [weak = weak_from_this(), timer = ++timers_set_] {
+    if (const auto self = weak.lock()) self->TryAgain(timer);
+  });
+  pause_ = std::clamp(2 * pause_, kFirstPause, kLongestPause);
+}
+
+void Listener::TryAgain(int64_t timer) {
+  std::vector<Retired> over;  // destroyed without the lock, as it may take a moment
+  const std::lock_guard lock(mutex_);
+  if (ended_ || status_.ok() || (timer != 0 && timer != timers_set_)) return;
+  status_ = TakePort();
+  if (status_.ok()) status_ = Listen(nullptr);
+  if (!status_.ok()) {
+    // One that does not accept yet is only prepared; nobody needs to know.
+    if (options_.accept_at_once) ReportFailure();
+    return;
+  }
+  for (Retired& one : retired_) {
+    if (one.over->load()) over.push_back(std::move(one));
+  }
+  std::erase_if(retired_, [](const Retired& one) { return one.server == nullptr; });
+  begun_ = environment_.timers->Now();
+  if (options_.accept_at_once) environment_.report(status_);
+}
+
+void Listener::RetireServer(absl::Duration time) {
+  auto over = std::make_shared<std::atomic<bool>>(false);
+  server_->Retire(time, [over](bool) { over->store(true); });
+  retired_.push_back({std::move(server_), std::move(over)});
+}
 
 }  // namespace webhook::runtime

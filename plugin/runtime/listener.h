@@ -3,12 +3,14 @@
 #ifndef PLUGIN_RUNTIME_LISTENER_H_
 #define PLUGIN_RUNTIME_LISTENER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -19,23 +21,16 @@
 
 namespace webhook::runtime {
 
+class Listener;
+
 // Which instance listens on which port, whatever the address. Thread-safe. Outlives the listeners.
 class Ports {
  public:
-  class Waiter {
-   public:
-    // The port was given up. Called on the thread that gave it up, without a lock.
-    virtual void OnPortFree() = 0;
-
-   protected:
-    ~Waiter() = default;
-  };
-
   // Gives the port to `owner`, an address that stands for the instance; an owner may take a port
   // several times. Returns an empty string, or the name of the other instance that has the port;
-  // then `waiter` is called once when that one gives it up.
+  // then `waiter` tries again once that one gives it up, on the thread that does.
   std::string Take(uint16_t port, const void* owner, absl::string_view instance,
-                   std::weak_ptr<Waiter> waiter);
+                   std::weak_ptr<Listener> waiter);
 
   // Once for each successful Take.
   void GiveUp(uint16_t port);
@@ -45,7 +40,7 @@ class Ports {
     const void* owner;
     std::string instance;
     int uses = 0;
-    std::vector<std::weak_ptr<Waiter>> waiting;
+    std::vector<std::weak_ptr<Listener>> waiting;
   };
 
   std::mutex mutex_;
@@ -70,26 +65,30 @@ struct ListenerEnvironment {
 inline constexpr absl::Duration kFirstPause = absl::Seconds(1);
 inline constexpr absl::Duration kLongestPause = absl::Seconds(60);
 
-// Thread-safe. Destroyed on a thread outside of the pool.
-class Listener {
+// Thread-safe. The last owner lets go of it on a thread outside of the pool; that drains it with no
+// time left.
+class Listener final : public std::enable_shared_from_this<Listener> {
  public:
   // Binds; connections wait in the kernel until StartAccepting. ALREADY_EXISTS: the port is in
   // use; INVALID_ARGUMENT, PERMISSION_DENIED: the address or port cannot be had. The message
   // begins with the parameter's name. `options` without accept_at_once, on_listener_failed and
   // takes_over_from.
-  static absl::StatusOr<std::unique_ptr<Listener>> Bind(http::ServerOptions options,
-                                                        ListenerEnvironment environment);
+  static absl::StatusOr<std::shared_ptr<Listener>> Bind(http::ServerOptions options,
+                                                        ListenerEnvironment environment) {
+    return Make(std::move(options), std::move(environment), nullptr, /*wait_for_port=*/false);
+  }
 
   // As Bind, for a change of an instance that serves. `before`, which may be null, is the
   // instance's present listener, which is retired after StartAccepting; where both have the same
   // port, connections that are made meanwhile are not lost. OK also where another instance has the
   // port: this listener binds when that one gives it up.
-  static absl::StatusOr<std::unique_ptr<Listener>> BindNext(http::ServerOptions options,
+  static absl::StatusOr<std::shared_ptr<Listener>> BindNext(http::ServerOptions options,
                                                             ListenerEnvironment environment,
-                                                            Listener* before);
+                                                            Listener* before) {
+    return Make(std::move(options), std::move(environment), before, /*wait_for_port=*/true);
+  }
 
-  // Drains with no time left.
-  ~Listener();
+  ~Listener() { GiveUpPort(); }
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
@@ -118,11 +117,43 @@ class Listener {
   // True when a drain that was begun is over.
   bool drained() const;
 
- private:
-  class Core;
-  explicit Listener(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  // Binds if it is to, and has not. Called when the port was given up (0), or by the timer of that
+  // number, which only counts if it was set last.
+  void TryAgain(int64_t timer = 0);
 
-  const std::shared_ptr<Core> core_;
+ private:
+  struct Retired {
+    std::shared_ptr<http::Server> server;
+    std::shared_ptr<std::atomic<bool>> over;
+  };
+
+  static absl::StatusOr<std::shared_ptr<Listener>> Make(http::ServerOptions options,
+                                                        ListenerEnvironment environment,
+                                                        Listener* before, bool wait_for_port);
+  Listener(http::ServerOptions options, ListenerEnvironment environment)
+      : environment_(std::move(environment)), options_(std::move(options)) {}
+
+  absl::Status Begin(Listener* before, bool wait_for_port);
+  void GiveUpPort();
+  void OnFailed(const absl::Status& error);
+  // With the lock.
+  absl::Status TakePort();
+  absl::Status Listen(http::Server* before);
+  void ReportFailure();
+  void TryAgainLater();
+  void RetireServer(absl::Duration time);
+
+  const ListenerEnvironment environment_;
+  mutable std::mutex mutex_;              // guards all below
+  http::ServerOptions options_;           // accept_at_once: StartAccepting was called
+  bool has_port_ = false;                 // in environment_.ports
+  std::shared_ptr<http::Server> server_;  // null: it has not bound yet, or a drain has begun
+  std::vector<Retired> retired_;
+  bool ended_ = false;
+  absl::Status status_;   // without the parameter's name
+  absl::Duration pause_;  // before the next attempt
+  int64_t timers_set_ = 0;
+  absl::Duration begun_ = -absl::InfiniteDuration();  // when it was started again last
 };
 
 }  // namespace webhook::runtime

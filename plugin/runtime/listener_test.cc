@@ -151,7 +151,7 @@ class ListenerTest : public ::testing::Test {
   std::unique_ptr<http::IoThreads> threads_ = *http::IoThreads::Start(2);
   std::mutex mutex_;
   std::vector<absl::Status> reports_;
-  std::unique_ptr<Listener> listener_;  // goes first
+  std::shared_ptr<Listener> listener_;  // goes first
 };
 
 TEST_F(ListenerTest, PortInUseIsNamed) {

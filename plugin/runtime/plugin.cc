@@ -59,9 +59,4 @@ absl::StatusOr<http::IoThreads*> Plugin::io_threads() {
   return io_threads_.get();
 }
 
-absl::StatusOr<Timers*> Plugin::timers() {
-  if (absl::Status status = timers_.Start(); !status.ok()) return status;
-  return &timers_;
-}
-
 }  // namespace webhook::runtime

@@ -55,8 +55,8 @@ class Plugin {
 
   // Started on first use, so that instances without a listen port cost no threads.
   absl::StatusOr<http::IoThreads*> io_threads();
-  absl::StatusOr<Timers*> timers();
-  TimerThread& tasks() { return timers_; }
+  // Whoever uses RunAfter starts it.
+  TimerThread& timers() { return timers_; }
 
  private:
   const Host host_;

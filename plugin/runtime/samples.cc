@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <new>
+#include <span>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "plugin/core/mapper.h"
@@ -18,6 +20,19 @@ constexpr size_t kBytesOfOneRest = 1024 * 1024;
 constexpr size_t kMostWaiting = 64;
 
 bool IsRead(int32_t code) { return code == LRI_OK || code == LRI_NOT_FOUND; }
+
+absl::StatusOr<std::string> Run(absl::string_view command, absl::string_view arguments,
+                                std::span<const core::SharedSample> newest_first,
+                                const Limits& limits) {
+  const auto most_bytes = static_cast<size_t>(limits.command_result_bytes);
+  if (command == "samples") return core::WriteSamples(newest_first, most_bytes);
+  if (command == "fields") {
+    return core::ListFields(newest_first, static_cast<size_t>(limits.sample_fields));
+  }
+  const auto mapper = core::Mapper::Parse(arguments, static_cast<size_t>(limits.mapper_targets));
+  if (!mapper.ok()) return mapper.status();
+  return mapper->Map(newest_first, most_bytes);
+}
 
 }  // namespace
 
@@ -126,11 +141,7 @@ void Samples::Read(Lock lock) {
 void Samples::HaveRead(int32_t code, absl::string_view value) {
   std::vector<core::SharedSample> read;
   if (code == LRI_OK && !ReadValue(value, read)) code = LRI_RESOURCE_EXHAUSTED;
-  if (IsRead(code)) {
-    warned_ = false;
-  } else if (code != LRI_UNIMPLEMENTED) {
-    Warn("samples cannot be read", code);
-  }
+  Report(IsRead(code), "samples cannot be read", code);
   std::vector<Waiting> waiting;
   {
     Lock lock(mutex_);
@@ -191,11 +202,7 @@ void Samples::Write(Lock lock) {
 }
 
 void Samples::HaveWritten(int32_t code) {
-  if (code == LRI_OK) {
-    warned_ = false;
-  } else if (code != LRI_UNIMPLEMENTED) {
-    Warn("samples cannot be kept", code);
-  }
+  Report(code == LRI_OK, "samples cannot be kept", code);
   Lock lock(mutex_);
   writing_ = false;
   if (code == LRI_OK) {
@@ -218,10 +225,12 @@ void Samples::Leave(Lock) {
 }
 
 // Logs once for a failure, however long it lasts. Allocates nothing: memory may be what failed.
-void Samples::Warn(const char* what, int32_t code) {
-  if (warned_.exchange(true)) return;
+void Samples::Report(bool succeeded, const char* failure, int32_t code) {
+  if (succeeded) warned_ = false;
+  if (succeeded || code == LRI_UNIMPLEMENTED || warned_.exchange(true)) return;
   char line[128];
-  std::snprintf(line, sizeof line, "%s in the host's context (code %d); trying again", what, code);
+  std::snprintf(line, sizeof line, "%s in the host's context (code %d); trying again", failure,
+                code);
   host_.Log(host_instance_, LRI_WARNING, line);
 }
 
@@ -229,6 +238,7 @@ void Samples::Warn(const char* what, int32_t code) {
 
 int32_t Samples::Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
                          void* done_context) {
+  if (name != "samples" && name != "fields" && name != "map") return LRI_NOT_FOUND;
   Waiting command{std::string(name), std::string(arguments), done, done_context};
   {
     Lock lock(mutex_);
@@ -250,30 +260,13 @@ void Samples::Answer(const Waiting& command) {
       Lock lock(mutex_);
       if (enabled_) samples = samples_.newest_first();
     }
-    result = RunSampleCommand(command.name, command.arguments, samples, limits_);
+    result = Run(command.name, command.arguments, samples, limits_);
   } catch (const std::bad_alloc&) {
     // The result is RESOURCE_EXHAUSTED.
   }
   const absl::string_view text = result.ok() ? *result : result.status().message();
   CallHost("done of command", command.done, command.done_context,
            static_cast<int32_t>(result.status().code()), ToView(text));
-}
-
-bool IsSampleCommand(absl::string_view name) {
-  return name == "samples" || name == "fields" || name == "map";
-}
-
-absl::StatusOr<std::string> RunSampleCommand(absl::string_view name, absl::string_view arguments,
-                                             std::span<const core::SharedSample> newest_first,
-                                             const Limits& limits) {
-  const auto most_bytes = static_cast<size_t>(limits.command_result_bytes);
-  if (name == "samples") return core::WriteSamples(newest_first, most_bytes);
-  if (name == "fields") {
-    return core::ListFields(newest_first, static_cast<size_t>(limits.sample_fields));
-  }
-  const auto mapper = core::Mapper::Parse(arguments, static_cast<size_t>(limits.mapper_targets));
-  if (!mapper.ok()) return mapper.status();
-  return mapper->Map(newest_first, most_bytes);
 }
 
 }  // namespace webhook::runtime

@@ -11,11 +11,9 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
@@ -57,8 +55,10 @@ class Samples : private TimerThread::Task {
   // Takes samples, the newest last. Never waits for the host.
   void Record(std::vector<core::SharedSample>& newest_last);
 
-  // Runs a sample command. LRI_OK: done is called once, now or when the kept samples have been
-  // read. LRI_UNAVAILABLE: too many commands wait for that.
+  // Runs the command "samples", "fields" or "map"; only "map" has arguments. The result is JSON
+  // text; INVALID_ARGUMENT: a malformed mapper; RESOURCE_EXHAUSTED: it passes a limit. LRI_OK: done
+  // is called once, now or when the kept samples have been read. LRI_UNAVAILABLE: too many commands
+  // wait for that. LRI_NOT_FOUND: it is another command.
   int32_t Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
                   void* done_context);
 
@@ -86,7 +86,7 @@ class Samples : private TimerThread::Task {
   void HaveRead(int32_t code, absl::string_view value);
   void HaveWritten(int32_t code);
   bool ReadValue(absl::string_view value, std::vector<core::SharedSample>& samples);
-  void Warn(const char* what, int32_t code);
+  void Report(bool succeeded, const char* failure, int32_t code);
   void Answer(const Waiting& command);
   // With the lock.
   void ScheduleWork(absl::Duration delay);
@@ -116,16 +116,6 @@ class Samples : private TimerThread::Task {
   absl::Duration retry_;
   std::vector<Waiting> waiting_;
 };
-
-// ---- the commands that read samples: "samples", "fields" and "map" -----------------------------
-
-bool IsSampleCommand(absl::string_view name);
-
-// The command's result: JSON text. `name` is that of a sample command; `arguments` only "map" has.
-// INVALID_ARGUMENT: a malformed mapper. RESOURCE_EXHAUSTED: the result passes a limit.
-absl::StatusOr<std::string> RunSampleCommand(absl::string_view name, absl::string_view arguments,
-                                             std::span<const core::SharedSample> newest_first,
-                                             const Limits& limits);
 
 }  // namespace webhook::runtime
 

@@ -1,30 +1,17 @@
 #include "plugin/runtime/timers.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <exception>
 #include <system_error>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
+#include "plugin/http/event_loop.h"
 
 namespace webhook::runtime {
 namespace {
 
 // Between two attempts of work for which there was no memory.
 constexpr auto kPauseAfterFailure = std::chrono::seconds(1);
-
-template <typename Work>
-bool RunOrFail(Work&& work) {
-  try {
-    work();
-    return true;
-  } catch (const std::exception&) {
-    return false;
-  }
-}
 
 }  // namespace
 
@@ -48,13 +35,7 @@ absl::Status TimerThread::Start() {
 }
 
 void TimerThread::StartLocked() {
-  if (thread_.joinable()) return;
-  // Signals are for the process's own threads; a new thread inherits the mask.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const absl::Cleanup unmask = [&before] { pthread_sigmask(SIG_SETMASK, &before, nullptr); };
-  thread_ = std::thread([this] { Run(); });
+  if (!thread_.joinable()) thread_ = http::StartThread([this] { Run(); });
 }
 
 TimerThread::Clock::time_point TimerThread::After(absl::Duration delay) {
@@ -64,7 +45,7 @@ TimerThread::Clock::time_point TimerThread::After(absl::Duration delay) {
 
 void TimerThread::RunAfter(absl::Duration delay, absl::AnyInvocable<void()> work) {
   const std::lock_guard lock(mutex_);
-  waiting_.emplace(After(delay), std::move(work));
+  waiting_.emplace(After(delay), Work{std::move(work), nullptr});
   changed_.notify_all();
 }
 
@@ -72,13 +53,20 @@ absl::Duration TimerThread::Now() const {
   return absl::FromChrono(Clock::now().time_since_epoch());
 }
 
+TimerThread::Waiting::iterator TimerThread::Find(const Task* task) {
+  return std::find_if(waiting_.begin(), waiting_.end(),
+                      [task](const auto& one) { return one.second.task == task; });
+}
+
 bool TimerThread::Schedule(Task& task, absl::Duration delay) {
   const std::lock_guard lock(mutex_);
   try {
     StartLocked();
     const Clock::time_point due = After(delay);
-    const auto [scheduled, added] = tasks_.try_emplace(&task, due);
-    if (!added) scheduled->second = std::min(scheduled->second, due);
+    const auto before = Find(&task);
+    if (before != waiting_.end() && before->first <= due) return true;
+    waiting_.emplace(due, Work{[&task] { task.RunTask(); }, &task});
+    if (before != waiting_.end()) waiting_.erase(before);
   } catch (const std::exception&) {
     return false;
   }
@@ -88,60 +76,41 @@ bool TimerThread::Schedule(Task& task, absl::Duration delay) {
 
 void TimerThread::Cancel(Task& task) {
   std::unique_lock lock(mutex_);
-  tasks_.erase(&task);
   finished_.wait(lock, [&] { return running_ != &task; });
-  tasks_.erase(&task);  // it may have scheduled itself again
+  if (const auto found = Find(&task); found != waiting_.end()) waiting_.erase(found);
 }
 
 void TimerThread::Run() {
   std::unique_lock lock(mutex_);
   while (!ending_) {
-    if (RunNext(lock)) continue;
-    Clock::time_point next = Clock::time_point::max();
-    if (!waiting_.empty()) next = waiting_.begin()->first;
-    for (const auto& [task, due] : tasks_) next = std::min(next, due);
-    if (next == Clock::time_point::max()) {
+    if (waiting_.empty()) {
       changed_.wait(lock);
-    } else {
+    } else if (const Clock::time_point next = waiting_.begin()->first; next > Clock::now()) {
       changed_.wait_until(lock, next);
+    } else {
+      RunNext(lock);
     }
   }
 }
 
-// Runs the work that is due first, without the lock. False: none is due.
-bool TimerThread::RunNext(std::unique_lock<std::mutex>& lock) {
-  const Clock::time_point now = Clock::now();
-  const auto task =
-      std::min_element(tasks_.begin(), tasks_.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  const auto work = waiting_.begin();
-  const bool task_is_due = task != tasks_.end() && task->second <= now;
-  const bool work_is_due = work != waiting_.end() && work->first <= now;
-  if (work_is_due && !(task_is_due && task->second < work->first)) {
-    auto taken = waiting_.extract(work);
-    lock.unlock();
-    const bool ran = RunOrFail([&] { taken.mapped()(); });
-    if (ran) taken = {};  // what the work holds ends without the lock
-    lock.lock();
-    if (!ran) {
-      taken.key() = Clock::now() + kPauseAfterFailure;
-      waiting_.insert(std::move(taken));
-    }
-    return true;
-  }
-  if (!task_is_due) return false;
-  auto taken = tasks_.extract(task);
-  running_ = taken.key();
+// Runs the work that is due first, without the lock.
+void TimerThread::RunNext(std::unique_lock<std::mutex>& lock) {
+  auto next = waiting_.extract(waiting_.begin());
+  const Task* const task = running_ = next.mapped().task;
   lock.unlock();
-  const bool ran = RunOrFail([this] { running_->RunTask(); });
+  try {
+    next.mapped().run();
+    next = {};  // what the work holds ends without the lock
+  } catch (const std::exception&) {
+    // It runs again, unless it is a task that was scheduled anew.
+  }
   lock.lock();
-  if (!ran) {
-    taken.mapped() = Clock::now() + kPauseAfterFailure;
-    tasks_.insert(std::move(taken));
+  if (!next.empty() && (task == nullptr || Find(task) == waiting_.end())) {
+    next.key() = Clock::now() + kPauseAfterFailure;
+    waiting_.insert(std::move(next));
   }
   running_ = nullptr;
   finished_.notify_all();
-  return true;
 }
 
 }  // namespace webhook::runtime

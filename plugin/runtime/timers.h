@@ -28,7 +28,7 @@ class Timers {
   virtual absl::Duration Now() const = 0;
 };
 
-// The thread blocks all signals. It is started by Start, or by the first Schedule.
+// The thread is started by Start, or by the first Schedule.
 class TimerThread : public Timers {
  public:
   // Work of a long-lived object, which schedules it again and again, and cancels it before it ends.
@@ -42,7 +42,7 @@ class TimerThread : public Timers {
   };
 
   TimerThread() = default;
-  // Joins the thread. Work that still waits does not run.
+  // Joins the thread.
   ~TimerThread() override;
   TimerThread(const TimerThread&) = delete;
   TimerThread& operator=(const TimerThread&) = delete;
@@ -63,18 +63,23 @@ class TimerThread : public Timers {
 
  private:
   using Clock = std::chrono::steady_clock;
+  struct Work {
+    absl::AnyInvocable<void()> run;
+    const Task* task;  // null: none's
+  };
+  using Waiting = std::multimap<Clock::time_point, Work>;
 
   static Clock::time_point After(absl::Duration delay);
   void StartLocked();
+  Waiting::iterator Find(const Task* task);
   void Run();
-  bool RunNext(std::unique_lock<std::mutex>& lock);
+  void RunNext(std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;                  // guards all below
   std::condition_variable changed_;   // what is due, or ending_
   std::condition_variable finished_;  // running_
-  std::multimap<Clock::time_point, absl::AnyInvocable<void()>> waiting_;
-  std::map<Task*, Clock::time_point> tasks_;
-  Task* running_ = nullptr;
+  Waiting waiting_;                   // a task at most once
+  const Task* running_ = nullptr;
   bool ending_ = false;
   std::thread thread_;
 };
