@@ -125,21 +125,15 @@ void Checkpointer::Run() {
   }
 }
 
-bool Checkpointer::BeginCopyOfThisThread() {
-  std::unique_lock<std::mutex> lock(mutex_);
-  copied_.wait(lock, [this] { return !copying_; });
-  if (all_copied_ || !status_.ok()) return false;
-  copying_ = true;
-  return true;
-}
-
 // Where the disk is full or a reader is in the way, the WAL keeps everything, and the next turn
 // copies it again.
 void Checkpointer::Copy() {
-  if (!BeginCopyOfThisThread()) return;
   bool is_last_turn = false;
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    std::unique_lock<std::mutex> lock(mutex_);
+    copied_.wait(lock, [this] { return !copying_; });
+    if (all_copied_ || !status_.ok()) return;
+    copying_ = true;
     is_last_turn = is_last_turn_;
   }
   int pages = -1;

@@ -68,7 +68,6 @@ class Checkpointer {
   Checkpointer(std::unique_ptr<SqliteConnection> connection, const Options& options);
   void Run();
   void Copy();
-  bool BeginCopyOfThisThread();
   bool TakeFinish();
 
   const Options options_;

@@ -46,12 +46,12 @@ absl::Status SqliteError(int extended_code, absl::string_view message, absl::str
   return status;
 }
 
-void SqliteStatement::Bind(int index, int64_t value) {
+void SqliteStatement::BindAt(int index, int64_t value) {
   const int code = sqlite3_bind_int64(statement_.get(), index, value);
   if (code != SQLITE_OK) bind_code_ = code;
 }
 
-void SqliteStatement::Bind(int index, absl::string_view text) {
+void SqliteStatement::BindAt(int index, absl::string_view text) {
   // A null pointer would be bound as NULL, and empty is not NULL.
   const char* data = text.data() == nullptr ? "" : text.data();
   const int code =
@@ -59,9 +59,7 @@ void SqliteStatement::Bind(int index, absl::string_view text) {
   if (code != SQLITE_OK) bind_code_ = code;
 }
 
-void SqliteStatement::BindNull(int index) { sqlite3_bind_null(statement_.get(), index); }
-
-void SqliteStatement::BindZeros(int index, size_t size) {
+void SqliteStatement::BindZerosAt(int index, size_t size) {
   const int code = sqlite3_bind_zeroblob64(statement_.get(), index, size);
   if (code != SQLITE_OK) bind_code_ = code;
 }
@@ -75,11 +73,19 @@ absl::StatusOr<bool> SqliteStatement::Step() {
   return false;
 }
 
-absl::Status SqliteStatement::Run() {
-  const absl::StatusOr<bool> row = Step();
-  if (!row.ok()) return row.status();
-  if (*row) Reset();
-  return absl::OkStatus();
+absl::Status SqliteStatement::Run() { return Step().status(); }
+
+absl::Status SqliteStatement::ForEachRow(absl::FunctionRef<void()> take) {
+  absl::StatusOr<bool> row = Step();
+  for (; row.ok() && *row; row = Step()) take();
+  return row.status();
+}
+
+absl::StatusOr<int64_t> SqliteStatement::QueryInteger() {
+  int64_t value = 0;
+  absl::Status status = ForEachRow([&] { value = Integer(0); });
+  if (!status.ok()) return status;
+  return value;
 }
 
 void SqliteStatement::Reset() {
@@ -104,10 +110,6 @@ absl::string_view SqliteStatement::Text(int column) const {
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_.get(), column));
   if (text == nullptr) return {};
   return {text, static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column))};
-}
-
-int64_t SqliteStatement::Bytes(int column) const {
-  return sqlite3_column_bytes(statement_.get(), column);
 }
 
 absl::StatusOr<std::unique_ptr<SqliteConnection>> SqliteConnection::Open(const std::string& path,
@@ -148,12 +150,19 @@ absl::StatusOr<SqliteStatement> SqliteConnection::Prepare(absl::string_view sql)
   return SqliteStatement(statement);
 }
 
+absl::Status SqliteConnection::PrepareAll(
+    std::initializer_list<std::pair<SqliteStatement*, absl::string_view>> statements) {
+  for (const auto& [member, sql] : statements) {
+    absl::StatusOr<SqliteStatement> statement = Prepare(sql);
+    if (!statement.ok()) return statement.status();
+    *member = *std::move(statement);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int64_t> SqliteConnection::QueryInteger(absl::string_view sql) {
   absl::StatusOr<SqliteStatement> statement = Prepare(sql);
-  if (!statement.ok()) return statement.status();
-  const absl::StatusOr<bool> row = statement->Step();
-  if (!row.ok()) return row.status();
-  return *row ? statement->Integer(0) : 0;
+  return statement.ok() ? statement->QueryInteger() : statement.status();
 }
 
 absl::Status SqliteConnection::WriteBlob(const char* table, const char* column, int64_t row,

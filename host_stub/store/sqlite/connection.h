@@ -5,10 +5,13 @@
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -27,22 +30,31 @@ class SqliteStatement {
   SqliteStatement() = default;
   explicit SqliteStatement(sqlite3_stmt* statement) : statement_(statement) {}
 
-  void Bind(int index, int64_t value);
-  // The text must stay until Reset.
-  void Bind(int index, absl::string_view text);
-  void BindNull(int index);
+  // Binds integers and texts to ?1, ?2 and so on. A text must stay until the statement has run.
+  template <typename... Values>
+  SqliteStatement& Bind(const Values&... values) {
+    int index = 0;
+    (BindAt(++index, values), ...);
+    return *this;
+  }
+  void BindAt(int index, int64_t value);
+  void BindAt(int index, absl::string_view text);
   // A blob of so many bytes, to be written by SqliteConnection::WriteBlob.
-  void BindZeros(int index, size_t size);
+  void BindZerosAt(int index, size_t size);
 
-  // True: a row is there. False: done; the statement is reset then, as it is after an error.
-  absl::StatusOr<bool> Step();
   // Runs a statement that gives no rows.
   absl::Status Run();
+  // Runs it and calls `take` at each row.
+  absl::Status ForEachRow(absl::FunctionRef<void()> take);
+  // Runs it. The first column of the last row; 0 where there is none.
+  absl::StatusOr<int64_t> QueryInteger();
+  // Goes to the next row. False: done; the statement is reset then, as it is after an error.
+  absl::StatusOr<bool> Step();
   void Reset();
 
+  // Of the row where the statement is.
   int64_t Integer(int column) const;
-  absl::string_view Text(int column) const;  // until the next Step or Reset
-  int64_t Bytes(int column) const;
+  absl::string_view Text(int column) const;
 
  private:
   struct Finalize {
@@ -70,7 +82,8 @@ class SqliteConnection {
 
   absl::Status Execute(const char* sql);
   absl::StatusOr<SqliteStatement> Prepare(absl::string_view sql);
-  // The first column of the first row; 0 where there is none.
+  absl::Status PrepareAll(
+      std::initializer_list<std::pair<SqliteStatement*, absl::string_view>> statements);
   absl::StatusOr<int64_t> QueryInteger(absl::string_view sql);
   // Writes over a blob of that very length, piece by piece: no second copy of it is made.
   absl::Status WriteBlob(const char* table, const char* column, int64_t row,

@@ -3,47 +3,64 @@
 #ifndef HOST_STUB_STORE_SQLITE_DISK_CALLS_H_
 #define HOST_STUB_STORE_SQLITE_DISK_CALLS_H_
 
-#include <sys/types.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
+#include <cstdio>
+#include <cstring>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
+#include "absl/strings/str_cat.h"
 
 namespace host_stub {
 
-// As open(2) with O_CLOEXEC, mkdir(2), pwrite(2), fsync(2), fdatasync(2), rename(2) and unlink(2):
-// -1 and errno. Any thread.
+// The system's functions: -1 and errno where one fails. Any thread.
 class DiskCalls {
  public:
   virtual ~DiskCalls() = default;
-  virtual int Open(const std::string& path, int flags, mode_t mode);
-  virtual int MakeFolder(const std::string& path, mode_t mode);
-  virtual ssize_t Write(int descriptor, const void* data, size_t size, off_t offset);
-  virtual int Sync(int descriptor);
-  virtual int SyncData(int descriptor);
+  virtual int Open(const std::string& path, int flags, mode_t mode) {
+    return open(path.c_str(), flags | O_CLOEXEC, mode);
+  }
+  virtual int MakeFolder(const std::string& path, mode_t mode) { return mkdir(path.c_str(), mode); }
+  virtual ssize_t Write(int descriptor, const void* data, size_t size, off_t offset) {
+    return pwrite(descriptor, data, size, offset);
+  }
+  virtual int Sync(int descriptor) { return fsync(descriptor); }
+  virtual int SyncData(int descriptor) { return fdatasync(descriptor); }
   // Makes the system begin to write what it has of a file: a hint.
-  virtual void BeginWriting(int descriptor);
-  virtual int Rename(const std::string& from, const std::string& to);
-  virtual int Remove(const std::string& path);
+  virtual void BeginWriting(int descriptor) {
+    sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE);
+  }
+  virtual int Rename(const std::string& from, const std::string& to) {
+    return rename(from.c_str(), to.c_str());
+  }
+  virtual int Remove(const std::string& path) { return unlink(path.c_str()); }
 };
 
 // UNAVAILABLE, with errno's text: "incident store: syncing /data: Input/output error".
-absl::Status DiskError(absl::string_view doing, const std::string& path);
+inline absl::Status DiskError(absl::string_view doing, const std::string& path) {
+  return absl::UnavailableError(
+      absl::StrCat("incident store: ", doing, " ", path, ": ", std::strerror(errno)));
+}
 
 // A descriptor that is closed when it is destroyed.
 class DiskFile {
  public:
-  DiskFile(DiskCalls& calls, const std::string& path, int flags, mode_t mode = 0);
-  ~DiskFile();
-  DiskFile(const DiskFile&) = delete;
-  DiskFile& operator=(const DiskFile&) = delete;
+  DiskFile(DiskCalls& calls, const std::string& path, int flags, mode_t mode = 0)
+      : descriptor_(calls.Open(path, flags, mode)) {}
+  ~DiskFile() {
+    if (ok()) close(descriptor_);
+  }
+  DiskFile(DiskFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  DiskFile& operator=(DiskFile&&) = delete;
 
   bool ok() const { return descriptor_ >= 0; }  // if not, errno tells why
   int get() const { return descriptor_; }
-  // The caller closes it.
-  int Release();
 
  private:
   int descriptor_;

@@ -1,11 +1,12 @@
 #include "host_stub/store/sqlite/reader.h"
 
 #include <algorithm>
-#include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "host_stub/store/sqlite/connection.h"
 
 namespace host_stub {
 namespace {
@@ -41,107 +42,110 @@ StoredIncident ReadRow(const SqliteStatement& row) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReader::Open(const std::string& path,
-                                                                 const std::string& vfs) {
-  absl::StatusOr<std::unique_ptr<SqliteConnection>> connection =
-      SqliteConnection::Open(path, vfs, SqliteAccess::kReadOnly, kBusyTimeoutMs);
-  if (!connection.ok()) return connection.status();
-  auto reader = std::make_unique<SqliteReader>();
-  reader->connection_ = std::move(*connection);
-  const std::pair<SqliteStatement*, absl::string_view> statements[] = {
-      {&reader->get_, SELECT_INCIDENT "WHERE id = ?1"},
-      {&reader->list_oldest_first_,
-       SELECT_INCIDENT "WHERE id >= ?1 AND id <= ?2 AND (?3 = 0 OR instance = ?3) ORDER BY id"},
-      {&reader->list_newest_first_, SELECT_INCIDENT
-       "WHERE id >= ?1 AND id <= ?2 AND (?3 = 0 OR instance = ?3) ORDER BY id DESC"},
-      {&reader->last_id_, "SELECT max(id) FROM incidents"},
-      {&reader->instance_number_, "SELECT number FROM instances WHERE uid = ?1"},
-  };
-  for (const auto& [member, sql] : statements) {
-    absl::StatusOr<SqliteStatement> statement = reader->connection_->Prepare(sql);
-    if (!statement.ok()) return statement.status();
-    *member = std::move(*statement);
+// One connection and its statements; for one thread at a time.
+class SqliteReaders::Reader {
+ public:
+  static absl::StatusOr<std::unique_ptr<Reader>> Open(const std::string& path,
+                                                      const std::string& vfs) {
+    auto connection = SqliteConnection::Open(path, vfs, SqliteAccess::kReadOnly, kBusyTimeoutMs);
+    if (!connection.ok()) return connection.status();
+    auto reader = std::make_unique<Reader>();
+    reader->connection_ = *std::move(connection);
+    absl::Status status = reader->connection_->PrepareAll({
+        {&reader->get_, SELECT_INCIDENT "WHERE id = ?1"},
+        {&reader->list_oldest_first_,
+         SELECT_INCIDENT "WHERE id >= ?1 AND id <= ?2 AND (?3 = 0 OR instance = ?3) ORDER BY id"},
+        {&reader->list_newest_first_, SELECT_INCIDENT
+         "WHERE id >= ?1 AND id <= ?2 AND (?3 = 0 OR instance = ?3) ORDER BY id DESC"},
+        {&reader->last_id_, "SELECT max(id) FROM incidents"},
+        {&reader->instance_number_, "SELECT number FROM instances WHERE uid = ?1"},
+    });
+    if (!status.ok()) return status;
+    return reader;
   }
-  return reader;
-}
 
-absl::StatusOr<StoredIncident> SqliteReader::Get(int64_t id) {
-  get_.Bind(1, id);
-  const absl::StatusOr<bool> row = get_.Step();
-  if (!row.ok()) return row.status();
-  if (!*row) return absl::NotFoundError(absl::StrCat("there is no incident ", id));
-  StoredIncident incident = ReadRow(get_);
-  get_.Reset();
-  return incident;
-}
+  absl::StatusOr<StoredIncident> Get(int64_t id) {
+    std::optional<StoredIncident> incident;
+    absl::Status status = get_.Bind(id).ForEachRow([&] { incident = ReadRow(get_); });
+    if (!status.ok()) return status;
+    if (!incident.has_value())
+      return absl::NotFoundError(absl::StrCat("there is no incident ", id));
+    return *std::move(incident);
+  }
 
-absl::StatusOr<int64_t> SqliteReader::ReadInteger(SqliteStatement& statement) {
-  const absl::StatusOr<bool> row = statement.Step();
-  if (!row.ok()) return row.status();
-  if (!*row) return 0;
-  const int64_t value = statement.Integer(0);
-  statement.Reset();
-  return value;
-}
-
-absl::StatusOr<IncidentPage> SqliteReader::List(const IncidentQuery& query) {
-  const absl::StatusOr<int64_t> last = ReadInteger(last_id_);
-  if (!last.ok()) return last.status();
-  int64_t least = std::max<int64_t>(query.after_id, 0) + 1;
-  int64_t most = query.before_id > 0 ? std::min(query.before_id - 1, *last) : *last;
-  IncidentPage page;
-  int64_t instance = 0;
-  if (!query.instance_uid.empty()) {
-    instance_number_.Bind(1, query.instance_uid);
-    const absl::StatusOr<int64_t> number = ReadInteger(instance_number_);
-    if (!number.ok()) return number.status();
-    if (*number == 0) return page;
-    instance = *number;
-    if (most - least >= kIdsOfAPage) {
-      page.more = true;
-      page.resume_id = query.newest_first ? most - kIdsOfAPage + 1 : least + kIdsOfAPage - 1;
-      (query.newest_first ? least : most) = page.resume_id;
+  absl::StatusOr<IncidentPage> List(const IncidentQuery& query) {
+    const absl::StatusOr<int64_t> last = last_id_.QueryInteger();
+    if (!last.ok()) return last.status();
+    int64_t least = std::max<int64_t>(query.after_id, 0) + 1;
+    int64_t most = query.before_id > 0 ? std::min(query.before_id - 1, *last) : *last;
+    IncidentPage page;
+    int64_t instance = 0;
+    if (!query.instance_uid.empty()) {
+      const absl::StatusOr<int64_t> number =
+          instance_number_.Bind(query.instance_uid).QueryInteger();
+      if (!number.ok()) return number.status();
+      if (*number == 0) return page;
+      instance = *number;
+      if (most - least >= kIdsOfAPage) {
+        page.more = true;
+        page.resume_id = query.newest_first ? most - kIdsOfAPage + 1 : least + kIdsOfAPage - 1;
+        (query.newest_first ? least : most) = page.resume_id;
+      }
     }
+    SqliteStatement& list = query.newest_first ? list_newest_first_ : list_oldest_first_;
+    list.Bind(least, most, instance);
+    const size_t limit =
+        static_cast<size_t>(std::clamp<int64_t>(query.limit, 1, kMostIncidentsOfAPage));
+    int64_t bytes = 0;
+    while (true) {
+      const absl::StatusOr<bool> row = list.Step();
+      if (!row.ok()) return row.status();
+      if (!*row) return page;
+      if (page.incidents.size() >= limit || bytes > query.limit_bytes) break;
+      page.incidents.push_back(ReadRow(list));
+      bytes += static_cast<int64_t>(page.incidents.back().details.size() + sizeof(StoredIncident));
+    }
+    list.Reset();
+    page.more = true;
+    page.resume_id = page.incidents.back().id;
+    return page;
   }
-  SqliteStatement& list = query.newest_first ? list_newest_first_ : list_oldest_first_;
-  list.Bind(1, least);
-  list.Bind(2, most);
-  list.Bind(3, instance);
-  const size_t limit =
-      static_cast<size_t>(std::clamp<int64_t>(query.limit, 1, kMostIncidentsOfAPage));
-  int64_t bytes = 0;
-  while (true) {
-    const absl::StatusOr<bool> row = list.Step();
-    if (!row.ok()) return row.status();
-    if (!*row) return page;
-    if (page.incidents.size() >= limit || bytes > query.limit_bytes) break;
-    page.incidents.push_back(ReadRow(list));
-    bytes += static_cast<int64_t>(page.incidents.back().details.size() + sizeof(StoredIncident));
-  }
-  list.Reset();
-  page.more = true;
-  page.resume_id = page.incidents.back().id;
-  return page;
+
+ private:
+  std::unique_ptr<SqliteConnection> connection_;
+  SqliteStatement get_;
+  SqliteStatement list_oldest_first_;
+  SqliteStatement list_newest_first_;
+  SqliteStatement last_id_;
+  SqliteStatement instance_number_;
+};
+
+SqliteReaders::SqliteReaders(std::string path, std::string vfs)
+    : path_(std::move(path)), vfs_(std::move(vfs)) {}
+
+SqliteReaders::~SqliteReaders() = default;
+
+// A reader that failed is not used again.
+template <typename Read>
+auto SqliteReaders::ReadWithOne(const Read& read) {
+  absl::StatusOr<std::unique_ptr<Reader>> reader = Take();
+  using Result = decltype(read(**reader));
+  if (!reader.ok()) return Result(reader.status());
+  Result result = read(**reader);
+  const bool usable = result.ok() || absl::IsNotFound(result.status());
+  GiveBack(usable ? std::move(*reader) : nullptr);
+  return result;
 }
 
 absl::StatusOr<StoredIncident> SqliteReaders::Get(int64_t id) {
-  absl::StatusOr<std::unique_ptr<SqliteReader>> reader = Take();
-  if (!reader.ok()) return reader.status();
-  absl::StatusOr<StoredIncident> incident = (*reader)->Get(id);
-  const bool usable = incident.ok() || absl::IsNotFound(incident.status());
-  GiveBack(usable ? std::move(*reader) : nullptr);
-  return incident;
+  return ReadWithOne([id](Reader& reader) { return reader.Get(id); });
 }
 
 absl::StatusOr<IncidentPage> SqliteReaders::List(const IncidentQuery& query) {
-  absl::StatusOr<std::unique_ptr<SqliteReader>> reader = Take();
-  if (!reader.ok()) return reader.status();
-  absl::StatusOr<IncidentPage> page = (*reader)->List(query);
-  GiveBack(page.ok() ? std::move(*reader) : nullptr);
-  return page;
+  return ReadWithOne([&query](Reader& reader) { return reader.List(query); });
 }
 
-absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReaders::Take() {
+auto SqliteReaders::Take() -> absl::StatusOr<std::unique_ptr<Reader>> {
   {
     std::unique_lock<std::mutex> lock(mutex_);
     returned_.wait(lock, [this] { return at_work_ < kMostReaders || !open_; });
@@ -151,17 +155,17 @@ absl::StatusOr<std::unique_ptr<SqliteReader>> SqliteReaders::Take() {
     }
     ++at_work_;
     if (!idle_.empty()) {
-      std::unique_ptr<SqliteReader> reader = std::move(idle_.back());
+      std::unique_ptr<Reader> reader = std::move(idle_.back());
       idle_.pop_back();
       return reader;
     }
   }
-  absl::StatusOr<std::unique_ptr<SqliteReader>> reader = SqliteReader::Open(path_, vfs_);
+  absl::StatusOr<std::unique_ptr<Reader>> reader = Reader::Open(path_, vfs_);
   if (!reader.ok()) GiveBack(nullptr);
   return reader;
 }
 
-void SqliteReaders::GiveBack(std::unique_ptr<SqliteReader> reader) {
+void SqliteReaders::GiveBack(std::unique_ptr<Reader> reader) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     --at_work_;

@@ -1,7 +1,5 @@
 #include "host_stub/store/sqlite/sqlite_store.h"
 
-#include <fcntl.h>
-
 #include <memory>
 #include <optional>
 #include <utility>
@@ -11,7 +9,6 @@
 #include "host_stub/store/sqlite/connection.h"
 #include "host_stub/store/sqlite/data_folder.h"
 #include "host_stub/store/sqlite/reader.h"
-#include "host_stub/store/sqlite/wal_rewrite.h"
 #include "host_stub/store/sqlite/writer_database.h"
 
 namespace host_stub {
@@ -59,8 +56,8 @@ class SqliteDatabase : public Database {
   absl::Status PrepareFiles() {
     if (absl::Status status = CheckDatabaseFile(path_); !status.ok()) return status;
     if (absl::Status status = folder_->PrepareFile(kDatabase); !status.ok()) return status;
-    absl::Status status = RewriteWal(*folder_, *calls_, kDatabase, kWal,
-                                     std::exchange(patience_, absl::ZeroDuration()));
+    absl::Status status =
+        folder_->RewriteWal(kDatabase, kWal, std::exchange(patience_, absl::ZeroDuration()));
     return status.ok() ? folder_->Sync() : status;
   }
 

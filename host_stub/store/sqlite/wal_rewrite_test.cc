@@ -1,5 +1,3 @@
-#include "host_stub/store/sqlite/wal_rewrite.h"
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "host_stub/store/sqlite/data_folder.h"
 #include "host_stub/store/testing/fault_vfs.h"
 #include "host_stub/store/testing/other_process.h"
 #include "host_stub/store/testing/store_test_util.h"
@@ -56,9 +55,7 @@ class WalRewriteTest : public ::testing::Test {
     close(file);
     return result;
   }
-  absl::Status Rewrite() {
-    return RewriteWal(*folder_, *calls_, kDatabase, kWal, absl::ZeroDuration());
-  }
+  absl::Status Rewrite() { return folder_->RewriteWal(kDatabase, kWal, absl::ZeroDuration()); }
   void CutPower(uint32_t seed) {
     disk_.CutPower();
     disk_.RestoreDisk(seed);
@@ -167,7 +164,7 @@ TEST_F(WalRewriteTest, ProcessThatEndsInTimeIsWaitedFor) {
   OtherProcess child(folder_->FileIn(kDatabase), kOtherSql);
   ASSERT_TRUE(child.Open());
   std::thread end([&] { child.Close(); });
-  EXPECT_TRUE(RewriteWal(*folder_, *calls_, kDatabase, kWal, absl::Minutes(1)).ok());
+  EXPECT_TRUE(folder_->RewriteWal(kDatabase, kWal, absl::Minutes(1)).ok());
   end.join();
 }
 

@@ -1,9 +1,9 @@
 #include "host_stub/store/sqlite/writer_database.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -70,11 +70,6 @@ Kind KindOf(int code, bool committing) {
     default:  // corrupt, not a database, cannot open, misuse
       return committing ? Kind::kUnknownConnectionLost : Kind::kRolledBackConnectionLost;
   }
-}
-
-bool HasBytes(const std::string& path) {
-  struct stat status {};
-  return stat(path.c_str(), &status) == 0 && status.st_size > 0;
 }
 
 // Step i leads from version i to i + 1. A step that was once released is never changed.
@@ -146,7 +141,9 @@ const int64_t kSchemaVersion = std::size(kSteps);
 absl::StatusOr<std::unique_ptr<WriterDatabase>> WriterDatabase::Open(
     const std::string& path, const std::string& vfs, absl::Time now,
     const Checkpointer::Options& checkpointer) {
-  const bool left_a_wal = HasBytes(path + "-wal");
+  std::error_code no_file;
+  const auto wal_bytes = std::filesystem::file_size(path + "-wal", no_file);
+  const bool left_a_wal = !no_file && wal_bytes > 0;
   absl::StatusOr<std::unique_ptr<SqliteConnection>> connection =
       SqliteConnection::Open(path, vfs, SqliteAccess::kReadWrite, kBusyTimeoutMs);
   if (!connection.ok()) return connection.status();
@@ -182,7 +179,8 @@ absl::StatusOr<std::unique_ptr<WriterDatabase>> WriterDatabase::Open(
   return database;
 }
 
-// Each step in a transaction of its own.
+// Each step in a transaction of its own. Where one fails, the connection is closed, which rolls it
+// back.
 absl::Status WriterDatabase::Migrate(const std::string& path) {
   const absl::StatusOr<int64_t> version = connection_->QueryInteger("PRAGMA user_version");
   if (!version.ok()) return version.status();
@@ -193,26 +191,16 @@ absl::Status WriterDatabase::Migrate(const std::string& path) {
                      ": it was written by a newer version; start that one"));
   }
   for (int64_t from = *version; from < kSchemaVersion; ++from) {
-    if (absl::Status status = MigrateFrom(from); !status.ok()) return status;
+    const std::string set_version = absl::StrCat("PRAGMA user_version = ", from + 1);
+    for (const char* sql : {"BEGIN IMMEDIATE", kSteps[from], set_version.c_str(), "COMMIT"}) {
+      if (absl::Status status = connection_->Execute(sql); !status.ok()) return status;
+    }
   }
   return absl::OkStatus();
 }
 
-absl::Status WriterDatabase::MigrateFrom(int64_t version) {
-  absl::Status status = connection_->Execute("BEGIN IMMEDIATE");
-  if (status.ok()) status = connection_->Execute(kSteps[version]);
-  if (status.ok()) {
-    status = connection_->Execute(absl::StrCat("PRAGMA user_version = ", version + 1).c_str());
-  }
-  if (status.ok()) status = connection_->Execute("COMMIT");
-  if (!status.ok() && connection_->in_transaction()) {
-    connection_->Execute("ROLLBACK").IgnoreError();
-  }
-  return status;
-}
-
 absl::Status WriterDatabase::PrepareStatements() {
-  const std::pair<SqliteStatement*, absl::string_view> statements[] = {
+  return connection_->PrepareAll({
       {&begin_, "BEGIN IMMEDIATE"},
       {&commit_, "COMMIT"},
       {&rollback_, "ROLLBACK"},
@@ -243,13 +231,7 @@ absl::Status WriterDatabase::PrepareStatements() {
        "ON CONFLICT (uid) DO UPDATE SET name = ?2, configuration = ?3, disabled = ?4, "
        "on_engine = ?5, generation = ?6, request_id = ?7, created = ?8, changed = ?9"},
       {&delete_instance_, "DELETE FROM configured_instances WHERE uid = ?1"},
-  };
-  for (const auto& [member, sql] : statements) {
-    absl::StatusOr<SqliteStatement> statement = connection_->Prepare(sql);
-    if (!statement.ok()) return statement.status();
-    *member = *std::move(statement);
-  }
-  return absl::OkStatus();
+  });
 }
 
 absl::Status WriterDatabase::Begin() { return lost_.ok() ? begin_.Run() : lost_; }
@@ -267,17 +249,13 @@ TransactionResult WriterDatabase::End(const absl::Status& written) {
   // Pages of what was rolled back may have reached the WAL.
   wal_holds_secret_ = wal_holds_secret_ || removed_secret;
   const Kind kind = KindOf(SqliteCodeOf(status), written.ok());
-  const bool rolled_back = Rollback().ok();
+  instances_.clear();
+  // Some errors have rolled back already.
+  const bool rolled_back = !connection_->in_transaction() || rollback_.Run().ok();
   if (!rolled_back && (kind == Kind::kRolledBack || kind == Kind::kBadBatch)) {
     return {Kind::kRolledBackConnectionLost, status};
   }
   return {kind, status};
-}
-
-absl::Status WriterDatabase::Rollback() {
-  instances_.clear();
-  // Some errors have rolled back already.
-  return connection_->in_transaction() ? rollback_.Run() : absl::OkStatus();
 }
 
 absl::StatusOr<int64_t> WriterDatabase::InstanceNumber(const Submission& batch, bool may_add) {
@@ -292,43 +270,35 @@ absl::StatusOr<int64_t> WriterDatabase::InstanceNumber(const Submission& batch, 
       cached->second.brand == batch.source_brand) {
     return cached->second.number;
   }
-  save_instance_.Bind(1, batch.instance_uid);
-  save_instance_.Bind(2, batch.instance_name);
-  save_instance_.Bind(3, batch.source_brand);
+  save_instance_.Bind(batch.instance_uid, batch.instance_name, batch.source_brand);
   if (absl::Status status = save_instance_.Run(); !status.ok()) return status;
-  if (cached != instances_.end()) instances_.erase(cached);
   return ReadInstance(batch.instance_uid);
 }
 
 // 0 where there is none; else it is in the cache then.
 absl::StatusOr<int64_t> WriterDatabase::ReadInstance(absl::string_view uid) {
-  find_instance_.Bind(1, uid);
-  const absl::StatusOr<bool> row = find_instance_.Step();
-  if (!row.ok()) return row.status();
-  if (!*row) return 0;
-  const int64_t number = find_instance_.Integer(0);
-  if (instances_.size() >= kCachedInstances) instances_.clear();
-  instances_.insert_or_assign(
-      std::string(uid),
-      Instance{number, std::string(find_instance_.Text(1)), std::string(find_instance_.Text(2))});
-  find_instance_.Reset();
+  int64_t number = 0;
+  absl::Status status = find_instance_.Bind(uid).ForEachRow([&] {
+    number = find_instance_.Integer(0);
+    if (instances_.size() >= kCachedInstances) instances_.clear();
+    instances_.insert_or_assign(
+        std::string(uid),
+        Instance{number, std::string(find_instance_.Text(1)), std::string(find_instance_.Text(2))});
+  });
+  if (!status.ok()) return status;
   return number;
 }
 
 absl::StatusOr<int64_t> WriterDatabase::AddIncident(int64_t instance, absl::Time created,
                                                     const NewIncident& incident) {
-  add_incident_.Bind(1, instance);
-  add_incident_.Bind(2, absl::ToUnixMicros(created));
-  add_incident_.Bind(3, incident.name);
-  add_incident_.Bind(4, incident.type);
-  add_incident_.Bind(5, incident.occurred);
-  add_incident_.Bind(6, AsLines(incident.warnings, warnings_));
+  add_incident_.Bind(instance, absl::ToUnixMicros(created), incident.name, incident.type,
+                     incident.occurred, AsLines(incident.warnings, warnings_));
   const size_t bytes = BytesOf(incident.details);
   const bool in_pieces = bytes >= kWrittenInPiecesBytes;
   if (in_pieces) {
-    add_incident_.BindZeros(7, bytes);
+    add_incident_.BindZerosAt(7, bytes);
   } else {
-    add_incident_.Bind(7, PutTogether(incident.details, details_));
+    add_incident_.BindAt(7, PutTogether(incident.details, details_));
   }
   if (absl::Status status = add_incident_.Run(); !status.ok()) return status;
   const int64_t id = sqlite3_last_insert_rowid(connection_->handle());
@@ -340,81 +310,66 @@ absl::StatusOr<int64_t> WriterDatabase::AddIncident(int64_t instance, absl::Time
 
 absl::Status WriterDatabase::AddKey(DeliveryKey& key) {
   const std::string ids = key.ids.ToText();
-  add_key_.Bind(1, key.instance);
-  add_key_.Bind(2, static_cast<int64_t>(key.scope));
-  add_key_.Bind(3, key.expires == absl::InfiniteFuture() ? 0 : absl::ToUnixMicros(key.expires));
-  add_key_.Bind(4, key.key);
-  add_key_.Bind(5, ids);
+  const int64_t expires =
+      key.expires == absl::InfiniteFuture() ? 0 : absl::ToUnixMicros(key.expires);
+  add_key_.Bind(key.instance, static_cast<int64_t>(key.scope), expires, key.key, ids);
   if (absl::Status status = add_key_.Run(); !status.ok()) return status;
   key.row = sqlite3_last_insert_rowid(connection_->handle());
   return absl::OkStatus();
 }
 
 absl::Status WriterDatabase::ReadFirst(int64_t id, CreatedIncident& duplicate) {
-  read_first_.Bind(1, id);
-  const absl::StatusOr<bool> row = read_first_.Step();
-  if (!row.ok()) return row.status();
-  if (!*row) return absl::OkStatus();
-  duplicate.created = absl::FromUnixMicros(read_first_.Integer(0));
-  *duplicate.first = {std::string(read_first_.Text(1)), std::string(read_first_.Text(2)),
-                      std::string(read_first_.Text(3))};
-  read_first_.Reset();
-  return absl::OkStatus();
+  return read_first_.Bind(id).ForEachRow([&] {
+    duplicate.created = absl::FromUnixMicros(read_first_.Integer(0));
+    *duplicate.first = {std::string(read_first_.Text(1)), std::string(read_first_.Text(2)),
+                        std::string(read_first_.Text(3))};
+  });
 }
 
 absl::Status WriterDatabase::ReadKeys(const std::function<void(DeliveryKey)>& take) {
   absl::StatusOr<SqliteStatement> keys = connection_->Prepare(
       "SELECT number, instance, scope, expires, key, incidents FROM delivery_keys ORDER BY number");
   if (!keys.ok()) return keys.status();
-  while (true) {
-    const absl::StatusOr<bool> row = keys->Step();
-    if (!row.ok()) return row.status();
-    if (!*row) return absl::OkStatus();
+  absl::Status malformed;
+  absl::Status status = keys->ForEachRow([&] {
     absl::StatusOr<IncidentIds> ids = IncidentIds::FromText(keys->Text(5));
-    if (!ids.ok()) return ids.status();
+    if (!ids.ok()) return malformed.Update(ids.status());
     const int64_t expires = keys->Integer(3);
     take({keys->Integer(1), keys->Integer(2) == 0 ? KeyScope::kBatch : KeyScope::kIncident,
           std::string(keys->Text(4)), std::move(*ids),
           expires == 0 ? absl::InfiniteFuture() : absl::FromUnixMicros(expires), keys->Integer(0)});
-  }
+  });
+  status.Update(malformed);
+  return status;
 }
 
 absl::Status WriterDatabase::DeleteKeys(const std::deque<int64_t>& rows, size_t count) {
   for (size_t i = 0; i < count; ++i) {
-    delete_key_.Bind(1, rows[i]);
-    if (absl::Status status = delete_key_.Run(); !status.ok()) return status;
+    if (absl::Status status = delete_key_.Bind(rows[i]).Run(); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> WriterDatabase::ReadContext(const std::string& uid,
                                                         const std::string& key) {
-  read_context_.Bind(1, uid);
-  read_context_.Bind(2, key);
-  const absl::StatusOr<bool> row = read_context_.Step();
-  if (!row.ok()) return row.status();
-  if (!*row) return absl::NotFoundError("nothing is set under this key");
-  std::string value(read_context_.Text(0));
-  read_context_.Reset();
-  return value;
+  std::optional<std::string> value;
+  absl::Status status =
+      read_context_.Bind(uid, key).ForEachRow([&] { value.emplace(read_context_.Text(0)); });
+  if (!status.ok()) return status;
+  if (!value.has_value()) return absl::NotFoundError("nothing is set under this key");
+  return *std::move(value);
 }
 
 absl::Status WriterDatabase::WriteContext(const std::string& uid, const std::string& key,
                                           const std::string& value) {
-  write_context_.Bind(1, uid);
-  write_context_.Bind(2, key);
-  write_context_.Bind(3, value);
-  return write_context_.Run();
+  return write_context_.Bind(uid, key, value).Run();
 }
 
 absl::StatusOr<std::vector<StoredInstance>> WriterDatabase::ReadInstances() {
   std::vector<StoredInstance> instances;
   SqliteStatement& row = read_instances_;
-  while (true) {
-    const absl::StatusOr<bool> is_row = row.Step();
-    if (!is_row.ok()) return is_row.status();
-    if (!*is_row) return instances;
-    StoredInstance instance;
+  absl::Status status = row.ForEachRow([&] {
+    StoredInstance& instance = instances.emplace_back();
     instance.uid = std::string(row.Text(0));
     instance.name = std::string(row.Text(1));
     instance.configuration = std::string(row.Text(2));
@@ -424,32 +379,25 @@ absl::StatusOr<std::vector<StoredInstance>> WriterDatabase::ReadInstances() {
     instance.request_id = std::string(row.Text(6));
     instance.created = absl::FromUnixMicros(row.Integer(7));
     instance.changed = absl::FromUnixMicros(row.Integer(8));
-    instances.push_back(std::move(instance));
-  }
+  });
+  if (!status.ok()) return status;
+  return instances;
 }
 
 absl::Status WriterDatabase::WriteInstance(const StoredInstance& instance) {
-  find_name_.Bind(1, instance.name);
-  const absl::StatusOr<bool> row = find_name_.Step();
-  if (!row.ok()) return row.status();
-  if (*row) {
-    const bool another = find_name_.Text(0) != instance.uid;
-    find_name_.Reset();
-    if (another) {
-      return absl::AlreadyExistsError(
-          absl::StrCat("an instance \"", instance.name, "\" exists already"));
-    }
+  bool taken = false;
+  absl::Status status = find_name_.Bind(instance.name).ForEachRow([&] {
+    taken = find_name_.Text(0) != instance.uid;
+  });
+  if (!status.ok()) return status;
+  if (taken) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("an instance \"", instance.name, "\" exists already"));
   }
-  write_instance_.Bind(1, instance.uid);
-  write_instance_.Bind(2, instance.name);
-  write_instance_.Bind(3, instance.configuration);
-  write_instance_.Bind(4, instance.disabled ? 1 : 0);
-  write_instance_.Bind(5, instance.on_engine ? 1 : 0);
-  write_instance_.Bind(6, instance.generation);
-  write_instance_.Bind(7, instance.request_id);
-  write_instance_.Bind(8, absl::ToUnixMicros(instance.created));
-  write_instance_.Bind(9, absl::ToUnixMicros(instance.changed));
-  return RunOverwriting(write_instance_);
+  return RunOverwriting(write_instance_.Bind(
+      instance.uid, instance.name, instance.configuration, instance.disabled, instance.on_engine,
+      instance.generation, instance.request_id, absl::ToUnixMicros(instance.created),
+      absl::ToUnixMicros(instance.changed)));
 }
 
 // Overwrites with zeros what a configuration leaves behind in its pages. Not used for what senders
@@ -464,10 +412,8 @@ absl::Status WriterDatabase::RunOverwriting(SqliteStatement& statement) {
 }
 
 absl::Status WriterDatabase::DeleteInstance(const std::string& uid) {
-  delete_instance_.Bind(1, uid);
-  if (absl::Status status = RunOverwriting(delete_instance_); !status.ok()) return status;
-  delete_context_.Bind(1, uid);
-  return delete_context_.Run();
+  absl::Status status = RunOverwriting(delete_instance_.Bind(uid));
+  return status.ok() ? delete_context_.Bind(uid).Run() : status;
 }
 
 absl::StatusOr<int64_t> WriterDatabase::ReadLastId() {

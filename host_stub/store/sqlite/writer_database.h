@@ -68,9 +68,7 @@ class WriterDatabase : public Transaction {
   explicit WriterDatabase(std::unique_ptr<SqliteConnection> connection)
       : connection_(std::move(connection)) {}
   absl::Status Migrate(const std::string& path);
-  absl::Status MigrateFrom(int64_t version);
   absl::Status PrepareStatements();
-  absl::Status Rollback();
   absl::StatusOr<int64_t> ReadInstance(absl::string_view uid);
   absl::Status RunOverwriting(SqliteStatement& statement);
   int Checkpoint(int mode, bool wait);
