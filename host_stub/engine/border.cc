@@ -104,13 +104,12 @@ const char* ValidateAnswer(const lri_answer* given, Answer* answer) {
   return nullptr;
 }
 
-PlainAnswer::PlainAnswer(int status, absl::string_view text)
-    : headers_{{ToView("Content-Type"), ToView("text/plain; charset=utf-8")},
-               {ToView("Retry-After"), ToView("1")}} {
-  answer_.status = status;
-  answer_.headers =
-      PairList(std::span<const lri_pair>(headers_).first(status == 503 ? size_t{2} : size_t{1}));
-  answer_.body = text;
+Answer PlainAnswer(int status, absl::string_view text) {
+  static const lri_pair kHeaders[] = {{ToView("Content-Type"), ToView("text/plain; charset=utf-8")},
+                                      {ToView("Retry-After"), ToView("1")}};
+  return {.status = status,
+          .headers = PairList(std::span(kHeaders, status == 503 ? 2 : 1)),
+          .body = text};
 }
 
 }  // namespace host_stub

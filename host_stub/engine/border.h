@@ -54,12 +54,6 @@ class ErrorText {
 // A code as it came from a plugin; one that is not among google.rpc.Code becomes UNKNOWN.
 absl::StatusCode ToStatusCode(int32_t code);
 
-// An element of an array whose elements may be longer than this host's.
-template <typename Element>
-const Element& At(const Element* data, size_t stride, size_t index) {
-  return *reinterpret_cast<const Element*>(reinterpret_cast<const char*>(data) + index * stride);
-}
-
 inline bool IsReadable(const lri_views& views) {
   return views.count == 0 || (views.data != nullptr && views.stride >= sizeof(lri_view));
 }
@@ -76,18 +70,7 @@ void ToAbi(const RequestHead& head, lri_request_head* abi);
 const char* ValidateAnswer(const lri_answer* given, Answer* answer);
 
 // An answer of the host's own: a status and a line of plain text, which must outlive the answer.
-class PlainAnswer {
- public:
-  PlainAnswer(int status, absl::string_view text);
-  PlainAnswer(const PlainAnswer&) = delete;
-  PlainAnswer& operator=(const PlainAnswer&) = delete;
-
-  const Answer& answer() const { return answer_; }
-
- private:
-  lri_pair headers_[2];
-  Answer answer_;
-};
+Answer PlainAnswer(int status, absl::string_view text);
 
 }  // namespace host_stub
 

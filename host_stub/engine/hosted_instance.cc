@@ -51,14 +51,8 @@ struct HeadSink {
     }
     sink.called = true;
     sink.record->heads_answered.fetch_add(1, std::memory_order_relaxed);
-    Answer answer;
-    const char* fault = ValidateAnswer(given, &answer);
-    sink.record->CountAnswer(fault == nullptr ? answer.status : 500);
-    if (fault == nullptr) return sink.receiver->OnHeadAnswer(answer);
-    sink.record->Fault(absl::StrCat("the plugin's answer is not usable: ", fault),
-                       /*broken=*/false);
-    const PlainAnswer replacement(500, "The webhook's answer was not usable.\n");
-    sink.receiver->OnHeadAnswer(replacement.answer());
+    sink.record->TakeAnswer(given,
+                            [&sink](const Answer& answer) { sink.receiver->OnHeadAnswer(answer); });
   }
 };
 
@@ -147,10 +141,9 @@ absl::Status HostedInstance::StopLocked(absl::Time deadline) {
     state_ = State::kStopped;
     return status;
   }
-  const PlainAnswer answer(503, "The webhook was stopped before it answered.\n");
-  Answer held = answer.answer();
-  held.request_is_held = true;
-  core_.calls().AbandonAll(*record_, held);
+  Answer answer = PlainAnswer(503, "The webhook was stopped before it answered.\n");
+  answer.request_is_held = true;
+  core_.calls().AbandonAll(*record_, answer);
   return status;
 }
 
@@ -282,11 +275,12 @@ absl::StatusOr<std::unique_ptr<InstanceUpdate>> HostedInstance::PrepareUpdate(
   }
   absl::MutexLock lock(&control_);
   if (update_pending_) return absl::FailedPreconditionError("another update is under way");
-  const AbiInstanceOptions options(spec, record_->abi());
+  const std::vector<lri_pair> parameters = ToAbi(spec.parameters);
+  const lri_instance_options options = ToAbi(spec, parameters, record_->abi());
   lri_update* update = nullptr;
   ErrorText error;
   const int32_t code = core_.Call("update_prepare", [&] {
-    return core_.table().update_prepare(record_->instance, options.abi(), &update, error.abi());
+    return core_.table().update_prepare(record_->instance, &options, &update, error.abi());
   });
   if (code != LRI_OK) return error.ToStatus(code, "the plugin refuses this configuration");
   if (update == nullptr) return absl::InternalError("update_prepare returned OK and no update");

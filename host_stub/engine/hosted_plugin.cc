@@ -41,7 +41,7 @@ absl::StatusOr<PluginInfo> ReadInfo(const PluginCore& core) {
 }
 
 absl::Status CreatePlugin(PluginCore& core, const PluginOptions& options) {
-  const std::vector<lri_pair> limits = ToAbiPairs(options.limits);
+  const std::vector<lri_pair> limits = ToAbi(options.limits);
   lri_plugin_options abi = {};
   abi.struct_size = sizeof(abi);
   abi.io_threads = options.io_threads;
@@ -82,7 +82,7 @@ HostedPlugin::HostedPlugin(std::unique_ptr<PluginCore> core, PluginInfo info)
 absl::StatusOr<std::shared_ptr<HostedPlugin>> HostedPlugin::Load(const std::string& path,
                                                                  const PluginOptions& options,
                                                                  HostServices services) {
-  absl::StatusOr<std::unique_ptr<PluginLibrary>> library = PluginLibrary::Load(path);
+  absl::StatusOr<PluginLibrary> library = PluginLibrary::Load(path);
   if (!library.ok()) return library.status();
   auto core = std::make_unique<PluginCore>(*std::move(library), std::move(services));
   absl::StatusOr<PluginInfo> info = ReadInfo(*core);
@@ -111,11 +111,12 @@ absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
     const InstanceSpec& spec) {
   if (absl::Status status = CheckSpec(spec); !status.ok()) return status;
   auto record = std::make_unique<InstanceRecord>(spec.uid, spec.name, info_.name, core_->logger());
-  const AbiInstanceOptions options(spec, record->abi());
+  const std::vector<lri_pair> parameters = ToAbi(spec.parameters);
+  const lri_instance_options options = ToAbi(spec, parameters, record->abi());
   ErrorText error;
   const int32_t code = core_->Call("create", [&] {
     absl::MutexLock lock(&core_->control);
-    return core_->table().create(core_->plugin, options.abi(), &record->instance, error.abi());
+    return core_->table().create(core_->plugin, &options, &record->instance, error.abi());
   });
   if (code != LRI_OK) return error.ToStatus(code, "the plugin refuses this configuration");
   if (record->instance == nullptr) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
 #include <span>
 #include <thread>
 #include <utility>
@@ -41,57 +42,30 @@ std::span<const absl::string_view> Copy(const lri_views& views, absl::string_vie
 
 int32_t ToCode(const absl::Status& status) { return static_cast<int32_t>(status.code()); }
 
-int32_t ToOutcome(CreationOutcome outcome) {
-  switch (outcome) {
-    case CreationOutcome::kCreated:
-      return LRI_CREATED;
-    case CreationOutcome::kNotCreated:
-      return LRI_NOT_CREATED;
-    case CreationOutcome::kUnknown:
-      return LRI_NOT_KNOWN;
-  }
-  return LRI_NOT_KNOWN;
-}
-
-char* WriteDigits(char* out, int64_t value, int digits) {
-  for (int i = digits - 1; i >= 0; --i, value /= 10) out[i] = static_cast<char>('0' + value % 10);
-  return out + digits;
-}
+// By CreationOutcome.
+constexpr int32_t kOutcomes[] = {LRI_CREATED, LRI_NOT_CREATED, LRI_NOT_KNOWN};
 
 constexpr size_t kIdBytes = 20;
 constexpr size_t kCreatedBytes = 32;
 
-// "2024-05-01T10:00:00"; the length is always the same.
-size_t WriteSecond(absl::Time time, char* begin) {
-  const absl::CivilSecond second = absl::ToCivilSecond(time, absl::UTCTimeZone());
-  char* out = WriteDigits(begin, second.year(), 4);
-  *out++ = '-';
-  out = WriteDigits(out, second.month(), 2);
-  *out++ = '-';
-  out = WriteDigits(out, second.day(), 2);
-  *out++ = 'T';
-  out = WriteDigits(out, second.hour(), 2);
-  *out++ = ':';
-  out = WriteDigits(out, second.minute(), 2);
-  *out++ = ':';
-  out = WriteDigits(out, second.second(), 2);
-  return static_cast<size_t>(out - begin);
-}
-
-// Formats times as FormatCreated does. It remembers the last second, which most batches share.
+// Formats times by RFC 3339 in UTC, with six digits of fraction that are cut where they are zeros:
+// "2024-05-01T10:00:00Z", "2024-05-01T10:00:00.25Z". It remembers the last second, which most
+// batches share.
 class CreatedTimes {
  public:
   size_t Write(absl::Time created, char* begin) {
     const int64_t microseconds = absl::ToUnixMicros(created);
-    const int64_t fraction = (microseconds % 1'000'000 + 1'000'000) % 1'000'000;
-    if (const int64_t second = microseconds - fraction; second != second_) {
+    int64_t fraction = (microseconds % 1'000'000 + 1'000'000) % 1'000'000;
+    if (const time_t second = (microseconds - fraction) / 1'000'000; second != second_) {
       second_ = second;
-      size_ = WriteSecond(absl::FromUnixMicros(second), text_);
+      tm parts{};
+      size_ = std::strftime(text_, sizeof text_, "%Y-%m-%dT%H:%M:%S", gmtime_r(&second, &parts));
     }
     char* out = std::copy_n(text_, size_, begin);
     if (fraction != 0) {
-      *out++ = '.';
-      out = WriteDigits(out, fraction, 6);
+      *out = '.';
+      for (int i = 6; i > 0; --i, fraction /= 10) out[i] = static_cast<char>('0' + fraction % 10);
+      out += 7;
       while (out[-1] == '0') --out;
     }
     *out++ = 'Z';
@@ -99,17 +73,12 @@ class CreatedTimes {
   }
 
  private:
-  int64_t second_ = INT64_MAX;  // in microseconds
+  time_t second_ = INT64_MAX;
   char text_[kCreatedBytes];
   size_t size_ = 0;
 };
 
 }  // namespace
-
-std::string FormatCreated(absl::Time created) {
-  char text[kCreatedBytes];
-  return std::string(text, CreatedTimes().Write(created, text));
-}
 
 // A batch between the plugin's call and its `done`. Its vectors keep their room for the next.
 struct IncidentBridge::Pending {
@@ -127,6 +96,7 @@ struct IncidentBridge::Pending {
   std::vector<char> text;
   CreatedTimes times;
 
+  void Fill(const lri_incident_batch& batch, InstanceRecord& record_in);
   void FormatCreatedIncidents();
 
   // A rare large batch must not keep its memory for good, because after a burst there may be
@@ -157,16 +127,14 @@ class IncidentBridge::Sink : public CompletionSink {
   void Complete(Submission* list) override {
     CompletionThreads& threads = *bridge_.services_.threads;
     // A store that needs no disk completes at once, on the thread that the batch came from.
-    if (threads.current() == thread_ || IsOfThisThread(list)) return FinishAll(list);
+    const bool is_here = threads.current() == thread_ ||
+                         (list->next == nullptr && static_cast<const Pending*>(list->user)->asker ==
+                                                       std::this_thread::get_id());
+    if (is_here) return FinishAll(list);
     threads.Post(thread_, [this, list] { FinishAll(list); });
   }
 
  private:
-  static bool IsOfThisThread(const Submission* list) {
-    return list->next == nullptr &&
-           static_cast<const Pending*>(list->user)->asker == std::this_thread::get_id();
-  }
-
   void FinishAll(Submission* list) {
     while (list != nullptr) {
       Submission* next = list->next;  // Finish gives the batch back
@@ -188,49 +156,48 @@ IncidentBridge::IncidentBridge(const HostServices& services, absl::string_view p
 
 IncidentBridge::~IncidentBridge() = default;
 
-CompletionSink& IncidentBridge::SinkOfThisThread() {
-  const int thread = services_.threads->current();
-  return *sinks_[thread < 0 ? 0 : static_cast<size_t>(thread)];
-}
-
-void IncidentBridge::Fill(const lri_incident_batch& batch, InstanceRecord& record,
-                          Pending& pending) {
-  size_t views = 0;
+void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceRecord& record_in) {
+  size_t view_count = 0;
   for (size_t i = 0; i < batch.incidents.count; ++i) {
     const lri_incident& incident = At(batch.incidents.data, batch.incidents.stride, i);
-    views += incident.details.count + incident.warnings.count;
+    view_count += incident.details.count + incident.warnings.count;
   }
-  pending.views.resize(views);
-  absl::string_view* next_view = pending.views.data();
-  pending.incidents.clear();
-  pending.incidents.reserve(batch.incidents.count);
+  views.resize(view_count);
+  absl::string_view* next_view = views.data();
+  incidents.clear();
+  incidents.reserve(batch.incidents.count);
   for (size_t i = 0; i < batch.incidents.count; ++i) {
     const lri_incident& incident = At(batch.incidents.data, batch.incidents.stride, i);
-    pending.incidents.push_back({.name = ToStringView(incident.name),
-                                 .type = ToStringView(incident.type),
-                                 .occurred = ToStringView(incident.occurred),
-                                 .details = Copy(incident.details, next_view),
-                                 .warnings = Copy(incident.warnings, next_view),
-                                 .delivery_key = ToStringView(incident.delivery_key)});
+    incidents.push_back({.name = ToStringView(incident.name),
+                         .type = ToStringView(incident.type),
+                         .occurred = ToStringView(incident.occurred),
+                         .details = Copy(incident.details, next_view),
+                         .warnings = Copy(incident.warnings, next_view),
+                         .delivery_key = ToStringView(incident.delivery_key)});
   }
-  pending.record = &record;
-  pending.done = batch.done;
-  pending.done_context = batch.done_context;
-  Submission& submission = pending.submission;
-  submission.instance_uid = record.uid;
-  submission.instance_name = record.name;
-  submission.source_brand = record.source_brand;
+  record = &record_in;
+  asker = std::this_thread::get_id();
+  done = batch.done;
+  done_context = batch.done_context;
+  submission.instance_uid = record->uid;
+  submission.instance_name = record->name;
+  submission.source_brand = record->source_brand;
   submission.delivery_key = ToStringView(batch.delivery_key);
   submission.delivery_key_lifetime = absl::Seconds(batch.delivery_key_ttl_s);
   submission.deadline_mono_ns = batch.deadline_mono_ns;
   submission.dry_run = batch.dry_run != 0;
-  submission.incidents = pending.incidents;
-  submission.user = &pending;
+  submission.incidents = incidents;
+  submission.user = this;
   submission.outcome = CreationOutcome::kNotCreated;
   submission.status = absl::OkStatus();
   submission.retry_after_seconds = 0;
   submission.created.clear();
   submission.next = nullptr;
+}
+
+void IncidentBridge::GiveBack(Pending& pending) {
+  pending.Trim();
+  pool_.GiveBack(pending.index);
 }
 
 int32_t IncidentBridge::Create(InstanceRecord& record, const lri_incident_batch* batch) {
@@ -246,13 +213,10 @@ int32_t IncidentBridge::Create(InstanceRecord& record, const lri_incident_batch*
   if (lease.object == nullptr) return LRI_UNAVAILABLE;
   Pending& pending = *lease.object;
   pending.index = lease.index;
-  absl::Cleanup give_back = [this, &pending] {
-    pending.Trim();
-    pool_.GiveBack(pending.index);
-  };
-  Fill(*batch, record, pending);
-  pending.submission.sink = &SinkOfThisThread();
-  pending.asker = std::this_thread::get_id();
+  absl::Cleanup give_back = [this, &pending] { GiveBack(pending); };
+  pending.Fill(*batch, record);
+  pending.submission.sink =
+      sinks_[static_cast<size_t>(std::max(services_.threads->current(), 0))].get();
   record.batches_begun.fetch_add(1, std::memory_order_relaxed);
   absl::Cleanup not_begun = [&record] {
     record.batches_begun.fetch_sub(1, std::memory_order_relaxed);
@@ -313,7 +277,7 @@ void IncidentBridge::Finish(Pending& pending) noexcept {
   }
   lri_create_result result = {};
   result.struct_size = sizeof(result);
-  result.outcome = ToOutcome(submission.outcome);
+  result.outcome = kOutcomes[static_cast<int>(submission.outcome)];
   result.code = ToCode(submission.status);
   result.retry_after_s = static_cast<uint32_t>(submission.retry_after_seconds);
   result.message = ToView(submission.status.message());
@@ -322,8 +286,7 @@ void IncidentBridge::Finish(Pending& pending) noexcept {
   result.stride = sizeof(lri_created_incident);
   CallPlugin(plugin_, "done (of create_incidents)",
              [&] { pending.done(pending.done_context, &result); });
-  pending.Trim();
-  pool_.GiveBack(pending.index);
+  GiveBack(pending);
   // Last: once no batch is in flight, the record and the plugin's code may go.
   record.batches_ended.fetch_add(1, std::memory_order_release);
 }

@@ -7,19 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "absl/time/time.h"
-#include "host_stub/engine/host_services.h"
+#include "absl/strings/string_view.h"
+#include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/engine/instance_record.h"
-#include "host_stub/store/incident_store.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/line_limiter.h"
 #include "plugin/base/object_pool.h"
 
 namespace host_stub {
-
-// RFC 3339 in UTC with six digits of fraction, cut where they are zeros:
-// "2024-05-01T10:00:00Z", "2024-05-01T10:00:00.25Z".
-std::string FormatCreated(absl::Time created);
 
 // Any thread. Results are delivered on the thread of CompletionThreads from which the batch came,
 // or on thread 0: one Post for all batches that a commit finished. They are formatted there, and
@@ -38,8 +33,7 @@ class IncidentBridge {
   class Sink;
   struct Pending;
 
-  CompletionSink& SinkOfThisThread();
-  static void Fill(const lri_incident_batch& batch, InstanceRecord& record, Pending& pending);
+  void GiveBack(Pending& pending);
   void Finish(Pending& pending) noexcept;
 
   const HostServices services_;

@@ -172,7 +172,8 @@ TEST_F(IncidentBridgeTest, IncidentsAreStoredWithTheirDetailsPutTogether) {
   EXPECT_EQ(stored->details, "{\"a\":1}");
   EXPECT_EQ(stored->instance_uid, "uid");
   EXPECT_EQ(stored->source_brand, "Generic Webhook");
-  EXPECT_EQ(result.created[1], FormatCreated(stored->created));
+  EXPECT_EQ(result.created[1],
+            absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", stored->created, absl::UTCTimeZone()));
 }
 
 TEST_F(IncidentBridgeTest, KnownDeliveryKeyGivesTheFirstIncident) {
@@ -249,11 +250,22 @@ TEST_F(IncidentBridgeTest, OneCommitIsOnePostToTheThreadThatTheBatchesCameFrom) 
   EXPECT_EQ(threads_->posts, 1);
 }
 
-TEST(FormatCreatedTest, FractionIsCutWhereItIsZeros) {
+TEST_F(IncidentBridgeTest, FractionOfATimeIsCutWhereItIsZeros) {
+  auto store = UseManualStore();
+  BridgeUnderTest bridge(test_.services, record_);
+  Result result;
+  Batch batch(3, result);
+  ASSERT_EQ(bridge.Create(record_, &batch.abi()), LRI_OK);
   const absl::Time time = absl::FromUnixSeconds(1714557600);
-  EXPECT_EQ(FormatCreated(time), "2024-05-01T10:00:00Z");
-  EXPECT_EQ(FormatCreated(time + absl::Milliseconds(250)), "2024-05-01T10:00:00.25Z");
-  EXPECT_EQ(FormatCreated(time + absl::Microseconds(1)), "2024-05-01T10:00:00.000001Z");
+  std::vector<CreatedIncident>& created = store->waiting[0]->created;
+  created.resize(3);
+  created[0].created = time;
+  created[1].created = time + absl::Milliseconds(250);
+  created[2].created = time + absl::Microseconds(1);
+  store->Commit();
+  result.done.WaitForNotification();
+  EXPECT_THAT(result.created, ElementsAre("2024-05-01T10:00:00Z", "2024-05-01T10:00:00.25Z",
+                                          "2024-05-01T10:00:00.000001Z"));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "host_stub/engine/border.h"
 
 namespace host_stub {
 namespace {
@@ -61,6 +62,18 @@ void InstanceRecord::Fault(absl::string_view what, bool broken) {
     }
   }
   logger.Log(Severity::kError, name, what);
+}
+
+void InstanceRecord::TakeAnswer(const lri_answer* given,
+                                absl::FunctionRef<void(const Answer&)> take) {
+  Answer answer;
+  const char* const fault = ValidateAnswer(given, &answer);
+  const int status = fault == nullptr ? answer.status : 500;
+  std::atomic<int64_t>& count = status >= 500 ? failed : status >= 400 ? refused : succeeded;
+  count.fetch_add(1, std::memory_order_relaxed);
+  if (fault == nullptr) return take(answer);
+  Fault(absl::StrCat("the plugin's answer is not usable: ", fault), /*broken=*/false);
+  take(PlainAnswer(500, "The webhook's answer was not usable.\n"));
 }
 
 InstanceHealth InstanceRecord::health() const {

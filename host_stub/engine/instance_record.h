@@ -8,9 +8,10 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "host_stub/engine/instance_status.h"
+#include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/logger.h"
 #include "plugin/abi/long_running_integration.h"
 
@@ -35,11 +36,9 @@ struct InstanceRecord {
   // any longer, so the instance is unhealthy.
   void Fault(absl::string_view what, bool broken);
 
-  // An answer of the plugin, to a call or to a head.
-  void CountAnswer(int32_t status) {
-    std::atomic<int64_t>& count = status >= 500 ? failed : status >= 400 ? refused : succeeded;
-    count.fetch_add(1, std::memory_order_relaxed);
-  }
+  // Counts the plugin's answer, to a call or to a head, and hands it to `take`; in place of one
+  // that is not usable, an answer 500.
+  void TakeAnswer(const lri_answer* given, absl::FunctionRef<void(const Answer&)> take);
 
   InstanceHealth health() const;
   InstanceCounts counts() const;

@@ -3,7 +3,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "host_stub/engine/border.h"
 
 namespace host_stub {
@@ -80,27 +79,15 @@ bool PendingCalls::Withdraw(CallHandle call) {
 
 bool PendingCalls::Complete(CallHandle call, const lri_answer* given) {
   Slot* slot = Move(call, UseState::kInFlight, UseState::kEnding);
-  if (slot == nullptr) return CompleteAbandoned(call);
-  InstanceRecord& record = *slot->record.load(std::memory_order_relaxed);
-  Answer answer;
-  if (const char* fault = ValidateAnswer(given, &answer); fault != nullptr) {
-    record.CountAnswer(500);
-    record.Fault(absl::StrCat("the plugin's answer is not usable: ", fault), /*broken=*/false);
-    const PlainAnswer replacement(500, "The webhook's answer was not usable.\n");
-    slot->receiver->OnAnswer(replacement.answer());
+  if (slot != nullptr) {
+    InstanceRecord& record = *slot->record.load(std::memory_order_relaxed);
+    record.TakeAnswer(given, [slot](const Answer& answer) { slot->receiver->OnAnswer(answer); });
   } else {
-    record.CountAnswer(answer.status);
-    slot->receiver->OnAnswer(answer);
+    // The stages in the order in which AbandonAll takes them, so that none is missed.
+    if (Move(call, UseState::kExpiring, UseState::kReleased) != nullptr) return true;
+    slot = Move(call, UseState::kAbandoned, UseState::kEnding);
+    if (slot == nullptr) return false;
   }
-  Release(call, *slot);
-  return true;
-}
-
-// Looks at the stages in the order in which AbandonAll takes them, so that none is missed.
-bool PendingCalls::CompleteAbandoned(CallHandle call) {
-  if (Move(call, UseState::kExpiring, UseState::kReleased) != nullptr) return true;
-  Slot* slot = Move(call, UseState::kAbandoned, UseState::kEnding);
-  if (slot == nullptr) return false;
   Release(call, *slot);
   return true;
 }

@@ -11,7 +11,6 @@
 #include <cstdint>
 
 #include "host_stub/engine/instance_record.h"
-#include "host_stub/engine/instance_status.h"
 #include "host_stub/engine/logger.h"
 #include "host_stub/engine/request.h"
 #include "plugin/abi/long_running_integration.h"
@@ -91,7 +90,6 @@ class PendingCalls {
 
   // Takes the call from one stage to another; null where it is not at that stage.
   Slot* Move(CallHandle call, UseState::Stage from, UseState::Stage to);
-  bool CompleteAbandoned(CallHandle call);
   // The plugin has let go of the request.
   void Release(CallHandle call, Slot& slot);
   void Free(CallHandle call, Slot& slot);

@@ -102,8 +102,8 @@ TEST_F(PendingCallsTest, AbandonAllAnswersTheCallsOfThatInstanceOnly) {
   CountingReceiver other_receiver;
   const CallHandle call = Begin();
   calls_.Begin(Request(), other, &other_receiver);
-  const PlainAnswer answer(503, "stopped");
-  calls_.AbandonAll(record_, answer.answer());
+  const Answer answer = PlainAnswer(503, "stopped");
+  calls_.AbandonAll(record_, answer);
   EXPECT_EQ(receiver_.answers, 1);
   EXPECT_EQ(receiver_.status, 503);
   EXPECT_EQ(other_receiver.answers, 0);
@@ -132,8 +132,8 @@ class RefusingReceiver : public CountingReceiver {
 TEST_F(PendingCallsTest, CallThatIsRefusedWhileAbandonAllAnswersItIsReleasedOnce) {
   RefusingReceiver receiver(calls_);
   receiver.call = PendingCalls::FromAbi(calls_.Begin(Request(), record_, &receiver)->call);
-  const PlainAnswer answer(503, "stopped");
-  calls_.AbandonAll(record_, answer.answer());
+  const Answer answer = PlainAnswer(503, "stopped");
+  calls_.AbandonAll(record_, answer);
   EXPECT_FALSE(receiver.withdrawn);
   EXPECT_EQ(receiver.answers, 1);
   EXPECT_EQ(receiver.releases, 1);
@@ -171,7 +171,7 @@ TEST_F(PendingCallsTest, RequestIsCopiedMemberByMember) {
 // Of everything that may happen to a call at once, exactly one answers it and one releases it.
 TEST_F(PendingCallsTest, RacesOfAnswersAndAbandonmentsHaveOneWinner) {
   constexpr int kRounds = 1'000;
-  const PlainAnswer stopped(503, "stopped");
+  const Answer stopped = PlainAnswer(503, "stopped");
   for (int round = 0; round < kRounds; ++round) {
     auto receiver = std::make_unique<CountingReceiver>();
     const CallHandle call =
@@ -188,7 +188,7 @@ TEST_F(PendingCallsTest, RacesOfAnswersAndAbandonmentsHaveOneWinner) {
     std::array<std::thread, 3> threads = {
         race(0, [&] { return calls_.Complete(call, &ok_); }),
         race(1, [&] { return calls_.Abandon(call); }),
-        race(2, [&] { return calls_.AbandonAll(record_, stopped.answer()), true; })};
+        race(2, [&] { return calls_.AbandonAll(record_, stopped), true; })};
     for (std::thread& thread : threads) thread.join();
     ASSERT_TRUE(won[0]);
     ASSERT_EQ(receiver->answers, won[1] ? 0 : 1);

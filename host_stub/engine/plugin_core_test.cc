@@ -44,14 +44,14 @@ class PluginCoreTest : public testing::Test {
   }
 
   TestServices test_;
-  PluginCore host_{nullptr, test_.services};
+  PluginCore host_{{}, test_.services};
   InstanceRecord record_{"uid", "hook", "Echo", *test_.logger};
 };
 
 TEST_F(PluginCoreTest, ContextIsUnimplementedWithoutAStore) {
   HostServices services = test_.services;
   services.state = nullptr;
-  PluginCore host(nullptr, services);
+  PluginCore host({}, services);
   Told never;
   EXPECT_EQ(host.host()->context_get(host.host()->context, record_.abi(), ToView("key"),
                                      &Told::Done, &never),

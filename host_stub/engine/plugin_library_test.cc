@@ -1,5 +1,4 @@
-#include "host_stub/engine/plugin_library.h"
-
+// Which files are loaded as plugins.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -9,6 +8,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/engine/plugin_core.h"
 #include "host_stub/files/trusted_files.h"
 
 namespace host_stub {
@@ -78,7 +78,7 @@ TEST_F(PluginLibraryTest, LinkIsJudgedByTheFileThatItLeadsTo) {
   std::filesystem::create_symlink(file_, link);
   auto library = PluginLibrary::Load(link);
   ASSERT_TRUE(library.ok()) << library.status();
-  EXPECT_EQ((*library)->path(), std::filesystem::canonical(file_));
+  EXPECT_EQ(library->path, std::filesystem::canonical(file_));
   chmod(folder_.c_str(), 0777);
   EXPECT_THAT(Refusal(link), HasSubstr("its folder"));
   std::filesystem::remove(link);
@@ -96,7 +96,7 @@ TEST_F(PluginLibraryTest, PluginInAStickyFolderIsLoaded) {
   chmod(folder_.c_str(), 01777);
   auto library = PluginLibrary::Load(file_);
   ASSERT_TRUE(library.ok()) << library.status();
-  EXPECT_EQ((*library)->table().struct_size, sizeof(lri_plugin_table));
+  EXPECT_EQ(library->table->struct_size, sizeof(lri_plugin_table));
 }
 
 }  // namespace

@@ -17,7 +17,13 @@ inline absl::string_view ToStringView(lri_view view) {
 }
 inline lri_view ToView(absl::string_view text) { return lri_view{text.data(), text.size()}; }
 
-// An array of pairs as it crossed the ABI: its elements may be longer than our lri_pair.
+// An element of an array that crossed the ABI: its elements may be longer than this host's.
+template <typename Element>
+const Element& At(const Element* data, size_t stride, size_t index) {
+  return *reinterpret_cast<const Element*>(reinterpret_cast<const char*>(data) + index * stride);
+}
+
+// An array of pairs as it crossed the ABI.
 class PairList {
  public:
   PairList() : pairs_{nullptr, 0, sizeof(lri_pair)} {}
@@ -26,16 +32,15 @@ class PairList {
       : pairs_{pairs.data(), pairs.size(), sizeof(lri_pair)} {}
 
   size_t size() const { return pairs_.count; }
-  absl::string_view name(size_t index) const { return ToStringView(at(index).name); }
-  absl::string_view value(size_t index) const { return ToStringView(at(index).value); }
+  absl::string_view name(size_t index) const {
+    return ToStringView(At(pairs_.data, pairs_.stride, index).name);
+  }
+  absl::string_view value(size_t index) const {
+    return ToStringView(At(pairs_.data, pairs_.stride, index).value);
+  }
   const lri_pairs& abi() const { return pairs_; }
 
  private:
-  const lri_pair& at(size_t index) const {
-    return *reinterpret_cast<const lri_pair*>(reinterpret_cast<const char*>(pairs_.data) +
-                                              index * pairs_.stride);
-  }
-
   lri_pairs pairs_;
 };
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "host_stub/engine/host_services.h"
+#include "host_stub/engine/hosted_plugin.h"
 #include "host_stub/instances/snapshot.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"

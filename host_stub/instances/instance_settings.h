@@ -16,8 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "host_stub/config/configuration.h"
-#include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/instance_status.h"
+#include "host_stub/engine/hosted_instance.h"
 #include "host_stub/store/state_store.h"
 
 namespace host_stub {

@@ -21,7 +21,6 @@
 #include "absl/time/time.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_instance.h"
-#include "host_stub/engine/instance_status.h"
 #include "host_stub/instances/instance_settings.h"
 
 namespace host_stub {

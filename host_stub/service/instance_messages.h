@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "host_stub/engine/instance_status.h"
+#include "host_stub/engine/hosted_instance.h"
 #include "host_stub/instances/instance_settings.h"
 #include "long_running_integration/v1/instance.pb.h"
 
