@@ -83,8 +83,11 @@ absl::StatusOr<InstanceChange> PlanReload(const InstanceSnapshot& table,
 }
 
 absl::Status OfInstance(absl::string_view instance, const absl::Status& status) {
-  if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("instance ", instance, ": ", status.message()));
+}
+
+absl::Status InstanceChange::ErrorOf(const ChangeStep& step, const absl::Status& status) const {
+  return names_instances ? OfInstance(step.name, status) : status;
 }
 
 namespace {
@@ -100,10 +103,9 @@ absl::Status CheckPorts(const InstanceSnapshot& table, const InstanceChange& cha
     if (port == 0) continue;
     for (const auto& [name, other] : ports) {
       if (name == step.name || other != port) continue;
-      const absl::Status taken = absl::AlreadyExistsError(
-          absl::StrCat("longRunningPort: ", port, " is taken by instance \"", name,
-                       "\"; each instance needs its own"));
-      return change.names_instances ? OfInstance(step.name, taken) : taken;
+      return change.ErrorOf(step, absl::AlreadyExistsError(absl::StrCat(
+                                      "longRunningPort: ", port, " is taken by instance \"", name,
+                                      "\"; each instance needs its own")));
     }
   }
   return absl::OkStatus();
@@ -116,7 +118,7 @@ absl::Status PrepareChange(HostedPlugin& plugin, const InstanceSnapshot& table,
   if (absl::Status status = CheckPorts(table, change); !status.ok()) return status;
   for (ChangeStep& step : change.steps) {
     absl::Status status = PrepareStep(plugin, table, change, step);
-    if (!status.ok()) return change.names_instances ? OfInstance(step.name, status) : status;
+    if (!status.ok()) return change.ErrorOf(step, status);
   }
   return absl::OkStatus();
 }
@@ -127,7 +129,7 @@ absl::Status StartFresh(const InstanceSnapshot& table, InstanceChange& change) {
     const absl::Status status = step.fresh->Start();
     step.deferred_start = absl::IsAlreadyExists(status) && PortComesFree(table, change, step);
     if (status.ok() || step.deferred_start) continue;
-    return change.names_instances ? OfInstance(step.name, status) : status;
+    return change.ErrorOf(step, status);
   }
   return absl::OkStatus();
 }

@@ -7,9 +7,6 @@
 //   CommitChange     cannot fail
 // AbandonChange undoes everything but CommitChange.
 //
-// Where the plugin can update (update_prepare), nothing stops. Where it cannot, a second instance
-// is created, takes the first one's place, and the first is drained.
-//
 // A port may go from one instance to another within a change. The plugin accepts an update to a
 // port that another instance has, and binds it when that instance gives it up. A new instance on
 // such a port is started when the old one is drained.
@@ -57,9 +54,11 @@ struct InstanceChange {
   explicit InstanceChange(const InstanceSnapshot& table)
       : platform(table.platform), server_configuration(table.server_configuration) {}
 
+  // An error of that step. It names its instance, unless the caller asked for that one alone.
+  absl::Status ErrorOf(const ChangeStep& step, const absl::Status& status) const;
+
   std::vector<ChangeStep> steps;
-  // Whether an error names its instance; it need not where the caller asked for that one alone.
-  bool names_instances = false;
+  bool names_instances = false;  // see ErrorOf
   PlatformConfiguration platform;
   std::map<std::string, std::string> server_configuration;
   // The last thing that may fail.

@@ -17,18 +17,6 @@ constexpr absl::Duration kRequestIdLifetime = absl::Hours(1);
 constexpr absl::Duration kMostTimeToEnd = absl::Seconds(1);
 constexpr int kLongestPause = 60;  // between two retries, times the first pause
 
-absl::Status BelongsToTheFile(absl::string_view name) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("instance \"", name, "\" belongs to the configuration file: change it there, ",
-                   "then send the host SIGHUP"));
-}
-
-absl::Status CheckEtag(const InstanceSettings& settings, const std::string& etag) {
-  if (etag.empty() || etag == settings.etag()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("etag: instance \"", settings.name, "\" was changed meanwhile; read it again"));
-}
-
 // As precise as the store keeps it.
 absl::Time Now() { return absl::FromUnixMicros(absl::ToUnixMicros(absl::Now())); }
 
@@ -84,10 +72,6 @@ absl::Status InstanceManager::Stop(absl::Time deadline) {
 absl::Status InstanceManager::StartFileInstances(const Configuration& configuration,
                                                  InstanceSnapshot& next) {
   for (const InstanceConfiguration& one : configuration.instances) {
-    if (next.Find(one.name) != nullptr) {
-      return absl::AlreadyExistsError(
-          absl::StrCat("an instance \"", one.name, "\" exists already"));
-    }
     InstanceEntry entry;
     entry.settings = SettingsOf(one, configuration.platform.engine);
     auto instance = parts_.plugin->CreateInstance(ToSpec(entry.settings, next.platform));
@@ -231,8 +215,15 @@ absl::StatusOr<const InstanceEntry*> InstanceManager::FindToChange(const std::st
                                                                    const std::string& etag) const {
   const InstanceEntry* entry = table_->Find(name);
   if (entry == nullptr) return absl::NotFoundError(absl::StrCat("no instance \"", name, "\""));
-  if (entry->settings.in_file) return BelongsToTheFile(name);
-  if (absl::Status status = CheckEtag(entry->settings, etag); !status.ok()) return status;
+  if (entry->settings.in_file) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("instance \"", name, "\" belongs to the configuration file: change it there, ",
+                     "then send the host SIGHUP"));
+  }
+  if (!etag.empty() && etag != entry->settings.etag()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("etag: instance \"", name, "\" was changed meanwhile; read it again"));
+  }
   return entry;
 }
 
@@ -331,17 +322,14 @@ absl::Status InstanceManager::Run(InstanceChange& change, bool validate_only) {
   }
   absl::Status status = PrepareChange(*parts_.plugin, *table_, change);
   if (!status.ok() || validate_only) return status;
-  if (status = StartAndSave(change); !status.ok()) {
+  status = StartFresh(*table_, change);
+  if (status.ok()) status = change.save();
+  if (!status.ok()) {
     Retire(AbandonChange(change), absl::Now());
     return status;
   }
   Apply(change);
   return absl::OkStatus();
-}
-
-absl::Status InstanceManager::StartAndSave(InstanceChange& change) {
-  absl::Status status = StartFresh(*table_, change);
-  return status.ok() ? change.save() : status;
 }
 
 // Cannot fail. New instances take their places first, then the old ones are drained, so that nobody

@@ -30,7 +30,7 @@
 #include "host_stub/instances/instance_settings.h"
 #include "host_stub/instances/retired_instances.h"
 #include "host_stub/instances/snapshot.h"
-#include "host_stub/store/state_store.h"
+#include "host_stub/store/store.h"
 
 namespace host_stub {
 
@@ -100,7 +100,6 @@ class InstanceManager {
 
   absl::Status Run(InstanceChange& change, bool validate_only)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
-  absl::Status StartAndSave(InstanceChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   void Apply(InstanceChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   // Returns the instance whose place was taken, if any.
   std::shared_ptr<HostedInstance> ApplyStep(ChangeStep& step, InstanceSnapshot& next);

@@ -63,15 +63,7 @@ InstanceSettings SettingsOf(const InstanceConfiguration& instance, bool on_engin
 }
 
 absl::StatusOr<InstanceSettings> SettingsOf(const StoredInstance& stored) {
-  InstanceSettings settings;
-  settings.name = stored.name;
-  settings.uid = stored.uid;
-  settings.disabled = stored.disabled;
-  settings.on_engine = stored.on_engine;
-  settings.generation = stored.generation;
-  settings.request_id = stored.request_id;
-  settings.created = stored.created;
-  settings.changed = stored.changed;
+  InstanceSettings settings{stored};
   simdjson::dom::parser parser;
   simdjson::dom::object parameters;
   if (parser.parse(stored.configuration)["parameters"].get(parameters) != simdjson::SUCCESS) {
@@ -85,16 +77,7 @@ absl::StatusOr<InstanceSettings> SettingsOf(const StoredInstance& stored) {
 }
 
 StoredInstance ToStored(const InstanceSettings& settings) {
-  StoredInstance stored;
-  stored.uid = settings.uid;
-  stored.name = settings.name;
-  stored.disabled = settings.disabled;
-  stored.on_engine = settings.on_engine;
-  stored.generation = settings.generation;
-  stored.request_id = settings.request_id;
-  stored.created = settings.created;
-  stored.changed = settings.changed;
-  stored.configuration = R"({"parameters":{)";
+  StoredInstance stored{settings, R"({"parameters":{)"};
   for (const auto& [name, value] : settings.parameters) {
     if (stored.configuration.back() != '{') stored.configuration += ',';
     stored.configuration += base::JsonString(name);
@@ -141,17 +124,7 @@ absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings&
 }
 
 ListedInstance ToListed(const InstanceSettings& settings) {
-  ListedInstance listed;
-  listed.name = settings.name;
-  listed.uid = settings.uid;
-  listed.etag = settings.etag();
-  listed.in_file = settings.in_file;
-  listed.disabled = settings.disabled;
-  listed.on_engine = settings.on_engine;
-  if (!settings.in_file) {
-    listed.created = settings.created;
-    listed.changed = settings.changed;
-  }
+  ListedInstance listed{settings, settings.in_file, settings.etag()};
   for (const auto& [name, value] : settings.parameters) {
     const ParameterSpec* spec = FindParameter(name);
     // A parameter that is not known here is not shown either.

@@ -17,21 +17,14 @@
 #include "absl/time/time.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_instance.h"
-#include "host_stub/store/state_store.h"
+#include "host_stub/store/store.h"
 
 namespace host_stub {
 
-struct InstanceSettings {
-  std::string name;
-  std::string uid;
+// Only the store's instances have a request_id and times.
+struct InstanceSettings : InstanceFacts {
   bool in_file = false;
   std::map<std::string, std::string> parameters;  // documented names; none is empty
-  bool disabled = false;
-  bool on_engine = false;
-  int64_t generation = 1;  // grows with each change
-  std::string request_id;  // of the call that created it
-  absl::Time created;      // only of the store's instances, as is `changed`
-  absl::Time changed;
 
   std::string etag() const;
   // The listen port; 0 where there is none. The plugin refuses a text that is not a port.
@@ -52,16 +45,9 @@ InstanceSpec ToSpec(const InstanceSettings& settings, const PlatformConfiguratio
 absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings& settings);
 
 // What may be shown of an instance: its parameters without secrets.
-struct ListedInstance {
-  std::string name;
-  bool in_file = true;  // else in the store
-  bool disabled = false;
-  bool on_engine = false;
-  std::string uid;
-  std::string etag;  // changes with each change of the configuration
-  // Of the store's instances.
-  std::optional<absl::Time> created;
-  std::optional<absl::Time> changed;
+struct ListedInstance : InstanceFacts {
+  bool in_file = true;            // else in the store
+  std::string etag;               // changes with each change of the configuration
   bool external_key_set = false;  // instance.execute.external.<name> is "true"
   std::string product;            // of the platform
   std::string front_url;          // of the host's own HTTP front, as in http://127.0.0.1:8080

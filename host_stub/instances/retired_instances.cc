@@ -1,5 +1,6 @@
 #include "host_stub/instances/retired_instances.h"
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -49,26 +50,34 @@ void RetiredInstances::Stop() {
 
 void RetiredInstances::Retire(std::shared_ptr<HostedInstance> instance, absl::Time deadline) {
   if (instance == nullptr) return;
-  const absl::Status status = instance->Stop(deadline);
   {
     absl::MutexLock lock(&queue_->mutex);
     ++queue_->left;
   }
-  if (status.ok()) return Release(queue_, std::move(instance));
-  logger_->Log(Severity::kWarning, instance->name(),
+  const std::string name = instance->name();
+  const absl::Status status = StopAndRelease(queue_, std::move(instance), deadline);
+  if (status.ok()) return;
+  logger_->Log(Severity::kWarning, name,
                absl::StrCat("still has requests after its time to drain: ", status.message()));
-  absl::MutexLock lock(&queue_->mutex);
-  queue_->unstopped.push_back(std::move(instance));
 }
 
-// Drops the reference to one that is stopped. No snapshot has it any more, but a request may still
-// be looking at it.
-void RetiredInstances::Release(const std::shared_ptr<Queue>& queue,
-                               std::shared_ptr<HostedInstance> instance) {
+// Drops the reference to one that stops in time. No snapshot has it any more, but a request may
+// still be looking at it. One that can never be stopped ends as it is; the engine leaks what it
+// must.
+absl::Status RetiredInstances::StopAndRelease(const std::shared_ptr<Queue>& queue,
+                                              std::shared_ptr<HostedInstance> instance,
+                                              absl::Time deadline) {
+  const absl::Status status = instance->Stop(deadline);
+  if (!status.ok() && !absl::IsInternal(status)) {
+    absl::MutexLock lock(&queue->mutex);
+    queue->unstopped.push_back(std::move(instance));
+    return status;
+  }
   instance->EndElsewhere([queue](std::unique_ptr<HostedInstance> unused) {
     absl::MutexLock lock(&queue->mutex);
     if (!queue->stopping) queue->unused.push_back(std::move(unused));
   });
+  return status;
 }
 
 size_t RetiredInstances::size() const {
@@ -101,14 +110,7 @@ void RetiredInstances::Run(const std::shared_ptr<Queue>& queue) {
     }
     if (stopping) return;
     for (std::shared_ptr<HostedInstance>& instance : unstopped) {
-      const absl::Status status = instance->Stop(absl::Now() + kAttempt);
-      // One that can never be stopped ends as it is; the engine leaks what it must.
-      if (status.ok() || absl::IsInternal(status)) {
-        Release(queue, std::move(instance));
-        continue;
-      }
-      absl::MutexLock lock(&queue->mutex);
-      queue->unstopped.push_back(std::move(instance));
+      StopAndRelease(queue, std::move(instance), absl::Now() + kAttempt).IgnoreError();
     }
   }
 }

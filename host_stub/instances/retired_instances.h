@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/logger.h"
@@ -36,8 +37,8 @@ class RetiredInstances {
 
  private:
   struct Queue;
-  static void Release(const std::shared_ptr<Queue>& queue,
-                      std::shared_ptr<HostedInstance> instance);
+  static absl::Status StopAndRelease(const std::shared_ptr<Queue>& queue,
+                                     std::shared_ptr<HostedInstance> instance, absl::Time deadline);
   static void Run(const std::shared_ptr<Queue>& queue);
 
   const std::shared_ptr<Logger> logger_;

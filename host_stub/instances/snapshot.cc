@@ -26,10 +26,6 @@ InstanceSnapshot::Match InstanceSnapshot::FindPath(absl::string_view path) const
   return {};
 }
 
-bool InstanceSnapshot::IsExternal(absl::string_view name) const {
-  return host_stub::IsExternal(server_configuration, name);
-}
-
 absl::Status InstanceSnapshot::Put(InstanceEntry entry) {
   entry.path_prefix.clear();
   absl::Status status;
@@ -53,7 +49,7 @@ void InstanceSnapshot::Remove(absl::string_view name) {
 void InstanceSnapshot::Finish() {
   path_prefixes_.clear();
   for (auto& [name, entry] : entries_) {
-    const bool open = !entry->external_key_needed || IsExternal(name);
+    const bool open = !entry->external_key_needed || IsExternal(server_configuration, name);
     if (entry->open != open) {
       auto changed = std::make_shared<InstanceEntry>(*entry);
       changed->open = open;
@@ -70,7 +66,7 @@ void InstanceSnapshot::Finish() {
 ListedInstance ToListed(const InstanceSnapshot& snapshot, const InstanceEntry& entry) {
   ListedInstance listed = ToListed(entry.settings);
   listed.instance = entry.instance;
-  listed.external_key_set = snapshot.IsExternal(entry.settings.name);
+  listed.external_key_set = IsExternal(snapshot.server_configuration, entry.settings.name);
   listed.product = snapshot.platform.product;
   listed.front_url = snapshot.front_url;
   listed.start_error = entry.start_error;

@@ -64,7 +64,6 @@ class InstanceSnapshot {
   Match FindPath(absl::string_view path) const;
 
   const Entries& entries() const { return entries_; }  // in the order of the names
-  bool IsExternal(absl::string_view name) const;       // instance.execute.external.<name> is "true"
 
   // To build the next snapshot, before it is published.
   //

@@ -221,8 +221,10 @@ void FillInstance(const ListedInstance& listed, bool draining, v1::Instance& mes
     v1::AdditionalPassword* password = message.add_additional_passwords();
     if (end < absl::InfiniteFuture()) SetTime(end, *password->mutable_expire_time());
   }
-  if (listed.created.has_value()) SetTime(*listed.created, *message.mutable_create_time());
-  if (listed.changed.has_value()) SetTime(*listed.changed, *message.mutable_update_time());
+  if (!listed.in_file) {
+    SetTime(listed.created, *message.mutable_create_time());
+    SetTime(listed.changed, *message.mutable_update_time());
+  }
   v1::InstanceHealth& health = *message.mutable_health();
   health.set_state(listed.disabled ? v1::INSTANCE_STATE_DISABLED : v1::INSTANCE_STATE_UNHEALTHY);
   if (const std::shared_ptr<HostedInstance>& instance = listed.instance; instance != nullptr) {

@@ -24,12 +24,6 @@ void IncidentIds::Append(int64_t id) {
   runs_.push_back({id, 1});
 }
 
-int64_t IncidentIds::size() const {
-  int64_t size = 0;
-  for (const Run& run : runs_) size += run.count;
-  return size;
-}
-
 std::vector<int64_t> IncidentIds::Expand(size_t count) const {
   std::vector<int64_t> ids;
   ids.reserve(count);
@@ -83,7 +77,11 @@ void DuplicateIndex::Commit(absl::Time now) {
   for (auto& map : staged_by_key_) map.clear();
   for (DeliveryKey& key : staged_) {
     Memory& memory = memories_[key.instance];
-    Remember(std::move(key));
+    const DeliveryKey& kept = memory.keys.emplace_back(std::move(key));
+    auto& by_key = memory.by_key[static_cast<int>(kept.scope)];
+    // An expired key of the same text: the map's view must not stay one of its text.
+    by_key.erase(kept.key);
+    by_key.emplace(kept.key, &kept);
     while (!memory.keys.empty() &&
            (static_cast<int64_t>(memory.keys.size()) > remembered_of_an_instance_ ||
             memory.keys.front().expires <= now)) {
@@ -96,15 +94,6 @@ void DuplicateIndex::Commit(absl::Time now) {
 void DuplicateIndex::Abandon() {
   for (auto& map : staged_by_key_) map.clear();
   staged_.clear();
-}
-
-void DuplicateIndex::Remember(DeliveryKey key) {
-  Memory& memory = memories_[key.instance];
-  const DeliveryKey& kept = memory.keys.emplace_back(std::move(key));
-  auto& by_key = memory.by_key[static_cast<int>(kept.scope)];
-  // An expired key of the same text: the map's view must not stay one of its text.
-  by_key.erase(kept.key);
-  by_key.emplace(kept.key, &kept);
 }
 
 void DuplicateIndex::ForgetOldest(Memory& memory) {

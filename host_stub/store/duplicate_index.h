@@ -28,8 +28,6 @@ class IncidentIds {
   explicit IncidentIds(int64_t id) { Append(id); }
 
   void Append(int64_t id);
-
-  int64_t size() const;
   // The first `count` ids; where there are fewer, the last one is repeated.
   std::vector<int64_t> Expand(size_t count) const;
   int64_t first() const { return runs_.front().first; }
@@ -84,7 +82,6 @@ class DuplicateIndex {
     Map<absl::string_view> by_key[2];
   };
 
-  void Remember(DeliveryKey key);
   void ForgetOldest(Memory& memory);
 
   int64_t remembered_of_an_instance_;

@@ -41,11 +41,9 @@ GroupCommit::GroupCommit(std::unique_ptr<Database> database, Options options)
 // What callers do, on any thread.
 
 absl::Status GroupCommit::Create(Submission* submission) {
-  const absl::StatusOr<int64_t> bytes = CheckBatch(*submission, options_.limits);
-  return bytes.ok() ? Push(submission, *bytes) : bytes.status();
-}
-
-absl::Status GroupCommit::Push(Submission* submission, int64_t bytes) {
+  const absl::StatusOr<int64_t> checked = CheckBatch(*submission, options_.limits);
+  if (!checked.ok()) return checked.status();
+  const int64_t bytes = *checked;
   bool wake = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -153,16 +151,16 @@ absl::Status GroupCommit::DeleteInstance(absl::string_view uid) {
 
 void GroupCommit::Run() {
   while (true) {
-    const Taken taken = TakeAll(NextTurn());
-    if (taken.closed && state_queue_.empty()) return;
+    Submission* list = nullptr;
+    if (!TakeAll(NextTurn(), &list) && state_queue_.empty()) return;
     if (transaction_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
-    WriteAll(taken.list);
+    WriteAll(list);
     RunState();
     if (const auto due = NextTurn(); due.has_value() && Clock::now() >= *due) RunMaintenance();
   }
 }
 
-GroupCommit::Taken GroupCommit::TakeAll(std::optional<Clock::time_point> latest) {
+bool GroupCommit::TakeAll(std::optional<Clock::time_point> latest, Submission** list) {
   std::unique_lock<std::mutex> lock(mutex_);
   while (first_ == nullptr && !closed_ && !woken_) {
     writer_waits_ = true;
@@ -174,9 +172,9 @@ GroupCommit::Taken GroupCommit::TakeAll(std::optional<Clock::time_point> latest)
   }
   writer_waits_ = false;
   woken_ = false;
-  const Taken taken{first_, closed_ && first_ == nullptr};
-  first_ = last_ = nullptr;
-  return taken;
+  *list = std::exchange(first_, nullptr);
+  last_ = nullptr;
+  return !closed_ || *list != nullptr;
 }
 
 bool GroupCommit::IsQueueEmpty() const {
@@ -211,12 +209,7 @@ void GroupCommit::WriteGroup() {
   written_.clear();
   const int64_t now_mono_ns = base::MonotonicNanoseconds();
   for (Submission* batch : group_) {
-    if (FailIfPastDeadline(*batch, now_mono_ns)) continue;
-    if (transaction_ == nullptr) {
-      SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
-    } else {
-      written_.push_back(batch);
-    }
+    if (!FailIfPastDeadline(*batch, now_mono_ns)) written_.push_back(batch);
   }
   if (written_.empty()) return;
   const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(options_.now()));
@@ -224,17 +217,14 @@ void GroupCommit::WriteGroup() {
   if (result.kind != Kind::kBadBatch || written_.size() == 1) return Settle(written_, result);
   // One caller's batch must not fail the others: each gets a transaction of its own.
   for (Submission* const& batch : written_) {
-    if (transaction_ == nullptr) {
-      SetFailure(*batch, CreationOutcome::kNotCreated, health_, kRetryAfterSeconds);
-    } else {
-      const std::span<Submission* const> alone(&batch, 1);
-      Settle(alone, Write(alone, now));
-    }
+    const std::span<Submission* const> alone(&batch, 1);
+    Settle(alone, Write(alone, now));
   }
 }
 
 // Writes these batches in one transaction and fills their `created`.
 TransactionResult GroupCommit::Write(std::span<Submission* const> batches, absl::Time now) {
+  if (transaction_ == nullptr) return {Kind::kRolledBack, health_};
   absl::Status written = transaction_->Begin();
   for (size_t i = 0; written.ok() && i < batches.size(); ++i) {
     written = WriteBatch(*batches[i], now, *transaction_, index_);

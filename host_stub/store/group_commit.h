@@ -71,18 +71,14 @@ class GroupCommit : public Store {
   using Clock = std::chrono::steady_clock;
 
   GroupCommit(std::unique_ptr<Database> database, Options options);
-  absl::Status Push(Submission* submission, int64_t bytes);
   void Wake();
   absl::Status RunAndWait(std::function<absl::Status(StateTables&)> run);
 
   // All below: the writer's thread.
   absl::Status Open();
   void Run();
-  struct Taken {
-    Submission* list = nullptr;  // all that waited, oldest first
-    bool closed = false;         // and empty: nothing more will come
-  };
-  Taken TakeAll(std::optional<Clock::time_point> latest);
+  // All that wait, oldest first. False: the store is closed, and nothing more will come.
+  bool TakeAll(std::optional<Clock::time_point> latest, Submission** list);
   bool IsQueueEmpty() const;
   std::optional<Clock::time_point> NextTurn() const;
   void WriteAll(Submission* list);

@@ -37,10 +37,10 @@ struct Row {
   absl::string_view details;
   absl::string_view warnings;  // each ends with a line break
 
-  size_t text_bytes() const {
-    return name.size() + type.size() + occurred.size() + details.size() + warnings.size();
+  int64_t bytes() const {
+    return static_cast<int64_t>(sizeof(Row) + name.size() + type.size() + occurred.size() +
+                                details.size() + warnings.size());
   }
-  int64_t bytes() const { return static_cast<int64_t>(sizeof(Row) + text_bytes()); }
 };
 
 // Copies texts one after the other.
@@ -75,20 +75,17 @@ class Copier {
 class MemoryTables : public IncidentTables {
  public:
   absl::StatusOr<int64_t> InstanceNumber(const Submission& batch, bool may_add) override {
-    const auto found = numbers_.find(batch.instance_uid);
-    if (found == numbers_.end() && !may_add) return 0;
-    if (found == numbers_.end()) {
-      instances_.push_back({std::string(batch.instance_uid), std::string(batch.instance_name),
-                            std::string(batch.source_brand)});
-      numbers_.emplace(batch.instance_uid, instances_.size());
-      return instances_.size();
+    int64_t number = NumberOf(batch.instance_uid);
+    if (!may_add) return number;
+    if (number == 0) {
+      instances_.push_back({std::string(batch.instance_uid), {}, {}});
+      number = static_cast<int64_t>(instances_.size());
+      numbers_.emplace(batch.instance_uid, number);
     }
-    if (may_add) {
-      Instance& instance = instances_[found->second - 1];
-      if (instance.name != batch.instance_name) instance.name = std::string(batch.instance_name);
-      if (instance.brand != batch.source_brand) instance.brand = std::string(batch.source_brand);
-    }
-    return found->second;
+    Instance& instance = instances_[static_cast<size_t>(number - 1)];
+    if (instance.name != batch.instance_name) instance.name = std::string(batch.instance_name);
+    if (instance.brand != batch.source_brand) instance.brand = std::string(batch.source_brand);
+    return number;
   }
 
   absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
@@ -128,7 +125,7 @@ class MemoryTables : public IncidentTables {
 
   int64_t first_id() const { return first_id_; }
   int64_t last_id() const { return first_id_ + static_cast<int64_t>(rows_.size()) - 1; }
-  int64_t NumberOf(const std::string& uid) const {
+  int64_t NumberOf(absl::string_view uid) const {
     const auto found = numbers_.find(uid);
     return found == numbers_.end() ? 0 : found->second;
   }

@@ -31,21 +31,17 @@ absl::Status StateQueue::PushGet(absl::string_view uid, absl::string_view key, C
   if (absl::Status status = Admit(key, 0); !status.ok()) return status;
   struct Get {
     ContextDone done;
-    std::string value;
-    bool found = false;
+    absl::StatusOr<std::string> value;
   };
-  auto get = std::make_shared<Get>(Get{std::move(done), {}});
+  auto get = std::make_shared<Get>();
+  get->done = std::move(done);
   StateWork work;
   work.run = [get, uid = std::string(uid), key = std::string(key)](StateTables& tables) {
-    absl::StatusOr<std::string> value = tables.ReadContext(uid, key);
-    get->found = value.ok();
-    if (value.ok()) get->value = *std::move(value);
-    return absl::IsNotFound(value.status()) ? absl::OkStatus() : value.status();
+    get->value = tables.ReadContext(uid, key);
+    return absl::IsNotFound(get->value.status()) ? absl::OkStatus() : get->value.status();
   };
   work.finish = [get](const absl::Status& status) {
-    if (!status.ok()) return get->done(status);
-    if (!get->found) return get->done(absl::NotFoundError("nothing is set under this key"));
-    get->done(std::move(get->value));
+    get->done(status.ok() ? std::move(get->value) : status);
   };
   entries_.push_back({std::move(work), {}});
   ++calls_;

@@ -16,7 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "host_stub/store/state_store.h"
+#include "host_stub/store/store.h"
 #include "plugin/limits/limits.h"
 
 namespace host_stub {

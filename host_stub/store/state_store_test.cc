@@ -1,6 +1,4 @@
 // What both stores keep of an instance: its context, its configuration.
-#include "host_stub/store/state_store.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -19,6 +17,7 @@
 #include "absl/synchronization/notification.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
+#include "host_stub/store/store.h"
 #include "host_stub/store/testing/fault_vfs.h"
 #include "host_stub/store/testing/store_test_util.h"
 
@@ -297,6 +296,19 @@ StoredInstance WithSecret(int number, int change) {
   return instance;
 }
 
+// Saves and deletes an instance with a secret, which a reader keeps in the WAL until the caller
+// closes it.
+sqlite3* DeleteBehindAReader(Store& store, const std::string& folder) {
+  EXPECT_TRUE(store.SaveInstance(WithSecret(1, 1)).ok());
+  sqlite3* reader = nullptr;
+  EXPECT_EQ(sqlite3_open((folder + "/incidents.db").c_str(), &reader), SQLITE_OK);
+  EXPECT_EQ(
+      sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM incidents", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  EXPECT_TRUE(store.DeleteInstance("uid1").ok());
+  return reader;
+}
+
 TEST_F(SqliteStateTest, SecretsThatWereReplacedOrDeletedAreInNoByteOfTheFolder) {
   constexpr int kInstances = 60;
   auto store = Open();
@@ -317,13 +329,7 @@ TEST_F(SqliteStateTest, SecretsThatWereReplacedOrDeletedAreInNoByteOfTheFolder) 
 
 TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheWalGoesWithTheReader) {
   auto store = Open();
-  ASSERT_TRUE(store->SaveInstance(WithSecret(1, 1)).ok());
-  sqlite3* reader = nullptr;
-  ASSERT_EQ(sqlite3_open((folder_.path() + "/incidents.db").c_str(), &reader), SQLITE_OK);
-  ASSERT_EQ(
-      sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM incidents", nullptr, nullptr, nullptr),
-      SQLITE_OK);
-  ASSERT_TRUE(store->DeleteInstance("uid1").ok());
+  sqlite3* const reader = DeleteBehindAReader(*store, folder_.path());
   sqlite3_close(reader);
   const absl::Time deadline = absl::Now() + absl::Seconds(60);
   while (absl::StrContains(BytesOf(folder_.path()), "planted-") && absl::Now() < deadline) {
@@ -335,13 +341,7 @@ TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheWalGoesWithTheReader) {
 TEST_F(SqliteStateTest, SecretThatAKilledProcessLeftInTheWalGoesAtTheNextStart) {
   TemporaryFolder killed;
   auto store = Open();
-  ASSERT_TRUE(store->SaveInstance(WithSecret(1, 1)).ok());
-  sqlite3* reader = nullptr;
-  ASSERT_EQ(sqlite3_open((folder_.path() + "/incidents.db").c_str(), &reader), SQLITE_OK);
-  ASSERT_EQ(
-      sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM incidents", nullptr, nullptr, nullptr),
-      SQLITE_OK);
-  ASSERT_TRUE(store->DeleteInstance("uid1").ok());
+  sqlite3* const reader = DeleteBehindAReader(*store, folder_.path());
   // What a process that is killed now would leave.
   for (const char* file : {"/incidents.db", "/incidents.db-wal"}) {
     std::filesystem::copy_file(folder_.path() + file, killed.path() + file);

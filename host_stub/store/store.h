@@ -1,13 +1,77 @@
-// Everything that a host keeps, in one place and under one lock on the folder.
+// Everything that a host keeps: incidents (incident_store.h), a small memory for each instance (its
+// context), and the instances that were made while it ran.
+//
+// Writes go through the incident store's one writer, between its commits, so the two never wait for
+// each other's lock; an incident's commit comes first. A change that is answered OK is synced to
+// disk.
 #ifndef HOST_STUB_STORE_STORE_H_
 #define HOST_STUB_STORE_STORE_H_
 
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "host_stub/store/incident_store.h"
-#include "host_stub/store/state_store.h"
 
 namespace host_stub {
 
-// Close of the one closes the other too.
+// What is known of an instance beside its configuration.
+struct InstanceFacts {
+  std::string uid;   // never changes
+  std::string name;  // no two have the same
+  bool disabled = false;
+  bool on_engine = false;
+  int64_t generation = 1;  // grows with each change
+  std::string request_id;  // of the call that made it; may be empty
+  absl::Time created;      // whole microseconds, as is changed
+  absl::Time changed;
+};
+
+// An instance that belongs to the store.
+struct StoredInstance : InstanceFacts {
+  // JSON text, with secrets: the database is its owner's alone. Never looked into here.
+  std::string configuration;
+};
+
+// The value that is set now, or why it is not known: NOT_FOUND; UNAVAILABLE; UNKNOWN, where a fault
+// came in the middle of the commit, and the value may be set or not.
+using ContextDone = absl::AnyInvocable<void(absl::StatusOr<std::string>)>;
+
+// Any thread.
+class StateStore {
+ public:
+  virtual ~StateStore() = default;
+
+  // These two never wait. OK: `done` is called exactly once, on the writer's thread or before the
+  // return, so it must hand over and return. Not OK: never. UNAVAILABLE: too much waits
+  // (Limits::queued_context_calls, queued_context_bytes), or the store is closed. INVALID_ARGUMENT:
+  // the value is longer than Limits::context_value_bytes, or the key is none.
+  //
+  // Of several values of one key that wait, the last is written, and all are told what became of
+  // it. A read sees every write that was taken before it.
+  virtual absl::Status GetContext(absl::string_view uid, absl::string_view key,
+                                  ContextDone done) = 0;
+  virtual absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
+                                  ContextDone done) = 0;
+
+  // These wait for the disk: do not call them from an I/O thread. UNAVAILABLE: nothing was changed;
+  // the disk refuses, or the store is closed. UNKNOWN: a fault came in the middle of the commit,
+  // and the change may be there or not.
+
+  // In the order of their names.
+  virtual absl::StatusOr<std::vector<StoredInstance>> ListInstances() = 0;
+  // Adds it, or changes the one with this uid. ALREADY_EXISTS: the name is another's.
+  virtual absl::Status SaveInstance(const StoredInstance& instance) = 0;
+  // Removes it and its context; OK also where there is none.
+  virtual absl::Status DeleteInstance(absl::string_view uid) = 0;
+};
+
+// Both in one place, under one lock on the folder. Close of the one closes the other too.
 class Store : public IncidentStore, public StateStore {};
 
 }  // namespace host_stub

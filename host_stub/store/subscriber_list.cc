@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
-
 namespace host_stub {
 
 class SubscriberList::Subscription : public IncidentSubscription {
@@ -29,12 +27,11 @@ void SubscriberList::Notify(int64_t last_id) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (last_id <= last_notified_) return;
   last_notified_ = last_id;
-  absl::Cleanup over = [this] { calling_thread_ = std::thread::id(); };
   calling_thread_ = std::this_thread::get_id();
   for (const std::shared_ptr<Subscriber>& subscriber : subscribers_) {
     if (!subscriber->ended) subscriber->committed(last_id);
   }
-  std::move(over).Invoke();
+  calling_thread_ = std::thread::id();
   std::erase_if(subscribers_, [](const auto& subscriber) { return subscriber->ended; });
 }
 

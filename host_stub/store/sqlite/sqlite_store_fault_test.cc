@@ -153,8 +153,7 @@ TEST_F(SqliteStoreFaultTest, FailedSyncIsUnknownAndNothingIsAcknowledgedUntilReo
 
 TEST_F(SqliteStoreFaultTest, StateWhoseSyncFailedIsUnknownAndMayBeThere) {
   disk_.FailSyncs(SQLITE_IOERR_FSYNC);
-  const absl::Status unknown =
-      store_->SaveInstance({.uid = "u", .name = "n", .configuration = "{}"});
+  const absl::Status unknown = store_->SaveInstance({{.uid = "u", .name = "n"}, "{}"});
   EXPECT_EQ(unknown.code(), absl::StatusCode::kUnknown) << unknown;
   disk_.Heal();
   WaitUntilHealthy();
@@ -283,7 +282,7 @@ TEST_F(SqliteStoreFaultTest, DeletedSecretLeavesTheFilesThoughASyncFailedBefore)
   store_->ListInstances().status().IgnoreError();  // the copy is over
   ASSERT_EQ(disk_.failed_syncs(), 1);
   ASSERT_NO_FATAL_FAILURE(WaitUntilHealthy());
-  ASSERT_TRUE(store_->SaveInstance({.uid = "u", .name = "n", .configuration = "s3cret"}).ok());
+  ASSERT_TRUE(store_->SaveInstance({{.uid = "u", .name = "n"}, "s3cret"}).ok());
   ASSERT_TRUE(store_->DeleteInstance("u").ok());
   const auto holds_secret = [this](const std::string& name) {
     std::ifstream file(folder_.path() + name, std::ios::binary);
