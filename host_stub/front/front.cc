@@ -1,19 +1,25 @@
 #include "host_stub/front/front.h"
 
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
 #include <exception>
 #include <span>
-#include <string>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/config/configuration.h"
-#include "host_stub/front/forwarded_call.h"
+#include "host_stub/engine/hosted_instance.h"
+#include "host_stub/engine/request.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 
 namespace http = webhook::http;
 using http::Exchange;
+using http::HeaderField;
 
 namespace {
 
@@ -21,14 +27,16 @@ namespace {
 constexpr size_t kKeptCalls = 1024;
 
 void RespondText(Exchange& exchange, int status, absl::string_view text) {
-  http::RespondOrGiveUp(
-      exchange,
-      {.status = status, .content_type = "text/plain; charset=utf-8", .headers = {}, .body = text});
+  const HeaderField retry_after{"Retry-After", "1"};
+  http::RespondOrGiveUp(exchange, {.status = status,
+                                   .content_type = "text/plain; charset=utf-8",
+                                   .headers = std::span(&retry_after, status == 503 ? 1 : 0),
+                                   .body = text});
 }
 
 class IoCompletionThreads : public CompletionThreads {
  public:
-  explicit IoCompletionThreads(std::shared_ptr<webhook::http::IoThreads> threads)
+  explicit IoCompletionThreads(std::shared_ptr<http::IoThreads> threads)
       : threads_(std::move(threads)) {}
 
   int count() const override { return threads_->size(); }
@@ -38,16 +46,170 @@ class IoCompletionThreads : public CompletionThreads {
   }
 
  private:
-  const std::shared_ptr<webhook::http::IoThreads> threads_;
+  const std::shared_ptr<http::IoThreads> threads_;
 };
-
-ForwardedCall* CallOf(Exchange& exchange) {
-  return reinterpret_cast<ForwardedCall*>(exchange.ticket());
-}
 
 }  // namespace
 
-Front::Front(std::shared_ptr<const PublishedInstances> instances, webhook::http::IoThreads& threads,
+// One request on its way to an instance and back. Belongs to its connection's thread; only the
+// answer may come on another one. Reused for later requests of that thread.
+class Front::Call final : public AnswerReceiver, public HeadAnswerReceiver {
+ public:
+  Call(Front& front, int thread)
+      : front_(front),
+        thread_(thread),
+        number_(request_id_ + std::snprintf(request_id_, sizeof request_id_, "http-%d-", thread)) {}
+
+  static Call& Of(Exchange& exchange) { return *reinterpret_cast<Call*>(exchange.ticket()); }
+
+  int thread() const { return thread_; }
+
+  // The count of the thread's requests, which becomes a part of the request's id.
+  void SetNumber(uint64_t number) {
+    const char* const end = std::to_chars(number_, request_id_ + sizeof request_id_, number).ptr;
+    request_.head.request_id = {request_id_, static_cast<size_t>(end - request_id_)};
+  }
+
+  // Answered: the exchange was answered, and the call is over.
+  http::HeadVerdict CheckHead(const InstanceSnapshot::Match& match, Exchange& exchange);
+
+  // Called once the body is whole. True: the call gives itself back to the front when the plugin
+  // has let go of the request, which may have happened already. False: the exchange was answered.
+  bool Execute();
+
+  // Drops the reference to the instance.
+  void LetGo() { instance_.reset(); }
+
+  // Nobody waits for the answer any more.
+  void Abandon() { instance_->Abandon(handle_); }
+
+  void OnHeadAnswer(const Answer& answer) override { Respond(answer); }
+  void OnAnswer(const Answer& answer) override {
+    // The exchange owns the request's memory, which the plugin still reads.
+    if (!answer.request_is_held) Respond(answer);
+  }
+  void OnRequestReleased() override {
+    // Either it was abandoned, and nobody reads this, or its instance was stopped before it
+    // answered.
+    if (!answered_) RespondFailure(absl::StatusCode::kUnavailable);
+    front_.GiveBack(this);
+  }
+
+ private:
+  // Takes the instance that has replaced the one that refused. False: there is none.
+  bool FindSuccessor();
+  void FillHead(const InstanceSnapshot::Match& match);
+  void Respond(const Answer& answer) noexcept;
+  void RespondFailure(absl::StatusCode code) noexcept;
+
+  Front& front_;
+  const int thread_;
+  Exchange* exchange_ = nullptr;
+  std::shared_ptr<HostedInstance> instance_;  // kept for as long as the call may use it
+  Request request_;
+  CallHandle handle_;
+  bool answered_ = false;  // Respond was called, so the exchange is gone
+  std::vector<lri_pair> headers_;
+  std::vector<HeaderField> answer_headers_;
+  char request_id_[40];
+  char* const number_;  // where in it the number begins
+};
+
+http::HeadVerdict Front::Call::CheckHead(const InstanceSnapshot::Match& match, Exchange& exchange) {
+  exchange_ = &exchange;
+  instance_ = match.entry->instance;
+  handle_ = {};
+  answered_ = false;
+  FillHead(match);
+  HeadVerdict verdict;
+  absl::Status status = instance_->CheckHead(request_.head, this, &verdict);
+  while (absl::IsUnavailable(status) && FindSuccessor()) {
+    status = instance_->CheckHead(request_.head, this, &verdict);
+  }
+  if (status.ok()) {
+    if (verdict.refused) return http::HeadVerdict::Answered();
+    request_.head_ticket = verdict.ticket;
+    return http::HeadVerdict::ReadBody(
+        static_cast<int64_t>(std::min<uint64_t>(verdict.body_limit_bytes, INT64_MAX)));
+  }
+  request_.head_ticket = 0;
+  if (absl::IsUnimplemented(status)) return http::HeadVerdict::ReadBody();
+  RespondFailure(status.code());
+  return http::HeadVerdict::Answered();
+}
+
+void Front::Call::FillHead(const InstanceSnapshot::Match& match) {
+  const http::RequestHead& head = exchange_->head();
+  headers_.clear();
+  for (const HeaderField& field : head.fields) {
+    headers_.push_back({ToView(field.name), ToView(field.value)});
+  }
+  request_.head.method = head.method;
+  request_.head.path = head.path;
+  request_.head.remainder = match.remainder;
+  request_.head.query = head.query;
+  request_.head.headers = headers_;
+  request_.head.peer_address = head.peer;
+  request_.head.content_length = head.content_length.value_or(LRI_LENGTH_UNKNOWN);
+}
+
+bool Front::Call::Execute() {
+  request_.body = exchange_->body();
+  request_.head.deadline_mono_ns =
+      base::MonotonicNanoseconds() + front_.answer_timeout_ms_ * 1'000'000;
+  absl::Status status = instance_->Execute(request_, this, &handle_);
+  // It was replaced while the body was on its way. Nothing was begun, so its successor may serve
+  // it.
+  while (absl::IsUnavailable(status) && FindSuccessor()) {
+    request_.head_ticket = 0;
+    status = instance_->Execute(request_, this, &handle_);
+  }
+  // After an OK the call may be over already, and be used for another request.
+  if (status.ok()) return true;
+  RespondFailure(status.code());
+  return false;
+}
+
+bool Front::Call::FindSuccessor() {
+  const InstanceSnapshot::Match match = front_.InstancesOf(thread_).FindPath(request_.head.path);
+  if (match.outcome != InstanceSnapshot::Outcome::kFound || match.entry->instance == instance_)
+    return false;
+  instance_ = match.entry->instance;
+  return true;
+}
+
+// Catches what the server cannot: the plugin is on the stack, on a thread that may be its own.
+void Front::Call::Respond(const Answer& answer) noexcept {
+  absl::string_view content_type;
+  answer_headers_.clear();
+  try {
+    for (size_t i = 0; i < answer.headers.size(); ++i) {
+      if (absl::EqualsIgnoreCase(answer.headers.name(i), "Content-Type")) {
+        content_type = answer.headers.value(i);
+      } else {
+        answer_headers_.push_back({answer.headers.name(i), answer.headers.value(i)});
+      }
+    }
+  } catch (const std::exception&) {
+    return RespondFailure(absl::StatusCode::kUnavailable);
+  }
+  answered_ = true;
+  http::RespondOrGiveUp(*exchange_, {.status = answer.status,
+                                     .content_type = content_type,
+                                     .headers = answer_headers_,
+                                     .body = answer.body});
+}
+
+void Front::Call::RespondFailure(absl::StatusCode code) noexcept {
+  answered_ = true;
+  const bool unavailable =
+      code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kResourceExhausted;
+  RespondText(*exchange_, unavailable ? 503 : 500,
+              unavailable ? "The instance takes no requests now. Try again later."
+                          : "The instance failed.");
+}
+
+Front::Front(std::shared_ptr<const PublishedInstances> instances, http::IoThreads& threads,
              int64_t answer_timeout_ms)
     : instances_(std::move(instances)),
       threads_(threads),
@@ -59,19 +221,8 @@ Front::Front(std::shared_ptr<const PublishedInstances> instances, webhook::http:
 
 Front::~Front() = default;
 
-http::HeadVerdict Front::OnHead(Exchange& exchange) try {
-  return Forward(exchange);
-} catch (const std::exception&) {
-  // Nothing was answered, because the functions that answer do not throw.
-  const http::HeaderField retry_after{"Retry-After", "1"};
-  http::RespondOrGiveUp(exchange, {.status = 503,
-                                   .content_type = "text/plain; charset=utf-8",
-                                   .headers = std::span(&retry_after, 1),
-                                   .body = "The host is out of memory. Try again later."});
-  return http::HeadVerdict::Answered();
-}
-
-http::HeadVerdict Front::Forward(Exchange& exchange) {
+// Where memory runs out, nothing was answered, because the functions that answer do not throw.
+http::HeadVerdict Front::OnHead(Exchange& exchange) {
   const InstanceSnapshot::Match match =
       InstancesOf(exchange.thread()).FindPath(exchange.head().path);
   switch (match.outcome) {
@@ -86,7 +237,7 @@ http::HeadVerdict Front::Forward(Exchange& exchange) {
     case InstanceSnapshot::Outcome::kFound:
       break;
   }
-  ForwardedCall* const call = Take(exchange.thread());
+  Call* const call = Take(exchange.thread());
   absl::Cleanup give_back = [this, call] { GiveBack(call); };
   const http::HeadVerdict verdict = call->CheckHead(match, exchange);
   if (verdict.answered()) return verdict;
@@ -95,12 +246,17 @@ http::HeadVerdict Front::Forward(Exchange& exchange) {
   return verdict;
 }
 
-void Front::OnRequest(Exchange& exchange) { CallOf(exchange)->Execute(); }
+// Where memory runs out, the instance does not have the request.
+void Front::OnRequest(Exchange& exchange) {
+  Call& call = Call::Of(exchange);
+  absl::Cleanup give_back = [this, &call] { GiveBack(&call); };
+  if (call.Execute()) std::move(give_back).Cancel();
+}
 
-void Front::OnAbandoned(Exchange& exchange) { CallOf(exchange)->Abandon(); }
+void Front::OnAbandoned(Exchange& exchange) { Call::Of(exchange).Abandon(); }
 
 void Front::OnDropped(Exchange& exchange) {
-  if (exchange.ticket() != 0) GiveBack(CallOf(exchange));
+  if (exchange.ticket() != 0) GiveBack(&Call::Of(exchange));
 }
 
 void Front::RefreshThreads() {
@@ -113,11 +269,11 @@ const InstanceSnapshot& Front::InstancesOf(int thread) {
   return per_thread_[thread].instances.Get(*instances_);
 }
 
-ForwardedCall* Front::Take(int thread) {
+Front::Call* Front::Take(int thread) {
   Thread& own = per_thread_[thread];
-  ForwardedCall* call = nullptr;
+  Call* call = nullptr;
   if (own.idle.empty()) {
-    call = new ForwardedCall(*this, thread);
+    call = new Call(*this, thread);
   } else {
     call = own.idle.back().release();
     own.idle.pop_back();
@@ -126,7 +282,7 @@ ForwardedCall* Front::Take(int thread) {
   return call;
 }
 
-void Front::GiveBack(ForwardedCall* call) noexcept {
+void Front::GiveBack(Call* call) noexcept {
   // Not before the connection's thread has seen the answer, because until then it may abandon the
   // call.
   if (threads_.current() != call->thread()) {
@@ -141,8 +297,7 @@ void Front::GiveBack(ForwardedCall* call) noexcept {
   }
 }
 
-std::shared_ptr<CompletionThreads> CompletionsOn(
-    std::shared_ptr<webhook::http::IoThreads> threads) {
+std::shared_ptr<CompletionThreads> CompletionsOn(std::shared_ptr<http::IoThreads> threads) {
   return std::make_shared<IoCompletionThreads>(std::move(threads));
 }
 

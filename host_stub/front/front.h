@@ -14,8 +14,6 @@
 
 namespace host_stub {
 
-class ForwardedCall;
-
 // Every method is forwarded, with the query and with what follows the name in the path, because the
 // plugin decides about them. The front itself answers 404 (no such instance) and 403 (the instance
 // is not opened to the outside).
@@ -39,20 +37,19 @@ class Front : public webhook::http::Handler {
   void RefreshThreads();
 
  private:
-  friend class ForwardedCall;
+  class Call;
 
   // Calls are reused on the thread that they belong to, so that a warm front allocates nothing.
   struct alignas(64) Thread {
-    std::vector<std::unique_ptr<ForwardedCall>> idle;
+    std::vector<std::unique_ptr<Call>> idle;
     uint64_t next_request = 0;
     PublishedInstances::Reader instances;
   };
 
   // The current snapshot, valid until the thread's next call.
   const InstanceSnapshot& InstancesOf(int thread);
-  ForwardedCall* Take(int thread);
-  void GiveBack(ForwardedCall* call) noexcept;
-  webhook::http::HeadVerdict Forward(webhook::http::Exchange& exchange);
+  Call* Take(int thread);
+  void GiveBack(Call* call) noexcept;
 
   const std::shared_ptr<const PublishedInstances> instances_;
   webhook::http::IoThreads& threads_;
