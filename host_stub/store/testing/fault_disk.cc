@@ -12,7 +12,7 @@
 
 namespace {
 
-// What was written to a file and not yet synced.
+// A change of a file that is not yet synced.
 struct PendingChange {
   int64_t offset = 0;
   std::string data;
@@ -27,14 +27,14 @@ void Put(std::string& bytes, int64_t offset, std::string_view data) {
   std::copy(data.begin(), data.end(), bytes.begin() + static_cast<std::ptrdiff_t>(offset));
 }
 
-// One sector's part of a write: lost, kept, or torn.
+// The part of a write that falls on one sector: it is lost, kept or torn.
 void ApplySectorByChance(int64_t offset, std::string_view data, std::mt19937& random,
                          std::string& bytes) {
   const uint32_t chance = random() % 8;
   if (chance < 3) return;
   if (chance < 6) return Put(bytes, offset, data);
   const size_t kept = random() % data.size();
-  // Bytes that are there already are the same however far the write came.
+  // Bytes that do not change are the same, however far the write got.
   if (std::string_view(bytes).substr(std::min(bytes.size(), static_cast<size_t>(offset)),
                                      data.size()) == data) {
     return;
@@ -46,13 +46,13 @@ void ApplySectorByChance(int64_t offset, std::string_view data, std::mt19937& ra
   Put(bytes, offset + static_cast<int64_t>(kept), garbage);
 }
 
-// Does it to `bytes`.
+// Makes the change in `bytes`.
 void Apply(const PendingChange& change, std::string& bytes) {
   if (change.truncate_to < 0) return Put(bytes, change.offset, change.data);
   bytes.resize(static_cast<size_t>(change.truncate_to));
 }
 
-// What a disk makes of it when the power fails: loses, keeps or tears each sector of it.
+// What is left of a change when the power fails: each of its sectors is lost, kept or torn.
 void ApplyByChance(const PendingChange& change, std::mt19937& random, std::string& bytes) {
   if (change.truncate_to >= 0) {
     if (random() % 2 == 0) Apply(change, bytes);
@@ -83,7 +83,7 @@ std::string FolderOf(const std::string& path) {
   return std::filesystem::path(path).parent_path().string();
 }
 
-// One file under one name, however a link leads there.
+// The one name of a file, with all links followed.
 std::string Canonical(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::weakly_canonical(path, ignored).string();
@@ -224,8 +224,8 @@ void FaultDisk::KeepCache() {
   changes_until_the_cut_ = -1;
 }
 
-// Names that were made vanish, names that were renamed to or deleted come back with what the
-// platter has.
+// New names vanish. Names that were deleted or replaced by a rename come back, with what is on the
+// platter.
 void FaultDisk::RestoreNames(bool lose_all) {
   for (const std::string& path : new_names_) {
     if (!lose_all && Below(2) == 0) continue;
@@ -246,7 +246,7 @@ void FaultDisk::RestoreNames(bool lose_all) {
   deleted_.clear();
 }
 
-// SQLite shares its index of the WAL in a file that it never syncs: anything may be left of it.
+// SQLite shares its index of the WAL in a file that it never syncs, so anything may be left of it.
 void FaultDisk::SpoilSharedMemory(const std::string& path, bool lose_all) {
   const std::string shared = path + "-shm";
   if (!Exists(shared)) return;
@@ -258,7 +258,7 @@ void FaultDisk::SpoilSharedMemory(const std::string& path, bool lose_all) {
   WriteWhole(shared, garbage);
 }
 
-// With the lock held, as all below but the layers' calls.
+// The lock is held here, and in all functions below except those for the layers above.
 int FaultDisk::Hit(Fault& fault) {
   if (fault.code == SQLITE_OK || fault.countdown-- > 0) return SQLITE_OK;
   fault.countdown = 0;
@@ -342,7 +342,7 @@ int FaultDisk::Truncate(Handle& handle, int64_t size, const std::function<int()>
   return real();
 }
 
-// The real sync is left out: this disk's own is what counts, and tests run faster.
+// The real file is not synced: only the model counts, and tests run faster.
 int FaultDisk::Sync(Handle& handle) {
   std::unique_lock<std::mutex> lock(mutex_);
   ++held_syncs_;

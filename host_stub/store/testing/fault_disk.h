@@ -1,17 +1,18 @@
 // A disk that fails on demand and forgets what was not synced. Tests only.
 //
-// The files are real ones, and stand for what the kernel's cache shows. Beside them the model keeps
-// what the platter has:
-//   - A write or a truncation reaches the platter at a successful sync of its file, not before.
-//   - A name that was made, renamed or deleted is so for good once its folder was synced.
-//   - After a failed sync the kernel takes the pages for clean: what was pending is on the platter
-//     by chance, sector by sector, and is never written again. Every handle that is open on the
-//     file then learns of the failure at its next sync, once (Linux since 4.13).
-//   - At a power cut what is pending is lost, kept or torn by chance, each sector for itself. A
-//     torn sector has the beginning of its bytes, then the old ones or garbage; bytes that the
-//     write did not name, or did not change, stay as they were (SQLite's assumption, too: sectors
-//     are written from one end to the other, and powersafe overwrite).
-// Chance is a generator with a seed, so a run of one thread can be had again.
+// The files are real files. They show what is in the kernel's cache. The model keeps what is on the
+// platter beside them:
+//   - A write or a truncation reaches the platter when its file is synced successfully, not before.
+//   - A new, renamed or deleted name becomes durable when its folder is synced.
+//   - After a failed sync the kernel considers the pages clean. Each pending sector is on the
+//   platter
+//     or not, by chance, and is never written again. Every handle that is open on the file then
+//     reports the failure at its next sync, once (Linux since 4.13).
+//   - At a power cut each pending sector is lost, kept or torn, by chance. A torn sector has the
+//     beginning of its new bytes, followed by the old bytes or garbage. Bytes that the write did
+//     not cover or did not change stay as they were. (SQLite assumes the same: a sector is written
+//     from one end to the other, and overwriting is powersafe.)
+// Chance is a generator with a seed, so a run with one thread can be repeated.
 #ifndef HOST_STUB_STORE_TESTING_FAULT_DISK_H_
 #define HOST_STUB_STORE_TESTING_FAULT_DISK_H_
 
@@ -27,7 +28,7 @@
 #include <string_view>
 #include <vector>
 
-// Codes are SQLite's. Any thread.
+// Error codes are SQLite's. Any thread.
 class FaultDisk {
  public:
   static constexpr int64_t kForEver = INT64_MAX;
@@ -36,17 +37,18 @@ class FaultDisk {
   FaultDisk(const FaultDisk&) = delete;
   FaultDisk& operator=(const FaultDisk&) = delete;
 
-  // That many, from the nth from now on (0: the next), fail with this code. A failing write leaves
-  // a part of its bytes.
+  // The nth call from now on (0: the next one) and those after it, `times` in all, fail with this
+  // code. A failing write writes a part of its bytes.
   void FailWrites(int code, int64_t nth = 0, int64_t times = kForEver);
   void FailSyncs(int code, int64_t nth = 0, int64_t times = kForEver);
   void FailReads(int code, int64_t nth = 0, int64_t times = kForEver);
   void FailOpens(int code);
-  // From the first fault on no file can be opened until Heal: what is lost stays lost meanwhile.
+  // After the first fault no file can be opened until Heal, so that nothing that was lost is
+  // written again meanwhile.
   void RefuseOpensAfterAFault();
   void Heal();
 
-  // Syncs wait until they are released. AwaitHeldSync returns when one does.
+  // Syncs wait until ReleaseSyncs. AwaitHeldSync returns when one is waiting.
   void HoldSyncs();
   void AwaitHeldSync();
   void ReleaseSyncs();
@@ -56,28 +58,28 @@ class FaultDisk {
   int64_t failed_syncs() const;
   int64_t failed_wal_syncs() const;  // those of a WAL
   int64_t faults() const;            // of every kind
-  int64_t opens() const;             // tried
+  int64_t opens() const;             // attempts
   void AwaitOpensPast(int64_t opens) const;
-  // Of everything that was done, in its order; equal for equal runs.
+  // A hash of everything that was done, in order. Equal runs have equal traces.
   uint64_t trace() const;
 
-  // From now on, or at the nth change from now on (a write, truncation, sync, name), nothing can be
-  // changed. Destroy the store, then bring the disk back in one of two ways.
+  // Nothing can be changed any more, immediately or from the nth change on (a write, a truncation,
+  // a sync, a change of a name). Destroy the store, then call RestoreDisk or KeepCache.
   void CutPower();
   void CutPowerAt(int64_t nth);
   bool power_is_cut() const;
-  // The machine went down. Seed 0: all that was pending is lost; else chance decides.
+  // The machine lost its power. Seed 0: everything pending is lost; otherwise chance decides.
   void RestoreDisk(uint32_t seed);
-  // Only the process ended: the kernel still has everything, and still may lose it.
+  // Only the process ended: the kernel still has everything, and may still lose it.
   void KeepCache();
 
-  // What the layers above call. Those named `real` do the thing itself.
+  // For the layers above. The functions named `real` do it to the real file.
   struct File;
   struct Handle {
     std::string path;
     std::shared_ptr<File> file;
     uint64_t errors_seen = 0;
-    bool syncs_its_folder = false;  // with its first sync, as SQLite does for a journal
+    bool syncs_its_folder = false;  // at its first sync, as SQLite does for a journal
   };
   int Open(const std::string& path, bool may_create, Handle& handle);
   int Read(const std::function<int()>& real);
@@ -110,9 +112,9 @@ class FaultDisk {
   std::mt19937 random_;
   std::map<std::string, std::shared_ptr<File>> files_;    // by path
   std::set<std::string> new_names_;                       // files and folders, not yet durable
-  std::map<std::string, std::shared_ptr<File>> deleted_;  // names whose end is not yet durable
-  std::map<std::string, std::shared_ptr<File>>
-      replaced_;  // what a name was before it was renamed to
+  std::map<std::string, std::shared_ptr<File>> deleted_;  // names whose deletion is not yet durable
+  // The file that had a name before another one was renamed to it.
+  std::map<std::string, std::shared_ptr<File>> replaced_;
   Fault write_fault_;
   Fault sync_fault_;
   Fault read_fault_;

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <utility>
 
-// SQLite allocates it; the real layer's file lies behind it.
+// SQLite allocates it. The file of the real VFS lies behind it.
 struct FaultFile {
   sqlite3_file base;
   FaultVfs* disk;
@@ -77,7 +77,7 @@ struct FaultFileMethods {
     return Real(file)->pMethods->xShmUnmap(Real(file), remove);
   }
 
-  // Nothing is mapped here. But a checkpoint says so when it has read a WAL that has changed.
+  // Nothing is mapped here. But a checkpoint calls this when it has read a WAL that has changed.
   static int Fetch(sqlite3_file*, sqlite3_int64, int, void** mapped) {
     *mapped = nullptr;
     return SQLITE_OK;
@@ -109,7 +109,7 @@ struct FaultFileMethods {
                                                 Unfetch};
 };
 
-// What is opened beside SQLite, by descriptor.
+// The calls beside SQLite. Files are known by their descriptors.
 class FaultVfs::Calls : public host_stub::DiskCalls {
  public:
   explicit Calls(FaultDisk& disk) : disk_(disk) {}
@@ -145,7 +145,7 @@ class FaultVfs::Calls : public host_stub::DiskCalls {
     return Failed(code) ? -1 : 0;
   }
   int SyncData(int descriptor) override { return Sync(descriptor); }
-  void BeginWriting(int) override {}  // what is pending reaches the platter by chance anyhow
+  void BeginWriting(int) override {}  // a pending write reaches the platter by chance anyway
   int Rename(const std::string& from, const std::string& to) override {
     return Ask([&](const Real& real) { disk_.Rename(from, to, real); },
                [&] { return DiskCalls::Rename(from, to); });
@@ -158,7 +158,7 @@ class FaultVfs::Calls : public host_stub::DiskCalls {
  private:
   using Real = std::function<int()>;
 
-  // What the disk lets through has the system's own errno, what it does not EIO.
+  // A call that the disk permits sets the system's errno; one that it refuses sets EIO.
   static int Ask(const std::function<void(const Real&)>& disk, const Real& system) {
     int result = -1;
     int error = EIO;
@@ -182,13 +182,13 @@ class FaultVfs::Calls : public host_stub::DiskCalls {
 
   FaultDisk& disk_;
   std::mutex mutex_;
-  std::map<int, FaultDisk::Handle> handles_;  // of a closed file until its number is used again
+  std::map<int, FaultDisk::Handle> handles_;  // a closed file's stays until its number is reused
 };
 
 FaultVfs::FaultVfs(std::string name, uint32_t seed, Use use)
     : FaultDisk(seed), name_(std::move(name)), real_(sqlite3_vfs_find(nullptr)), vfs_(*real_) {
-  // All but opening and deleting is the real layer's, whose functions need nothing but what was
-  // copied here along with them.
+  // Everything but opening and deleting is done by the real VFS. Its functions need only the
+  // members that were copied together with them.
   vfs_.szOsFile = static_cast<int>(sizeof(FaultFile)) + real_->szOsFile;
   vfs_.zName = name_.c_str();
   vfs_.pNext = nullptr;
@@ -246,7 +246,7 @@ int FaultVfs::OpenFile(sqlite3_vfs* vfs, const char* path, sqlite3_file* file, i
   own->real = reinterpret_cast<sqlite3_file*>(own + 1);
   auto handle = std::make_unique<FaultDisk::Handle>();
   const bool may_create = (flags & SQLITE_OPEN_CREATE) != 0;
-  // A file without a name is SQLite's own scrap paper: no store needs it.
+  // A file without a name is temporary, for SQLite itself. No store needs one.
   if (path == nullptr) return SQLITE_CANTOPEN;
   int code = self->Open(path, may_create, *handle);
   if (code == SQLITE_OK) code = self->real_->xOpen(self->real_, path, own->real, flags, out);

@@ -17,21 +17,21 @@
 // Registered with SQLite under its name while it lives. Any thread.
 class FaultVfs : public FaultDisk {
  public:
-  // kForAll: SQLite's default while it lives, for who names no VFS.
+  // kForAll: it is SQLite's default VFS while it lives.
   enum class Use { kByName, kForAll };
   explicit FaultVfs(std::string name, uint32_t seed = 0, Use use = Use::kByName);
   ~FaultVfs();
 
   const std::string& name() const { return name_; }
-  // Two places within a checkpoint, at which a test can stop the next one that comes there: before
-  // it takes its lock, and when it has read how long the WAL is and not yet acted on it.
+  // A test can stop the next checkpoint at one of two places: before it takes its lock, or when it
+  // has read the length of the WAL and has not used it yet.
   enum class CheckpointStep { kBeforeTheLock, kAfterTheHeader };
   void StopCheckpointAt(CheckpointStep step);
   void AwaitStoppedCheckpoint();
   void ContinueCheckpoint();
-  int64_t checkpoints() const;  // begun, to this disk
+  int64_t checkpoints() const;  // that were begun on this disk
 
-  // The same disk, for SqliteStoreOptions::disk_calls. May outlive nothing but the last use.
+  // The same disk, for SqliteStoreOptions::disk_calls. It must not be used after this ends.
   std::shared_ptr<host_stub::DiskCalls> disk_calls();
 
  private:

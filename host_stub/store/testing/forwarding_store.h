@@ -1,4 +1,4 @@
-// Passes everything on to a memory store. Tests override what they want to hold up.
+// Passes every call on to a memory store. Tests override the functions that they want to hold up.
 #ifndef HOST_STUB_STORE_TESTING_FORWARDING_STORE_H_
 #define HOST_STUB_STORE_TESTING_FORWARDING_STORE_H_
 

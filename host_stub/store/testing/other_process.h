@@ -1,4 +1,4 @@
-// Another process that has a database open, as a person's sqlite3.
+// Another process that has a database open, like a person's sqlite3.
 #ifndef HOST_STUB_STORE_TESTING_OTHER_PROCESS_H_
 #define HOST_STUB_STORE_TESTING_OTHER_PROCESS_H_
 
@@ -8,11 +8,11 @@
 
 namespace host_stub {
 
-// The process is forked when this is made: make it while no other thread is running. It ends with
-// this.
+// The constructor forks the process, so construct it while no other thread is running. The
+// destructor ends the process.
 class OtherProcess {
  public:
-  // `sql` is run at each Open; a transaction that it begins stays open.
+  // Each Open runs `sql`. A transaction that it begins stays open.
   OtherProcess(std::string database, std::string sql);
   ~OtherProcess();
   OtherProcess(const OtherProcess&) = delete;
@@ -20,9 +20,9 @@ class OtherProcess {
 
   pid_t pid() const { return pid_; }
   bool is_open() const { return is_open_; }
-  // False where SQLite refuses.
+  // False: SQLite refuses.
   bool Open();
-  // Without a checkpoint. Does nothing where it is not open.
+  // Closes the database without a checkpoint. Does nothing if it is not open.
   void Close();
 
  private:

@@ -22,7 +22,7 @@
 namespace host_stub {
 namespace {
 
-// What a value may be: the acknowledged one, and since then those whose outcome was not told.
+// What a value may be: the last acknowledged one, or a later one with an unknown outcome.
 using Candidates = std::set<std::string>;
 
 constexpr int kTriesBesideAnotherProcess = 3;
@@ -71,7 +71,7 @@ class Simulation {
   void End();
 
   void ArmAFault();
-  // What the writer does after it has told of a commit must not meet what comes next.
+  // What the writer does after a completion must not overlap with the next step.
   void AwaitHousekeeping() { store_->ListInstances().status().IgnoreError(); }
   void HealAndCheck();
   bool WaitUntilHealthy();
@@ -85,17 +85,17 @@ class Simulation {
   void SetContext();
   void CheckState();
 
-  // Another process that reads: the WAL behind its snapshot cannot be copied, and the database
-  // cannot be opened again while it is there.
+  // Another process that reads. While it is there, the part of the WAL after its snapshot cannot be
+  // copied, and the database cannot be opened again.
   void OpenOrCloseOtherReader();
 
   std::mt19937 random_;
   TemporaryFolder parent_;
   std::string folder_;
   FaultVfs disk_;
-  // Of some histories, so that older seeds play as they did.
+  // Only some histories have it, so that older seeds give the same histories as before.
   const bool has_great_ones_;
-  // Null where there is none. Made before the store, which has threads.
+  // May be null. It is made before the store, which has threads.
   std::unique_ptr<OtherProcess> other_reader_;
   std::unique_ptr<Store> store_;
   SimulationModel model_;
@@ -103,7 +103,7 @@ class Simulation {
   std::map<std::string, Candidates> contexts_;   // by key
   absl::Status opening_;
   SimulationReport report_;
-  int64_t made_ = 0;  // numbers what is made, so that no two are equal
+  int64_t made_ = 0;  // a number for everything that is made, so that no two are equal
   int64_t now_us_ = 1'700'000'000'000'000;
   int step_ = 0;
   bool armed_ = false;
@@ -186,7 +186,7 @@ void Simulation::Step() {
   }
   AwaitHousekeeping();
   if (disk_.failed_wal_syncs() > failed_syncs) ExpectNothingIsAcknowledged();
-  // Unarmed, too: a sync that failed under one handle is told to the others later.
+  // Also without an armed fault: a sync that failed on one handle is reported to the others later.
   if (disk_.faults() > faults || (armed_ && OneIn(3))) HealAndCheck();
 }
 
@@ -209,13 +209,14 @@ void Simulation::ArmAFault() {
   }
 }
 
-// What is asked after an opening has begun is answered when it is over. Asked twice, for in between
-// the writer keeps house, and may learn only then of a sync that failed. False: the power is cut.
+// A question that is asked while the store is opening is answered when it is open. It is asked
+// twice, because the writer does its maintenance in between, and may learn of a failed sync only
+// then. False: the power is cut.
 bool Simulation::WaitUntilHealthy() {
   const auto healthy = [this] {
     return store_->ListInstances().ok() && store_->ListInstances().ok();
   };
-  // Without a WAL there is nothing that could be lost.
+  // Without a WAL nothing can be lost.
   std::error_code ignored;
   const bool has_wal = std::filesystem::file_size(folder_ + "/incidents.db-wal", ignored) > 0;
   const bool another_has_it = has_wal && other_reader_ != nullptr && other_reader_->is_open();
@@ -225,8 +226,8 @@ bool Simulation::WaitUntilHealthy() {
     disk_.AwaitOpensPast(opens);
     if (another_has_it && ++tries == kTriesBesideAnotherProcess) other_reader_->Close();
   }
-  // Opened beside another process, SQLite's index would count as copied what a failed sync has
-  // lost.
+  // If it were opened beside another process, SQLite's index would count as copied what a failed
+  // sync has lost.
   Require(tries == 0 || !another_has_it || tries >= kTriesBesideAnotherProcess,
           "opened again while another process had the database open");
   return true;
@@ -241,7 +242,7 @@ void Simulation::HealAndCheck() {
 void Simulation::CheckAll() {
   std::vector<StoredIncident> all;
   IncidentQuery query;
-  query.limit = 7;  // so that paging is checked, too
+  query.limit = 7;  // small, so that paging is checked too
   for (bool more = true; more;) {
     auto page = store_->List(query);
     if (!page.ok() && disk_.power_is_cut()) return;
@@ -257,7 +258,8 @@ void Simulation::CheckAll() {
 TestIncident Simulation::MakeIncident(const std::string& uid) {
   TestIncident incident;
   size_t filler = OneIn(12) ? Below(60'000) : Below(900);
-  // Great enough to be written in pieces; without a draw, so that older seeds play as they did.
+  // Large enough to be written in pieces. No random number is drawn, so that older seeds give the
+  // same histories as before.
   if (has_great_ones_ && made_ % 50 == 0) filler = 1'100'000;
   incident.details = {absl::StrCat("{\"number\":", ++made_, ",\"filler\":\""),
                       std::string(filler, static_cast<char>('a' + made_ % 26)), "\"}"};
@@ -284,7 +286,7 @@ SentBatch Simulation::MakeBatch() {
   return batch;
 }
 
-// More than one: the first holds up the writer, so the others are one commit.
+// If there are several, the first one holds up the writer, so that the others form one commit.
 void Simulation::Submit(std::vector<SentBatch> batches) {
   std::vector<std::unique_ptr<TestBatch>> sent;
   WaitingSink sink;
@@ -313,7 +315,7 @@ void Simulation::Submit(std::vector<SentBatch> batches) {
   if (WaitUntilHealthy()) CheckAll();
 }
 
-// A sync of the WAL has failed, and no file can be opened since.
+// A sync of the WAL has failed, and no file can be opened any more.
 void Simulation::ExpectNothingIsAcknowledged() {
   if (disk_.power_is_cut() || store_->health().ok()) return;
   SentBatch batch;
@@ -360,7 +362,7 @@ void Simulation::SetContext() {
   values.insert(value);
 }
 
-// What is read now stays from now on.
+// What is read here must stay.
 void Simulation::CheckState() {
   const auto list = store_->ListInstances();
   if (!list.ok() && disk_.power_is_cut()) return;
@@ -404,13 +406,24 @@ void Simulation::End() {
   }
   disk_.Heal();
   armed_ = false;
-  // After a close the machine may go down, too.
+  // The machine may lose its power after a close too.
   if (how == 1) return disk_.KeepCache();
   disk_.RestoreDisk(OneIn(4) ? 0 : random_() | 1u);
   ++report_.power_cuts;
 }
 
 }  // namespace
+
+void SimulationReport::Add(const SimulationReport& other) {
+  lives += other.lives;
+  power_cuts += other.power_cuts;
+  faults += other.faults;
+  unknown += other.unknown;
+  unknown_there += other.unknown_there;
+  acknowledged += other.acknowledged;
+  duplicates += other.duplicates;
+  refused_after_failed_sync += other.refused_after_failed_sync;
+}
 
 SimulationReport RunSimulation(uint32_t seed) { return Simulation(seed).Run(); }
 

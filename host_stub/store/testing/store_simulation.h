@@ -1,18 +1,18 @@
-// Histories of the SQLite store on a failing disk, each drawn from a seed, and checked against a
-// model of what was promised. Tests only.
+// Histories of the SQLite store on a failing disk. Each is drawn from a seed, and checked against a
+// model of what the store promises. Tests only.
 //
-// A history is several lives of one store in one folder. In a life there are single incidents and
-// batches, alone or several in one commit, new and repeated delivery keys, instances and contexts;
+// A history has several lives of one store in one folder. In a life there are single incidents and
+// batches, alone or several in one commit; new and repeated delivery keys; instances and contexts;
 // writes, syncs, reads and opens that fail; a full disk; another process that reads. A life ends
 // with a close, a kill, or a power cut at any write or sync. Then the disk is repaired, the store
-// opened, and everything read:
-//   - what was acknowledged is there, byte for byte, under its id, and no id was given twice
-//   - a batch whose outcome was not told is there whole or not at all; one that was refused is not
-//   - ids grow; a repeated key gets the first one's id
-//   - after a failed sync nothing is acknowledged before the database was opened again
-//   - it is not opened again while another process has it open
-// The store copies its WAL on the writer's thread and there is one caller, so a seed gives the same
-// run each time.
+// is opened, and everything is read:
+//   - everything acknowledged is there, byte for byte, under its id, and no id was given twice
+//   - a batch with an unknown outcome is there as a whole or not at all; a refused one is not there
+//   - ids grow, and a repeated key gets the id of the first incident
+//   - after a failed sync nothing is acknowledged before the database has been opened again
+//   - the database is not opened again while another process has it open
+// The store copies its WAL on the writer's thread, and there is one caller, so a seed gives the
+// same run each time.
 #ifndef HOST_STUB_STORE_TESTING_STORE_SIMULATION_H_
 #define HOST_STUB_STORE_TESTING_STORE_SIMULATION_H_
 
@@ -22,13 +22,16 @@
 namespace host_stub {
 
 struct SimulationReport {
-  std::string violation;  // what promise was broken, and where; empty: none
-  uint64_t trace = 0;     // of all that the disk did
+  // Adds the counts of another history.
+  void Add(const SimulationReport& other);
+
+  std::string violation;  // which promise was broken, and where; empty: none
+  uint64_t trace = 0;     // of everything that the disk did
   int64_t lives = 0;
   int64_t power_cuts = 0;
-  int64_t faults = 0;         // injected and met
-  int64_t unknown = 0;        // batches whose outcome was not told
-  int64_t unknown_there = 0;  // those of them that were there afterwards
+  int64_t faults = 0;         // that were injected and took effect
+  int64_t unknown = 0;        // batches with an unknown outcome
+  int64_t unknown_there = 0;  // those of them that turned out to be stored
   int64_t acknowledged = 0;   // incidents
   int64_t duplicates = 0;
   int64_t refused_after_failed_sync = 0;

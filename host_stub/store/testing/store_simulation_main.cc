@@ -43,13 +43,7 @@ int main(int argc, char** argv) {
       std::printf("BROKEN: %s\nplay it again with --seed %u\n", report.violation.c_str(), seed + i);
       return 1;
     }
-    all.lives += report.lives;
-    all.power_cuts += report.power_cuts;
-    all.faults += report.faults;
-    all.unknown += report.unknown;
-    all.unknown_there += report.unknown_there;
-    all.acknowledged += report.acknowledged;
-    all.duplicates += report.duplicates;
+    all.Add(report);
   }
   std::printf(
       "no promise was broken: %ld lives, %ld power cuts, %ld other faults, %ld incidents "

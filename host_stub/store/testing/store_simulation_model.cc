@@ -91,7 +91,7 @@ std::string SimulationModel::Check(const std::vector<StoredIncident>& all) {
   return SettleUnknown(extra);
 }
 
-// Each of the uncertain batches is there whole or not at all; from now on it stays so.
+// Each uncertain batch is there as a whole or not at all, and stays so from now on.
 std::string SimulationModel::SettleUnknown(const std::map<std::string, int64_t>& extra) {
   size_t explained = 0;
   for (const SentBatch& batch : uncertain_) {

@@ -1,4 +1,4 @@
-// What a simulated history knows: what was acknowledged, what may or may not be there. Tests only.
+// What a simulated history knows: what was acknowledged, and what may be stored. Tests only.
 #ifndef HOST_STUB_STORE_TESTING_STORE_SIMULATION_MODEL_H_
 #define HOST_STUB_STORE_TESTING_STORE_SIMULATION_MODEL_H_
 
@@ -15,7 +15,7 @@
 
 namespace host_stub {
 
-// One submission as it was sent. Every incident's details are like no other's.
+// One submission as it was sent. No two incidents have the same details.
 struct SentBatch {
   std::string uid;
   std::string key;
@@ -24,12 +24,12 @@ struct SentBatch {
 
 class SimulationModel {
  public:
-  // What became of a batch. Each returns what promise was broken, or "".
+  // Takes the result of a batch. This and Check return which promise was broken, or "".
   std::string Finished(const SentBatch& batch, const Submission& result);
-  // All that a store shows; `opened` for the first time after its end, with a healthy disk.
+  // Takes all incidents that the store has, opened again on a healthy disk.
   std::string Check(const std::vector<StoredIncident>& all);
 
-  // The key of an incident that was acknowledged, for a repetition; nothing where there is none.
+  // The key of an acknowledged incident or batch, to repeat it; nullopt if there is none.
   std::optional<std::pair<std::string, std::string>> KnownKey(uint32_t chance) const;
   std::optional<std::pair<std::string, std::string>> KnownBatchKey(uint32_t chance) const;
 
@@ -59,7 +59,7 @@ class SimulationModel {
   int64_t duplicates_ = 0;
 };
 
-// The details of all slices in one piece.
+// The slices of the details in one piece.
 std::string DetailsOf(const TestIncident& incident);
 
 }  // namespace host_stub

@@ -14,13 +14,7 @@ TEST(StoreSimulationTest, NoHistoryBreaksAPromise) {
   for (uint32_t seed = 1; seed <= kHistories; ++seed) {
     const SimulationReport one = RunSimulation(seed);
     ASSERT_EQ(one.violation, "") << "tools/store-simulation --seed " << seed << " plays it again";
-    all.power_cuts += one.power_cuts;
-    all.faults += one.faults;
-    all.unknown += one.unknown;
-    all.unknown_there += one.unknown_there;
-    all.acknowledged += one.acknowledged;
-    all.duplicates += one.duplicates;
-    all.refused_after_failed_sync += one.refused_after_failed_sync;
+    all.Add(one);
   }
   // The histories are of the kind that they are meant to be.
   EXPECT_GT(all.power_cuts, kHistories);

@@ -24,13 +24,13 @@ struct TestIncident {
 
 inline TestIncident Plain() { return {}; }
 
-// A sink that counts; its Complete can be held up, and the writer with it.
+// A sink that counts. A test can hold up its Complete, and the writer with it.
 class WaitingSink : public CompletionSink {
  public:
   void Complete(Submission* list) override;
 
   void WaitFor(int64_t completions);
-  std::vector<int> lists() const;  // the length of each list that was handed over
+  std::vector<int> lists() const;  // the length of each list that Complete received
   std::vector<Submission*> completed() const;
 
   // The next Complete waits until Release. WaitUntilHeld returns when it does.
@@ -58,7 +58,7 @@ class TestBatch {
   Submission* operator->() { return &submission_; }
   Submission* get() { return &submission_; }
 
-  // Submits and waits. An error is Create's.
+  // Submits the batch and waits for its completion. Returns what Create returned.
   absl::Status CreateIn(IncidentStore& store);
   std::vector<int64_t> ids() const;
   std::vector<bool> duplicates() const;
@@ -73,7 +73,7 @@ class TestBatch {
   Submission submission_;
 };
 
-// A new folder (0700) that is removed at the end.
+// A new folder (0700) that the destructor removes.
 class TemporaryFolder {
  public:
   TemporaryFolder();
