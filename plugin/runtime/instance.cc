@@ -56,7 +56,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
         answer_(std::move(answer)),
         done_(done),
         done_context_(done_context),
-        occurred_(core::FormatTrigger(plugin.host().Now())) {
+        occurred_(core::TriggerTimes().Format(plugin.host().Now())) {
     incident_.name = ToView("Test of the connection to the host");
     incident_.occurred = ToView(occurred_.text());
     incident_.details = {&details_, 1, sizeof(lri_view)};
