@@ -1,10 +1,10 @@
 #include "host_stub/store/group_commit.h"
 
 #include <algorithm>
+#include <latch>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "host_stub/store/deduplication.h"
 #include "plugin/base/clock.h"
 
@@ -116,14 +116,14 @@ absl::Status GroupCommit::SetContext(absl::string_view uid, absl::string_view ke
 
 absl::Status GroupCommit::RunAndWait(std::function<absl::Status(StateTables&)> run) {
   absl::Status result;
-  absl::Notification finished;
+  std::latch finished{1};
   absl::Status pushed = state_queue_.Push({std::move(run), [&](const absl::Status& status) {
                                              result = status;
-                                             finished.Notify();
+                                             finished.count_down();
                                            }});
   if (!pushed.ok()) return pushed;
   Wake();
-  finished.WaitForNotification();
+  finished.wait();
   return result;
 }
 

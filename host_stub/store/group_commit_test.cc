@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
+#include <latch>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,7 +17,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "host_stub/store/testing/store_test_util.h"
 
 namespace host_stub {
@@ -186,13 +186,13 @@ class GroupCommitTest : public ::testing::Test {
   }
   absl::Status Set(const std::string& key, const std::string& value) {
     absl::Status result;
-    absl::Notification done;
+    std::latch done{1};
     absl::Status taken = store_->SetContext("u", key, value, [&](absl::StatusOr<std::string> set) {
       result = set.status();
-      done.Notify();
+      done.count_down();
     });
     if (!taken.ok()) return taken;
-    done.WaitForNotification();
+    done.wait();
     return result;
   }
   std::vector<int> transactions() {
@@ -271,17 +271,17 @@ TEST_F(GroupCommitTest, UnknownThatWasCommittedIsKnownOnceTheDatabaseIsOpenAgain
   Open();
   WaitingSink sink;
   std::vector<int64_t> told;
-  absl::Notification revived;
+  std::latch revived{1};
   const auto subscription = store_->Subscribe([&](int64_t last_id) {
     told.push_back(last_id);
-    revived.Notify();
+    revived.count_down();
   });
   disk_.EndNextWith(Kind::kUnknownConnectionLost, true);
   TestBatch unknown({{.key = "k"}});
   ASSERT_TRUE(unknown.CreateIn(*store_).ok());
   EXPECT_EQ(unknown->outcome, CreationOutcome::kUnknown);
   EXPECT_THAT(unknown.ids(), IsEmpty());
-  revived.WaitForNotification();
+  revived.wait();
   EXPECT_THAT(told, ElementsAre(1));
   TestBatch again({{.key = "k"}});
   ASSERT_TRUE(again.CreateIn(*store_).ok());

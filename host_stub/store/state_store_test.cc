@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
@@ -14,7 +15,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "host_stub/store/store.h"
@@ -46,19 +46,19 @@ class Awaited {
  public:
   ContextDone Done() {
     return [this](absl::StatusOr<std::string> value) {
-      EXPECT_FALSE(done_.HasBeenNotified());
+      EXPECT_FALSE(done_.try_wait());
       value_ = std::move(value);
-      done_.Notify();
+      done_.count_down();
     };
   }
   absl::StatusOr<std::string> Await() {
-    done_.WaitForNotification();
+    done_.wait();
     return value_;
   }
 
  private:
   absl::StatusOr<std::string> value_ = absl::UnknownError("not called");
-  absl::Notification done_;
+  std::latch done_{1};
 };
 
 absl::StatusOr<std::string> Get(Store& store, const std::string& uid, const std::string& key) {

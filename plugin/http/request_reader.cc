@@ -35,9 +35,20 @@ bool ByteBudget::Reserve(int64_t bytes) {
 bool ByteBlock::Reserve(size_t capacity) {
   if (capacity <= capacity_) return true;
   capacity = (capacity + kPage - 1) / kPage * kPage;
-  void* block = data_ == nullptr ? mmap(nullptr, capacity, PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                                 : mremap(data_, capacity_, capacity, MREMAP_MAYMOVE);
+  const auto map = [capacity] {
+    return mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  };
+#ifdef __SANITIZE_THREAD__
+  // ThreadSanitizer does not know mremap. It would take a block that moved for what another thread
+  // had at the same address before.
+  void* block = map();
+  if (block != MAP_FAILED && data_ != nullptr) {
+    std::memcpy(block, data_, capacity_);
+    munmap(data_, capacity_);
+  }
+#else
+  void* block = data_ == nullptr ? map() : mremap(data_, capacity_, capacity, MREMAP_MAYMOVE);
+#endif
   if (block == MAP_FAILED) return false;
   data_ = static_cast<char*>(block);
   capacity_ = capacity;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <latch>
 #include <map>
 #include <memory>
 #include <random>
@@ -12,7 +13,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "host_stub/store/testing/fault_vfs.h"
 #include "host_stub/store/testing/other_process.h"
@@ -347,15 +347,15 @@ void Simulation::SaveInstance() {
 void Simulation::SetContext() {
   const std::string key = absl::StrCat("key-", Below(3));
   const std::string value(Below(3000), static_cast<char>('a' + ++made_ % 26));
-  absl::Notification done;
+  std::latch done{1};
   absl::StatusOr<std::string> result;
   const absl::Status taken =
       store_->SetContext("uid", key, value, [&](absl::StatusOr<std::string> written) {
         result = std::move(written);
-        done.Notify();
+        done.count_down();
       });
   if (!taken.ok()) return Expect(absl::StrCat("not taken: ", taken.ToString()));
-  done.WaitForNotification();
+  done.wait();
   Candidates& values = contexts_[key];
   if (values.empty()) values.insert("");
   if (result.ok()) values.clear();
@@ -376,15 +376,15 @@ void Simulation::CheckState() {
   }
   Require(there.empty(), "an instance is there that was never made");
   for (auto& [key, values] : contexts_) {
-    absl::Notification done;
+    std::latch done{1};
     absl::StatusOr<std::string> value;
     const absl::Status taken =
         store_->GetContext("uid", key, [&](absl::StatusOr<std::string> read) {
           value = std::move(read);
-          done.Notify();
+          done.count_down();
         });
     if (!taken.ok()) return Expect("a context cannot be read");
-    done.WaitForNotification();
+    done.wait();
     if (absl::IsNotFound(value.status())) value = "";
     if (!value.ok() && disk_.power_is_cut()) return;
     if (!value.ok()) return Expect(absl::StrCat("reading: ", value.status().ToString()));
