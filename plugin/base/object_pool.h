@@ -95,7 +95,7 @@ class ObjectPool {
   uint32_t size() const { return size_.load(std::memory_order_acquire); }
 
  private:
-  struct alignas(64) Node {
+  struct alignas(64) alignas(T) Node {
     T* object() { return std::launder(reinterpret_cast<T*>(bytes)); }
 
     alignas(T) std::byte bytes[sizeof(T)];

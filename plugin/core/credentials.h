@@ -18,7 +18,7 @@
 namespace webhook::core {
 
 // The text of a 401, as senders know it from the integration that this one replaces.
-inline constexpr char kAuthorizationFailed[] = "Authorization failed.";
+inline constexpr absl::string_view kAuthorizationFailed = "Authorization failed.";
 
 enum class CredentialCheck {
   kAccepted,
