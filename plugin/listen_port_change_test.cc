@@ -59,14 +59,16 @@ class Senders {
       Count(0, client.ReadAnswer().value_or(http::Answer{}));
     }
   }
+  // The first request on a connection is one on a new connection.
   void PostOnOneConnection() {
-    auto client = std::make_unique<TestClient>(port_);
+    std::unique_ptr<TestClient> client;
     while (!end_) {
+      const bool kept = client != nullptr;
+      if (!kept) client = std::make_unique<TestClient>(port_);
       client->Send(Post("/", "{}", kGood));
       const http::Answer answer = client->ReadAnswer().value_or(http::Answer{});
-      Count(1, answer);
-      if (answer.status == 200 && answer.Header("connection") != "close") continue;
-      client = std::make_unique<TestClient>(port_);
+      Count(kept ? 1 : 0, answer);
+      if (answer.status != 200 || answer.Header("connection") == "close") client = nullptr;
     }
   }
   void Count(int who, const http::Answer& answer) {
