@@ -87,11 +87,13 @@ inline bool IsToken(absl::string_view text) {
   return !text.empty() && kTokenCharacters.HasAll(text);
 }
 
+// The blanks that HTTP allows between tokens (RFC 9110 section 5.6.3).
+constexpr bool IsBlank(char c) { return c == ' ' || c == '\t'; }
+
 // A field value without the blanks around it, which are not part of it (RFC 9110 section 5.5).
 constexpr absl::string_view WithoutBlanks(absl::string_view value) {
-  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!value.empty() && is_blank(value.front())) value.remove_prefix(1);
-  while (!value.empty() && is_blank(value.back())) value.remove_suffix(1);
+  while (!value.empty() && IsBlank(value.front())) value.remove_prefix(1);
+  while (!value.empty() && IsBlank(value.back())) value.remove_suffix(1);
   return value;
 }
 

@@ -35,14 +35,12 @@ template <typename ReadValue>
 bool ReadObject(base::JsonReader& reader, DetailsObject& object, ReadValue read_value) {
   object.Clear();
   const char* const begin = reader.position();
-  base::JsonValue key;
-  base::JsonNext next = reader.EnterObject() ? reader.NextMember(key) : base::JsonNext::kFault;
-  for (; next == base::JsonNext::kItem; next = reader.NextMember(key)) {
+  const bool good = reader.EachMember([&](const base::JsonValue& key) {
     const KnownKey known = WhichKey(key);
     object.NoteKey(known, key);
-    if (!read_value(known)) return false;
-  }
-  if (next == base::JsonNext::kFault) return false;
+    return read_value(known);
+  });
+  if (!good) return false;
   object.SetText(absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin)));
   return true;
 }

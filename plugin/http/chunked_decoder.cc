@@ -5,11 +5,8 @@
 #include "plugin/base/characters.h"
 
 namespace webhook::http {
-namespace {
 
-bool IsBlank(char octet) { return octet == ' ' || octet == '\t'; }
-
-}  // namespace
+using base::IsBlank;
 
 ChunkedDecoder::ChunkedDecoder(const Limits& limits, uint64_t most_bytes)
     : limits_(&limits), left_(most_bytes) {}

@@ -29,14 +29,6 @@ constexpr CharacterSet kAddressCharacters = CharacterSet::Of(
 
 constexpr CharacterSet kDigits = CharacterSet::Of([](int c) { return base::IsDigit(c); });
 
-bool IsBlank(char c) { return c == ' ' || c == '\t'; }
-
-absl::string_view Trim(absl::string_view text) {
-  while (!text.empty() && IsBlank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && IsBlank(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 size_t Skip(const CharacterSet& set, const char* data, size_t pos, size_t size) {
   while (pos < size && set.Has(data[pos])) ++pos;
   return pos;
@@ -246,7 +238,7 @@ bool HeadParser::ReadVersion() {
 bool HeadParser::ReadFieldStart() {
   if (pos_ == size_) return More();
   if (data_[pos_] == '\r') return TakeLineEnd("a line must end with CRLF") && EndHead();
-  if (IsBlank(data_[pos_])) return Refuse(400, "a header line must not begin with a blank");
+  if (base::IsBlank(data_[pos_])) return Refuse(400, "a header line must not begin with a blank");
   if (fields_.size() >= static_cast<uint64_t>(limits_->header_fields)) {
     return Refuse(431, "too many header fields");
   }
@@ -272,7 +264,8 @@ bool HeadParser::ReadFieldValue() {
   if (!GoOnInHeaderSection()) return false;
   const size_t end = pos_;
   if (!TakeLineEnd("a header line has an invalid character or line end")) return false;
-  const HeaderField field = {Text(name_begin_, value_begin_ - 1), Trim(Text(value_begin_, end))};
+  const HeaderField field = {Text(name_begin_, value_begin_ - 1),
+                             base::WithoutBlanks(Text(value_begin_, end))};
   fields_.push_back(field);
   return TakeField(field) && Next(State::kFieldStart);
 }
@@ -328,7 +321,7 @@ bool HeadParser::TakeContentLength(absl::string_view value) {
 bool HeadParser::TakeConnection(absl::string_view value) {
   while (!value.empty()) {
     const size_t comma = Find(value, ',');
-    const absl::string_view option = Trim(value.substr(0, comma));
+    const absl::string_view option = base::WithoutBlanks(value.substr(0, comma));
     value.remove_prefix(std::min(comma + 1, value.size()));
     if (!base::kTokenCharacters.HasAll(option)) return Refuse(400, "Connection is malformed");
     close_ |= absl::EqualsIgnoreCase(option, "close");
@@ -348,8 +341,8 @@ bool HeadParser::CheckTransferEncoding(absl::string_view value) {
     return true;
   }
   const size_t comma = value.rfind(',');
-  if (comma != absl::string_view::npos && !Trim(value.substr(0, comma)).empty() &&
-      absl::EqualsIgnoreCase(Trim(value.substr(comma + 1)), "chunked")) {
+  if (comma != absl::string_view::npos && !base::WithoutBlanks(value.substr(0, comma)).empty() &&
+      absl::EqualsIgnoreCase(base::WithoutBlanks(value.substr(comma + 1)), "chunked")) {
     return Refuse(501, "no transfer coding but chunked is understood");
   }
   return Refuse(400, "Transfer-Encoding must be chunked");

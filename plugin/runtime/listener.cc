@@ -106,14 +106,12 @@ absl::Status Listener::status() const {
 }
 
 void Listener::Retire(absl::Duration time) {
-  http::Server* server = nullptr;
+  std::shared_ptr<http::Server> server;
   {
     const std::lock_guard lock(mutex_);
     ended_ = true;
-    if (server_ != nullptr) {
-      server = server_.get();
-      RetireServer(time);
-    }
+    server = server_;
+    if (server != nullptr) RetireServer(time);
   }
   // Without the lock: the I/O thread that closes the port may wait for it.
   if (server != nullptr) server->AwaitPortFree();
@@ -186,7 +184,7 @@ void Listener::OnFailed(const absl::Status& error) {
   ReportFailure();
 }
 
-// And tries again later.
+// Reports why it does not listen, and tries again later.
 void Listener::ReportFailure() {
   status_ = absl::UnavailableError(
       absl::StrCat("port ", options_.port, " of ", options_.address, " does not listen (",

@@ -65,7 +65,7 @@ class TimerThread : public Timers {
   using Clock = std::chrono::steady_clock;
   struct Work {
     absl::AnyInvocable<void()> run;
-    const Task* task;  // null: none's
+    const Task* task;  // null: the work is not a task's
   };
   using Waiting = std::multimap<Clock::time_point, Work>;
 
