@@ -25,6 +25,8 @@ constexpr int64_t kDrainLingerMs = 300;
 // Pipelined answers are gathered up to this size before they are written.
 constexpr size_t kGatheredBytes = 64 * 1024;
 
+constexpr size_t kKeptDetailBytes = 256;
+
 // After so many reads a sender that always has more bytes must let other connections have their
 // turn.
 constexpr int kMostReceives = 8;
@@ -58,12 +60,12 @@ Connection::~Connection() {
 void Connection::Start() {
   const int yes = 1;
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  if (state_ == State::kHandshake && tls_ == nullptr) return Close();
-  since_ms_ = now_ms();
+  since_ms_ = begun_ms_ = now_ms();
+  if (state_ == State::kHandshake && tls_ == nullptr) return Close(LRI_REASON_MEMORY);
   SetDeadline(tls_ != nullptr ? limits_.tls_handshake_timeout_ms : limits_.idle_timeout_ms);
   // Buffers are taken when there is something to read.
   watched_ = EPOLLIN;
-  if (!events().Watch(socket_, *this, watched_)) Close();
+  if (!events().Watch(socket_, *this, watched_)) Close(LRI_REASON_MEMORY);
 }
 
 // The one loop of a connection: handle the bytes that are there, write the answers, read more. It
@@ -87,8 +89,7 @@ void Connection::Drive() {
   } catch (const std::exception&) {
     // Memory ran out, and the connection's state is not known any more. If an answer is on its way
     // from another thread, the connection ends with that.
-    if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
-    if (phase_ != Phase::kHeld) Close();
+    if (phase_ != Phase::kHeld) Close(LRI_REASON_MEMORY);
   }
   UpdateWatch();
 }
@@ -120,7 +121,7 @@ bool Connection::StepHandshake() {
   if (result == TlsSession::Result::kWantWrite) {
     WaitWritable();
   } else if (result != TlsSession::Result::kWantRead) {
-    Close();
+    Close(handshake_bytes_ > 0 ? LRI_REASON_TLS_HANDSHAKE : LRI_REASON_PEER_GONE);
   }
   return false;
 }
@@ -132,6 +133,7 @@ bool Connection::StepReader() {
     return false;
   }
   RequestReader& reader = work_->reader;
+  if (state_ == State::kIdle) begun_ms_ = now_ms();
   switch (reader.Next()) {
     case RequestReader::Event::kHead:
       ++requests_;
@@ -143,7 +145,10 @@ bool Connection::StepReader() {
       try {
         shard_->state().handler().OnRequest(*this);
       } catch (const std::exception&) {
-        if (phase_ == Phase::kHeld && !answered_.load()) EndExchange();
+        if (phase_ == Phase::kHeld && !answered_.load()) {
+          Tell(0, LRI_REASON_MEMORY, "", 0);
+          EndExchange();
+        }
         throw;
       }
       return true;
@@ -155,13 +160,15 @@ bool Connection::StepReader() {
     case RequestReader::Event::kMore:
       break;
   }
-  if (eof_) {
-    // A request cut short is not answered (RFC 9112 section 8).
-    if (phase_ == Phase::kReading) Drop();
-    state_ = State::kFlush;
-  } else if (state_ == State::kIdle) {
+  if (state_ == State::kIdle) {
     state_ = State::kHead;
     SetDeadline(limits_.head_timeout_ms);
+  }
+  if (eof_) {
+    // A request cut short is not answered (RFC 9112 section 8).
+    if (IsOwed(LRI_REASON_PEER_GONE)) Tell(0, LRI_REASON_PEER_GONE, "", 0);
+    if (phase_ == Phase::kReading) Drop();
+    state_ = State::kFlush;
   }
   return false;
 }
@@ -188,8 +195,10 @@ void Connection::BeginLinger() {
   ReleaseWorkspace();
 }
 
-void Connection::Close() {
+void Connection::Close(lri_reason reason) {
   if (state_ == State::kClosed) return;
+  if (IsOwed(reason)) Tell(0, reason, "", 0);
+  if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
   state_ = State::kClosed;
   events().Unwatch(socket_, *this);
   socket_.Close();
@@ -200,6 +209,23 @@ void Connection::Close() {
   }
   shard_->OnClosed(*this);
   Resume();
+}
+
+// Is a request left without an answer, or a connection refused, if it is closed now?
+bool Connection::IsOwed(lri_reason reason) const {
+  if (phase_ != Phase::kNone) return phase_ != Phase::kLost;
+  switch (state_) {
+    case State::kHandshake:
+      // Balancers look whether a port is open, and send nothing.
+      return handshake_bytes_ > 0 || reason != LRI_REASON_PEER_GONE;
+    case State::kIdle:
+      return reason == LRI_REASON_MEMORY || (reason == LRI_REASON_SLOW && requests_ == 0);
+    case State::kHead:
+      // Empty lines alone are no request.
+      return reason != LRI_REASON_PEER_GONE || !work_->reader.method().empty();
+    default:
+      return false;
+  }
 }
 
 // Drives on, or deletes a closed connection, later, when none of its functions is on the stack.
@@ -222,7 +248,7 @@ void Connection::OnSweep(int64_t now_ms) {
     // reads.
     const linger none = {1, 0};
     setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    return Close();
+    return Close(LRI_REASON_SLOW);
   }
   if (now_ms >= deadline_ms_ || BodyIsTooSlow(now_ms)) return OnDeadline();
   const bool parkable = state_ == State::kIdle && !HasInput() && !writing_ && !resuming_;
@@ -241,10 +267,10 @@ bool Connection::BodyIsTooSlow(int64_t now_ms) const {
 void Connection::OnDeadline() {
   switch (state_) {
     case State::kHead:
-      Refuse({408, "the head comes too slowly"});
+      Refuse({408, "the head comes too slowly", LRI_REASON_TIMEOUT_HEAD});
       return Drive();
     case State::kBody:
-      Refuse({408, "the body comes too slowly"});
+      Refuse({408, "the body comes too slowly", LRI_REASON_TIMEOUT_BODY});
       return Drive();
     case State::kAnswer:
       return AnswerTimedOut();
@@ -253,10 +279,10 @@ void Connection::OnDeadline() {
       if (write_deadline_ms_ == 0) Close();
       return;
     case State::kIdle:
-      if (!writing_) Close();
+      if (!writing_) Close(LRI_REASON_SLOW);
       return;
     default:
-      return Close();
+      return Close(LRI_REASON_SLOW);
   }
 }
 
@@ -333,7 +359,7 @@ bool Connection::Read() {
     if (!readable_) return false;
     work_ = shard_->loop().workspaces.Take(limits_, shard_->state().budget());
     if (work_ == nullptr) {
-      Close();
+      Close(LRI_REASON_MEMORY);
       return false;
     }
   }
@@ -371,6 +397,7 @@ bool Connection::ReadDecrypted() {
     return false;
   }
   if (!Receive(work_->cipher.data(), work_->cipher.capacity(), &count)) return false;
+  if (state_ == State::kHandshake) handshake_bytes_ += count;
   // An end without close_notify may be an attacker's; what was decrypted before it is valid.
   tls_->Feed(absl::string_view(work_->cipher.data(), count));
   return true;
@@ -467,7 +494,6 @@ bool Connection::CallOnHead() {
   if (answered_.load(std::memory_order_relaxed)) return true;  // AfterAnswer said what is next
   if (verdict.answered()) {
     // The handler said that it had answered, and had not. The peer must not wait for ever.
-    phase_ = Phase::kNone;
     return Refuse({500, "no answer was given"});
   }
   phase_ = Phase::kReading;
@@ -482,8 +508,11 @@ bool Connection::CallOnHead() {
 // Answers without the handler and closes. Returns true: there is an answer to write.
 bool Connection::Refuse(Refusal refusal) {
   const std::string body = std::string(refusal.text) + "\n";
+  const size_t before = work_->out.size();
   Append(PlainText(refusal.status, body), /*close=*/true);
+  Tell(refusal.status, ReasonOf(refusal), refusal.text, work_->out.size() - before);
   if (phase_ == Phase::kReading) Drop();
+  phase_ = Phase::kNone;
   state_ = State::kFlush;
   return true;
 }
@@ -492,12 +521,50 @@ void Connection::Append(const Response& response, bool close) {
   AppendResponse(response, work_->reader.is_head_method(), close, shard_->date(), work_->out);
 }
 
+// Must precede the end of the exchange, of which it tells.
+void Connection::Tell(int status, lri_reason reason, absl::string_view detail,
+                      size_t bytes_out) noexcept {
+  Answered answered{.peer = peer_,
+                    .status = status,
+                    .reason = reason,
+                    .detail = detail,
+                    .bytes_out = static_cast<int64_t>(bytes_out),
+                    .duration_ms = now_ms() - begun_ms_};
+  if (phase_ != Phase::kNone) {
+    const RequestReader& reader = work_->reader;
+    const RequestHead& head = reader.head();
+    answered.exchange = this;
+    answered.method = head.method;
+    answered.path = head.path;
+    // Bytes of the next request may have come with the body.
+    const size_t body = phase_ == Phase::kInHead ? 0
+                        : head.chunked           ? reader.body_received()
+                                                 : std::min<uint64_t>(reader.body_received(),
+                                                            head.content_length.value_or(0));
+    answered.bytes_in = static_cast<int64_t>(reader.head_bytes() + body);
+  } else if (state_ == State::kHandshake) {
+    answered.bytes_in = static_cast<int64_t>(handshake_bytes_);
+  } else if (work_ != nullptr) {
+    answered.method = work_->reader.method();
+    answered.path = work_->reader.path();
+    answered.bytes_in = static_cast<int64_t>(work_->reader.buffered_bytes());
+  }
+  if (status >= 300 && reason == LRI_REASON_ANSWERED) answered.reason = LRI_REASON_OTHER;
+  shard_->state().handler().OnAnswered(answered);
+}
+
 void Connection::Respond(const Response& response) {
   if (events().IsHere()) return RespondHere(response);
   // Format first: if there is no memory for that, the exchange is still unanswered and ends with
   // 504.
+  if (response.detail.size() + work_->detail.size() > 0) {
+    work_->detail.assign(response.detail.data(),
+                         std::min(response.detail.size(), kKeptDetailBytes));
+  }
   handed_over_status_line_ =
       FormatDeferred(response, work_->reader.is_head_method(), work_->handed_over);
+  handed_over_status_ = response.status;
+  handed_over_reason_ = response.reason;
   answered_.store(true, std::memory_order_relaxed);
   events().Post(hand_over_);
 }
@@ -509,6 +576,12 @@ void Connection::GiveUp() noexcept {
     return events().Post(hand_over_);
   }
   if (phase_ == Phase::kNone || phase_ == Phase::kReading) return;  // nothing is owed
+  EndWithoutAnswer();
+}
+
+// Memory ran out for the answer.
+void Connection::EndWithoutAnswer() {
+  if (phase_ != Phase::kLost) Tell(0, LRI_REASON_MEMORY, "", 0);
   EndExchange();
   Close();
 }
@@ -542,7 +615,9 @@ void Connection::RespondHere(const Response& response) {
   if (phase_ == Phase::kNone || phase_ == Phase::kReading) return;  // nothing is owed
   if (phase_ == Phase::kLost) return EndExchange();
   const bool close = WillClose();
+  const size_t before = work_->out.size();
   Append(response, close);
+  Tell(response.status, response.reason, response.detail, work_->out.size() - before);
   answered_.store(true, std::memory_order_relaxed);
   AfterAnswer(close);
   if (driving_) return;  // Drive goes on when the handler has returned
@@ -553,10 +628,7 @@ void Connection::RespondHere(const Response& response) {
 
 // An answer that another thread has formatted.
 void Connection::OnHandedOver() {
-  if (handed_over_status_line_ == 0) {
-    EndExchange();
-    return Close();
-  }
+  if (handed_over_status_line_ == 0) return EndWithoutAnswer();
   std::string& answer = work_->handed_over;
   if (phase_ == Phase::kLost) {
     Workspace::Empty(answer);
@@ -564,18 +636,17 @@ void Connection::OnHandedOver() {
   }
   const bool close = WillClose();
   const size_t begin = Finalize(handed_over_status_line_, close, shard_->date(), answer);
+  const size_t bytes = answer.size() - begin;
   if (work_->out.empty()) {
     work_->out.swap(answer);
     out_sent_ = begin;
   } else {
     // There will be no second answer, so without memory the connection ends here.
-    absl::Cleanup give_up = [this] {
-      EndExchange();
-      Close();
-    };
+    absl::Cleanup give_up = [this] { EndWithoutAnswer(); };
     work_->out.append(answer, begin);
     std::move(give_up).Cancel();
   }
+  Tell(handed_over_status_, handed_over_reason_, work_->detail, bytes);
   Workspace::Empty(answer);
   AfterAnswer(close);
   Drive();
@@ -612,8 +683,12 @@ void Connection::Drop() {
 void Connection::AnswerTimedOut() {
   // An answer that is on its way from another thread is in time.
   if (answered_.load(std::memory_order_relaxed)) return;
-  Append(PlainText(504, "no answer in time; whether the request took effect is not known\n"),
-         /*close=*/true);
+  constexpr absl::string_view kText =
+      "no answer in time; whether the request took effect is not known\n";
+  const size_t before = work_->out.size();
+  Append(PlainText(504, kText), /*close=*/true);
+  Tell(504, LRI_REASON_ANSWER_TIMEOUT, kText.substr(0, kText.size() - 1),
+       work_->out.size() - before);
   phase_ = Phase::kLost;
   state_ = State::kFlush;
   shard_->state().handler().OnAbandoned(*this);

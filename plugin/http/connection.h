@@ -27,7 +27,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   // Called by the shard: from time to time; when a drain begins; when all must end now.
   void OnSweep(int64_t now_ms);
   void OnDrain();
-  void Cut() { Close(); }
+  void Cut() { Close(LRI_REASON_STOPPING); }
   // There is a request or an answer that Cut would lose.
   bool busy() const;
 
@@ -74,7 +74,9 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   void OnDeadline();
   void BeginIdle();
   void BeginLinger();
-  void Close();
+  // `reason` is told if a request or the connection itself is refused by that.
+  void Close(lri_reason reason = LRI_REASON_PEER_GONE);
+  bool IsOwed(lri_reason reason) const;
   void Resume();
   void OnResume();
 
@@ -95,11 +97,13 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   bool CallOnHead();
   bool Refuse(Refusal refusal);
   void Append(const Response& response, bool close);
+  void Tell(int status, lri_reason reason, absl::string_view detail, size_t bytes_out) noexcept;
   bool WillClose() const;
   void RespondHere(const Response& response);
   void OnHandedOver();
   void AfterAnswer(bool close);
   void EndExchange();
+  void EndWithoutAnswer();
   void Drop();
   void AnswerTimedOut();
 
@@ -128,11 +132,15 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   int64_t deadline_ms_ = 0;
   int64_t write_deadline_ms_ = 0;  // 0: none
   int64_t since_ms_ = 0;           // when idling or the body began
+  int64_t begun_ms_ = 0;  // when the request's first byte came; the connection, if none did
   int64_t requests_ = 0;
+  size_t handshake_bytes_ = 0;  // received
 
   // What another thread leaves for OnHandedOver: where the status line of its answer ends, or 0
-  // when it gave up.
+  // when it gave up; and what is told of it.
   size_t handed_over_status_line_ = 0;
+  int handed_over_status_ = 0;
+  lri_reason handed_over_reason_ = LRI_REASON_ANSWERED;
   std::atomic<bool> answered_{false};  // Respond was called
 
   MemberTask<&Connection::OnResume, Connection> resume_{*this};

@@ -5,6 +5,7 @@
 //   OnHead       The head is complete and valid; the body has not been read.
 //                -> Respond at once, or say how long the body may be.
 //   OnRequest    The body is complete. -> Respond now or later, from any thread.
+//   OnAnswered   The answer goes out, or there will be none: tells what became of the request.
 //   OnAbandoned  (rare) Nobody waits for the answer any more. Respond is owed nevertheless.
 //
 // Every Exchange that was passed to OnRequest gets exactly one Respond or GiveUp. An Exchange that
@@ -15,6 +16,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "plugin/abi/reasons.h"
 #include "plugin/http/message.h"
 
 namespace webhook::http {
@@ -57,6 +59,21 @@ class Exchange {
   ~Exchange() = default;
 
   uint64_t ticket_ = 0;
+};
+
+// What became of a request, or of a connection that was refused. The views live during the call of
+// OnAnswered.
+struct Answered {
+  absl::string_view peer;              // as RequestHead::peer
+  absl::string_view method;            // empty where it is not known
+  absl::string_view path;              // the same; as received, without its query
+  const Exchange* exchange = nullptr;  // for head() and ticket(), if OnHead was called
+  int status = 0;                      // 0: no answer was sent
+  lri_reason reason = LRI_REASON_ANSWERED;
+  absl::string_view detail;  // a sentence for the operator, or empty
+  int64_t bytes_in = 0;      // of the request, as far as it was received
+  int64_t bytes_out = 0;     // of the answer
+  int64_t duration_ms = 0;   // since the request's first byte, or since the connection began
 };
 
 // Responds; without memory for that, answers 503; without memory for that either, gives up. The
@@ -109,6 +126,13 @@ class Handler {
   // malformed, too slow, or its sender went away; the server answered by itself. Free what
   // ticket() stands for; do not call Respond.
   virtual void OnDropped(Exchange& exchange) { (void)exchange; }
+
+  // Called exactly once for each request that was answered or whose sender went away before, when
+  // the answer goes out, and for each connection that was refused; before OnAbandoned, OnDropped
+  // and the release of the exchange. Not for a connection that ends between two requests. Whether
+  // the peer reads the answer is not known yet. On any I/O thread, inside Respond if that is called
+  // there; Respond must not be called here.
+  virtual void OnAnswered(const Answered& answered) noexcept { (void)answered; }
 };
 
 }  // namespace webhook::http

@@ -146,10 +146,22 @@ bool HeadParser::More() {
   return false;
 }
 
-bool HeadParser::Refuse(int status, const char* text) {
+bool HeadParser::Refuse(int status, const char* text, lri_reason reason) {
   result_ = Result::kRefused;
-  refusal_ = {status, text};
+  refusal_ = {status, text, reason};
   return false;
+}
+
+absl::string_view HeadParser::method(const char* data) const {
+  if (target_begin_ == 0) return {};
+  return {data + line_begin_, target_begin_ - 1 - line_begin_};
+}
+
+// The absolute form may carry a password.
+absl::string_view HeadParser::path(const char* data) const {
+  if (version_begin_ == 0 || data[target_begin_] != '/') return {};
+  const absl::string_view target(data + target_begin_, version_begin_ - 1 - target_begin_);
+  return target.substr(0, Find(target, '?'));
 }
 
 bool HeadParser::Next(State state) {
@@ -275,8 +287,8 @@ bool HeadParser::TakeField(const HeaderField& field) {
   switch (field.name.size()) {
     case 4:
       if (!absl::EqualsIgnoreCase(field.name, "host")) return true;
-      if (++hosts_ > 1) return Refuse(400, "Host must not be repeated");
-      return IsAuthority(field.value) || Refuse(400, "Host is malformed");
+      if (++hosts_ > 1) return Refuse(400, "Host must not be repeated", LRI_REASON_BAD_HOST);
+      return IsAuthority(field.value) || Refuse(400, "Host is malformed", LRI_REASON_BAD_HOST);
     case 6:
       if (!absl::EqualsIgnoreCase(field.name, "expect")) return true;
       (absl::EqualsIgnoreCase(field.value, "100-continue") ? expects_continue_ : expects_other_) =
@@ -352,7 +364,8 @@ bool HeadParser::EndHead() {
   if (transfer_encodings_ > 0 && !CheckTransferEncoding(fields_[transfer_encoding_].value)) {
     return false;
   }
-  if (head_.minor_version > 0 && hosts_ == 0) return Refuse(400, "Host is missing");
+  if (head_.minor_version > 0 && hosts_ == 0)
+    return Refuse(400, "Host is missing", LRI_REASON_BAD_HOST);
   head_.method = Text(line_begin_, target_begin_ - 1);
   if (!SplitTarget(Text(target_begin_, version_begin_ - 1), head_.method, head_.path,
                    head_.query)) {

@@ -46,6 +46,10 @@ class HeadParser {
   Refusal refusal() const { return refusal_; }
   // After kDone and kRefused: the method is known to be HEAD, so that the answer has no body.
   bool is_head_method() const { return is_head_method_; }
+  // Before kDone and after kRefused, if the method and an origin-form target have been read: the
+  // method and the path. `data` points to the head's bytes, which may have moved.
+  absl::string_view method(const char* data) const;
+  absl::string_view path(const char* data) const;
 
  private:
   enum class State {
@@ -75,7 +79,7 @@ class HeadParser {
   bool EndHead();
 
   bool More();
-  bool Refuse(int status, const char* text);
+  bool Refuse(int status, const char* text, lri_reason reason = LRI_REASON_ANSWERED);
   bool Next(State state);
   // Takes CRLF; refuses anything else with that text.
   bool TakeLineEnd(const char* otherwise);

@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "plugin/abi/reasons.h"
 
 namespace webhook::http {
 
@@ -49,13 +50,46 @@ struct Response {
   // NUL, ...) is left out.
   std::span<const HeaderField> headers;
   absl::string_view body;  // not sent to a HEAD request, nor with 204 and 304
+  // For Handler::OnAnswered alone: why the request was refused, and a sentence for the operator,
+  // of which 256 octets are kept. LRI_REASON_ANSWERED stands for "other" where the status is no
+  // 2xx.
+  lri_reason reason = LRI_REASON_ANSWERED;
+  absl::string_view detail;
 };
 
 // An answer that the server gives by itself: a status and one line of text. Status 0: none.
 struct Refusal {
   int status = 0;
   const char* text = "";
+  lri_reason reason = LRI_REASON_ANSWERED;  // then the status tells: see ReasonOf
 };
+
+// Why the server refused, as far as the status alone tells.
+inline lri_reason ReasonOf(const Refusal& refusal) {
+  if (refusal.reason != LRI_REASON_ANSWERED) return refusal.reason;
+  switch (refusal.status) {
+    case 400:
+      return LRI_REASON_BAD_REQUEST;
+    case 411:
+      return LRI_REASON_LENGTH_REQUIRED;
+    case 413:
+      return LRI_REASON_BODY_TOO_LARGE;
+    case 414:
+      return LRI_REASON_TARGET_TOO_LONG;
+    case 417:
+      return LRI_REASON_EXPECTATION;
+    case 431:
+      return LRI_REASON_HEADER_TOO_LARGE;
+    case 501:
+      return LRI_REASON_TRANSFER_CODING;
+    case 503:
+      return LRI_REASON_MEMORY;
+    case 505:
+      return LRI_REASON_VERSION;
+    default:
+      return LRI_REASON_OTHER;
+  }
+}
 
 }  // namespace webhook::http
 

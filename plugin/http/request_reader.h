@@ -98,6 +98,12 @@ class RequestReader {
   bool keep_alive() const { return parser_.keep_alive(); }
   bool expects_continue() const { return parser_.expects_continue(); }
   bool is_head_method() const { return parser_.is_head_method(); }
+  size_t head_bytes() const { return parser_.size(); }
+
+  // While no head is complete, also after kRefused: what is known of it.
+  absl::string_view method() { return parser_.method(input_.data() + begin_); }
+  absl::string_view path() { return parser_.path(input_.data() + begin_); }
+  size_t buffered_bytes() const { return end_ - begin_; }
 
   // After kHead: reads the body if it has at most `most_bytes`, and Limits::body_bytes.
   void ReadBody(int64_t most_bytes);

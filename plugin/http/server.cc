@@ -279,8 +279,11 @@ void Server::OnAcceptFailed(int error) {
 void Server::Admit(Descriptor connection, const std::string& peer) {
   // The kernel gives the lowest free descriptor, so a high one means that few are left. Closing the
   // connection tells the peer; in the kernel's queue it would wait.
-  if (connection.get() >= first_spare_descriptor_) return;
-  if (!state_->Admit(peer)) return;
+  const bool spare = connection.get() < first_spare_descriptor_;
+  const lri_reason reason = spare ? state_->Admit(peer) : LRI_REASON_TOO_MANY_CONNECTIONS;
+  if (reason != LRI_REASON_ANSWERED) {
+    return state_->handler().OnAnswered({.peer = peer, .reason = reason});
+  }
   const std::shared_ptr<Shard>& shard = shards_[next_shard_++ % shards_.size()];
   EventLoop& events = shard->loop().events;
   if (&events == &home_) return shard->Adopt(std::move(connection), peer);

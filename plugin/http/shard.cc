@@ -80,20 +80,20 @@ void ServerState::SetTls(std::shared_ptr<const TlsContext> tls) {
   tls_.swap(tls);
 }
 
-bool ServerState::Admit(const std::string& peer) {
+lri_reason ServerState::Admit(const std::string& peer) {
   if (connections_.fetch_add(1) >= limits().connections) {
     connections_.fetch_sub(1);
-    return false;
+    return LRI_REASON_TOO_MANY_CONNECTIONS;
   }
   absl::Cleanup not_admitted = [this] { connections_.fetch_sub(1); };
   if (!trusted_peers_.contains(peer)) {
     const std::lock_guard<std::mutex> lock(mutex_);
     int64_t& count = peers_[NetworkOf(peer)];
-    if (count >= limits().connections_from_one_address) return false;
+    if (count >= limits().connections_from_one_address) return LRI_REASON_TOO_MANY_FROM_ADDRESS;
     ++count;
   }
   std::move(not_admitted).Cancel();
-  return true;
+  return LRI_REASON_ANSWERED;
 }
 
 void ServerState::Release(const std::string& peer) {
@@ -112,7 +112,9 @@ Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
 
 void Shard::Adopt(Descriptor socket, std::string peer) {
   absl::Cleanup release = [this, &peer] { state_->Release(peer); };
-  if (draining_) return;
+  if (draining_) {
+    return state_->handler().OnAnswered({.peer = peer, .reason = LRI_REASON_STOPPING});
+  }
   Connection* const connection =
       new Connection(shared_from_this(), std::move(socket), peer, state_->tls());
   std::move(release).Cancel();

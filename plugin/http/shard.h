@@ -33,6 +33,7 @@ struct Workspace {
   ByteBlock cipher;         // TLS: what was read from the socket
   std::string out;          // answers on their way out
   std::string handed_over;  // an answer formatted by another thread
+  std::string detail;       // and what Response::detail said
 
   // Empties an output buffer, and gives its memory back if a large answer made it grow.
   static void Empty(std::string& output);
@@ -82,8 +83,9 @@ class ServerState {
   std::shared_ptr<const TlsContext> tls() const;
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
-  // Counts a connection. False: a limit is reached. Each admitted connection is released once.
-  bool Admit(const std::string& peer);
+  // Counts a connection. LRI_REASON_ANSWERED, or the limit that is reached. Each admitted
+  // connection is released once.
+  lri_reason Admit(const std::string& peer);
   void Release(const std::string& peer);
   int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
 

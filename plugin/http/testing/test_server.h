@@ -48,11 +48,13 @@ struct TestHandler : public Handler {
   };
   std::function<void(Exchange&)> on_abandoned = [](Exchange&) {};
   std::function<void(Exchange&)> on_dropped = [](Exchange&) {};
+  std::function<void(const Answered&)> on_answered = [](const Answered&) {};
 
   HeadVerdict OnHead(Exchange& exchange) override { return on_head(exchange); }
   void OnRequest(Exchange& exchange) override { on_request(exchange); }
   void OnAbandoned(Exchange& exchange) override { on_abandoned(exchange); }
   void OnDropped(Exchange& exchange) override { on_dropped(exchange); }
+  void OnAnswered(const Answered& answered) noexcept override { on_answered(answered); }
 };
 
 struct TestServer {
