@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "plugin/base/thread.h"
 
 namespace host_stub {
 namespace {
@@ -39,7 +40,8 @@ absl::StatusOr<std::shared_ptr<InstanceManager>> InstanceManager::Start(
     absl::MutexLock change(&manager->change_);
     manager->Publish(std::move(next));
   }
-  manager->retry_thread_ = std::thread([raw = manager.get()] { raw->RetryWhenDue(); });
+  manager->retry_thread_ =
+      base::StartThread("retry", [raw = manager.get()] { raw->RetryWhenDue(); });
   return manager;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "plugin/base/thread.h"
 
 namespace host_stub {
 namespace {
@@ -36,7 +37,7 @@ struct RetiredInstances::Queue {
 RetiredInstances::RetiredInstances(std::shared_ptr<Logger> logger)
     : logger_(std::move(logger)),
       queue_(std::make_shared<Queue>()),
-      thread_([queue = queue_] { Run(queue); }) {}
+      thread_(base::StartThread("retire", [queue = queue_] { Run(queue); })) {}
 
 RetiredInstances::~RetiredInstances() { Stop(); }
 

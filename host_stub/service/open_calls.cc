@@ -3,10 +3,11 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "plugin/base/thread.h"
 
 namespace host_stub {
 
-OpenCalls::OpenCalls() : thread_([this] { Run(); }) {}
+OpenCalls::OpenCalls() : thread_(base::StartThread("grpc-calls", [this] { Run(); })) {}
 
 OpenCalls::~OpenCalls() { Stop(); }
 

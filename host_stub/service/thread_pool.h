@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "plugin/base/thread.h"
 
 namespace host_stub {
 
@@ -20,7 +21,7 @@ class ThreadPool {
   ThreadPool(int threads, size_t most_waiting) : most_waiting_(most_waiting) {
     absl::MutexLock lock(&queue_->mutex);
     for (; queue_->threads < threads; ++queue_->threads) {
-      std::thread([queue = queue_] { queue->Run(); }).detach();
+      base::StartThread("grpc-work", [queue = queue_] { queue->Run(); }).detach();
     }
   }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/store/deduplication.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/thread.h"
 
 namespace host_stub {
 namespace {
@@ -27,7 +28,7 @@ absl::StatusOr<std::unique_ptr<GroupCommit>> GroupCommit::Start(std::unique_ptr<
   std::unique_ptr<GroupCommit> store(new GroupCommit(std::move(database), std::move(options)));
   if (absl::Status status = store->Open(); !status.ok()) return status;
   store->subscribers_->StartAfter(store->last_id());
-  store->thread_ = std::thread([store = store.get()] { store->Run(); });
+  store->thread_ = base::StartThread("store-writer", [store = store.get()] { store->Run(); });
   return store;
 }
 

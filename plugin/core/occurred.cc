@@ -143,7 +143,7 @@ OccurredText TriggerTimes::Format(absl::Time time) {
   if (!IsInSecond(since)) {
     second_ =
         absl::FromUnixSeconds(std::clamp(absl::ToUnixSeconds(time), kFirstSecond, kLastSecond));
-    text_ = OccurredText(absl::ToCivilSecond(second_, absl::UTCTimeZone()));
+    text_ = OccurredText(absl::CivilSecond() + absl::ToUnixSeconds(second_));
     since = time - second_;
     if (!IsInSecond(since)) since = absl::ZeroDuration();
   }

@@ -1,8 +1,6 @@
 #include "plugin/http/event_loop.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/thread.h"
 #include "plugin/http/shard.h"
 
 namespace webhook::http {
@@ -188,15 +187,6 @@ void EventLoop::RunTasks() {
   }
 }
 
-std::thread StartThread(absl::AnyInvocable<void()> run) {
-  // A new thread inherits the signal mask, so blocking before and restoring after leaves no gap.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const absl::Cleanup restore = [&before] { pthread_sigmask(SIG_SETMASK, &before, nullptr); };
-  return std::thread(std::move(run));
-}
-
 absl::StatusOr<std::unique_ptr<IoThreads>> IoThreads::Start(int threads) {
   if (threads < 1) return absl::InvalidArgumentError("at least one I/O thread is needed");
   std::unique_ptr<IoThreads> result(new IoThreads());
@@ -207,7 +197,7 @@ absl::StatusOr<std::unique_ptr<IoThreads>> IoThreads::Start(int threads) {
   }
   try {
     for (auto& loop : result->loops_) {
-      loop->thread = StartThread([&events = loop->events] { events.Run(); });
+      loop->thread = base::StartThread("lri-io", [&events = loop->events] { events.Run(); });
     }
   } catch (const std::system_error&) {
     return absl::ResourceExhaustedError("the system gives no more threads");

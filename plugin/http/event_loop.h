@@ -169,10 +169,6 @@ class MemberTask final : public EventLoop::Task {
 
 struct Loop;
 
-// Starts a thread that blocks every signal, so that signals reach the process's own threads. Throws
-// std::system_error when the system gives no more threads.
-std::thread StartThread(absl::AnyInvocable<void()> run);
-
 // The threads that all servers share. Each runs an event loop of its own. A connection stays on one
 // thread for its whole life, so a request takes no lock. Many servers (a thousand listen ports)
 // share one pool.

@@ -1,5 +1,7 @@
 #include "plugin/runtime/plugin.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -28,6 +30,8 @@ absl::StatusOr<std::unique_ptr<Plugin>> Plugin::Create(const lri_host* host,
       if (!status.ok()) return status;
     }
   }
+  // Chooses simdjson's code for this processor, which allocates, before there are requests.
+  simdjson::get_active_implementation();
   const uint32_t threads =
       options != nullptr && LRI_HAS(options, io_threads) ? options->io_threads : 0;
   return std::make_unique<Plugin>(Host(*host), limits, threads);

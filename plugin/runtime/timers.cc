@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "plugin/base/thread.h"
 #include "plugin/http/event_loop.h"
 
 namespace webhook::runtime {
@@ -35,7 +36,7 @@ absl::Status TimerThread::Start() {
 }
 
 void TimerThread::StartLocked() {
-  if (!thread_.joinable()) thread_ = http::StartThread([this] { Run(); });
+  if (!thread_.joinable()) thread_ = base::StartThread("lri-timers", [this] { Run(); });
 }
 
 TimerThread::Clock::time_point TimerThread::After(absl::Duration delay) {

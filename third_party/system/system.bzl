@@ -2,7 +2,9 @@
 
 Headers come from the compiler's default folders. Shared libraries are link
 options; static ones are symlinked in, since only a file in `srcs` stays inside
-a shared object. A missing file stops the build with its Debian package's name.
+a shared object. Abseil and simdjson exist a second time, built from Debian's source
+packages: their archives are not position independent, and the plugin needs both inside.
+A missing file stops the build with its Debian package's name.
 """
 
 _LIBRARY_FOLDER = "/usr/lib/x86_64-linux-gnu"
@@ -60,6 +62,35 @@ _STATIC = {
     "openssl_static": (["libssl.a", "libcrypto.a"], "libssl-dev", ["-ldl", "-lpthread"]),
 }
 
+# name -> (Debian's source package, its files, a flag that finds its headers)
+_FROM_SOURCE = {
+    "abseil_static": (
+        "abseil",
+        ["abseil/absl/%s/*.cc" % folder for folder in [
+            "base",
+            "base/internal",
+            "debugging",
+            "debugging/internal",
+            "hash/internal",
+            "numeric",
+            "profiling/internal",
+            "status",
+            "strings",
+            "strings/internal",
+            "synchronization",
+            "synchronization/internal",
+            "time",
+            "time/internal/cctz/src",
+        ]],
+        "-Iexternal/system/abseil",
+    ),
+    "simdjson_static": (
+        "simdjson",
+        ["simdjson/singleheader/simdjson.cpp"],
+        "-Iexternal/system/simdjson/singleheader",
+    ),
+}
+
 _TOOLS = {
     "grpc_cpp_plugin": "protobuf-compiler-grpc",
     "protoc": "protobuf-compiler",
@@ -74,6 +105,19 @@ def _require(ctx, file, package):
 def _library(name, srcs, linkopts):
     return "cc_library(name = %r, srcs = %r, linkopts = %r)\n" % (name, srcs, linkopts)
 
+def _library_from_source(name, files, include):
+    return """cc_library(
+    name = %r,
+    srcs = glob(%r, exclude = ["**/*test*.cc", "**/*benchmark*.cc"]),
+    copts = ["-w", "-fvisibility=hidden", %r],
+    deps = [":headers_of_%s"],
+)
+cc_library(
+    name = "headers_of_%s",
+    textual_hdrs = glob(["%s/**/*.h", "%s/**/*.inc"]),
+)
+""" % (name, files, include, name, name, files[0].split("/")[0], files[0].split("/")[0])
+
 def _system_libraries_impl(ctx):
     build = ["package(default_visibility = [\"//visibility:public\"])\n"]
 
@@ -86,6 +130,12 @@ def _system_libraries_impl(ctx):
         for archive in archives:
             ctx.symlink(_require(ctx, _LIBRARY_FOLDER + "/" + archive, package), archive)
         build.append(_library(name, archives, linkopts))
+    for name, (package, files, include) in _FROM_SOURCE.items():
+        source = ctx.path("%s/.cache/generic-webhook-sources/%s" % (ctx.os.environ["HOME"], package))
+        if not source.exists:
+            fail("%s is missing: run ./tools/install-sources" % source)
+        ctx.symlink(source, package)
+        build.append(_library_from_source(name, files, include))
     for tool, package in _TOOLS.items():
         ctx.symlink(_require(ctx, "/usr/bin/" + tool, package), tool)
     build.append("exports_files(%r)\n" % _TOOLS.keys())

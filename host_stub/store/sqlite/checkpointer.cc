@@ -7,6 +7,8 @@
 #include <chrono>
 #include <utility>
 
+#include "plugin/base/thread.h"
+
 namespace host_stub {
 namespace {
 
@@ -37,7 +39,7 @@ Checkpointer::Checkpointer(std::unique_ptr<SqliteConnection> connection, const O
                                      : options.wal_pages_between),
       next_pages_(turn_pages_),
       too_many_pages_(kTooManyTimes * options.wal_pages_between) {
-  if (options_.own_thread) thread_ = std::thread([this] { Run(); });
+  if (options_.own_thread) thread_ = base::StartThread("store-checkpt", [this] { Run(); });
 }
 
 Checkpointer::~Checkpointer() { Stop(); }
