@@ -12,6 +12,8 @@
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/abi/version.h"
 #include "plugin/base/clock.h"
+#include "plugin/limits/limits.h"
+#include "plugin/limits/parameters.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/instance.h"
@@ -77,14 +79,32 @@ absl::Time FromMonotonic(int64_t mono_ns) {
 void Info(lri_plugin_info_sink sink, void* sink_context) {
   if (sink == nullptr) return;
   Guard(nullptr, [&] {
-    std::vector<lri_view> parameters;
-    for (absl::string_view name : runtime::ParameterNames()) parameters.push_back(ToView(name));
+    std::vector<lri_view> names;
+    std::vector<lri_parameter> parameters;
+    for (const Parameter& one : Parameters()) {
+      names.push_back(ToView(one.name));
+      parameters.push_back({.name = ToView(one.name),
+                            .type = static_cast<int32_t>(one.type),
+                            .secret = one.secret,
+                            .may_be_file = one.may_be_file,
+                            .reserved = 0,
+                            .default_value = ToView(one.default_value),
+                            .required = ToView(one.required),
+                            .meaning = ToView(one.meaning)});
+    }
+    std::vector<lri_limit> limits;
+    for (const LimitDescription& one : DescribeLimits()) {
+      limits.push_back(
+          {ToView(one.name), one.default_value, one.least, one.most, ToView(one.meaning)});
+    }
     const lri_plugin_info info{
         .struct_size = sizeof(lri_plugin_info),
         .reserved = 0,
         .name = ToView(runtime::kSourceBrand),
         .version = ToView(kVersion),
-        .parameters = {parameters.data(), parameters.size(), sizeof(lri_view)}};
+        .parameters = {names.data(), names.size(), sizeof(lri_view)},
+        .described_parameters = {parameters.data(), parameters.size(), sizeof(lri_parameter)},
+        .limits = {limits.data(), limits.size(), sizeof(lri_limit)}};
     runtime::CallHost("sink of info", sink, sink_context, &info);
     return LRI_OK;
   });

@@ -235,9 +235,9 @@ class EntryTest : public ::testing::Test {
     return judged;
   }
 
-  // Of a POST without credentials that carries the ticket.
-  int StatusWithTicket(uint64_t ticket) {
-    EXPECT_EQ(Execute({.body = "{}"}, ticket), LRI_OK);
+  // Of a POST that carries the ticket.
+  int StatusWithTicket(uint64_t ticket, const Headers& headers = {}) {
+    EXPECT_EQ(Execute({.headers = headers, .body = "{}"}, ticket), LRI_OK);
     return host_.answers.back().status;
   }
 
@@ -379,9 +379,25 @@ TEST_F(EntryTest, CheckHeadAnswersARefusalAndATicketSparesTheSecondCheck) {
 
   // A ticket that the plugin did not give is worth nothing.
   EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket + 1), 401);
-  // The head is not checked again, however often the ticket is used.
-  EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket), 200);
-  EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket), 200);
+}
+
+TEST_F(EntryTest, TicketOfAnotherHeadSparesNoCheck) {
+  Start(kBasic);
+  const Judged accepted = CheckHead(instance_, {kGood});
+  EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket), 401);
+  EXPECT_EQ(StatusWithTicket(CheckHead(instance_, {kGood}).verdict.ticket,
+                             {{"Authorization", "Basic dXNlcjpwYXNx"}}),
+            401);
+  EXPECT_TRUE(host_.incidents.empty());
+}
+
+TEST_F(EntryTest, TicketIsUsedOnce) {
+  Start({{"username", "user"},
+         {"passwords", R"([{"password":"pass","expires":"2024-05-01T10:00:01Z"}])"}});
+  const Judged accepted = CheckHead(instance_, {kGood});
+  host_.now_ns += 2'000'000'000;  // the password has expired, which a second check would see
+  EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket, {kGood}), 200);
+  EXPECT_EQ(StatusWithTicket(accepted.verdict.ticket, {kGood}), 401);
 }
 
 TEST_F(EntryTest, RefusedHeadHasNoTicketThatExecuteTakes) {
@@ -408,9 +424,8 @@ TEST_F(EntryTest, TicketFromBeforeAnUpdateSparesNoCheck) {
   Start(kBasic);
   const Judged before = CheckHead(instance_, {kGood});
   ASSERT_EQ(before.verdict.refused, 0u);
-  EXPECT_EQ(StatusWithTicket(before.verdict.ticket), 200);
-  Change(kBasic);
-  EXPECT_EQ(StatusWithTicket(before.verdict.ticket), 401);
+  Change({{"username", "user"}, {"password", "another"}});
+  EXPECT_EQ(StatusWithTicket(before.verdict.ticket, {kGood}), 401);
 }
 
 TEST_F(EntryTest, CallKeepsItsConfigurationWhileOthersAreCommitted) {

@@ -78,6 +78,9 @@ int DeleteInstance(const InstanceOptions& options);
 int TestInstance(const InstanceOptions& options);
 int ShowUrl(const InstanceOptions& options);
 
+int ShowParameters(const ClientOptions& options);
+int ShowLimits(const ClientOptions& options);
+
 struct SamplesOptions : ClientOptions {
   std::string mapper_file;
 };

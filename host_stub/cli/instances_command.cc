@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "host_stub/cli/arguments.h"
 #include "host_stub/cli/client.h"
@@ -36,6 +37,13 @@ void PrintWarnings(const google::protobuf::RepeatedPtrField<std::string>& warnin
   for (const std::string& warning : warnings) {
     std::fprintf(stderr, "warning: %s\n", EscapeForTerminal(warning, false).c_str());
   }
+}
+
+// (reason, how often it was told), in alphabetical order.
+std::vector<std::pair<std::string, std::string>> Reasons(const v1::InstanceHealth& health) {
+  std::map<std::string, std::string> sorted;
+  for (const auto& [reason, count] : health.reason_counts()) sorted[reason] = absl::StrCat(count);
+  return {sorted.begin(), sorted.end()};
 }
 
 std::string InstanceJson(const v1::Instance& instance) {
@@ -65,6 +73,7 @@ std::string InstanceJson(const v1::Instance& instance) {
        {"succeeded", absl::StrCat(health.succeeded_count())},
        {"refused", absl::StrCat(health.refused_count())},
        {"failed", absl::StrCat(health.failed_count())},
+       {"reasons", JsonObject(Reasons(health))},
        {"incidents", absl::StrCat(health.incident_count())},
        {"etag", JsonString(instance.etag())},
        {"parameters", JsonObject(parameters)},
@@ -89,6 +98,7 @@ void PrintOne(const v1::Instance& instance, bool json) {
       {"REQUESTS",
        absl::StrCat(health.request_count(), " (2xx ", health.succeeded_count(), ", 4xx ",
                     health.refused_count(), ", 5xx ", health.failed_count(), ")")},
+      {"REFUSALS", absl::StrJoin(Reasons(health), ", ", absl::PairFormatter(" "))},
       {"INCIDENTS", absl::StrCat(health.incident_count())},
       {"MESSAGE", health.message()},
       {"LAST ERROR", health.last_error()}};

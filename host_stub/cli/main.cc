@@ -120,6 +120,10 @@ CommandLine::CommandLine() {
   AddForInstance(app_, "url", "Show where an instance is triggered, with a curl command to paste",
                  "Example:\n  host_stub url webhook", &ShowUrl);
   AddSamples();
+  Add(app_, "parameters", "Describe the parameters of an instance",
+      "Example:\n  host_stub parameters", &ShowParameters);
+  Add(app_, "limits", "Describe the limits of the configuration file",
+      "Example:\n  host_stub limits --json", &ShowLimits);
 }
 
 void CommandLine::AddServe() {

@@ -14,10 +14,10 @@
 #include "absl/strings/strip.h"
 #include "host_stub/config/document_reader.h"
 #include "host_stub/config/nearest_name.h"
-#include "host_stub/config/parameters.h"
 #include "host_stub/files/trusted_files.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/utf8.h"
+#include "plugin/limits/parameters.h"
 
 namespace host_stub {
 namespace {
@@ -67,8 +67,10 @@ class Builder {
   absl::Status Parameters(const std::string& place, InstanceConfiguration& instance);
   absl::Status Parameter(absl::string_view name, const std::string& place,
                          InstanceConfiguration& instance);
-  absl::Status ReadValue(const ParameterSpec& spec, const std::string& place, std::string& value);
-  absl::Status ReadFile(const ParameterSpec& spec, const std::string& place, std::string& value);
+  absl::Status ReadValue(const webhook::Parameter& spec, const std::string& place,
+                         std::string& value);
+  absl::Status ReadFile(const webhook::Parameter& spec, const std::string& place,
+                        std::string& value);
   absl::Status CheckPort(absl::string_view port, const std::string& place);
 
   DocumentReader reader_;
@@ -109,7 +111,8 @@ absl::Status Builder::ServerConfiguration(const std::string& place) {
 }
 
 absl::Status Builder::Limits(const std::string& place) {
-  const std::vector<absl::string_view> names = webhook::LimitNames();
+  std::vector<absl::string_view> names;
+  for (const auto& limit : webhook::DescribeLimits()) names.push_back(limit.name);
   return reader_.EachMember(place, names, [&](absl::string_view name, const std::string& member) {
     std::string number;
     absl::Status status = reader_.WholeNumber(member, number);
@@ -154,11 +157,11 @@ absl::Status Builder::Instance(const std::string& place) {
 
 absl::Status Builder::Parameters(const std::string& place, InstanceConfiguration& instance) {
   std::vector<std::string> file_names;
-  for (const ParameterSpec& spec : host_stub::Parameters()) {
+  for (const webhook::Parameter& spec : webhook::Parameters()) {
     if (spec.may_be_file) file_names.push_back(absl::StrCat(spec.name, kFileSuffix));
   }
   std::vector<absl::string_view> names;
-  for (const ParameterSpec& spec : host_stub::Parameters()) names.push_back(spec.name);
+  for (const webhook::Parameter& spec : webhook::Parameters()) names.push_back(spec.name);
   names.insert(names.end(), file_names.begin(), file_names.end());
   return reader_.EachMember(place, names, [&](absl::string_view name, const std::string& member) {
     return Parameter(name, member, instance);
@@ -167,9 +170,9 @@ absl::Status Builder::Parameters(const std::string& place, InstanceConfiguration
 
 absl::Status Builder::Parameter(absl::string_view member_name, const std::string& place,
                                 InstanceConfiguration& instance) {
-  const ParameterSpec* spec = FindParameter(member_name);
+  const webhook::Parameter* spec = webhook::FindParameter(member_name);
   const bool from_file = spec == nullptr;
-  if (from_file) spec = FindParameter(absl::StripSuffix(member_name, kFileSuffix));
+  if (from_file) spec = webhook::FindParameter(absl::StripSuffix(member_name, kFileSuffix));
   for (const auto& [name, value] : instance.parameters) {
     if (name == spec->name) {
       return reader_.Fault(
@@ -178,34 +181,35 @@ absl::Status Builder::Parameter(absl::string_view member_name, const std::string
   }
   std::string value;
   absl::Status status = from_file ? ReadFile(*spec, place, value) : ReadValue(*spec, place, value);
-  if (status.ok() && spec->type == ParameterType::kPort) status = CheckPort(value, place);
+  if (status.ok() && spec->type == webhook::ParameterType::kPort) status = CheckPort(value, place);
   if (!status.ok()) return status;
   if (spec->secret && !from_file && !value.empty()) configuration_.holds_secret = true;
   instance.parameters.emplace_back(spec->name, std::move(value));
   return status;
 }
 
-absl::Status Builder::ReadValue(const ParameterSpec& spec, const std::string& place,
+absl::Status Builder::ReadValue(const webhook::Parameter& spec, const std::string& place,
                                 std::string& value) {
   const base::JsonKind kind = reader_.NextKind();
   const bool is_text = kind == base::JsonKind::kString;
   const bool is_flag = kind == base::JsonKind::kTrue || kind == base::JsonKind::kFalse;
-  if (spec.type == ParameterType::kPort) {
+  if (spec.type == webhook::ParameterType::kPort) {
     if (kind == base::JsonKind::kNumber) return reader_.WholeNumber(place, value);
     if (!is_text) return reader_.WrongType(place, "a port, as in 8000 or \"8000\"");
-  } else if (spec.type == ParameterType::kBoolean) {
+  } else if (spec.type == webhook::ParameterType::kBoolean) {
     if (!is_text && !is_flag) return reader_.WrongType(place, "true or false");
-  } else if (!is_text && (spec.type == ParameterType::kText || kind != base::JsonKind::kArray)) {
+  } else if (!is_text &&
+             (spec.type == webhook::ParameterType::kText || kind != base::JsonKind::kArray)) {
     return reader_.WrongType(place, "a string");
   }
   value = reader_.Text();
-  if (spec.type == ParameterType::kBoolean && value != "true" && value != "false") {
+  if (spec.type == webhook::ParameterType::kBoolean && value != "true" && value != "false") {
     return reader_.Fault(place, "must be true or false");
   }
   return absl::OkStatus();
 }
 
-absl::Status Builder::ReadFile(const ParameterSpec& spec, const std::string& place,
+absl::Status Builder::ReadFile(const webhook::Parameter& spec, const std::string& place,
                                std::string& value) {
   std::string path;
   if (absl::Status status = reader_.String(place, path); !status.ok()) return status;
@@ -287,7 +291,7 @@ bool IsExternal(const std::map<std::string, std::string>& server_configuration,
 void WipeSecrets(Configuration& configuration) {
   for (InstanceConfiguration& instance : configuration.instances) {
     for (auto& [name, value] : instance.parameters) {
-      const ParameterSpec* spec = FindParameter(name);
+      const webhook::Parameter* spec = webhook::FindParameter(name);
       if (spec != nullptr && spec->secret) Wipe(value);
     }
   }

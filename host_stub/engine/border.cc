@@ -12,6 +12,7 @@
 #include "absl/synchronization/notification.h"
 #include "host_stub/engine/logger.h"
 #include "plugin/base/characters.h"
+#include "plugin/base/thread.h"
 
 namespace host_stub {
 namespace {
@@ -38,10 +39,11 @@ void EndBecauseOfException(absl::string_view plugin, const char* function) noexc
 
 bool RunUntil(absl::Time deadline, std::function<void()> function) {
   auto returned = std::make_shared<absl::Notification>();
-  std::thread thread([returned, function = std::move(function)] {
-    function();
-    returned->Notify();
-  });
+  std::thread thread =
+      base::StartThread("plugin-control", [returned, function = std::move(function)] {
+        function();
+        returned->Notify();
+      });
   if (returned->WaitForNotificationWithDeadline(deadline)) {
     thread.join();
     return true;
@@ -101,15 +103,21 @@ const char* ValidateAnswer(const lri_answer* given, Answer* answer) {
   answer->status = given->status;
   answer->headers = list;
   answer->body = ToStringView(given->body);
+  if (LRI_HAS(given, detail)) {
+    answer->reason = given->reason;
+    answer->detail = ToStringView(given->detail);
+  }
   return nullptr;
 }
 
-Answer PlainAnswer(int status, absl::string_view text) {
+Answer PlainAnswer(int status, lri_reason reason, absl::string_view text) {
   static const lri_pair kHeaders[] = {{ToView("Content-Type"), ToView("text/plain; charset=utf-8")},
                                       {ToView("Retry-After"), ToView("1")}};
   return {.status = status,
           .headers = PairList(std::span(kHeaders, status == 503 ? 2 : 1)),
-          .body = text};
+          .body = text,
+          .reason = reason,
+          .detail = text};
 }
 
 }  // namespace host_stub

@@ -58,6 +58,13 @@ inline bool IsReadable(const lri_views& views) {
   return views.count == 0 || (views.data != nullptr && views.stride >= sizeof(lri_view));
 }
 
+// Calls `function` for each element of an array of the ABI; not at all if it is not readable.
+template <typename Element, typename Array, typename Function>
+void ForEach(const Array& array, const Function& function) {
+  if (array.data == nullptr || array.stride < sizeof(Element)) return;
+  for (size_t i = 0; i < array.count; ++i) function(At(array.data, array.stride, i));
+}
+
 // Copies; nothing where the array is not readable.
 std::vector<std::string> ToStrings(const lri_views& views);
 
@@ -70,7 +77,7 @@ void ToAbi(const RequestHead& head, lri_request_head* abi);
 const char* ValidateAnswer(const lri_answer* given, Answer* answer);
 
 // An answer of the host's own: a status and a line of plain text, which must outlive the answer.
-Answer PlainAnswer(int status, absl::string_view text);
+Answer PlainAnswer(int status, lri_reason reason, absl::string_view text);
 
 }  // namespace host_stub
 

@@ -35,7 +35,10 @@ absl::Status NotTaken(int32_t code) {
   if (code == LRI_UNAVAILABLE) {
     return absl::UnavailableError("the instance is stopping, or too much is in flight");
   }
-  return absl::Status(ToStatusCode(code), "the instance did not take the request");
+  // Whatever the code, the plugin has not begun (the ABI says so): no code that stands for
+  // "unknown".
+  return absl::InternalError(
+      absl::StrCat("the plugin refused the request with code ", code, "; nothing was done"));
 }
 
 // Waits within check_head for the plugin's answer.
@@ -71,10 +74,6 @@ struct DescriptionSink {
     description.listen_url = std::string(ToStringView(given->listen_url));
     description.record_noun = std::string(ToStringView(given->record_noun));
     description.warnings = ToStrings(given->warnings);
-    if (!LRI_HAS(given, listen_failed)) return;
-    description.listen_answers = {static_cast<int64_t>(given->listen_succeeded),
-                                  static_cast<int64_t>(given->listen_refused),
-                                  static_cast<int64_t>(given->listen_failed)};
   }
 };
 
@@ -110,6 +109,17 @@ const std::string& HostedInstance::name() const { return record_->name; }
 InstanceHealth HostedInstance::health() const { return record_->health(); }
 InstanceCounts HostedInstance::counts() const { return record_->counts(); }
 
+void HostedInstance::OnAnswered(const lri_answered& answered) { record_->Count(answered); }
+
+std::map<std::string, int64_t> ReasonCounts::counts() const {
+  std::map<std::string, int64_t> told;
+  for (int reason = LRI_REASON_OTHER; reason < kReasons; ++reason) {
+    const int64_t count = counts_[reason].load(std::memory_order_relaxed);
+    if (count > 0) told[lri_reason_name(reason)] += count;
+  }
+  return told;
+}
+
 // Starting and stopping.
 
 absl::Status HostedInstance::Start() {
@@ -141,7 +151,8 @@ absl::Status HostedInstance::StopLocked(absl::Time deadline) {
     state_ = State::kStopped;
     return status;
   }
-  Answer answer = PlainAnswer(503, "The webhook was stopped before it answered.\n");
+  Answer answer = PlainAnswer(503, LRI_REASON_INSTANCE_STOPPED,
+                              "The webhook was stopped before it answered.\n");
   answer.request_is_held = true;
   core_.calls().AbandonAll(*record_, answer);
   return status;

@@ -7,8 +7,10 @@
 #ifndef HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
 #define HOST_STUB_ENGINE_HOSTED_INSTANCE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -41,7 +43,6 @@ struct InstanceDescription {
   std::string listen_url;            // empty where there is no listen port
   std::string record_noun;           // "incident", "alert", "issue"
   std::vector<std::string> warnings;
-  AnswerCounts listen_answers;  // of the listen port, since the instance was created
 };
 
 enum class HealthState {
@@ -58,12 +59,32 @@ struct InstanceHealth {
   absl::Time last_fault_time = absl::InfinitePast();
 };
 
-// Since the instance was created, across updates. Requests to its listen port are not counted here.
+// How often each reason was told. Any thread; never blocks.
+class ReasonCounts {
+ public:
+  // A number that is not on the list counts as LRI_REASON_OTHER.
+  void Add(int32_t reason) {
+    const bool known = reason >= 0 && reason < kReasons;
+    counts_[known ? reason : LRI_REASON_OTHER].fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // By name, all that were told but LRI_REASON_ANSWERED.
+  std::map<std::string, int64_t> counts() const;
+
+ private:
+  static constexpr int kReasons = 128;
+  std::atomic<int64_t> counts_[kReasons] = {};
+};
+
+// Since the instance was created, across updates.
 struct InstanceCounts {
-  int64_t calls = 0;              // that CheckHead answered or Execute accepted
-  int64_t calls_in_flight = 0;    // that the plugin has not yet let go of
-  int64_t abandoned = 0;          // of calls: the host gave them up
-  AnswerCounts answers;           // of calls
+  int64_t calls = 0;            // that CheckHead answered, Execute or the listen port accepted
+  int64_t calls_in_flight = 0;  // that the plugin has not yet let go of
+  int64_t abandoned = 0;        // of calls: the host gave them up
+  AnswerCounts answers;         // that were sent, at any door
+  // How often each reason was told, by its name in plugin/abi/reasons.h, refused connections of the
+  // listen port included.
+  std::map<std::string, int64_t> reasons;
   int64_t incidents_created = 0;  // without duplicates
   int64_t batches_in_flight = 0;  // handed to the store, not yet completed
   int64_t faults = 0;             // of the plugin: unusable or second answers, calls it forgot
@@ -147,6 +168,9 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
 
   InstanceHealth health() const;
   InstanceCounts counts() const;
+
+  // Told by a door of the host what became of one of the instance's requests. Any thread.
+  void OnAnswered(const lri_answered& answered);
 
   // When the last reference is dropped, the instance is handed to `end` instead of being ended
   // there, because that may wait. Called once, by somebody who holds a reference.

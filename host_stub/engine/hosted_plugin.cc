@@ -30,6 +30,17 @@ absl::StatusOr<PluginInfo> ReadInfo(const PluginCore& core) {
     info.name = std::string(ToStringView(given->name));
     info.version = std::string(ToStringView(given->version));
     info.parameters = ToStrings(given->parameters);
+    if (!LRI_HAS(given, limits)) return;
+    ForEach<lri_parameter>(given->described_parameters, [&info](const lri_parameter& one) {
+      info.described_parameters.push_back(
+          {std::string(ToStringView(one.name)), one.type, one.secret != 0, one.may_be_file != 0,
+           std::string(ToStringView(one.default_value)), std::string(ToStringView(one.required)),
+           std::string(ToStringView(one.meaning))});
+    });
+    ForEach<lri_limit>(given->limits, [&info](const lri_limit& one) {
+      info.limits.push_back({std::string(ToStringView(one.name)), one.default_value, one.least,
+                             one.most, std::string(ToStringView(one.meaning))});
+    });
   };
   core.Call("info", [&] { core.table().info(sink, &info); });
   if (info.name.empty()) {

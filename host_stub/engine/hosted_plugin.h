@@ -77,11 +77,32 @@ struct InstanceSpec {
 // 128 random bits as 32 hexadecimal digits: a uid for a new instance.
 std::string NewInstanceUid();
 
+// A parameter of instances, and a limit, as the plugin describes them: lri_parameter and lri_limit
+// tell the members.
+struct ParameterInfo {
+  std::string name;
+  int32_t type = 0;  // enum lri_parameter_type
+  bool secret = false;
+  bool may_be_file = false;
+  std::string default_value;
+  std::string required;
+  std::string meaning;
+};
+struct LimitInfo {
+  std::string name;
+  int64_t default_value = 0;
+  int64_t least = 0;
+  int64_t most = 0;
+  std::string meaning;
+};
+
 struct PluginInfo {
   std::string name;  // sourceBrand of its incidents
   std::string version;
-  std::vector<std::string> parameters;  // documented names that CreateInstance understands
-  uint32_t abi_minor = 0;               // LRI_ABI_MINOR of the plugin's header
+  std::vector<std::string> parameters;              // names that CreateInstance understands
+  std::vector<ParameterInfo> described_parameters;  // empty: it does not describe them
+  std::vector<LimitInfo> limits;                    // likewise
+  uint32_t abi_minor = 0;                           // LRI_ABI_MINOR of the plugin's header
 };
 
 class HostedPlugin : public std::enable_shared_from_this<HostedPlugin> {

@@ -68,12 +68,21 @@ void InstanceRecord::TakeAnswer(const lri_answer* given,
                                 absl::FunctionRef<void(const Answer&)> take) {
   Answer answer;
   const char* const fault = ValidateAnswer(given, &answer);
-  const int status = fault == nullptr ? answer.status : 500;
-  std::atomic<int64_t>& count = status >= 500 ? failed : status >= 400 ? refused : succeeded;
-  count.fetch_add(1, std::memory_order_relaxed);
   if (fault == nullptr) return take(answer);
   Fault(absl::StrCat("the plugin's answer is not usable: ", fault), /*broken=*/false);
-  take(PlainAnswer(500, "The webhook's answer was not usable.\n"));
+  take(PlainAnswer(500, LRI_REASON_OTHER, "The webhook's answer was not usable.\n"));
+}
+
+void InstanceRecord::Count(const lri_answered& answered) {
+  reasons_.Add(answered.reason);
+  if (answered.door == LRI_DOOR_LISTEN && answered.method.size > 0) {
+    listen_requests_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (answered.status == 0) return;
+  std::atomic<int64_t>& count = answered.status >= 500   ? failed_
+                                : answered.status >= 400 ? refused_
+                                                         : succeeded_;
+  count.fetch_add(1, std::memory_order_relaxed);
 }
 
 InstanceHealth InstanceRecord::health() const {
@@ -91,9 +100,11 @@ InstanceCounts InstanceRecord::counts() const {
   counts.batches_in_flight = batches_begun.load(std::memory_order_acquire) - batches_done;
   counts.calls += heads_answered.load(std::memory_order_relaxed);
   counts.abandoned = abandoned.load(std::memory_order_relaxed);
-  counts.answers.succeeded = succeeded.load(std::memory_order_relaxed);
-  counts.answers.refused = refused.load(std::memory_order_relaxed);
-  counts.answers.failed = failed.load(std::memory_order_relaxed);
+  counts.calls += listen_requests_.load(std::memory_order_relaxed);
+  counts.answers.succeeded = succeeded_.load(std::memory_order_relaxed);
+  counts.answers.refused = refused_.load(std::memory_order_relaxed);
+  counts.answers.failed = failed_.load(std::memory_order_relaxed);
+  counts.reasons = reasons_.counts();
   counts.incidents_created = incidents_created.load(std::memory_order_relaxed);
   counts.faults = faults.load(std::memory_order_relaxed);
   return counts;

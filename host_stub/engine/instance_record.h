@@ -36,9 +36,12 @@ struct InstanceRecord {
   // any longer, so the instance is unhealthy.
   void Fault(absl::string_view what, bool broken);
 
-  // Counts the plugin's answer, to a call or to a head, and hands it to `take`; in place of one
-  // that is not usable, an answer 500.
+  // Hands the plugin's answer, to a call or to a head, to `take`; in place of one that is not
+  // usable, an answer 500.
   void TakeAnswer(const lri_answer* given, absl::FunctionRef<void(const Answer&)> take);
+
+  // What became of a request or a connection, at any door.
+  void Count(const lri_answered& answered);
 
   InstanceHealth health() const;
   InstanceCounts counts() const;
@@ -57,16 +60,19 @@ struct InstanceRecord {
   std::atomic<int64_t> batches_ended{0};
   std::atomic<int64_t> contexts_ended{0};
   std::atomic<int64_t> incidents_created{0};
-  std::atomic<int64_t> succeeded{0};
   alignas(64) std::atomic<int64_t> abandoned{0};
   std::atomic<int64_t> heads_answered{0};  // without a call
-  std::atomic<int64_t> refused{0};
-  std::atomic<int64_t> failed{0};
   std::atomic<int64_t> faults{0};
 
  private:
   void SetHealthLocked(HealthState state, absl::string_view message)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  ReasonCounts reasons_;
+  alignas(64) std::atomic<int64_t> succeeded_{0};
+  std::atomic<int64_t> refused_{0};
+  std::atomic<int64_t> failed_{0};
+  std::atomic<int64_t> listen_requests_{0};
 
   mutable absl::Mutex mutex_;
   InstanceHealth health_ ABSL_GUARDED_BY(mutex_);

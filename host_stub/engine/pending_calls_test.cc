@@ -102,7 +102,7 @@ TEST_F(PendingCallsTest, AbandonAllAnswersTheCallsOfThatInstanceOnly) {
   CountingReceiver other_receiver;
   const CallHandle call = Begin();
   calls_.Begin(Request(), other, &other_receiver);
-  const Answer answer = PlainAnswer(503, "stopped");
+  const Answer answer = PlainAnswer(503, LRI_REASON_INSTANCE_STOPPED, "stopped");
   calls_.AbandonAll(record_, answer);
   EXPECT_EQ(receiver_.answers, 1);
   EXPECT_EQ(receiver_.status, 503);
@@ -132,7 +132,7 @@ class RefusingReceiver : public CountingReceiver {
 TEST_F(PendingCallsTest, CallThatIsRefusedWhileAbandonAllAnswersItIsReleasedOnce) {
   RefusingReceiver receiver(calls_);
   receiver.call = PendingCalls::FromAbi(calls_.Begin(Request(), record_, &receiver)->call);
-  const Answer answer = PlainAnswer(503, "stopped");
+  const Answer answer = PlainAnswer(503, LRI_REASON_INSTANCE_STOPPED, "stopped");
   calls_.AbandonAll(record_, answer);
   EXPECT_FALSE(receiver.withdrawn);
   EXPECT_EQ(receiver.answers, 1);
@@ -145,7 +145,6 @@ TEST_F(PendingCallsTest, UnusableAnswerBecomes500) {
   EXPECT_TRUE(calls_.Complete(Begin(), &ok_));
   EXPECT_EQ(receiver_.status, 500);
   EXPECT_EQ(record_.counts().faults, 1);
-  EXPECT_EQ(record_.counts().answers.failed, 1);
 }
 
 TEST_F(PendingCallsTest, RequestIsCopiedMemberByMember) {
@@ -171,7 +170,7 @@ TEST_F(PendingCallsTest, RequestIsCopiedMemberByMember) {
 // Of everything that may happen to a call at once, exactly one answers it and one releases it.
 TEST_F(PendingCallsTest, RacesOfAnswersAndAbandonmentsHaveOneWinner) {
   constexpr int kRounds = 1'000;
-  const Answer stopped = PlainAnswer(503, "stopped");
+  const Answer stopped = PlainAnswer(503, LRI_REASON_INSTANCE_STOPPED, "stopped");
   for (int round = 0; round < kRounds; ++round) {
     auto receiver = std::make_unique<CountingReceiver>();
     const CallHandle call =

@@ -207,6 +207,13 @@ struct PluginCore::HostFunctions {
         ToStringView(message));
   }
 
+  // Of requests that came through the host's own doors these tell what was sent.
+  static void OnAnswered(void*, const lri_answered* answered) noexcept {
+    if (answered == nullptr || !LRI_HAS(answered, duration_ns)) return;
+    if (answered->instance == nullptr || answered->door == LRI_DOOR_EXECUTE) return;
+    InstanceRecord::From(answered->instance)->Count(*answered);
+  }
+
   static int64_t Now(void*) noexcept { return absl::GetCurrentTimeNanos(); }
 };
 
@@ -226,6 +233,7 @@ PluginCore::PluginCore(PluginLibrary library, HostServices services)
   host_.set_health = &HostFunctions::SetHealth;
   host_.log = &HostFunctions::Log;
   host_.now = &HostFunctions::Now;
+  host_.on_answered = &HostFunctions::OnAnswered;
 }
 
 void PluginCore::LeakPermanently(absl::string_view why) {

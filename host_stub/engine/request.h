@@ -70,6 +70,8 @@ struct Answer {
   int status = 0;
   PairList headers;  // Content-Type among them
   absl::string_view body;
+  int32_t reason = LRI_REASON_ANSWERED;  // enum lri_reason
+  absl::string_view detail;              // a sentence for the operator, or empty
   // True: the host answers in place of a plugin that has not let go of the request. The request's
   // memory must stay until OnRequestReleased, which comes later or, from a faulty plugin, never.
   bool request_is_held = false;

@@ -1,9 +1,8 @@
 #include "host_stub/front/front.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <exception>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -26,12 +25,14 @@ namespace {
 // Idle calls that a thread keeps; after a burst the others are freed.
 constexpr size_t kKeptCalls = 1024;
 
-void RespondText(Exchange& exchange, int status, absl::string_view text) {
+void RespondText(Exchange& exchange, int status, lri_reason reason, absl::string_view text) {
   const HeaderField retry_after{"Retry-After", "1"};
   http::RespondOrGiveUp(exchange, {.status = status,
                                    .content_type = "text/plain; charset=utf-8",
                                    .headers = std::span(&retry_after, status == 503 ? 1 : 0),
-                                   .body = text});
+                                   .body = text,
+                                   .reason = reason,
+                                   .detail = text});
 }
 
 class IoCompletionThreads : public CompletionThreads {
@@ -55,20 +56,14 @@ class IoCompletionThreads : public CompletionThreads {
 // answer may come on another one. Reused for later requests of that thread.
 class Front::Call final : public AnswerReceiver, public HeadAnswerReceiver {
  public:
-  Call(Front& front, int thread)
-      : front_(front),
-        thread_(thread),
-        number_(request_id_ + std::snprintf(request_id_, sizeof request_id_, "http-%d-", thread)) {}
+  Call(Front& front, int thread) : front_(front), thread_(thread) {}
 
-  static Call& Of(Exchange& exchange) { return *reinterpret_cast<Call*>(exchange.ticket()); }
+  static Call& Of(const Exchange& exchange) { return *reinterpret_cast<Call*>(exchange.ticket()); }
 
   int thread() const { return thread_; }
 
-  // The count of the thread's requests, which becomes a part of the request's id.
-  void SetNumber(uint64_t number) {
-    const char* const end = std::to_chars(number_, request_id_ + sizeof request_id_, number).ptr;
-    request_.head.request_id = {request_id_, static_cast<size_t>(end - request_id_)};
-  }
+  // Tells the instance what became of the request.
+  void Report(const http::Answered& answered);
 
   // Answered: the exchange was answered, and the call is over.
   http::HeadVerdict CheckHead(const InstanceSnapshot::Match& match, Exchange& exchange);
@@ -111,8 +106,7 @@ class Front::Call final : public AnswerReceiver, public HeadAnswerReceiver {
   bool answered_ = false;  // Respond was called, so the exchange is gone
   std::vector<lri_pair> headers_;
   std::vector<HeaderField> answer_headers_;
-  char request_id_[40];
-  char* const number_;  // where in it the number begins
+  std::optional<http::RequestId> request_id_;
 };
 
 http::HeadVerdict Front::Call::CheckHead(const InstanceSnapshot::Match& match, Exchange& exchange) {
@@ -140,6 +134,8 @@ http::HeadVerdict Front::Call::CheckHead(const InstanceSnapshot::Match& match, E
 
 void Front::Call::FillHead(const InstanceSnapshot::Match& match) {
   const http::RequestHead& head = exchange_->head();
+  request_id_.emplace("http", *exchange_);
+  request_.head.request_id = request_id_->text();
   headers_.clear();
   for (const HeaderField& field : head.fields) {
     headers_.push_back({ToView(field.name), ToView(field.value)});
@@ -197,7 +193,26 @@ void Front::Call::Respond(const Answer& answer) noexcept {
   http::RespondOrGiveUp(*exchange_, {.status = answer.status,
                                      .content_type = content_type,
                                      .headers = answer_headers_,
-                                     .body = answer.body});
+                                     .body = answer.body,
+                                     .reason = static_cast<lri_reason>(answer.reason),
+                                     .detail = answer.detail});
+}
+
+void Front::Call::Report(const http::Answered& answered) {
+  lri_answered abi = {};
+  abi.struct_size = sizeof abi;
+  abi.door = LRI_DOOR_FRONT;
+  abi.request_id = ToView(request_.head.request_id);
+  abi.peer_address = ToView(answered.peer);
+  abi.method = ToView(answered.method);
+  abi.path = ToView(answered.path);
+  abi.status = answered.status;
+  abi.reason = answered.reason;
+  abi.detail = ToView(answered.detail);
+  abi.bytes_received = static_cast<uint64_t>(answered.bytes_in);
+  abi.bytes_sent = static_cast<uint64_t>(answered.bytes_out);
+  abi.duration_ns = answered.duration_ms * 1'000'000;
+  instance_->OnAnswered(abi);
 }
 
 void Front::Call::RespondFailure(absl::StatusCode code) noexcept {
@@ -205,6 +220,7 @@ void Front::Call::RespondFailure(absl::StatusCode code) noexcept {
   const bool unavailable =
       code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kResourceExhausted;
   RespondText(*exchange_, unavailable ? 503 : 500,
+              unavailable ? LRI_REASON_OVERLOAD : LRI_REASON_OTHER,
               unavailable ? "The instance takes no requests now. Try again later."
                           : "The instance failed.");
 }
@@ -227,10 +243,10 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
       InstancesOf(exchange.thread()).FindPath(exchange.head().path);
   switch (match.outcome) {
     case InstanceSnapshot::Outcome::kNotFound:
-      RespondText(exchange, 404, "No instance is served under this path.");
+      RespondText(exchange, 404, LRI_REASON_UNKNOWN_PATH, "No instance is served under this path.");
       return http::HeadVerdict::Answered();
     case InstanceSnapshot::Outcome::kNotExternal:
-      RespondText(exchange, 403,
+      RespondText(exchange, 403, LRI_REASON_EXTERNAL_KEY_MISSING,
                   absl::StrCat("The server configuration does not allow this: ",
                                ExternalKey(match.name), " is not true."));
       return http::HeadVerdict::Answered();
@@ -239,9 +255,9 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
   }
   Call* const call = Take(exchange.thread());
   absl::Cleanup give_back = [this, call] { GiveBack(call); };
+  exchange.set_ticket(reinterpret_cast<uint64_t>(call));
   const http::HeadVerdict verdict = call->CheckHead(match, exchange);
   if (verdict.answered()) return verdict;
-  exchange.set_ticket(reinterpret_cast<uint64_t>(call));
   std::move(give_back).Cancel();
   return verdict;
 }
@@ -257,6 +273,13 @@ void Front::OnAbandoned(Exchange& exchange) { Call::Of(exchange).Abandon(); }
 
 void Front::OnDropped(Exchange& exchange) {
   if (exchange.ticket() != 0) GiveBack(&Call::Of(exchange));
+}
+
+void Front::OnAnswered(const http::Answered& answered) noexcept {
+  if (answered.exchange == nullptr || answered.exchange->ticket() == 0) {
+    return reasons_.Add(answered.reason);
+  }
+  Call::Of(*answered.exchange).Report(answered);
 }
 
 void Front::RefreshThreads() {
@@ -278,7 +301,6 @@ Front::Call* Front::Take(int thread) {
     call = own.idle.back().release();
     own.idle.pop_back();
   }
-  call->SetNumber(++own.next_request);
   return call;
 }
 

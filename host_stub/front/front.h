@@ -31,6 +31,10 @@ class Front : public webhook::http::Handler {
   void OnRequest(webhook::http::Exchange& exchange) override;
   void OnAbandoned(webhook::http::Exchange& exchange) override;
   void OnDropped(webhook::http::Exchange& exchange) override;
+  void OnAnswered(const webhook::http::Answered& answered) noexcept override;
+
+  // How often each reason was told of requests and connections that came to no instance.
+  const ReasonCounts& reasons() const { return reasons_; }
 
   // Makes every thread take the current snapshot soon, also one without requests, so that it lets
   // go of the earlier one. Any thread; while the I/O threads run.
@@ -42,7 +46,6 @@ class Front : public webhook::http::Handler {
   // Calls are reused on the thread that they belong to, so that a warm front allocates nothing.
   struct alignas(64) Thread {
     std::vector<std::unique_ptr<Call>> idle;
-    uint64_t next_request = 0;
     PublishedInstances::Reader instances;
   };
 
@@ -54,6 +57,7 @@ class Front : public webhook::http::Handler {
   const std::shared_ptr<const PublishedInstances> instances_;
   webhook::http::IoThreads& threads_;
   const int64_t answer_timeout_ms_;
+  ReasonCounts reasons_;
   std::vector<Thread> per_thread_;
 };
 

@@ -10,9 +10,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/config/nearest_name.h"
-#include "host_stub/config/parameters.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
+#include "plugin/limits/parameters.h"
 
 namespace host_stub {
 namespace {
@@ -107,7 +107,7 @@ absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings&
   }
   std::vector<absl::string_view> names(known.begin(), known.end());
   if (names.empty()) {
-    for (const ParameterSpec& spec : Parameters()) names.push_back(spec.name);
+    for (const webhook::Parameter& spec : webhook::Parameters()) names.push_back(spec.name);
   }
   for (const auto& [name, value] : settings.parameters) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
@@ -126,7 +126,7 @@ absl::Status CheckSettings(std::span<const std::string> known, InstanceSettings&
 ListedInstance ToListed(const InstanceSettings& settings) {
   ListedInstance listed{settings, settings.in_file, settings.etag()};
   for (const auto& [name, value] : settings.parameters) {
-    const ParameterSpec* spec = FindParameter(name);
+    const webhook::Parameter* spec = webhook::FindParameter(name);
     // A parameter that is not known here is not shown either.
     if (spec == nullptr || spec->secret) {
       listed.secrets_set.push_back(name);

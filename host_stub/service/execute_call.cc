@@ -33,6 +33,22 @@ constexpr base::CharacterSet kTargetCharacters =
 constexpr base::CharacterSet kIdCharacters = base::CharacterSet::Of(
     [](int c) { return base::IsAlphanumeric(c) || base::IsOneOf(c, "._-"); });
 
+// Why a call itself failed.
+lri_reason ReasonOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return LRI_REASON_BAD_REQUEST;
+    case absl::StatusCode::kDeadlineExceeded:
+      return LRI_REASON_ANSWER_TIMEOUT;
+    case absl::StatusCode::kUnavailable:
+      return LRI_REASON_OVERLOAD;
+    case absl::StatusCode::kResourceExhausted:
+      return LRI_REASON_MEMORY;
+    default:
+      return LRI_REASON_OTHER;
+  }
+}
+
 // An answer with one line of text.
 ExecuteResponse TextAnswer(int status, const std::string& line) {
   ExecuteResponse response;
@@ -115,8 +131,10 @@ void ExecuteCall::ReleaseBody() {
 void ExecuteCall::Renew() noexcept {
   headers_.clear();
   entry_ = nullptr;
+  counted_by_ = nullptr;
   handle_ = {};
   token_ = {};
+  reason_ = LRI_REASON_ANSWERED;
   state_ = 0;
 }
 
@@ -139,7 +157,10 @@ void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
   ReleaseBody();
   if (!GiveUp()) return;
   server_->calls.Remove(token_);
-  if (refusal.has_value()) mutable_response() = *std::move(refusal);
+  if (refusal.has_value()) {
+    reason_ = refusal->status() == 414 ? LRI_REASON_TARGET_TOO_LONG : LRI_REASON_HEADER_TOO_LARGE;
+    mutable_response() = *std::move(refusal);
+  }
   Tell(std::move(status));
 }
 
@@ -158,8 +179,10 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
   }
   absl::StatusOr<std::shared_ptr<const InstanceEntry>> entry =
       server_->FindInstance(request.instance());
-  if (entry.ok()) entry_ = *std::move(entry);
-  return entry.status();
+  if (!entry.ok()) return entry.status();
+  entry_ = *std::move(entry);
+  counted_by_ = entry_->instance;
+  return absl::OkStatus();
 }
 
 Request ExecuteCall::MakeRequest(absl::Time now) {
@@ -220,6 +243,8 @@ bool ExecuteCall::GiveUp() {
 }
 
 void ExecuteCall::Tell(absl::Status status) {
+  Report(status.ok() ? mutable_response().status() : 0, status.ok() ? reason_ : ReasonOf(status),
+         status.message());
   // A failure has no response, so this needs no memory then.
   if (status.ok()) {
     status = GuardMemory([this] {
@@ -230,6 +255,24 @@ void ExecuteCall::Tell(absl::Status status) {
   OnOutcome(status);
 }
 
+// Counts the outcome. `status` 0: the call had no answer.
+void ExecuteCall::Report(int status, int32_t reason, absl::string_view detail) {
+  if (counted_by_ == nullptr) return;
+  lri_answered answered = {};
+  answered.struct_size = sizeof answered;
+  answered.door = LRI_DOOR_GRPC;
+  answered.request_id = ToView(mutable_request().request_id());
+  answered.peer_address = ToView(peer_);
+  answered.method = ToView(mutable_request().method());
+  answered.path = ToView(path_);
+  answered.status = status;
+  answered.reason = reason;
+  answered.detail = ToView(detail);
+  answered.bytes_received = static_cast<uint64_t>(counted_bytes_);
+  answered.bytes_sent = mutable_response().body().size();
+  counted_by_->OnAnswered(answered);
+}
+
 void ExecuteCall::OnAnswer(const Answer& answer) noexcept {
   if ((state_.fetch_or(kClosed) & kClosed) != 0) return;
   absl::Status status = GuardMemory([&] { return Fill(answer); });
@@ -238,6 +281,7 @@ void ExecuteCall::OnAnswer(const Answer& answer) noexcept {
 }
 
 absl::Status ExecuteCall::Fill(const Answer& answer) {
+  reason_ = answer.reason;
   ExecuteResponse& response = mutable_response();
   response.set_status(answer.status);
   for (size_t i = 0; i < answer.headers.size(); ++i) {
@@ -258,6 +302,7 @@ void ExecuteCall::OnRequestReleased() noexcept {
 bool ExecuteCall::Cancel() {
   if (!GiveUp()) return false;
   server_->calls.Remove(token_);
+  Report(0, LRI_REASON_PEER_GONE, "");
   return true;
 }
 
@@ -271,6 +316,7 @@ void ExecuteCall::OnDeadline() {
         }
         mutable_response() =
             TextAnswer(504, "No answer in time; it is not known whether incidents were created.");
+        reason_ = LRI_REASON_ANSWER_TIMEOUT;
         return absl::OkStatus();
       },
       absl::StatusCode::kDeadlineExceeded));

@@ -87,6 +87,7 @@ class ExecuteCall : public AnswerReceiver,
   // that nobody waits for its answer.
   bool GiveUp();
   void Tell(absl::Status status);
+  void Report(int status, int32_t reason, absl::string_view detail);
 
   const std::shared_ptr<GrpcServerContext> server_;
 
@@ -96,9 +97,12 @@ class ExecuteCall : public AnswerReceiver,
   std::vector<lri_pair> headers_;
   int64_t counted_bytes_ = 0;  // of the server's bytes_in_flight
   absl::Time deadline_;
-  bool deadline_is_ours_ = false;  // answer_timeout_ms, not the sender's
+  bool deadline_is_ours_ = false;         // answer_timeout_ms, not the sender's
+  int32_t reason_ = LRI_REASON_ANSWERED;  // of the response
 
   std::shared_ptr<const InstanceEntry> entry_;  // of its instance
+  // Set before HandOver, which may replace entry_ while a deadline ends the call.
+  std::shared_ptr<HostedInstance> counted_by_;
   CallHandle handle_;
   // Of OpenCalls. OnDeadline and OnCutOff may be called before HandOver has stored it.
   OpenCalls::Token token_;

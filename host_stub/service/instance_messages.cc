@@ -58,15 +58,15 @@ void FillHealth(const InstanceHealth& health, v1::InstanceHealth& message) {
   }
 }
 
-void FillCounts(const InstanceCounts& counts, const AnswerCounts& listen,
-                v1::InstanceHealth& message) {
-  message.set_request_count(counts.calls + listen.succeeded + listen.refused + listen.failed);
+void FillCounts(const InstanceCounts& counts, v1::InstanceHealth& message) {
+  message.set_request_count(counts.calls);
   message.set_in_flight_count(counts.calls_in_flight);
   message.set_abandoned_count(counts.abandoned);
   message.set_incident_count(counts.incidents_created);
-  message.set_succeeded_count(counts.answers.succeeded + listen.succeeded);
-  message.set_refused_count(counts.answers.refused + listen.refused);
-  message.set_failed_count(counts.answers.failed + listen.failed);
+  message.set_succeeded_count(counts.answers.succeeded);
+  message.set_refused_count(counts.answers.refused);
+  message.set_failed_count(counts.answers.failed);
+  message.mutable_reason_counts()->insert(counts.reasons.begin(), counts.reasons.end());
 }
 
 absl::Status SetPasswords(const v1::Instance& instance, InstanceSettings& settings) {
@@ -230,8 +230,7 @@ void FillInstance(const ListedInstance& listed, bool draining, v1::Instance& mes
   if (const std::shared_ptr<HostedInstance>& instance = listed.instance; instance != nullptr) {
     FillHealth(instance->health(), health);
     const absl::StatusOr<InstanceDescription> description = instance->Describe();
-    FillCounts(instance->counts(), description.ok() ? description->listen_answers : AnswerCounts(),
-               health);
+    FillCounts(instance->counts(), health);
     if (description.ok()) {
       FillAddress(*description, listed, *message.mutable_address());
       message.set_record_noun(description->record_noun);

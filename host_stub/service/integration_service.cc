@@ -63,6 +63,25 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
     response->set_name(plugin.name);
     response->set_version(plugin.version);
     response->mutable_parameters()->Add(plugin.parameters.begin(), plugin.parameters.end());
+    for (const ParameterInfo& from : plugin.described_parameters) {
+      v1::ParameterDescription& to = *response->add_described_parameters();
+      to.set_name(from.name);
+      to.set_type(v1::ParameterType_IsValid(from.type) ? static_cast<v1::ParameterType>(from.type)
+                                                       : v1::PARAMETER_TYPE_UNSPECIFIED);
+      to.set_secret(from.secret);
+      to.set_may_be_file(from.may_be_file);
+      to.set_default_value(from.default_value);
+      to.set_required(from.required);
+      to.set_meaning(from.meaning);
+    }
+    for (const LimitInfo& from : plugin.limits) {
+      v1::LimitDescription& to = *response->add_limits();
+      to.set_name(from.name);
+      to.set_default_value(from.default_value);
+      to.set_least(from.least);
+      to.set_most(from.most);
+      to.set_meaning(from.meaning);
+    }
     return EndCall(*context, absl::OkStatus());
   }
 

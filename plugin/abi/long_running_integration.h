@@ -1,7 +1,8 @@
 /* The border between an engine (the host) and a long-running integration (the plugin).
  *
- * This header is all that a host needs in order to load a plugin. It is C11 and C++, depends on
- * the C standard library alone, and no exception, C++ type or Protocol Buffers type crosses it.
+ * This header, with reasons.h beside it, is all that a host needs in order to load a plugin. It is
+ * C11 and C++, depends on the C standard library alone, and no exception, C++ type or Protocol
+ * Buffers type crosses it.
  *
  *   host                                        plugin (a shared object)
  *   ----                                        ------------------------
@@ -36,8 +37,13 @@
  *
  * RESULTS. int32_t results are google.rpc.Code numbers, 0 is OK. For asynchronous functions OK
  * means that the callback is called exactly once, perhaps before the function returns and on any
- * thread; another result means that it is never called. Where an lri_error is taken, it may be
- * NULL, and is written only when the result is not OK.
+ * thread; another result means that it is never called. A callback that is called a second time, or
+ * after another result, is ignored. Where an lri_error is taken, it may be NULL, and is written only
+ * when the result is not OK; one whose struct_size leaves no room for a message is left as it is.
+ *
+ * FORK. A child process may do nothing but exec or _exit: the plugin's threads are not in it. Every
+ * descriptor of the plugin is close-on-exec, so a program that the engine starts holds no port of a
+ * listen port open.
  */
 #ifndef PLUGIN_ABI_LONG_RUNNING_INTEGRATION_H_
 #define PLUGIN_ABI_LONG_RUNNING_INTEGRATION_H_
@@ -45,12 +51,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "reasons.h" /* enum lri_reason */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* Grows by one with each appending to any struct. */
-#define LRI_ABI_MINOR 1u
+#define LRI_ABI_MINOR 2u
 
 /* The one symbol that a plugin exports; its type is lri_plugin_entry_function. */
 #define LRI_PLUGIN_ENTRY_SYMBOL "lri_plugin_entry_v1"
@@ -130,15 +138,20 @@ typedef struct lri_request_head {
   uint32_t struct_size;
   uint32_t reserved;       /* 0 */
   lri_view method;         /* as sent, as in "POST" */
-  lri_view path;           /* of the target, as sent (percent-encoded), without the query */
-  lri_view remainder;      /* what follows the instance's name in path: empty, or begins with '/' */
+  lri_view path;           /* of the target, as sent (percent-encoded), without the query; for
+                              reports alone, since the host has chosen the instance */
+  lri_view remainder;      /* what follows the instance's name in path: empty, or begins with '/'.
+                              The plugin answers 404 unless it is empty or "/" */
   lri_view query;          /* as sent, without the '?' */
   lri_pairs headers;       /* in order, names as sent, names may repeat, blanks around values cut;
                               no trailers */
   lri_view peer_address;   /* an IP address without a port, "unix", or empty where not known */
   lri_view request_id;     /* for logs, chosen by the host; [A-Za-z0-9._-], 64 bytes at most */
   uint64_t content_length; /* bytes, or LRI_LENGTH_UNKNOWN */
-  int64_t deadline_mono_ns; /* CLOCK_MONOTONIC at which the sender gives up; 0: none */
+  int64_t deadline_mono_ns; /* CLOCK_MONOTONIC at which the sender gives up; 0: none. A request
+                               whose deadline has passed is not begun and is answered 504. The plugin
+                               keeps no clock for a request that it has begun: a host that wants to
+                               answer in time does so itself, and ignores what `complete` brings */
 } lri_request_head;
 
 typedef struct lri_request {
@@ -147,9 +160,10 @@ typedef struct lri_request {
   lri_call* call;    /* passed back in `complete` */
   const lri_request_head* head;
   lri_view body;        /* the exact bytes; LRI_BODY_PADDING more are readable */
-  uint64_t head_ticket; /* of check_head for this very head and instance. Execute then repeats no
-                           check of the head. 0, an unknown ticket, or one from before an update:
-                           execute makes all checks itself */
+  uint64_t head_ticket; /* of check_head. A ticket belongs to one accepted head of one instance under
+                           one configuration, and is used once: execute then repeats no check of the
+                           head. With 0, an unknown or used ticket, one of another head or from before
+                           an update, execute makes all checks itself */
 } lri_request;
 
 typedef struct lri_answer {
@@ -157,6 +171,10 @@ typedef struct lri_answer {
   int32_t status;    /* HTTP, 200 to 599 */
   lri_pairs headers; /* Content-Type among them; not Content-Length, Connection or Date */
   lri_view body;
+  /* Since minor version 2. */
+  int32_t reason; /* enum lri_reason */
+  uint32_t reserved;
+  lri_view detail; /* of a refusal: a sentence for the operator, which the sender is not told */
 } lri_answer;
 
 typedef void (*lri_answer_sink)(void* sink_context, const lri_answer* answer);
@@ -227,7 +245,39 @@ typedef struct lri_incident_batch {
   int64_t deadline_mono_ns; /* after it the batch must not be begun; 0: none */
   lri_create_done done;
   void* done_context;
+  /* Where the batch came from. Since minor version 2. */
+  lri_call* call;        /* of lri_request; NULL for a request of the listen port and for a test */
+  lri_view request_id;   /* as in lri_request_head; the plugin's own for the listen port */
+  lri_view peer_address; /* the same */
 } lri_incident_batch;
+
+/* ---- what became of a request ---------------------------------------------------------------- */
+
+enum lri_door {
+  LRI_DOOR_FRONT = 1,  /* of the host: HTTP */
+  LRI_DOOR_GRPC = 2,   /* of the host */
+  LRI_DOOR_LISTEN = 3, /* the plugin's listen port */
+  LRI_DOOR_EXECUTE = 4 /* a request that the host gave to check_head or execute */
+};
+
+/* A request that was answered, or that will have no answer, or a connection that was refused. The
+ * plugin tells of LRI_DOOR_LISTEN and LRI_DOOR_EXECUTE. */
+typedef struct lri_answered {
+  uint32_t struct_size;
+  int32_t door; /* enum lri_door; one that the reader does not know: some other door */
+  lri_host_instance* instance;
+  lri_view request_id;   /* empty where no head was read */
+  lri_view peer_address; /* as in lri_request_head */
+  lri_view method;       /* empty where it is not known */
+  lri_view path;         /* as sent, without the query; cut to 256 bytes */
+  lri_views header_names; /* as sent; 32 at most, each cut to 64 bytes */
+  int32_t status;        /* HTTP; 0: no answer was sent */
+  int32_t reason;        /* enum lri_reason */
+  lri_view detail;       /* a sentence for the operator, or empty; without a secret */
+  uint64_t bytes_received;
+  uint64_t bytes_sent;
+  int64_t duration_ns; /* from the first byte, or from check_head or execute, to the answer */
+} lri_answered;
 
 /* ---- the host's table ------------------------------------------------------------------------ */
 
@@ -239,7 +289,8 @@ enum lri_health { LRI_HEALTHY = 1, LRI_DEGRADED = 2, LRI_UNHEALTHY = 3 };
 /* `code` is LRI_OK and `value` what was set, or LRI_NOT_FOUND, or another code and no value. */
 typedef void (*lri_context_done)(void* done_context, int32_t code, lri_view value);
 
-/* Its members but create_incidents and complete may be NULL. The table outlives the plugin.
+/* Its members but create_incidents and complete may be NULL. The table outlives the plugin, and
+ * reads and writes of an instance's context end before its stop returns OK.
  * Everything here: [any thread] [never blocks]. */
 typedef struct lri_host {
   uint32_t struct_size;
@@ -271,6 +322,10 @@ typedef struct lri_host {
 
   /* Unix time in nanoseconds. NULL: the plugin uses CLOCK_REALTIME. */
   int64_t (*now)(void* context);
+
+  /* Tells what became of a request or a connection, once for each; before `complete` where that is
+   * called too. Views live during the call. Since minor version 2. */
+  void (*on_answered)(void* context, const lri_answered* answered);
 } lri_host;
 
 /* ---- the plugin's table ---------------------------------------------------------------------- */
@@ -284,8 +339,10 @@ typedef struct lri_plugin_options {
 typedef struct lri_instance_options {
   uint32_t struct_size;
   uint32_t on_engine;               /* 1: runs on an engine and not on the platform itself */
-  lri_host_instance* host_instance; /* passed to every function of the host's table */
-  lri_view name;                    /* [A-Za-z0-9_-], 1 to 64 bytes */
+  lri_host_instance* host_instance; /* passed to every function of the host's table; of an update it
+                                       is ignored: an instance keeps the one of its `create` */
+  lri_view name;                    /* [A-Za-z0-9_-], 1 to 64 bytes. The plugin does not mind two
+                                       instances of one name; a host that routes by it does */
   lri_view product;                 /* XSOAR_6 XSOAR_8_CLOUD XSOAR_8_ON_PREM XSIAM_2 XSIAM_3 */
   lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
   /* The documented parameters: longRunningPort username password certificate key incidentType
@@ -297,12 +354,55 @@ typedef struct lri_instance_options {
   uint64_t reserved; /* 0. Since minor version 1 */
 } lri_instance_options;
 
+enum lri_parameter_type {
+  LRI_TEXT = 1,
+  LRI_PORT = 2,    /* a whole number from 1 to 65535 */
+  LRI_BOOLEAN = 3, /* "true" or "false" */
+  LRI_LIST = 4     /* the text of a JSON array */
+};
+
+/* A parameter of an instance. */
+typedef struct lri_parameter {
+  lri_view name;          /* as in lri_instance_options.parameters */
+  int32_t type;           /* enum lri_parameter_type */
+  uint32_t secret;        /* 1: show it to nobody, and keep it out of logs */
+  uint32_t may_be_file;   /* 1: may be long or secret, so that people expect it in a file */
+  uint32_t reserved;      /* 0 */
+  lri_view default_value; /* empty: not set */
+  lri_view required;      /* where it must be set, in words; empty: nowhere */
+  lri_view meaning;       /* one line for a person */
+} lri_parameter;
+
+/* A limit: a whole number in lri_plugin_options.limits. */
+typedef struct lri_limit {
+  lri_view name; /* the unit is its ending: _bytes, _ms, _s; a count where there is none */
+  int64_t default_value;
+  int64_t least;
+  int64_t most;
+  lri_view meaning; /* what happens beyond it; one line for a person */
+} lri_limit;
+
+typedef struct lri_parameter_list {
+  const lri_parameter* data;
+  size_t count;
+  size_t stride;
+} lri_parameter_list;
+
+typedef struct lri_limit_list {
+  const lri_limit* data;
+  size_t count;
+  size_t stride;
+} lri_limit_list;
+
 typedef struct lri_plugin_info {
   uint32_t struct_size;
   uint32_t reserved;
   lri_view name;        /* "Generic Webhook": the sourceBrand of its incidents */
   lri_view version;     /* semantic version */
-  lri_views parameters; /* documented names that `create` understands */
+  lri_views parameters; /* the names that `create` understands */
+  /* The same parameters with their descriptions, and all limits. Since minor version 2. */
+  lri_parameter_list described_parameters;
+  lri_limit_list limits;
 } lri_plugin_info;
 
 typedef struct lri_description {
@@ -314,8 +414,8 @@ typedef struct lri_description {
   lri_view listen_url;          /* of the listen port; empty where there is none */
   lri_view record_noun;         /* what a created record is called: "incident", "alert", "issue" */
   lri_views warnings; /* of the configuration, one line each: "no credentials are set ..." */
-  /* Since `create`, across updates: requests of the listen port that were answered with 2xx, 4xx
-   * and 5xx. The host counts those that it hands over itself. Since minor version 1. */
+  /* Since `create`, across updates: answers that the listen port sent, with 2xx, 4xx and 5xx. A host
+   * with on_answered is told of each. Since minor version 1. */
   uint64_t listen_succeeded;
   uint64_t listen_refused;
   uint64_t listen_failed;
@@ -371,7 +471,11 @@ typedef struct lri_plugin_table {
                         void* sink_context, lri_head_verdict* verdict);
 
   /* [any thread] [never blocks] Takes a request. OK: exactly one `complete` of the host's table.
-   * Not OK: none (UNAVAILABLE: stopping or too much in flight). */
+   * Not OK: none (UNAVAILABLE: stopping or too much in flight).
+   *
+   * It works on the calling thread until the batch is with the host: a compressed body is expanded
+   * and the JSON parsed there, 7 ms for each MiB at worst. A host with an event loop hands bodies of
+   * more than some 100 KiB to a thread of its own. */
   int32_t (*execute)(lri_instance* instance, const lri_request* request);
 
   /* [any thread] [never blocks] The sender is gone. A hint: `complete` is called all the same.
@@ -401,9 +505,20 @@ typedef struct lri_plugin_table {
    * where OK. */
   int32_t (*describe)(lri_instance* instance, lri_description_sink sink, void* sink_context);
 
-  /* [any thread] Runs a named command: "test", "samples", "fields", "map", "try". arguments is a
-   * JSON object or empty. OK: exactly one done. NOT_FOUND: no such command; UNIMPLEMENTED: known,
-   * but nothing is behind it yet. */
+  /* [any thread] Runs a named command. OK: exactly one done. NOT_FOUND: no such command;
+   * UNIMPLEMENTED: known, but nothing is behind it yet ("try"). Arguments are a JSON object, or empty
+   * for those that take none.
+   *
+   *   name       arguments           result
+   *   "test"                         "ok", or {"result":"ok","warnings":["text",...]}; a fault is a
+   *                                  code and a line
+   *   "samples"                      [{"name":"...","type":"...","occurred":"...","rawJSON":"...",
+   *                                    "truncated":false},...], newest first; rawJSON is the text of
+   *                                  the details
+   *   "fields"                       [{"path":"a.b[].c","types":["string"],"example":"...",
+   *                                    "count":3},...]; example is JSON text
+   *   "map"      {"mapper":"TEXT"}   [{"target":value,...},...], one object for each sample. TEXT is
+   *                                  {"target":{"path":"a.b","default":value},...} */
   int32_t (*command)(lri_instance* instance, lri_view name, lri_view arguments,
                      lri_command_done done, void* done_context);
 } lri_plugin_table;

@@ -487,6 +487,7 @@ bool Connection::CallOnHead() {
   phase_ = Phase::kInHead;
   answered_.store(false, std::memory_order_relaxed);
   set_ticket(0);
+  number_ = ++shard_->loop().requests;
   RequestReader& reader = work_->reader;
   reader.head().peer = peer_;
   const HeadVerdict verdict = shard_->state().handler().OnHead(*this);

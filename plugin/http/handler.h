@@ -13,6 +13,7 @@
 #ifndef PLUGIN_HTTP_HANDLER_H_
 #define PLUGIN_HTTP_HANDLER_H_
 
+#include <charconv>
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
@@ -38,6 +39,9 @@ class Exchange {
   // The index of the connection's thread in the server's IoThreads.
   virtual int thread() const = 0;
 
+  // Counts the requests of that thread, of all servers: with thread() it names a request.
+  uint64_t number() const { return number_; }
+
   // [any thread, once] Answers. May be called inside OnHead and OnRequest: the next pipelined
   // request is read after the handler has returned, never inside this call. If the peer is gone,
   // the time for an answer is over or the server is closed, the answer is dropped; that is not an
@@ -59,6 +63,26 @@ class Exchange {
   ~Exchange() = default;
 
   uint64_t ticket_ = 0;
+  uint64_t number_ = 0;
+};
+
+// Writes PREFIX-THREAD-NUMBER, which names a request in logs. `prefix`: 20 bytes at most.
+class RequestId {
+ public:
+  RequestId(absl::string_view prefix, const Exchange& exchange) {
+    prefix.copy(text_, prefix.size());
+    char* const end = text_ + sizeof text_;
+    char* at = text_ + prefix.size();
+    *at++ = '-';
+    at = std::to_chars(at, end, exchange.thread()).ptr;
+    *at++ = '-';
+    size_ = std::to_chars(at, end, exchange.number()).ptr - text_;
+  }
+  absl::string_view text() const { return {text_, size_}; }
+
+ private:
+  char text_[64];
+  size_t size_;
 };
 
 // What became of a request, or of a connection that was refused. The views live during the call of

@@ -61,6 +61,7 @@ struct Loop {
   WorkspacePool workspaces;
   char scratch[16 * 1024];  // bytes that nobody will look at are read into this
   int index = 0;
+  uint64_t requests = 0;  // heads that were read; Exchange::number
   std::thread thread;
 };
 

@@ -16,50 +16,82 @@ struct Setting {
   int64_t Limits::*member;
   int64_t least;
   int64_t most;
+  const char* meaning;
 };
 
 constexpr Setting kSettings[] = {
-    {"request_line_bytes", &Limits::request_line_bytes, 256, kMiB},
-    {"header_section_bytes", &Limits::header_section_bytes, 256, 16 * kMiB},
-    {"header_fields", &Limits::header_fields, 8, 10'000},
-    {"body_bytes", &Limits::body_bytes, 1, 64 * kMiB},
-    {"expansion_ratio", &Limits::expansion_ratio, 1, 2'000},
-    {"expanded_body_bytes", &Limits::expanded_body_bytes, 1, 640 * kMiB},
-    {"bytes_in_flight", &Limits::bytes_in_flight, 1, 64 * kGiB},
-    {"head_timeout_ms", &Limits::head_timeout_ms, 1, kHourMs},
-    {"body_timeout_ms", &Limits::body_timeout_ms, 1, kHourMs},
-    {"body_least_bytes_per_second", &Limits::body_least_bytes_per_second, 0, kGiB},
-    {"write_timeout_ms", &Limits::write_timeout_ms, 1, kHourMs},
-    {"idle_timeout_ms", &Limits::idle_timeout_ms, 1, kHourMs},
-    {"tls_handshake_timeout_ms", &Limits::tls_handshake_timeout_ms, 1, kHourMs},
-    {"answer_timeout_ms", &Limits::answer_timeout_ms, 1, kHourMs},
-    {"linger_timeout_ms", &Limits::linger_timeout_ms, 1, kHourMs},
-    {"connections", &Limits::connections, 1, 1'000'000},
-    {"connections_from_one_address", &Limits::connections_from_one_address, 1, 1'000'000},
-    {"requests_of_a_connection", &Limits::requests_of_a_connection, 1, 1'000'000'000},
-    {"pipelined_bytes", &Limits::pipelined_bytes, 4'096, 16 * kMiB},
-    {"calls_in_flight", &Limits::calls_in_flight, 1, 1'000'000},
-    {"expanded_bytes_in_flight", &Limits::expanded_bytes_in_flight, 1, 64 * kGiB},
-    {"json_depth", &Limits::json_depth, 2, 512},
-    {"incidents_of_a_request", &Limits::incidents_of_a_request, 1, 1'000'000},
-    {"stored_header_bytes", &Limits::stored_header_bytes, 1'024, kGiB},
-    {"name_bytes", &Limits::name_bytes, 64, kMiB},
-    {"samples", &Limits::samples, 1, 100},
-    {"sample_bytes", &Limits::sample_bytes, 1'024, kMiB},
-    {"sample_fields", &Limits::sample_fields, 1, 100'000},
-    {"mapper_targets", &Limits::mapper_targets, 1, 10'000},
-    {"command_result_bytes", &Limits::command_result_bytes, 64 * 1024, 64 * kMiB},
-    {"queued_batches", &Limits::queued_batches, 1, 10'000'000},
-    {"queued_bytes", &Limits::queued_bytes, kMiB, 64 * kGiB},
-    {"incidents_of_a_commit", &Limits::incidents_of_a_commit, 1, 1'000'000},
-    {"remembered_delivery_keys", &Limits::remembered_delivery_keys, 0, 100'000'000},
-    {"delivery_key_bytes", &Limits::delivery_key_bytes, 64, 64 * 1024},
-    {"queued_context_calls", &Limits::queued_context_calls, 1, 1'000'000},
-    {"queued_context_bytes", &Limits::queued_context_bytes, 1, 64 * kGiB},
-    {"context_value_bytes", &Limits::context_value_bytes, 1, 256 * kMiB},
-    {"passwords_of_an_instance", &Limits::passwords_of_an_instance, 1, 1'000},
-    {"log_lines_per_second", &Limits::log_lines_per_second, 1, 1'000'000},
-    {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000},
+    {"request_line_bytes", &Limits::request_line_bytes, 256, kMiB, "414"},
+    {"header_section_bytes", &Limits::header_section_bytes, 256, 16 * kMiB,
+     "431; the request line does not count"},
+    {"header_fields", &Limits::header_fields, 8, 10'000, "431"},
+    {"body_bytes", &Limits::body_bytes, 1, 64 * kMiB,
+     "413, before the body is read if its length is announced"},
+    {"expansion_ratio", &Limits::expansion_ratio, 1, 2'000,
+     "413: expanded bytes per compressed byte, counted from 64 KiB on"},
+    {"expanded_body_bytes", &Limits::expanded_body_bytes, 1, 640 * kMiB, "413"},
+    {"bytes_in_flight", &Limits::bytes_in_flight, 1, 64 * kGiB,
+     "503: bodies, long heads and unread answers of all requests together. The front, the listen "
+     "ports of all instances, and gRPC have one such limit each"},
+    {"head_timeout_ms", &Limits::head_timeout_ms, 1, kHourMs,
+     "408: from a head's first byte to its last"},
+    {"body_timeout_ms", &Limits::body_timeout_ms, 1, kHourMs,
+     "408: from the end of the head to the last byte of the body"},
+    {"body_least_bytes_per_second", &Limits::body_least_bytes_per_second, 0, kGiB,
+     "408: averaged over the body's time, after 5 s"},
+    {"write_timeout_ms", &Limits::write_timeout_ms, 1, kHourMs,
+     "closes the connection: a reader that does not take its answer"},
+    {"idle_timeout_ms", &Limits::idle_timeout_ms, 1, kHourMs,
+     "closes the connection: between two requests"},
+    {"tls_handshake_timeout_ms", &Limits::tls_handshake_timeout_ms, 1, kHourMs,
+     "closes the connection"},
+    {"answer_timeout_ms", &Limits::answer_timeout_ms, 1, kHourMs,
+     "504: from the end of a request to its answer"},
+    {"linger_timeout_ms", &Limits::linger_timeout_ms, 1, kHourMs,
+     "closes the connection: time for the peer to read a last answer"},
+    {"connections", &Limits::connections, 1, 1'000'000, "the connection is refused"},
+    {"connections_from_one_address", &Limits::connections_from_one_address, 1, 1'000'000,
+     "the connection is refused. An IPv6 /64 counts as one address; unix sockets do not count"},
+    {"requests_of_a_connection", &Limits::requests_of_a_connection, 1, 1'000'000'000,
+     "the connection is closed after so many requests"},
+    {"pipelined_bytes", &Limits::pipelined_bytes, 4'096, 16 * kMiB,
+     "reading pauses: bytes read ahead of an unanswered request"},
+    {"calls_in_flight", &Limits::calls_in_flight, 1, 1'000'000,
+     "503: requests between `execute` and `complete`, of one plugin"},
+    {"expanded_bytes_in_flight", &Limits::expanded_bytes_in_flight, 1, 64 * kGiB,
+     "503: expanded bodies of all requests together"},
+    {"json_depth", &Limits::json_depth, 2, 512, "400: nested arrays and objects"},
+    {"incidents_of_a_request", &Limits::incidents_of_a_request, 1, 1'000'000, "413"},
+    {"stored_header_bytes", &Limits::stored_header_bytes, 1'024, kGiB,
+     "413: request headers times incidents"},
+    {"name_bytes", &Limits::name_bytes, 64, kMiB,
+     "a longer name or type is cut at a character, with a warning"},
+    {"samples", &Limits::samples, 1, 100, "the oldest sample goes"},
+    {"sample_bytes", &Limits::sample_bytes, 1'024, kMiB, "a longer sample is cut and marked"},
+    {"sample_fields", &Limits::sample_fields, 1, 100'000, "the list of fields ends there"},
+    {"mapper_targets", &Limits::mapper_targets, 1, 10'000, "a mapper with more targets is refused"},
+    {"command_result_bytes", &Limits::command_result_bytes, 64 * 1024, 64 * kMiB,
+     "the oldest samples are left out of a list; a longer result of a mapper is refused"},
+    {"queued_batches", &Limits::queued_batches, 1, 10'000'000,
+     "503: batches that wait for the store's writer"},
+    {"queued_bytes", &Limits::queued_bytes, kMiB, 64 * kGiB, "503: the same in bytes"},
+    {"incidents_of_a_commit", &Limits::incidents_of_a_commit, 1, 1'000'000,
+     "the next commit takes the rest"},
+    {"remembered_delivery_keys", &Limits::remembered_delivery_keys, 0, 100'000'000,
+     "the oldest key of the instance is forgotten"},
+    {"delivery_key_bytes", &Limits::delivery_key_bytes, 64, 64 * 1024,
+     "a longer key that a sender gave is replaced by its SHA-256"},
+    {"queued_context_calls", &Limits::queued_context_calls, 1, 1'000'000,
+     "refused: waiting reads and writes of the instances' contexts"},
+    {"queued_context_bytes", &Limits::queued_context_bytes, 1, 64 * kGiB,
+     "refused: context values that wait to be written"},
+    {"context_value_bytes", &Limits::context_value_bytes, 1, 256 * kMiB,
+     "a longer value is refused"},
+    {"passwords_of_an_instance", &Limits::passwords_of_an_instance, 1, 1'000,
+     "the configuration is refused; each password costs a comparison per request"},
+    {"log_lines_per_second", &Limits::log_lines_per_second, 1, 1'000'000,
+     "further lines of that severity are counted and left out"},
+    {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000,
+     "reading from that gRPC stream pauses"},
 };
 
 }  // namespace
@@ -80,10 +112,14 @@ absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& l
       absl::StrCat("unknown limit \"", absl::CHexEscape(name.substr(0, kShownBytes)), "\""));
 }
 
-std::vector<absl::string_view> LimitNames() {
-  std::vector<absl::string_view> names;
-  for (const Setting& setting : kSettings) names.push_back(setting.name);
-  return names;
+std::vector<LimitDescription> DescribeLimits() {
+  const Limits defaults;
+  std::vector<LimitDescription> limits;
+  for (const Setting& setting : kSettings) {
+    limits.push_back(
+        {setting.name, defaults.*setting.member, setting.least, setting.most, setting.meaning});
+  }
+  return limits;
 }
 
 }  // namespace webhook

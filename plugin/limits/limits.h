@@ -88,8 +88,16 @@ struct Limits {
 // is no number, or a value out of range is INVALID_ARGUMENT with the name and the range.
 absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& limits);
 
-// The names of all limits, for a message that lists or suggests them.
-std::vector<absl::string_view> LimitNames();
+struct LimitDescription {
+  absl::string_view name;  // the unit is its ending: _bytes, _ms; a count if there is none
+  int64_t default_value;
+  int64_t least;
+  int64_t most;
+  absl::string_view meaning;  // what happens beyond it
+};
+
+// All limits.
+std::vector<LimitDescription> DescribeLimits();
 
 }  // namespace webhook
 

@@ -29,7 +29,8 @@ TEST(LimitsTest, ValueOutOfRangeIsRefusedWithItsRange) {
 }
 
 TEST(LimitsTest, EveryLimitHasARange) {
-  for (const absl::string_view name : LimitNames()) {
+  for (const LimitDescription& limit : DescribeLimits()) {
+    const absl::string_view name = limit.name;
     Limits limits;
     for (const char* value : {"-1", "9223372036854775807"}) {
       EXPECT_THAT(std::string(SetLimit(name, value, limits).message()),

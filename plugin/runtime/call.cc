@@ -7,8 +7,8 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/base/clock.h"
 #include "plugin/core/answer.h"
-#include "plugin/runtime/listen_handler.h"
 
 namespace webhook::runtime {
 namespace {
@@ -41,6 +41,19 @@ int32_t StatusOfBodyError(const absl::Status& error) {
   }
 }
 
+// Why a body's coding was refused, and why what it holds.
+lri_reason ReasonOfCodingError(const absl::Status& error) {
+  if (absl::IsUnavailable(error)) return LRI_REASON_MEMORY;
+  if (absl::IsResourceExhausted(error)) return LRI_REASON_BODY_TOO_LARGE;
+  return LRI_REASON_CONTENT_ENCODING;
+}
+lri_reason ReasonOfBodyError(const absl::Status& error) {
+  if (absl::IsUnavailable(error)) return LRI_REASON_MEMORY;
+  if (absl::IsResourceExhausted(error)) return LRI_REASON_TOO_MANY_INCIDENTS;
+  if (absl::IsUnimplemented(error)) return LRI_REASON_CONTENT_TYPE;
+  return LRI_REASON_MALFORMED_JSON;
+}
+
 const lri_created_incident& At(const lri_create_result& result, size_t index) {
   return *reinterpret_cast<const lri_created_incident*>(
       reinterpret_cast<const char*>(result.incidents) + index * result.stride);
@@ -52,13 +65,16 @@ void Call::Run(base::ObjectPool<Call>::Lease lease, CallContext context,
                const lri_request& request) noexcept {
   Call* const call = lease.object;
   call->lease_ = lease;
-  call->context_ = std::move(context);
   call->handle_ = request.call;
+  call->head_ = request.head;
+  call->body_bytes_ = request.body.size;
+  call->begun_ns_ = context.door == LRI_DOOR_EXECUTE ? base::MonotonicNanoseconds() : 0;
+  call->context_ = std::move(context);
   try {
     call->Process(request);
   } catch (const std::exception&) {
     // Memory ran out, and the host does not have the batch: Process throws only before that.
-    call->FinishWithText(500, "The server ran out of memory.");
+    call->FinishWithText(500, LRI_REASON_MEMORY, "The server ran out of memory.");
   }
 }
 
@@ -67,7 +83,12 @@ void Call::Process(const lri_request& request) {
   const Limits& limits = context_.plugin->limits();
   const HeaderViews headers = ToHeaderViews(request.head->headers);
   HeadRefusal refusal = HeadRefusal::kNone;
-  if (request.head_ticket != configuration.ticket) {
+  // A head of the listen port cannot change, so its configuration is its ticket.
+  const bool checked = context_.door == LRI_DOOR_LISTEN
+                           ? request.head_ticket == configuration.ticket
+                           : context_.plugin->tickets().Redeem(
+                                 request.head_ticket, configuration.ticket, *request.head, headers);
+  if (!checked) {
     refusal = CheckHead(*request.head, headers, configuration, limits, context_.plugin->host());
   }
   if (refusal == HeadRefusal::kNone &&
@@ -78,26 +99,38 @@ void Call::Process(const lri_request& request) {
     return AnswerRefusal(refusal, configuration,
                          [this](const lri_answer& answer) { Finish(answer); });
   }
-  if (absl::Status status = Parse(FromView(request.body), headers); !status.ok()) {
-    return FinishWithText(StatusOfBodyError(status), status.message(), absl::IsUnavailable(status));
+  if (begun_ns_ > request.head->deadline_mono_ns && request.head->deadline_mono_ns != 0) {
+    return FinishWithText(504, LRI_REASON_ANSWER_TIMEOUT, "No incident was created in time.");
+  }
+  absl::string_view body = FromView(request.body);
+  if (absl::Status status = Decode(headers, body); !status.ok()) {
+    return FinishWithText(StatusOfBodyError(status), ReasonOfCodingError(status), status.message(),
+                          absl::IsUnavailable(status));
+  }
+  if (absl::Status status = Parse(body, headers); !status.ok()) {
+    return FinishWithText(StatusOfBodyError(status), ReasonOfBodyError(status), status.message(),
+                          absl::IsUnavailable(status));
   }
   if (parsed_.incidents().empty()) return Finish(Answer(200, kApplicationJson, "[]").abi());
   CreateIncidents(request.head->deadline_mono_ns);
 }
 
+absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body) {
+  if (!core::IsEncoded(headers)) return absl::OkStatus();
+  auto decoded = core::DecodeBody(body, headers, context_.plugin->limits());
+  if (!decoded.ok()) return decoded.status();
+  const auto size = static_cast<int64_t>(decoded->text().size());
+  if (!context_.plugin->ReserveExpanded(size)) {
+    return absl::UnavailableError("Too many expanded bodies are in flight. Try again later.");
+  }
+  expanded_bytes_ = size;
+  decoded_ = *std::move(decoded);
+  body = decoded_.text();
+  return absl::OkStatus();
+}
+
 absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
   const Limits& limits = context_.plugin->limits();
-  if (core::IsEncoded(headers)) {
-    auto decoded = core::DecodeBody(body, headers, limits);
-    if (!decoded.ok()) return decoded.status();
-    const auto size = static_cast<int64_t>(decoded->text().size());
-    if (!context_.plugin->ReserveExpanded(size)) {
-      return absl::UnavailableError("Too many expanded bodies are in flight. Try again later.");
-    }
-    expanded_bytes_ = size;
-    decoded_ = *std::move(decoded);
-    body = decoded_.text();
-  }
   const core::Defaults defaults{
       .incident_type = context_.configuration->incident_type,
       .trigger_time = context_.plugin->host().Now(),
@@ -142,12 +175,15 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   batch_.incidents = {incidents_.data(), incidents_.size(), sizeof(lri_incident)};
   batch_.deadline_mono_ns = deadline_mono_ns;
   batch_.done = &Call::Done;
+  if (context_.door == LRI_DOOR_EXECUTE) batch_.call = handle_;
+  batch_.request_id = head_->request_id;
+  batch_.peer_address = head_->peer_address;
   void* const done_context = batch_.done_context = done_.Arm(this);
   // Done may come before the return, and end `this`: from here on only the stack is used.
   const int32_t code = host_.CreateIncidents(context_.host_instance, batch_);
   // A done before the refusal counts; one after it is ignored.
   if (code == LRI_OK || DoneSlot::Take(done_context) == nullptr) return;
-  AnswerNotCreated(LRI_NOT_CREATED, code, 1, "the host took no batch");
+  AnswerNotCreated(LRI_NOT_CREATED, code, 1, "the host takes no batches now");
 }
 
 void Call::Done(void* done_context, const lri_create_result* result) noexcept {
@@ -158,7 +194,7 @@ void Call::Done(void* done_context, const lri_create_result* result) noexcept {
     self->TakeResult(result);
   } catch (const std::exception&) {
     // Memory ran out before the answer; the host may have created the incidents.
-    self->AnswerNotKnown();
+    self->AnswerNotKnown(1, "the plugin ran out of memory");
   }
 }
 
@@ -167,6 +203,10 @@ void Call::TakeResult(const lri_create_result* result) {
     AnswerNotCreated(LRI_NOT_KNOWN, LRI_INTERNAL, 1, "the host's result cannot be read");
   } else if (result->outcome == LRI_CREATED && result->count == incidents_.size()) {
     AnswerCreated(*result);
+  } else if (result->outcome == LRI_CREATED) {
+    AnswerNotCreated(LRI_NOT_KNOWN, LRI_INTERNAL, 1,
+                     absl::StrCat("the host's result names ", result->count, " incidents of ",
+                                  incidents_.size()));
   } else {
     AnswerNotCreated(result->outcome, result->code, result->retry_after_s,
                      FromView(result->message));
@@ -176,10 +216,12 @@ void Call::TakeResult(const lri_create_result* result) {
 void Call::AnswerCreated(const lri_create_result& result) {
   answer_.Clear();
   core::AnswerWriter writer(&answer_, kSourceBrand, context_.configuration->name);
+  size_t duplicates = 0;
   for (size_t i = 0; i < result.count; ++i) {
     const lri_created_incident& created = At(result, i);
     const core::ParsedIncident& parsed = parsed_.incidents()[i];
     const bool duplicate = created.duplicate != 0;
+    duplicates += duplicate;
     writer.Add({.id = FromView(created.id),
                 .name = duplicate ? FromView(created.name) : parsed.name,
                 .type = duplicate ? FromView(created.type) : parsed.type,
@@ -190,7 +232,11 @@ void Call::AnswerCreated(const lri_create_result& result) {
   }
   writer.Finish();
   if (context_.samples != nullptr) RecordSamples(result);
-  Finish(Answer(200, kApplicationJson, answer_.text()).abi());
+  Answer answer(200, kApplicationJson, answer_.text());
+  if (duplicates == result.count) {
+    answer.Because(LRI_REASON_DUPLICATE, "every incident was created before");
+  }
+  Finish(answer.abi());
 }
 
 // The last incidents that are no duplicates, oldest first.
@@ -210,30 +256,38 @@ void Call::RecordSamples(const lri_create_result& result) {
   samples_.clear();
 }
 
+// The sender is told what to do; the reason goes to the log.
 void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
                             absl::string_view message) {
-  // The sender is told what to do; the reason goes to the log.
+  const std::string code_name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
+  if (message.empty()) message = code_name.empty() ? "the host gives no reason" : code_name;
+  const bool is_known = outcome != LRI_NOT_KNOWN;
   const Host& host = context_.plugin->host();
   if (const auto left_out = context_.plugin->warnings().Admit(host.Now()); left_out.has_value()) {
     host.Log(context_.host_instance, LRI_WARNING,
-             absl::StrCat("incidents were not created: ", message, base::LeftOut(*left_out)));
+             absl::StrCat(is_known ? "incidents were not created: "
+                                   : "it is not known whether incidents were created: ",
+                          message, base::LeftOut(*left_out)));
   }
-  if (outcome == LRI_CREATED || outcome == LRI_NOT_KNOWN) return AnswerNotKnown();
+  const uint32_t seconds = std::max(retry_after_s, 1u);
+  if (!is_known) return AnswerNotKnown(seconds, message);
   if (code == LRI_DEADLINE_EXCEEDED) {
-    return FinishWithText(504, "No incident was created in time.");
+    return FinishWithText(504, LRI_REASON_ANSWER_TIMEOUT, "No incident was created in time.",
+                          retry_after_s, message);
   }
   if (code == LRI_UNAVAILABLE || code == LRI_RESOURCE_EXHAUSTED) {
-    return FinishWithText(503, "No incident was created. Try again later.",
-                          std::max(retry_after_s, 1u));
+    return FinishWithText(
+        503, code == LRI_UNAVAILABLE ? LRI_REASON_STORE_UNAVAILABLE : LRI_REASON_STORE_FULL,
+        "No incident was created. Try again later.", seconds, message);
   }
-  FinishWithText(500, "No incident was created, by a fault of the server.");
+  FinishWithText(500, LRI_REASON_OTHER, "No incident was created, by a fault of the server.",
+                 retry_after_s, message);
 }
 
 void Call::Finish(const lri_answer& answer) noexcept {
   Plugin* const plugin = context_.plugin;
   base::Gate* const gate = context_.gate;
-  // Before the sender can ask for the counts.
-  if (context_.answers != nullptr) context_.answers->Add(answer.status);
+  if (context_.door == LRI_DOOR_EXECUTE && host_.wants_answered()) ReportAnswer(answer);
   context_.complete(plugin->host(), handle_, answer);
   decoded_ = {};
   plugin->ReleaseExpanded(std::exchange(expanded_bytes_, 0));
@@ -247,14 +301,22 @@ void Call::Finish(const lri_answer& answer) noexcept {
   gate->Leave();
 }
 
-void Call::AnswerNotKnown() {
-  FinishWithText(503, "It is not known whether the incidents were created.", 1);
+void Call::ReportAnswer(const lri_answer& answer) const {
+  ReportToHost(host_, context_.host_instance, *head_, body_bytes_, answer,
+               base::MonotonicNanoseconds() - begun_ns_);
 }
 
-void Call::FinishWithText(int32_t status, absl::string_view text, uint32_t retry_after_s) noexcept {
+void Call::AnswerNotKnown(uint32_t retry_after_s, absl::string_view detail) {
+  FinishWithText(503, LRI_REASON_NOT_KNOWN, "It is not known whether the incidents were created.",
+                 retry_after_s, detail);
+}
+
+void Call::FinishWithText(int32_t status, lri_reason reason, absl::string_view text,
+                          uint32_t retry_after_s, absl::string_view detail) noexcept {
   const absl::AlphaNum seconds(retry_after_s);
   Answer answer(status, kTextPlain, text);
   if (retry_after_s > 0) answer.Add("Retry-After", seconds.Piece());
+  answer.Because(reason, detail.empty() ? text : detail);
   Finish(answer.abi());
 }
 

@@ -20,8 +20,6 @@
 
 namespace webhook::runtime {
 
-class AnswerCounts;
-
 // Returns an answer to the sender of the request. `call` is that of the lri_request. Does not
 // throw.
 using CompleteFunction = void (*)(const Host& host, lri_call* call, const lri_answer& answer);
@@ -32,9 +30,9 @@ struct CallContext {
   std::shared_ptr<const Configuration> configuration;  // the same for the whole call
   lri_host_instance* host_instance;
   base::Gate* gate;  // was entered for this call; left when the call is over
+  lri_door door;     // of the listen port, what is sent is reported elsewhere
   CompleteFunction complete;
-  Samples* samples;       // nullptr: none are kept
-  AnswerCounts* answers;  // nullptr: the host counts
+  Samples* samples;  // nullptr: none are kept
 };
 
 // Reused, so that a warm call allocates nothing. One thread at a time works on it: first the one
@@ -52,6 +50,8 @@ class Call {
 
  private:
   void Process(const lri_request& request);
+  // Makes `body` what it is without its content coding.
+  absl::Status Decode(const HeaderViews& headers, absl::string_view& body);
   absl::Status Parse(absl::string_view body, const HeaderViews& headers);
   void CreateIncidents(int64_t deadline_mono_ns);
   void FillBatch();
@@ -61,16 +61,21 @@ class Call {
   void RecordSamples(const lri_create_result& result);
   void AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
                         absl::string_view message);
-  void AnswerNotKnown();
+  void AnswerNotKnown(uint32_t retry_after_s, absl::string_view detail);
   // Completes, gives the call back and leaves the gate. The last thing that is done with `this`.
   void Finish(const lri_answer& answer) noexcept;
-  // As Finish. 0 seconds: no Retry-After.
-  void FinishWithText(int32_t status, absl::string_view text, uint32_t retry_after_s = 0) noexcept;
+  // As Finish. 0 seconds: no Retry-After. `detail`: for the operator; empty: the text.
+  void FinishWithText(int32_t status, lri_reason reason, absl::string_view text,
+                      uint32_t retry_after_s = 0, absl::string_view detail = "") noexcept;
+  void ReportAnswer(const lri_answer& answer) const;
 
   const Host host_;
   base::ObjectPool<Call>::Lease lease_{};
   CallContext context_{};
   lri_call* handle_ = nullptr;
+  const lri_request_head* head_ = nullptr;  // the host keeps it until `complete`
+  size_t body_bytes_ = 0;
+  int64_t begun_ns_ = 0;
 
   core::DecodedBody decoded_;
   int64_t expanded_bytes_ = 0;  // of decoded_, counted in the plugin

@@ -19,6 +19,8 @@
 #include "plugin/base/json_text.h"
 #include "plugin/base/utf8.h"
 #include "plugin/core/mirroring.h"
+#include "plugin/core/occurred.h"
+#include "plugin/limits/parameters.h"
 #include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
@@ -89,17 +91,12 @@ class WipedParser {
 // How long before its end a certificate is warned of.
 constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
 
-constexpr absl::string_view kParameterNames[] = {
-    "longRunningPort", "username",         "password",     "certificate",    "key",
-    "incidentType",    "store_samples",    "bind_address", "client_ca",      "passwords",
-    "duplication_key", "mirror_direction", "mirror_tags",  "mirror_instance"};
-
 // The parameters' values by their names; empty where none was given.
 using Given = std::map<absl::string_view, absl::string_view>;
 
 absl::StatusOr<Given> Collect(const lri_pairs& parameters) {
   Given given;
-  for (const absl::string_view name : kParameterNames) given[name] = "";
+  for (const Parameter& parameter : Parameters()) given[parameter.name] = "";
   for (size_t i = 0; i < parameters.count; ++i) {
     const lri_pair& pair = At(parameters, i);
     const auto found = given.find(FromView(pair.name));
@@ -217,7 +214,11 @@ absl::StatusOr<core::Credentials> ReadCredentials(const Given& given, const Limi
   return credentials;
 }
 
-std::string Day(absl::Time time) { return absl::FormatTime("%Y-%m-%d", time, absl::UTCTimeZone()); }
+// As in 2024-05-01. Abseil's own formatting would leave a time zone in memory when the plugin is
+// unloaded.
+std::string Day(absl::Time time) {
+  return std::string(core::TriggerTimes().Format(time).text().substr(0, 10));
+}
 
 absl::Status AddUrls(Configuration& configuration) {
   if (configuration.platform_url.empty()) return absl::OkStatus();
@@ -261,8 +262,6 @@ absl::StatusOr<std::vector<ExpiringPassword>> ReadPasswords(absl::string_view js
   if (passwords.empty()) return Invalid("passwords: the list is empty");
   return passwords;
 }
-
-std::span<const absl::string_view> ParameterNames() { return kParameterNames; }
 
 std::string Configuration::FaultAt(absl::Time now) const {
   if (tls != nullptr && now >= tls->not_after()) {

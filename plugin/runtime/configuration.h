@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -24,9 +23,6 @@ namespace webhook::runtime {
 // The default of the parameter bind_address: the documents expect the listen port to be reached
 // from outside.
 inline constexpr char kEveryAddress[] = "0.0.0.0";
-
-// The names of all parameters: the documented ones in the documents' order, then our own.
-std::span<const absl::string_view> ParameterNames();
 
 // Immutable once read. Owns all of its texts.
 struct Configuration {

@@ -12,6 +12,7 @@
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
 #include "plugin/core/platform.h"
+#include "plugin/limits/parameters.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
 #include "tests/fuzz/input.h"
@@ -70,12 +71,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.name = ToView(input.UpTo('\0'));
   options.platform_url = ToView(input.UpTo('\0'));
 
-  const auto names = webhook::runtime::ParameterNames();
+  const auto names = webhook::Parameters();
   std::vector<lri_pair> pairs;
   std::vector<size_t> secrets;  // of `pairs`
   while (!input.empty() && pairs.size() < 20) {
     const size_t index = input.Below(names.size() + 1);
-    const absl::string_view name = index < names.size() ? names[index] : input.UpTo('\0');
+    const absl::string_view name = index < names.size() ? names[index].name : input.UpTo('\0');
     const absl::string_view value = input.UpTo('\0');
     pairs.push_back({ToView(name), ToView(value)});
     if (IsTelling(name, value)) secrets.push_back(pairs.size() - 1);

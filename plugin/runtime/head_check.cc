@@ -1,5 +1,6 @@
 #include "plugin/runtime/head_check.h"
 
+#include "absl/hash/hash.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/octets.h"
 #include "plugin/core/credentials.h"
@@ -11,18 +12,21 @@ namespace {
 // In the order of HeadRefusal.
 constexpr struct {
   int32_t status;
+  lri_reason reason;
   absl::string_view text;
 } kAnswers[] = {
     {},
-    {404, "Not found."},
-    {405, "Only POST creates incidents."},
-    {431, "The headers are longer than the limit header_section_bytes."},
-    {400, "A header's name may hold letters, digits and !#$%&'*+-.^_`|~ alone."},
-    {400,
+    {404, LRI_REASON_UNKNOWN_PATH, "Not found."},
+    {405, LRI_REASON_METHOD, "Only POST creates incidents."},
+    {431, LRI_REASON_HEADER_TOO_LARGE,
+     "The headers are longer than the limit header_section_bytes."},
+    {400, LRI_REASON_BAD_REQUEST,
+     "A header's name may hold letters, digits and !#$%&'*+-.^_`|~ alone."},
+    {400, LRI_REASON_BAD_REQUEST,
      "A header's value may hold ASCII characters alone, and no line breaks. Encode other "
      "characters."},
-    {401, core::kAuthorizationFailed},
-    {413, "The body is longer than the limit body_bytes."},
+    {401, LRI_REASON_CREDENTIALS, core::kAuthorizationFailed},
+    {413, LRI_REASON_BODY_TOO_LARGE, "The body is longer than the limit body_bytes."},
 };
 
 constexpr base::CharacterSet kValueCharacters =
@@ -57,7 +61,38 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits
   return HeadRefusal::kNone;
 }
 
+// One whose bytes a host has changed meanwhile has another hash.
+uint64_t HashOf(uint64_t configuration, const lri_request_head& head,
+                std::span<const core::HeaderView> headers) {
+  size_t hash = absl::HashOf(configuration, FromView(head.method), FromView(head.remainder),
+                             headers.size());
+  for (const core::HeaderView& header : headers) {
+    hash = absl::HashOf(hash, header.name, header.value);
+  }
+  return hash;
+}
+
 }  // namespace
+
+uint64_t Tickets::Issue(uint64_t configuration, const lri_request_head& head,
+                        std::span<const core::HeaderView> headers) {
+  const uint64_t ticket = last_.fetch_add(1, std::memory_order_relaxed) + 1;
+  Slot& slot = slots_[ticket % kRemembered];
+  slot.ticket.store(0, std::memory_order_relaxed);
+  slot.head.store(HashOf(configuration, head, headers), std::memory_order_release);
+  slot.ticket.store(ticket, std::memory_order_release);
+  return ticket;
+}
+
+bool Tickets::Redeem(uint64_t ticket, uint64_t configuration, const lri_request_head& head,
+                     std::span<const core::HeaderView> headers) {
+  Slot& slot = slots_[ticket % kRemembered];
+  if (ticket == 0 || slot.ticket.load(std::memory_order_acquire) != ticket) return false;
+  const uint64_t issued = slot.head.load(std::memory_order_acquire);
+  // If it is still this ticket's slot, so was what was read.
+  if (!slot.ticket.compare_exchange_strong(ticket, 0, std::memory_order_acq_rel)) return false;
+  return issued == HashOf(configuration, head, headers);
+}
 
 HeaderViews ToHeaderViews(const lri_pairs& pairs) {
   HeaderViews views(pairs.count);
@@ -90,8 +125,9 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
 }
 
 void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, AnswerSink sink) {
-  const auto& [status, text] = kAnswers[static_cast<size_t>(refusal)];
+  const auto& [status, reason, text] = kAnswers[static_cast<size_t>(refusal)];
   Answer answer(status, kTextPlain, text);
+  answer.Because(reason, text);
   if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
   if (refusal == HeadRefusal::kUnauthorized) {
     answer.Add("WWW-Authenticate", configuration.credentials.challenge());

@@ -2,6 +2,7 @@
 #ifndef PLUGIN_RUNTIME_HEAD_CHECK_H_
 #define PLUGIN_RUNTIME_HEAD_CHECK_H_
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -21,6 +22,29 @@ using HeaderViews = absl::InlinedVector<core::HeaderView, 32>;
 
 // The ABI's headers as core wants them. The views live as long as those of the request.
 HeaderViews ToHeaderViews(const lri_pairs& pairs);
+
+// The tickets of heads that were accepted, each for one execute of that very head. Thread-safe,
+// without locks. Only the latest are remembered; without its ticket a head is checked again.
+class Tickets {
+ public:
+  // `configuration`: Configuration::ticket. Returns the ticket, never 0.
+  uint64_t Issue(uint64_t configuration, const lri_request_head& head,
+                 std::span<const core::HeaderView> headers);
+
+  // True once, for the head and the configuration that the ticket was issued for.
+  bool Redeem(uint64_t ticket, uint64_t configuration, const lri_request_head& head,
+              std::span<const core::HeaderView> headers);
+
+ private:
+  static constexpr size_t kRemembered = 4096;
+  struct Slot {
+    std::atomic<uint64_t> ticket{0};
+    std::atomic<uint64_t> head{0};  // a hash of the configuration and the head
+  };
+
+  std::atomic<uint64_t> last_{0};
+  Slot slots_[kRemembered];
+};
 
 enum class HeadRefusal {
   kNone,

@@ -63,6 +63,29 @@ absl::Time Host::Now() const {
   return absl::FromUnixNanos(CallHost("now", table_->now, table_->context));
 }
 
+void Host::OnAnswered(const lri_answered& answered) const {
+  CallHost("on_answered", table_->on_answered, table_->context, &answered);
+}
+
+void ReportToHost(const Host& host, lri_host_instance* instance, const lri_request_head& head,
+                  size_t body_bytes, const lri_answer& answer, int64_t duration_ns) {
+  Report report(LRI_DOOR_EXECUTE, instance, FromView(head.path));
+  for (size_t i = 0; i < head.headers.count; ++i) {
+    report.AddHeaderName(FromView(At(head.headers, i).name));
+  }
+  lri_answered& abi = report.abi();
+  abi.request_id = head.request_id;
+  abi.peer_address = head.peer_address;
+  abi.method = head.method;
+  abi.status = answer.status;
+  abi.reason = answer.reason;
+  abi.detail = answer.detail;
+  abi.bytes_received = body_bytes;
+  abi.bytes_sent = answer.body.size;
+  abi.duration_ns = duration_ns;
+  host.OnAnswered(abi);
+}
+
 void Health::Begin(absl::string_view fault) {
   const std::lock_guard lock(mutex_);
   serving_ = true;

@@ -39,7 +39,10 @@ class Answer {
         answer_{.struct_size = sizeof(lri_answer),
                 .status = status,
                 .headers = {headers_.data(), 0, sizeof(lri_pair)},
-                .body = ToView(body)} {
+                .body = ToView(body),
+                .reason = LRI_REASON_ANSWERED,
+                .reserved = 0,
+                .detail = {nullptr, 0}} {
     Add("Content-Type", content_type);
   }
   Answer(const Answer&) = delete;
@@ -48,6 +51,13 @@ class Answer {
   // Two at most.
   Answer& Add(absl::string_view name, absl::string_view value) {
     headers_.at(answer_.headers.count++) = {ToView(name), ToView(value)};
+    return *this;
+  }
+
+  // Why it is no success, and a sentence for the operator.
+  Answer& Because(lri_reason reason, absl::string_view detail) {
+    answer_.reason = reason;
+    answer_.detail = ToView(detail);
     return *this;
   }
 
@@ -60,6 +70,36 @@ class Answer {
 
 inline constexpr char kTextPlain[] = "text/plain; charset=utf-8";
 inline constexpr char kApplicationJson[] = "application/json";
+
+// What became of a request or connection, as Host::OnAnswered takes it. It views the caller's
+// texts, and is not copyable because it points into itself.
+class Report {
+ public:
+  Report(lri_door door, lri_host_instance* instance, absl::string_view path) {
+    constexpr size_t kMostPathBytes = 256;
+    answered_.struct_size = sizeof answered_;
+    answered_.door = door;
+    answered_.instance = instance;
+    answered_.path = ToView(path.substr(0, kMostPathBytes));
+    answered_.header_names = {names_, 0, sizeof(lri_view)};
+  }
+  Report(const Report&) = delete;
+  Report& operator=(const Report&) = delete;
+
+  // Those beyond the 32nd are left out.
+  void AddHeaderName(absl::string_view name) {
+    constexpr size_t kMostNameBytes = 64;
+    if (answered_.header_names.count == std::size(names_)) return;
+    names_[answered_.header_names.count++] = ToView(name.substr(0, kMostNameBytes));
+  }
+
+  // The other members are the caller's to set.
+  lri_answered& abi() { return answered_; }
+
+ private:
+  lri_view names_[32];
+  lri_answered answered_{};
+};
 
 // ---- whether a struct or array of the other side can be read at all: INVALID_ARGUMENT if not ----
 
@@ -132,10 +172,19 @@ class Host {
   void SetHealth(lri_host_instance* instance, lri_health health, absl::string_view message) const;
   void Log(lri_host_instance* instance, lri_severity severity, absl::string_view message) const;
   absl::Time Now() const;
+  // False: nobody listens to OnAnswered.
+  bool wants_answered() const {
+    return LRI_HAS(table_, on_answered) && table_->on_answered != nullptr;
+  }
+  void OnAnswered(const lri_answered& answered) const;
 
  private:
   const lri_host* table_;
 };
+
+// Tells the host what became of a request that it gave to check_head or execute.
+void ReportToHost(const Host& host, lri_host_instance* instance, const lri_request_head& head,
+                  size_t body_bytes, const lri_answer& answer, int64_t duration_ns);
 
 // Reports an instance's health to the host: unhealthy while the listener fails, else degraded while
 // there is a fault, else healthy. Reports nothing while the instance does not serve. Thread-safe,

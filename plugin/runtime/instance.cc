@@ -150,9 +150,10 @@ Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instanc
     : plugin_(plugin),
       host_instance_(host_instance),
       health_(plugin.host(), host_instance),
-      listen_handler_(*this, plugin.limits()),
+      listen_handler_(*this, plugin.host(), host_instance, plugin.limits()),
       configuration_(std::make_shared<const Configuration>(std::move(configuration))),
-      samples_(plugin.host(), host_instance, plugin.limits(), plugin.timers()) {
+      samples_(plugin.host(), host_instance, plugin.limits(), plugin.timers(),
+               plugin.done_slots()) {
   commands_.Open();
 }
 
@@ -309,10 +310,15 @@ void Instance::BeginServing(const Configuration& configuration) {
 int32_t Instance::CheckHead(const lri_request_head& head, lri_answer_sink sink, void* sink_context,
                             lri_head_verdict& verdict) {
   if (!host_may_send_.load(std::memory_order_acquire)) return LRI_UNAVAILABLE;
+  const Host& host = plugin_.host();
+  const int64_t begun_ns = host.wants_answered() ? base::MonotonicNanoseconds() : 0;
   const auto give = [&](const lri_answer& answer) {
+    if (host.wants_answered()) {
+      ReportToHost(host, host_instance_, head, 0, answer, base::MonotonicNanoseconds() - begun_ns);
+    }
     CallHost("sink of check_head", sink, sink_context, &answer);
   };
-  return ValidateHead(head, give, verdict);
+  return ValidateHead(LRI_DOOR_EXECUTE, head, give, verdict);
 }
 
 int32_t Instance::Execute(const lri_request& request) {
@@ -320,26 +326,31 @@ int32_t Instance::Execute(const lri_request& request) {
   const auto complete = [](const Host& host, lri_call* call, const lri_answer& answer) {
     host.Complete(call, answer);
   };
-  return Take(request, complete, nullptr);
+  return Take(LRI_DOOR_EXECUTE, request, complete);
 }
 
-int32_t Instance::ValidateHead(const lri_request_head& head, AnswerSink sink,
+int32_t Instance::ValidateHead(lri_door door, const lri_request_head& head, AnswerSink sink,
                                lri_head_verdict& verdict) {
   if (!calls_.Enter()) return LRI_UNAVAILABLE;
   const absl::Cleanup leave = [this] { calls_.Leave(); };
   const std::shared_ptr<const Configuration> configuration = this->configuration();
-  const HeadRefusal refusal = runtime::CheckHead(head, ToHeaderViews(head.headers), *configuration,
-                                                 plugin_.limits(), plugin_.host());
+  const HeaderViews headers = ToHeaderViews(head.headers);
+  const HeadRefusal refusal =
+      runtime::CheckHead(head, headers, *configuration, plugin_.limits(), plugin_.host());
   verdict.refused = refusal != HeadRefusal::kNone;
   verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
-  // A refused head has no ticket, so that execute checks it again.
-  verdict.ticket = refusal == HeadRefusal::kNone ? configuration->ticket : 0;
-  if (verdict.refused != 0) AnswerRefusal(refusal, *configuration, sink);
+  verdict.ticket = 0;
+  if (refusal != HeadRefusal::kNone) {
+    AnswerRefusal(refusal, *configuration, sink);
+  } else {
+    verdict.ticket = door == LRI_DOOR_LISTEN
+                         ? configuration->ticket
+                         : plugin_.tickets().Issue(configuration->ticket, head, headers);
+  }
   return LRI_OK;
 }
 
-int32_t Instance::Take(const lri_request& request, CompleteFunction complete,
-                       AnswerCounts* answers) {
+int32_t Instance::Take(lri_door door, const lri_request& request, CompleteFunction complete) {
   if (!calls_.Enter()) return LRI_UNAVAILABLE;
   absl::Cleanup leave = [this] { calls_.Leave(); };
   const auto lease = plugin_.calls().Take([this] { return Call(plugin_.host()); });
@@ -347,10 +358,9 @@ int32_t Instance::Take(const lri_request& request, CompleteFunction complete,
   std::move(leave).Cancel();
   std::shared_ptr<const Configuration> configuration = this->configuration();
   Samples* const samples = configuration->store_samples ? &samples_ : nullptr;
-  Call::Run(
-      lease,
-      {&plugin_, std::move(configuration), host_instance_, &calls_, complete, samples, answers},
-      request);
+  Call::Run(lease,
+            {&plugin_, std::move(configuration), host_instance_, &calls_, door, complete, samples},
+            request);
   return LRI_OK;
 }
 

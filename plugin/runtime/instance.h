@@ -58,10 +58,10 @@ class Instance final {
   int32_t Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
                   void* done_context);
 
-  // As CheckHead and Execute, for the listen port's requests, too: `complete` gets the answer, and
-  // `answers` counts it; null: the host counts.
-  int32_t ValidateHead(const lri_request_head& head, AnswerSink sink, lri_head_verdict& verdict);
-  int32_t Take(const lri_request& request, CompleteFunction complete, AnswerCounts* answers);
+  // As CheckHead and Execute, for the listen port's requests, too: `complete` gets the answer.
+  int32_t ValidateHead(lri_door door, const lri_request_head& head, AnswerSink sink,
+                       lri_head_verdict& verdict);
+  int32_t Take(lri_door door, const lri_request& request, CompleteFunction complete);
 
  private:
   Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance);

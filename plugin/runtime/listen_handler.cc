@@ -1,6 +1,7 @@
 #include "plugin/runtime/listen_handler.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/match.h"
@@ -10,11 +11,14 @@
 namespace webhook::runtime {
 namespace {
 
+constexpr absl::string_view kIdPrefix = "listen";
+
 // An exchange's head as the ABI's struct. It views the exchange, and is not copyable because it
 // points into itself.
 class AbiHead {
  public:
-  explicit AbiHead(const http::Exchange& exchange, int64_t deadline_mono_ns = 0) {
+  explicit AbiHead(const http::Exchange& exchange, int64_t deadline_mono_ns = 0)
+      : request_id_(kIdPrefix, exchange) {
     const http::RequestHead& head = exchange.head();
     for (const http::HeaderField& field : head.fields) {
       pairs_.push_back({ToView(field.name), ToView(field.value)});
@@ -27,6 +31,7 @@ class AbiHead {
     head_.query = ToView(head.query);
     head_.headers = {pairs_.data(), pairs_.size(), sizeof(lri_pair)};
     head_.peer_address = ToView(head.peer);
+    head_.request_id = ToView(request_id_.text());
     head_.content_length = head.content_length.value_or(LRI_LENGTH_UNKNOWN);
     head_.deadline_mono_ns = deadline_mono_ns;
   }
@@ -36,6 +41,7 @@ class AbiHead {
   const lri_request_head& abi() const { return head_; }
 
  private:
+  const http::RequestId request_id_;
   absl::InlinedVector<lri_pair, 32> pairs_;
   lri_request_head head_{};
 };
@@ -55,27 +61,26 @@ void Respond(http::Exchange& exchange, const lri_answer& answer) {
   http::RespondOrGiveUp(exchange, {.status = answer.status,
                                    .content_type = content_type,
                                    .headers = fields,
-                                   .body = FromView(answer.body)});
+                                   .body = FromView(answer.body),
+                                   .reason = static_cast<lri_reason>(answer.reason),
+                                   .detail = FromView(answer.detail)});
+}
+
+void RespondUnavailable(http::Exchange& exchange) {
+  Respond(exchange, Answer(503, kTextPlain, "The instance takes no requests now. Try again later.")
+                        .Add("Retry-After", "1")
+                        .Because(LRI_REASON_OVERLOAD, "the instance takes no requests now")
+                        .abi());
 }
 
 }  // namespace
-
-void ListenHandler::RespondUnavailable(http::Exchange& exchange) {
-  answers_.Add(503);
-  Respond(exchange, Answer(503, kTextPlain, "The instance takes no requests now. Try again later.")
-                        .Add("Retry-After", "1")
-                        .abi());
-}
 
 http::HeadVerdict ListenHandler::OnHead(http::Exchange& exchange) {
   lri_head_verdict verdict{};
   verdict.struct_size = sizeof verdict;
   const AbiHead head(exchange);
-  const auto give = [&](const lri_answer& answer) {
-    answers_.Add(answer.status);
-    Respond(exchange, answer);
-  };
-  const int32_t code = instance_.ValidateHead(head.abi(), give, verdict);
+  const auto give = [&](const lri_answer& answer) { Respond(exchange, answer); };
+  const int32_t code = instance_.ValidateHead(LRI_DOOR_LISTEN, head.abi(), give, verdict);
   if (code != LRI_OK) RespondUnavailable(exchange);
   if (code != LRI_OK || verdict.refused != 0) return http::HeadVerdict::Answered();
   exchange.set_ticket(verdict.ticket);
@@ -92,13 +97,35 @@ void ListenHandler::OnRequest(http::Exchange& exchange) {
                             .head = &head.abi(),
                             .body = ToView(exchange.body()),
                             .head_ticket = exchange.ticket()};
-  const int32_t code = instance_.Take(
-      request,
-      [](const Host&, lri_call* call, const lri_answer& answer) {
-        Respond(*reinterpret_cast<http::Exchange*>(call), answer);
-      },
-      &answers_);
+  const int32_t code = instance_.Take(LRI_DOOR_LISTEN, request,
+                                      [](const Host&, lri_call* call, const lri_answer& answer) {
+                                        Respond(*reinterpret_cast<http::Exchange*>(call), answer);
+                                      });
   if (code != LRI_OK) RespondUnavailable(exchange);
+}
+
+void ListenHandler::OnAnswered(const http::Answered& answered) noexcept {
+  answers_.Add(answered.status);
+  if (!host_.wants_answered()) return;
+  Report report(LRI_DOOR_LISTEN, host_instance_, answered.path);
+  lri_answered& abi = report.abi();
+  std::optional<http::RequestId> id;
+  if (answered.exchange != nullptr) {
+    id.emplace(kIdPrefix, *answered.exchange);
+    abi.request_id = ToView(id->text());
+    for (const http::HeaderField& field : answered.exchange->head().fields) {
+      report.AddHeaderName(field.name);
+    }
+  }
+  abi.peer_address = ToView(answered.peer);
+  abi.method = ToView(answered.method);
+  abi.status = answered.status;
+  abi.reason = answered.reason;
+  abi.detail = ToView(answered.detail);
+  abi.bytes_received = static_cast<uint64_t>(answered.bytes_in);
+  abi.bytes_sent = static_cast<uint64_t>(answered.bytes_out);
+  abi.duration_ns = answered.duration_ms * 1'000'000;
+  host_.OnAnswered(abi);
 }
 
 }  // namespace webhook::runtime

@@ -7,16 +7,19 @@
 
 #include "plugin/http/handler.h"
 #include "plugin/limits/limits.h"
+#include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
 
 class Instance;
 
-// How many answers of each kind an instance's listen port gave. Thread-safe, without locks. It has
+// How many answers of each kind an instance's listen port sent. Thread-safe, without locks. It has
 // a cache line of its own because every I/O thread writes it.
 class alignas(64) AnswerCounts {
  public:
-  void Add(int32_t status) {
+  // 0: no answer was sent.
+  void Add(int status) {
+    if (status == 0) return;
     std::atomic<uint64_t>& count = status >= 500 ? failed_ : status >= 400 ? refused_ : succeeded_;
     count.fetch_add(1, std::memory_order_relaxed);
   }
@@ -35,19 +38,21 @@ class alignas(64) AnswerCounts {
 // special care: its answer comes when the host is done.
 class ListenHandler final : public http::Handler {
  public:
-  // Both outlive the handler.
-  ListenHandler(Instance& instance, const Limits& limits) : instance_(instance), limits_(limits) {}
+  // The instance and the limits outlive the handler.
+  ListenHandler(Instance& instance, const Host& host, lri_host_instance* host_instance,
+                const Limits& limits)
+      : instance_(instance), host_(host), host_instance_(host_instance), limits_(limits) {}
 
   http::HeadVerdict OnHead(http::Exchange& exchange) override;
   void OnRequest(http::Exchange& exchange) override;
+  void OnAnswered(const http::Answered& answered) noexcept override;
 
-  // Of the answers given here, without those that the server gives by itself to what is not HTTP.
   const AnswerCounts& answers() const { return answers_; }
 
  private:
-  void RespondUnavailable(http::Exchange& exchange);
-
   Instance& instance_;
+  const Host host_;
+  lri_host_instance* const host_instance_;
   const Limits& limits_;
   AnswerCounts answers_;
 };

@@ -15,6 +15,7 @@
 #include "plugin/http/event_loop.h"
 #include "plugin/http/server.h"
 #include "plugin/limits/limits.h"
+#include "plugin/runtime/head_check.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/listener.h"
 #include "plugin/runtime/timers.h"
@@ -42,6 +43,7 @@ class Plugin {
   // For a `done` that the host may call after its test has timed out.
   base::ObjectPool<DoneSlot>& done_slots() { return done_slots_; }
   Ports& ports() { return ports_; }
+  Tickets& tickets() { return tickets_; }
 
   // For lines that a sender, or a full disk, can cause at will.
   base::LineLimiter& warnings() { return warnings_; }
@@ -66,6 +68,7 @@ class Plugin {
   base::ObjectPool<core::IncidentParser> parsers_;
   base::ObjectPool<DoneSlot> done_slots_;
   Ports ports_;
+  Tickets tickets_;
   base::LineLimiter warnings_;
   const std::shared_ptr<http::BytesInFlight> bytes_in_flight_ =
       std::make_shared<http::BytesInFlight>();

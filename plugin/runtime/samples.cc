@@ -37,11 +37,12 @@ absl::StatusOr<std::string> Run(absl::string_view command, absl::string_view arg
 }  // namespace
 
 Samples::Samples(const Host& host, lri_host_instance* host_instance, const Limits& limits,
-                 TimerThread& tasks, SampleDelays delays)
+                 TimerThread& tasks, base::ObjectPool<DoneSlot>& done_slots, SampleDelays delays)
     : host_(host),
       host_instance_(host_instance),
       limits_(limits),
       tasks_(tasks),
+      done_slots_(done_slots),
       delays_(delays),
       samples_(static_cast<size_t>(limits.samples)),
       rest_(delays.write),
@@ -128,17 +129,22 @@ void Samples::Read(Lock lock) {
   if (kept_ != Kept::kUnread) return;
   kept_ = Kept::kReading;
   ++at_host_;
+  reading_slot_ = done_slots_.Take();
   lock.unlock();
+  if (reading_slot_.object == nullptr) return HaveRead(LRI_RESOURCE_EXHAUSTED, {});
+  void* const context = reading_slot_.object->Arm(this);
   const int32_t code = host_.ContextGet(
       host_instance_, kKey,
-      [](void* samples, int32_t code, lri_view value) {
-        static_cast<Samples*>(samples)->HaveRead(code, FromView(value));
+      [](void* context, int32_t code, lri_view value) {
+        Samples* const self = static_cast<Samples*>(DoneSlot::Take(context));
+        if (self != nullptr) self->HaveRead(code, FromView(value));
       },
-      this);
-  if (code != LRI_OK) HaveRead(code, {});
+      context);
+  if (code != LRI_OK && DoneSlot::Take(context) != nullptr) HaveRead(code, {});
 }
 
 void Samples::HaveRead(int32_t code, absl::string_view value) {
+  GiveBack(reading_slot_);
   std::vector<core::SharedSample> read;
   if (code == LRI_OK && !ReadValue(value, read)) code = LRI_RESOURCE_EXHAUSTED;
   Report(IsRead(code), "samples cannot be read", code);
@@ -182,6 +188,7 @@ void Samples::Write(Lock lock) {
   unsaved_ = false;
   ++at_host_;
   int32_t code = LRI_RESOURCE_EXHAUSTED;
+  void* context = nullptr;
   try {
     const std::vector<core::SharedSample> samples = samples_.newest_first();
     lock.unlock();
@@ -189,19 +196,26 @@ void Samples::Write(Lock lock) {
     lock.lock();
     rest_ = delays_.write * (1 + value.size() / kBytesOfOneRest);
     lock.unlock();
+    writing_slot_ = done_slots_.Take();
+    if (writing_slot_.object == nullptr) throw std::bad_alloc();
+    context = writing_slot_.object->Arm(this);
     code = host_.ContextSet(
         host_instance_, kKey, value,
-        [](void* samples, int32_t code, lri_view) {
-          static_cast<Samples*>(samples)->HaveWritten(code);
+        [](void* context, int32_t code, lri_view) {
+          Samples* const self = static_cast<Samples*>(DoneSlot::Take(context));
+          if (self != nullptr) self->HaveWritten(code);
         },
-        this);
+        context);
   } catch (const std::bad_alloc&) {
     if (lock.owns_lock()) lock.unlock();
   }
-  if (code != LRI_OK) HaveWritten(code);
+  if (code != LRI_OK && (context == nullptr || DoneSlot::Take(context) != nullptr)) {
+    HaveWritten(code);
+  }
 }
 
 void Samples::HaveWritten(int32_t code) {
+  GiveBack(writing_slot_);
   Report(code == LRI_OK, "samples cannot be kept", code);
   Lock lock(mutex_);
   writing_ = false;
@@ -222,6 +236,11 @@ void Samples::HaveWritten(int32_t code) {
 void Samples::Leave(Lock) {
   --at_host_;
   host_is_done_.notify_all();
+}
+
+void Samples::GiveBack(base::ObjectPool<DoneSlot>::Lease& slot) {
+  if (slot.object != nullptr) done_slots_.GiveBack(slot.index);
+  slot = {};
 }
 
 // Logs once for a failure, however long it lasts. Allocates nothing: memory may be what failed.

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/base/object_pool.h"
 #include "plugin/core/samples.h"
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/host.h"
@@ -36,7 +37,7 @@ class Samples : private TimerThread::Task {
  public:
   // All but the delays outlive this.
   Samples(const Host& host, lri_host_instance* host_instance, const Limits& limits,
-          TimerThread& tasks, SampleDelays delays = {});
+          TimerThread& tasks, base::ObjectPool<DoneSlot>& done_slots, SampleDelays delays = {});
   ~Samples();
   Samples(const Samples&) = delete;
   Samples& operator=(const Samples&) = delete;
@@ -85,6 +86,7 @@ class Samples : private TimerThread::Task {
   void Leave(Lock lock);
   void HaveRead(int32_t code, absl::string_view value);
   void HaveWritten(int32_t code);
+  void GiveBack(base::ObjectPool<DoneSlot>::Lease& slot);
   bool ReadValue(absl::string_view value, std::vector<core::SharedSample>& samples);
   void Report(bool succeeded, const char* failure, int32_t code);
   void Answer(const Waiting& command);
@@ -98,6 +100,7 @@ class Samples : private TimerThread::Task {
   lri_host_instance* const host_instance_;
   const Limits& limits_;
   TimerThread& tasks_;
+  base::ObjectPool<DoneSlot>& done_slots_;
   const SampleDelays delays_;
   std::atomic<bool> warned_{false};  // of the failure that lasts
 
@@ -112,6 +115,9 @@ class Samples : private TimerThread::Task {
   bool scheduled_ = false;
   bool last_write_tried_ = false;
   int at_host_ = 0;  // reads and writes that the host has
+  // Of the read and of the write that the host has: it may call back twice, or after a refusal.
+  base::ObjectPool<DoneSlot>::Lease reading_slot_{};
+  base::ObjectPool<DoneSlot>::Lease writing_slot_{};
   absl::Duration rest_;
   absl::Duration retry_;
   std::vector<Waiting> waiting_;

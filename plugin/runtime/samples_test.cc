@@ -56,7 +56,8 @@ class ContextHost {
     int32_t get_done = LRI_OK;
     int32_t set = LRI_OK;
     int32_t set_done = LRI_OK;
-    bool hold = false;  // done waits for Release
+    bool hold = false;   // done waits for Release
+    bool twice = false;  // done is called a second time
   };
 
   void Become(const Behaviour& behaviour) {
@@ -110,7 +111,8 @@ class ContextHost {
     std::unique_lock lock(mutex_);
     ++gets_;
     changed_.notify_all();
-    if (behaviour_.get != LRI_OK) return behaviour_.get;
+    if (behaviour_.get != LRI_OK)
+      return Refuse(std::move(lock), behaviour_.get, done, done_context);
     return Finish(std::move(lock), [=, this] {
       std::unique_lock lock(mutex_);
       int32_t code = behaviour_.get_done;
@@ -125,7 +127,8 @@ class ContextHost {
     std::unique_lock lock(mutex_);
     ++sets_;
     changed_.notify_all();
-    if (behaviour_.set != LRI_OK) return behaviour_.set;
+    if (behaviour_.set != LRI_OK)
+      return Refuse(std::move(lock), behaviour_.set, done, done_context);
     return Finish(std::move(lock), [=, this] {
       std::unique_lock lock(mutex_);
       const int32_t code = behaviour_.set_done;
@@ -136,12 +139,21 @@ class ContextHost {
     });
   }
 
+  int32_t Refuse(std::unique_lock<std::mutex> lock, int32_t code, lri_context_done done,
+                 void* done_context) {
+    const bool also_done = behaviour_.twice;
+    lock.unlock();
+    if (also_done) done(done_context, code, {});
+    return code;
+  }
+
   int32_t Finish(std::unique_lock<std::mutex> lock, std::function<void()> done) {
+    const int times = behaviour_.twice ? 2 : 1;
     if (behaviour_.hold) {
-      held_.push_back(std::move(done));
+      held_.insert(held_.end(), times, std::move(done));
     } else {
       lock.unlock();
-      done();
+      for (int i = 0; i < times; ++i) done();
     }
     return LRI_OK;
   }
@@ -169,7 +181,7 @@ class SamplesTest : public ::testing::Test {
   static constexpr SampleDelays kMuchLater{absl::Hours(1), absl::Hours(1), absl::Hours(1)};
 
   std::unique_ptr<Samples> Make(SampleDelays delays = kMuchLater) {
-    return std::make_unique<Samples>(abi_host_, nullptr, limits_, tasks_, delays);
+    return std::make_unique<Samples>(abi_host_, nullptr, limits_, tasks_, done_slots_, delays);
   }
 
   static void Record(Samples& samples, std::initializer_list<absl::string_view> names) {
@@ -232,7 +244,36 @@ class SamplesTest : public ::testing::Test {
   Host abi_host_{host_.table()};
   Limits limits_;
   TimerThread tasks_;
+  base::ObjectPool<DoneSlot> done_slots_;
 };
+
+TEST_F(SamplesTest, SecondCompletionIsIgnoredAndTheInstanceStops) {
+  const auto samples = Make(kAtOnce);
+  host_.Become({.hold = true, .twice = true});
+  samples->Start(true);
+  host_.WaitForGets(1);
+  host_.Release();
+  Record(*samples, {"a"});
+  host_.WaitForSets(1);
+  host_.Release();
+  host_.WaitForValue();
+  EXPECT_THAT(Names(*samples), ElementsAre("a"));
+  host_.Become({.twice = true});
+  EXPECT_TRUE(samples->Stop(Soon()));
+}
+
+TEST_F(SamplesTest, CompletionOfARefusedCallCountsOnce) {
+  const auto samples = Make(kMuchLater);
+  host_.Become({.get = LRI_UNAVAILABLE, .set = LRI_UNAVAILABLE, .twice = true});
+  samples->Start(true);
+  Record(*samples, {"a"});
+  EXPECT_TRUE(samples->Stop(Soon()));
+  host_.Become({});
+  samples->Start(true);
+  host_.WaitForGets(2);
+  EXPECT_TRUE(samples->Stop(Soon()));
+  EXPECT_THAT(NamesOf(host_.value()), ElementsAre("a"));
+}
 
 TEST_F(SamplesTest, WhatIsDisabledNeverAsksTheHost) {
   const auto samples = Make(kAtOnce);

@@ -40,6 +40,7 @@ static_assert(
     kIs<decltype(lri_host::set_health), void(void*, lri_host_instance*, int32_t, lri_view)>);
 static_assert(kIs<decltype(lri_host::log), void(void*, lri_host_instance*, int32_t, lri_view)>);
 static_assert(kIs<decltype(lri_host::now), int64_t(void*)>);
+static_assert(kIs<decltype(lri_host::on_answered), void(void*, const lri_answered*)>);
 
 static_assert(kIs<decltype(lri_plugin_table::info), void(lri_plugin_info_sink, void*)>);
 static_assert(kIs<decltype(lri_plugin_table::plugin_create),
@@ -64,7 +65,7 @@ static_assert(
 static_assert(kIs<decltype(lri_plugin_table::command),
                   int32_t(lri_instance*, lri_view, lri_view, lri_command_done, void*)>);
 
-static_assert(LRI_ABI_MINOR == 1);
+static_assert(LRI_ABI_MINOR == 2);
 static_assert(LRI_BODY_PADDING == 64);
 static_assert(LRI_LENGTH_UNKNOWN == UINT64_MAX);
 static_assert(LRI_CREATED == 1 && LRI_NOT_CREATED == 2 && LRI_NOT_KNOWN == 3);
@@ -90,7 +91,7 @@ TEST(LayoutTest, MemberThatAnOlderMakerDidNotKnowIsMissing) {
 
 TEST(LayoutTest, MemberThatIsThereInPartIsMissing) {
   lri_answer answer = {};
-  answer.struct_size = sizeof(answer) - 1;
+  answer.struct_size = offsetof(lri_answer, body) + sizeof(answer.body) - 1;
   EXPECT_FALSE(LRI_HAS(&answer, body));
   EXPECT_FALSE(CHasBody(&answer));
 }

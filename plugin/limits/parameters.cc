@@ -1,0 +1,59 @@
+#include "plugin/limits/parameters.h"
+
+namespace webhook {
+namespace {
+
+constexpr bool kSecret = true;
+constexpr bool kMayBeFile = true;
+constexpr ParameterType kText = ParameterType::kText;
+
+// A certificate is public and a user's name is no secret, but both may be mounted as files.
+constexpr Parameter kParameters[] = {
+    {"longRunningPort", ParameterType::kPort, !kSecret, !kMayBeFile, "",
+     "XSOAR 6, and every product on an engine; refused elsewhere",
+     "the instance's own listen port, unique on the host"},
+    {"username", kText, !kSecret, kMayBeFile, "",
+     "XSOAR 8 Cloud and XSIAM, unless the instance runs on an engine",
+     "the user of Basic authentication, or `_header:NAME` for a token in the header `NAME`"},
+    {"password", kText, kSecret, kMayBeFile, "", "together with `username`",
+     "the password, or the value of that header"},
+    {"certificate", kText, !kSecret, kMayBeFile, "", "together with `key`",
+     "PEM text, the server's own certificate first: the listen port then speaks HTTPS. Not "
+     "supported on Cloud and XSIAM tenants unless on an engine"},
+    {"key", kText, kSecret, kMayBeFile, "", "together with `certificate`",
+     "PEM text: its private key, without a passphrase"},
+    {"incidentType", kText, !kSecret, !kMayBeFile, "", "",
+     "the type of incidents that do not name one"},
+    {"store_samples", ParameterType::kBoolean, !kSecret, !kMayBeFile, "false", "",
+     "`true` keeps the last 20 incidents for people who write a mapper"},
+    {"bind_address", kText, !kSecret, !kMayBeFile, "0.0.0.0", "",
+     "the IPv4 or IPv6 address of the listen port; `0.0.0.0` is every IPv4 address of the machine"},
+    {"client_ca", kText, !kSecret, kMayBeFile, "", "",
+     "PEM text. Senders to the listen port must show a certificate of one of these authorities "
+     "(mTLS)"},
+    {"passwords", ParameterType::kList, kSecret, kMayBeFile, "", "",
+     "further passwords for `username`, for a rotation: `[{\"password\": \"...\", \"expires\": "
+     "\"2024-06-01T00:00:00Z\"}]`; `expires` may be left out"},
+    {"duplication_key", kText, !kSecret, !kMayBeFile, "", "",
+     "where a sender's own id is found: see [below](#duplication_key)"},
+    {"mirror_direction", kText, !kSecret, !kMayBeFile, "", "",
+     "`None`, `Incoming`, `Outgoing` or `Incoming And Outgoing`: written into the details of each "
+     "incident, for the platform's mirroring"},
+    {"mirror_tags", kText, !kSecret, !kMayBeFile, "", "",
+     "likewise: a list of tags, separated by commas"},
+    {"mirror_instance", kText, !kSecret, !kMayBeFile, "the instance's own name", "",
+     "likewise: an instance's name"},
+};
+
+}  // namespace
+
+std::span<const Parameter> Parameters() { return kParameters; }
+
+const Parameter* FindParameter(absl::string_view name) {
+  for (const Parameter& parameter : kParameters) {
+    if (parameter.name == name) return &parameter;
+  }
+  return nullptr;
+}
+
+}  // namespace webhook
