@@ -259,7 +259,10 @@ TEST_F(ListenPortTest, CertificateThatCannotServeIsRefusedWhenConfigured) {
 
 TEST_F(ListenPortTest, PlainHttpIsNotServedWhereHttpsIs) {
   Serve(Https(Certificate("one")));
-  EXPECT_EQ(Ask(Post("/", "{}", kGood)).status, 0);
+  const http::Answer plain = Ask(Post("/", "{}", kGood));
+  EXPECT_EQ(plain.status, 400);
+  EXPECT_THAT(plain.body, HasSubstr("this port speaks HTTPS"));
+  EXPECT_EQ(host_.created(), 0);
   TlsClient client(port_);
   EXPECT_EQ(client.ServerName(), "one");
   EXPECT_THAT(client.Ask(Post("/", "{}", kGood)), StartsWith("HTTP/1.1 200"));
@@ -283,6 +286,37 @@ TEST_F(ListenPortTest, SenderWithoutTheRightClientCertificateIsRefused) {
   EXPECT_THAT(
       TlsClient(port_, client_of_ours.certificate, client_of_ours.key).Ask(Post("/", "{}", kGood)),
       StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(ListenPortTest, ChangedTrustEndsOpenConnections) {
+  Serve();
+  TestClient plain(port_);
+  ASSERT_EQ(AskOn(plain, Post("/", "{}", kGood)).status, 200);
+  Parameters parameters = Https(Certificate("one"));
+  Change(parameters);
+  EXPECT_EQ(AskOn(plain, Post("/", "{}", kGood)).status, 0);
+  TlsClient stranger(port_);
+  ASSERT_THAT(stranger.Ask(Post("/", "{}", kGood)), StartsWith("HTTP/1.1 200"));
+  const TestCertificate known =
+      MakeTestCertificate("known", absl::Now() - absl::Hours(1), absl::Now() + absl::Hours(1));
+  parameters.emplace_back("client_ca", known.certificate);
+  Change(parameters);
+  EXPECT_EQ(stranger.Ask(Post("/", "{}", kGood)), "");
+  TlsClient client(port_, known.certificate, known.key);
+  ASSERT_THAT(client.Ask(Post("/", "{}", kGood)), StartsWith("HTTP/1.1 200"));
+  // Connections to a port that is given up may ask once more, but not those of another policy.
+  parameters.back().second = Certificate("nobody").certificate;
+  parameters.emplace_back("longRunningPort", std::to_string(FreePorts(1)[0]));
+  Change(parameters);
+  EXPECT_EQ(client.Ask(Post("/", "{}", kGood)), "");
+}
+
+TEST_F(ListenPortTest, AuthorityThatHasExpiredIsNamedInHealthAndTest) {
+  Parameters parameters = Https(Certificate("one"));
+  parameters.emplace_back("client_ca", Certificate("authority", absl::Hours(-1)).certificate);
+  Serve(parameters);
+  EXPECT_THAT(host_.health().second, StartsWith("client_ca: it expired on 2024-05-01"));
+  EXPECT_THAT(Test().message, StartsWith("client_ca: it expired on 2024-05-01"));
 }
 
 TEST_F(ListenPortTest, ExpiredCertificateIsWarnedOfEverywhereButServed) {

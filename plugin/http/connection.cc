@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
 #include "plugin/http/response_format.h"
 
 namespace webhook::http {
@@ -48,7 +49,7 @@ Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::str
       peer_(std::move(peer)) {
   if (tls != nullptr) {
     state_ = State::kHandshake;
-    tls_ = TlsSession::Create(std::move(tls), socket_.get());
+    tls_ = TlsSession::Create(std::move(tls), socket_.get(), limits_.key_updates_of_a_connection);
   }
 }
 
@@ -297,6 +298,20 @@ void Connection::OnDrain() {
   if (recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
 }
 
+void Connection::OnTlsChanged(const TlsContext* tls) {
+  if (TlsContext::IsSamePolicy(tls_ == nullptr ? nullptr : &tls_->context(), tls)) return;
+  switch (state_) {
+    case State::kHandshake:
+      return Close();
+    case State::kIdle:
+    case State::kSkip:
+      state_ = State::kFlush;
+      return Drive();
+    default:
+      last_ = true;
+  }
+}
+
 bool Connection::busy() const {
   switch (state_) {
     case State::kClosed:
@@ -398,6 +413,12 @@ bool Connection::ReadDecrypted() {
   }
   if (!Receive(work_->cipher.data(), work_->cipher.capacity(), &count)) return false;
   if (state_ == State::kHandshake) handshake_bytes_ += count;
+  // No record of TLS begins with a letter, and every method of HTTP does.
+  if (!tls_->fed() && count > 0 && absl::ascii_isupper(work_->cipher.data()[0])) {
+    tls_.reset();
+    return Refuse({400, "this port speaks HTTPS; use https:// in the URL",
+                   LRI_REASON_PLAIN_HTTP_ON_TLS});
+  }
   // An end without close_notify may be an attacker's; what was decrypted before it is valid.
   tls_->Feed(absl::string_view(work_->cipher.data(), count));
   return true;
@@ -602,7 +623,7 @@ void RespondOrGiveUp(Exchange& exchange, const Response& response) noexcept {
 // Does the connection end with the answer that is given now?
 bool Connection::WillClose() const {
   const RequestReader& reader = work_->reader;
-  if (!reader.keep_alive() || shard_->draining()) return true;
+  if (!reader.keep_alive() || shard_->draining() || last_) return true;
   if (requests_ >= limits_.requests_of_a_connection) return true;
   if (phase_ != Phase::kInHead) return false;
   // The body of a request that was answered early is discarded if it is short. After

@@ -27,6 +27,9 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   // Called by the shard: from time to time; when a drain begins; when all must end now.
   void OnSweep(int64_t now_ms);
   void OnDrain();
+  // New connections are made under this context, or without TLS. If this one was made under another
+  // policy, it ends: at once if it is idle, or else with the request that has begun.
+  void OnTlsChanged(const TlsContext* tls);
   void Cut() { Close(LRI_REASON_STOPPING); }
   // There is a request or an answer that Cut would lose.
   bool busy() const;
@@ -123,6 +126,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   bool readable_ = false;  // the socket may have bytes; else an event tells
   bool writing_ = false;   // waits for the socket to take more
   bool eof_ = false;       // the peer has closed its side
+  bool last_ = false;      // no request comes after the present one
   bool resuming_ = false;  // OnResume is on its way
   uint32_t watched_ = 0;   // the events that the loop watches for
   int receives_ = 0;       // since Drive began

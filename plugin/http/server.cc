@@ -189,9 +189,20 @@ absl::Status Server::Open(Server* before) {
   return absl::OkStatus();
 }
 
+template <typename Action>
+void Server::AtShards(Action action) {
+  for (const std::shared_ptr<Shard>& shard : shards_) {
+    shard->loop().events.Post(
+        [self = shared_from_this(), shard, action] { action(*self, *shard); });
+  }
+}
+
 const std::string& Server::address() const { return state_->options().address; }
 
-void Server::SetTls(std::shared_ptr<const TlsContext> tls) { state_->SetTls(std::move(tls)); }
+void Server::SetTls(std::shared_ptr<const TlsContext> tls) {
+  state_->SetTls(std::move(tls));
+  AtShards([](Server&, Shard& shard) { shard.OnTlsChanged(); });
+}
 
 int64_t Server::connections() const { return state_->connections(); }
 
@@ -334,14 +345,6 @@ void Server::DrainAtHome(absl::Duration deadline, bool patient,
     });
   });
   ShortenDeadline(deadline);
-}
-
-template <typename Action>
-void Server::AtShards(Action action) {
-  for (const std::shared_ptr<Shard>& shard : shards_) {
-    shard->loop().events.Post(
-        [self = shared_from_this(), shard, action] { action(*self, *shard); });
-  }
 }
 
 void Server::ShortenDeadline(absl::Duration deadline) {

@@ -93,7 +93,8 @@ class Server final : public std::enable_shared_from_this<Server>,
   void StartAccepting();
 
   // [any thread] Connections that are accepted from now on use this context (null: plain HTTP).
-  // Open connections keep theirs.
+  // Open connections keep theirs; but those of another policy (see TlsContext) end: idle ones at
+  // once, the others with the request that they have begun.
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
   // [any thread] The number of open connections.

@@ -150,6 +150,11 @@ void Shard::EndPatience() {
   ForEach([](Connection& connection) { connection.OnDrain(); });
 }
 
+void Shard::OnTlsChanged() {
+  const std::shared_ptr<const TlsContext> tls = state_->tls();
+  ForEach([&tls](Connection& connection) { connection.OnTlsChanged(tls.get()); });
+}
+
 void Shard::Cut(const std::function<void()>& cut_off) {
   ForEach([&cut_off](Connection& connection) {
     if (connection.busy()) cut_off();

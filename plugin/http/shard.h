@@ -124,6 +124,9 @@ class Shard final : public std::enable_shared_from_this<Shard>, private EventLoo
   void Drain(bool patient, std::function<void()> emptied);
   void EndPatience();
 
+  // Ends connections that were made under another policy than that of the server's present TLS.
+  void OnTlsChanged();
+
   // Closes all; before that `cut_off` runs if a request or an answer is lost by it.
   void Cut(const std::function<void()>& cut_off);
 

@@ -53,6 +53,8 @@ constexpr Setting kSettings[] = {
      "the connection is refused. An IPv6 /64 counts as one address; unix sockets do not count"},
     {"requests_of_a_connection", &Limits::requests_of_a_connection, 1, 1'000'000'000,
      "the connection is closed after so many requests"},
+    {"key_updates_of_a_connection", &Limits::key_updates_of_a_connection, 1, 1'000'000,
+     "the connection is closed: updates of a TLS 1.3 connection's keys by the sender"},
     {"pipelined_bytes", &Limits::pipelined_bytes, 4'096, 16 * kMiB,
      "reading pauses: bytes read ahead of an unanswered request"},
     {"calls_in_flight", &Limits::calls_in_flight, 1, 1'000'000,

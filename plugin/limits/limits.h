@@ -43,6 +43,7 @@ struct Limits {
   int64_t connections_from_one_address = 64;  // refused when passed; all of an IPv6 /64 are one
                                               // address, unix sockets do not count
   int64_t requests_of_a_connection = 1'000;   // then the connection is closed
+  int64_t key_updates_of_a_connection = 32;   // of TLS 1.3; then the connection is closed
   int64_t pipelined_bytes = 64 * 1024;        // read ahead of an unanswered request
 
   // Requests between execute and complete, of one plugin.

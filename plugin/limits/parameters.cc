@@ -30,7 +30,13 @@ constexpr Parameter kParameters[] = {
      "the IPv4 or IPv6 address of the listen port; `0.0.0.0` is every IPv4 address of the machine"},
     {"client_ca", kText, !kSecret, kMayBeFile, "", "",
      "PEM text. Senders to the listen port must show a certificate of one of these authorities "
-     "(mTLS)"},
+     "(mTLS). Each is trusted as it stands: an issuing authority needs no root beside it, and a "
+     "certificate that is no authority matches itself"},
+    {"client_crl", kText, !kSecret, kMayBeFile, "", "",
+     "PEM text: revocation lists (CRL). A certificate that is on the list of its authority is "
+     "refused. Each authority in `client_ca`, and each one between it and a sender's certificate, "
+     "needs a list; once a list is past the date of its next update, every sender is refused, so "
+     "renew it in time"},
     {"passwords", ParameterType::kList, kSecret, kMayBeFile, "", "",
      "further passwords for `username`, for a rotation: `[{\"password\": \"...\", \"expires\": "
      "\"2024-06-01T00:00:00Z\"}]`; `expires` may be left out"},

@@ -176,6 +176,9 @@ absl::Status CheckTogether(const Given& given) {
   if (!given.at("client_ca").empty() && given.at("certificate").empty()) {
     return Invalid("client_ca needs certificate and key: client certificates are a part of HTTPS");
   }
+  if (!given.at("client_crl").empty() && given.at("client_ca").empty()) {
+    return Invalid("client_crl needs client_ca, whose certificates it lists");
+  }
   for (const char* const name : {"bind_address", "client_ca"}) {
     if (!given.at(name).empty() && given.at("longRunningPort").empty()) {
       return Invalid(name, " needs longRunningPort");
@@ -188,13 +191,15 @@ absl::StatusOr<std::shared_ptr<const http::TlsContext>> ReadTls(const Given& giv
   if (given.at("certificate").empty()) return nullptr;
   auto tls = http::TlsContext::Create({.certificate_chain_pem = given.at("certificate"),
                                        .private_key_pem = given.at("key"),
-                                       .client_ca_pem = given.at("client_ca")});
+                                       .client_ca_pem = given.at("client_ca"),
+                                       .client_crl_pem = given.at("client_crl")});
   if (tls.ok()) return tls;
   // The server speaks of "private key: ..." and "client CA: ..."; here the parameters have names.
   absl::string_view message = tls.status().message();
   std::string renamed(message);
   if (absl::ConsumePrefix(&message, "private key")) renamed = absl::StrCat("key", message);
   if (absl::ConsumePrefix(&message, "client CA")) renamed = absl::StrCat("client_ca", message);
+  if (absl::ConsumePrefix(&message, "client CRL")) renamed = absl::StrCat("client_crl", message);
   return absl::Status(tls.status().code(), renamed);
 }
 
@@ -267,6 +272,14 @@ std::string Configuration::FaultAt(absl::Time now) const {
   if (tls != nullptr && now >= tls->not_after()) {
     return absl::StrCat("certificate: it expired on ", Day(tls->not_after()),
                         "; senders will refuse it");
+  }
+  if (tls != nullptr && now >= tls->client_ca_not_after()) {
+    return absl::StrCat("client_ca: it expired on ", Day(tls->client_ca_not_after()),
+                        "; every sender is refused");
+  }
+  if (tls != nullptr && now >= tls->client_crl_not_after()) {
+    return absl::StrCat("client_crl: it was to be renewed by ", Day(tls->client_crl_not_after()),
+                        "; senders are refused until it is");
   }
   if (credentials.last_expiry() <= now) {
     return "passwords: all of them have expired; every request is refused";

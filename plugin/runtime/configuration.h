@@ -41,8 +41,8 @@ struct Configuration {
   std::string listen_url;             // of the listen port; empty where there is none
   std::vector<std::string> warnings;  // that do not depend on the time
 
-  // Why senders are refused although the instance works: its certificate or all of its passwords
-  // have expired. Empty if they are not.
+  // Why senders are refused although the instance works: its certificate, client_ca, client_crl or
+  // all of its passwords have expired. Empty if they are not.
   std::string FaultAt(absl::Time now) const;
 
   // What an operator should know now: `warnings`, the fault, a certificate that expires soon.

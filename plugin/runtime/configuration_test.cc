@@ -113,6 +113,12 @@ TEST(ConfigurationTest, ParametersThatMeanNothingAloneAreRefused) {
   EXPECT_THAT(
       Refusal(Read({{"longRunningPort", "8000"}, {"client_ca", one.certificate}}, "XSOAR_6")),
       HasSubstr("client_ca needs certificate and key"));
+  EXPECT_THAT(Refusal(Read({{"longRunningPort", "8000"},
+                            {"certificate", one.certificate},
+                            {"key", one.key},
+                            {"client_crl", "PEM"}},
+                           "XSOAR_6")),
+              StartsWith("client_crl needs client_ca"));
   EXPECT_THAT(Refusal(Read({{"bind_address", "127.0.0.1"}})),
               HasSubstr("bind_address needs longRunningPort"));
 }

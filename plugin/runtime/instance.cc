@@ -265,6 +265,10 @@ void Instance::Commit(InstanceUpdate& update) {
     } else if (listener_ != nullptr) {
       listener_->SetTls(next.tls);
     }
+    // Who is not trusted any more must not go on through a port that is given up.
+    if (next.listen_port != 0) {
+      for (const auto& one : retired_) one->SetTls(next.tls);
+    }
   }
   // Without the lock, which an I/O thread may want that Retire waits for. The new one accepts
   // first, so that a sender always finds one of them.

@@ -97,6 +97,7 @@ void Listener::StartAccepting() {
 void Listener::SetTls(std::shared_ptr<const http::TlsContext> tls) {
   const std::lock_guard lock(mutex_);
   options_.tls = tls;
+  for (const Retired& one : retired_) one.server->SetTls(tls);
   if (server_ != nullptr) server_->SetTls(std::move(tls));
 }
 

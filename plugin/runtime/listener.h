@@ -96,7 +96,8 @@ class Listener final : public std::enable_shared_from_this<Listener> {
   // than kFirstPause, it is reported.
   void StartAccepting();
 
-  // For connections from now on; null: plain HTTP.
+  // For connections from now on; null: plain HTTP. Those of another policy end: see Server::SetTls.
+  // After Retire, too.
   void SetTls(std::shared_ptr<const http::TlsContext> tls);
 
   // OK while it listens, else why it does not.

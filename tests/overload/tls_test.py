@@ -80,13 +80,19 @@ class TlsFloodTest(unittest.TestCase):
         self.assertLess(self.memory.growth(), 600 * 64 * 1024 + 8 * MIB)
 
     def test_what_is_no_tls_is_closed_at_once_without_an_answer(self):
-        for octets in (ONE, b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\x80" * 100_000, bytes(500)):
+        for octets in (b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\x80" * 100_000, bytes(500)):
             peers = [Peer(self.address).send(octets) for _ in range(50)]
             self.assertTrue(pump(peers, 20, lambda: all(peer.closed for peer in peers)))
             # An alert at most.
             self.assertLess(max(len(peer.received) for peer in peers), 16)
         self.assertEqual(ask(self.address, ONE, tls=self.tls).status, 200)
         self.assertLess(self.memory.growth(), 24 * MIB)
+
+    def test_plain_http_is_told_to_use_https(self):
+        for request in (ONE, b"GET", b"DELETE / HTTP/1.1\r\n\r\n"):
+            answer = ask(self.address, request)
+            self.assertEqual(answer.status, 400)
+            self.assertIn(b"this port speaks HTTPS", answer.octets)
 
     def test_flood_of_handshakes_leaves_room_for_an_open_connection(self):
         open_one = Peer(self.address, tls=self.tls).send(ONE)
