@@ -28,7 +28,7 @@ lri_view View(const std::string& text) { return {text.data(), text.size()}; }
 std::string Text(lri_view view) { return std::string(view.data, view.size); }
 
 struct Incident {
-  std::string id, name, type, occurred, details, delivery_key;
+  std::string id, name, type, occurred, details, delivery_key, content;
 };
 
 // A host that decides by delivery keys what is a duplicate, and has a context of its own mind.
@@ -95,7 +95,8 @@ class FakeHost {
     for (size_t i = 0; i < batch.incidents.count; ++i) {
       const lri_incident& incident = batch.incidents.data[i];
       const auto [first, is_new] = Remember(incident);
-      created.push_back({View(ids.emplace_back(first.id)), View(when), !is_new, 0,
+      const bool other_content = !is_new && Text(incident.content) != first.content;
+      created.push_back({View(ids.emplace_back(first.id)), View(when), !is_new, other_content,
                          View(ids.emplace_back(first.name)), View(ids.emplace_back(first.type)),
                          View(ids.emplace_back(first.occurred))});
     }
@@ -118,7 +119,8 @@ class FakeHost {
       details += Text(incident.details.data[i]);
     }
     incidents.push_back({std::to_string(incidents.size() + 1), Text(incident.name),
-                         Text(incident.type), Text(incident.occurred), details, key});
+                         Text(incident.type), Text(incident.occurred), details, key,
+                         Text(incident.content)});
     return {incidents.back(), true};
   }
 
@@ -427,21 +429,30 @@ TEST_F(DuplicationTest, IncidentWithoutAKeyIsNoDuplicate) {
 TEST_F(DuplicationTest, DuplicateIsAnsweredWithTheFirstIncidentAndLeavesNoSample) {
   Start({{"duplication_key", "headers.x-request-id, event.id"}, {"store_samples", "true"}});
   Post(R"({"name":"first","event":{"id":7}})");
-  EXPECT_EQ(Post(R"([{"name":"second","event":{"id":7}},{"name":"other","event":{"id":8}}])"),
+  EXPECT_EQ(Post(R"([{"name":"first","event":{"id":7}},{"name":"other","event":{"id":8}}])"),
             R"([{"id":"1","name":"first","type":"","occurred":"2024-05-01T10:00:00Z",)"
             R"("created":"2024-05-01T10:00:01Z","sourceBrand":"Generic Webhook",)"
             R"("sourceInstance":"webhook","duplicate":true},)"
             R"({"id":"2","name":"other","type":"","occurred":"2024-05-01T10:00:00Z",)"
             R"("created":"2024-05-01T10:00:01Z","sourceBrand":"Generic Webhook",)"
             R"("sourceInstance":"webhook"}])");
-  EXPECT_EQ(host_.incidents[0].delivery_key, "event.id:7");
+  EXPECT_EQ(host_.incidents[0].delivery_key, "\2in8:event.id:7");
   EXPECT_EQ(Command("map", R"({"mapper":{"n":"name"}})"), R"([{"n":"other"},{"n":"first"}])");
+}
+
+TEST_F(DuplicationTest, KnownKeyWithAnotherBodyIsAnsweredWithAWarningAndNoMoreThanTheId) {
+  Start({{"duplication_key", "event.id"}});
+  Post(R"({"name":"first","event":{"id":7}})");
+  EXPECT_EQ(Post(R"([{"name":"guess","occurred":"x","event":{"id":7}}])"),
+            R"([{"id":"1","duplicate":true,"warnings":["this delivery key is known with another )"
+            R"(content, so nothing was created; the id is that of the first incident"]}])");
+  EXPECT_THAT(Post(R"({"event":{"id":"7"}})"), StartsWith(R"([{"id":"2","name")"));
 }
 
 TEST_F(DuplicationTest, BatchOfDuplicatesOnlyIsAnsweredWithTheirFirst) {
   Start({{"duplication_key", "headers.x-request-id"}});
   Post("{}", {{"X-Request-Id", "abc"}});
-  EXPECT_EQ(host_.incidents[0].delivery_key, "headers.x-request-id:abc");
+  EXPECT_EQ(host_.incidents[0].delivery_key, "\2rs20:headers.x-request-id:abc");
   // The header names the whole delivery; the second incident of an array has a key of its own.
   const std::string first = Post("[{},{}]", {{"x-request-id", "abc"}});
   EXPECT_THAT(first, StartsWith("[{\"id\":\"1\""));
@@ -471,10 +482,11 @@ TEST_F(MirroringTest, MembersAreWrittenIntoTheDetails) {
             R"("mirror_tags":["comments","files"],"mirror_instance":"webhook"})");
 }
 
-TEST_F(MirroringTest, MirroredMembersCanBeADuplicationKeyToo) {
-  Start({{"mirror_instance", "other"}, {"duplication_key", "mirror_instance"}});
-  Post("{}");
-  EXPECT_EQ(host_.incidents[0].delivery_key, "mirror_instance:other");
+// It would be the key of every incident, so that only one were ever created.
+TEST_F(MirroringTest, MirroredMembersCannotBeADuplicationKey) {
+  EXPECT_THAT(Create({{"mirror_instance", "other"}, {"duplication_key", "mirror_instance"}}),
+              StartsWith("duplication_key: mirror_instance is the same for all incidents"));
+  instance_ = nullptr;
 }
 
 TEST(InfoTest, EveryParameterIsNamed) {

@@ -75,6 +75,7 @@ std::string InstanceJson(const v1::Instance& instance) {
        {"failed", absl::StrCat(health.failed_count())},
        {"reasons", JsonObject(Reasons(health))},
        {"incidents", absl::StrCat(health.incident_count())},
+       {"hidden", absl::StrCat(health.hidden_incident_count())},
        {"etag", JsonString(instance.etag())},
        {"parameters", JsonObject(parameters)},
        {"secretsSet", JsonStrings(instance.secrets_set())},
@@ -100,6 +101,7 @@ void PrintOne(const v1::Instance& instance, bool json) {
                     health.refused_count(), ", 5xx ", health.failed_count(), ")")},
       {"REFUSALS", absl::StrJoin(Reasons(health), ", ", absl::PairFormatter(" "))},
       {"INCIDENTS", absl::StrCat(health.incident_count())},
+      {"HIDDEN", absl::StrCat(health.hidden_incident_count())},
       {"MESSAGE", health.message()},
       {"LAST ERROR", health.last_error()}};
   for (const auto& [name, value] : std::map<std::string, std::string>(

@@ -23,7 +23,7 @@ const char* WrongWith(const lri_incident_batch* batch) {
   if (batch->done == nullptr) return "a batch without done";
   const lri_incidents& incidents = batch->incidents;
   if (incidents.count == 0 || incidents.data == nullptr) return "a batch without incidents";
-  if (incidents.stride < sizeof(lri_incident)) return "incidents that overlap";
+  if (incidents.stride < offsetof(lri_incident, content)) return "incidents that overlap";
   for (size_t i = 0; i < incidents.count; ++i) {
     const lri_incident& incident = At(incidents.data, incidents.stride, i);
     if (incident.name.size == 0) return "an incident without a name";
@@ -166,6 +166,7 @@ void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceReco
   absl::string_view* next_view = views.data();
   incidents.clear();
   incidents.reserve(batch.incidents.count);
+  const bool have_content = batch.incidents.stride >= sizeof(lri_incident);
   for (size_t i = 0; i < batch.incidents.count; ++i) {
     const lri_incident& incident = At(batch.incidents.data, batch.incidents.stride, i);
     incidents.push_back({.name = ToStringView(incident.name),
@@ -173,7 +174,8 @@ void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceReco
                          .occurred = ToStringView(incident.occurred),
                          .details = Copy(incident.details, next_view),
                          .warnings = Copy(incident.warnings, next_view),
-                         .delivery_key = ToStringView(incident.delivery_key)});
+                         .delivery_key = ToStringView(incident.delivery_key),
+                         .content = have_content ? ToStringView(incident.content) : ""});
   }
   record = &record_in;
   asker = std::this_thread::get_id();
@@ -183,6 +185,7 @@ void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceReco
   submission.instance_name = record->name;
   submission.source_brand = record->source_brand;
   submission.delivery_key = ToStringView(batch.delivery_key);
+  submission.content = LRI_HAS(&batch, content) ? ToStringView(batch.content) : "";
   submission.delivery_key_lifetime = absl::Seconds(batch.delivery_key_ttl_s);
   submission.deadline_mono_ns = batch.deadline_mono_ns;
   submission.dry_run = batch.dry_run != 0;
@@ -250,6 +253,11 @@ void IncidentBridge::Pending::FormatCreatedIncidents() {
     // A dry run gives no ids.
     if (result.id != 0) out = std::to_chars(id, id + kIdBytes, result.id).ptr;
     incident.id = {id, static_cast<size_t>(out - id)};
+    if (result.duplicate()) incident.duplicate = 1;
+    if (result.other_content) {
+      incident.other_content = 1;
+      continue;
+    }
     // All incidents but duplicates have the same time.
     if (result.created != formatted) {
       formatted = result.created;
@@ -258,12 +266,22 @@ void IncidentBridge::Pending::FormatCreatedIncidents() {
     }
     incident.created = created_at;
     if (result.duplicate()) {
-      incident.duplicate = 1;
       incident.name = ToView(result.first->name);
       incident.type = ToView(result.first->type);
       incident.occurred = ToView(result.first->occurred);
     }
   }
+}
+
+void IncidentBridge::CountHidden(InstanceRecord& record, int64_t incidents) {
+  record.incidents_hidden.fetch_add(incidents, std::memory_order_relaxed);
+  const auto left_out = warnings_.Admit(absl::Now());
+  if (!left_out.has_value()) return;
+  record.logger.Log(
+      Severity::kWarning, record.name,
+      absl::StrCat("not created, because their delivery keys are known with another "
+                   "content: ",
+                   incidents, " incidents; see duplication_key", base::LeftOut(*left_out)));
 }
 
 void IncidentBridge::Finish(Pending& pending) noexcept {
@@ -272,8 +290,13 @@ void IncidentBridge::Finish(Pending& pending) noexcept {
   InstanceRecord& record = *pending.record;
   if (submission.outcome == CreationOutcome::kCreated && !submission.dry_run) {
     int64_t fresh = 0;
-    for (const CreatedIncident& incident : submission.created) fresh += !incident.duplicate();
+    int64_t hidden = 0;
+    for (const CreatedIncident& incident : submission.created) {
+      fresh += !incident.duplicate();
+      hidden += incident.other_content;
+    }
     record.incidents_created.fetch_add(fresh, std::memory_order_relaxed);
+    if (hidden > 0) CountHidden(record, hidden);
   }
   lri_create_result result = {};
   result.struct_size = sizeof(result);

@@ -34,6 +34,7 @@ class IncidentBridge {
   struct Pending;
 
   void GiveBack(Pending& pending);
+  void CountHidden(InstanceRecord& record, int64_t incidents);
   void Finish(Pending& pending) noexcept;
 
   const HostServices services_;

@@ -190,6 +190,30 @@ TEST_F(IncidentBridgeTest, KnownDeliveryKeyGivesTheFirstIncident) {
   EXPECT_THAT(second.names, ElementsAre("name"));
 }
 
+TEST_F(IncidentBridgeTest, KnownDeliveryKeyWithAnotherContentGivesTheIdAloneAndIsCounted) {
+  BridgeUnderTest bridge(test_.services, record_);
+  Result first, second, older;
+  Batch first_batch(1, first), second_batch(1, second), older_batch(1, older);
+  for (Batch* batch : {&first_batch, &second_batch, &older_batch}) {
+    batch->abi().delivery_key = ToView("delivery-1");
+    batch->abi().content = ToView("one");
+  }
+  second_batch.abi().content = ToView("other");
+  older_batch.abi().struct_size = offsetof(lri_incident_batch, content);  // of minor version 1
+  older_batch.abi().content = ToView("not there");
+  for (auto [batch, result] : {std::pair(&first_batch, &first), std::pair(&second_batch, &second),
+                               std::pair(&older_batch, &older)}) {
+    ASSERT_EQ(bridge.Create(record_, &batch->abi()), LRI_OK);
+    result->done.WaitForNotification();
+  }
+  EXPECT_EQ(second.ids, first.ids);
+  EXPECT_THAT(second.duplicates, ElementsAre(true));
+  EXPECT_THAT(second.names, ElementsAre(""));
+  EXPECT_THAT(second.created, ElementsAre(""));
+  EXPECT_THAT(older.names, ElementsAre("name"));
+  EXPECT_EQ(record_.counts().incidents_hidden, 1);
+}
+
 TEST_F(IncidentBridgeTest, DryRunGivesNoIds) {
   BridgeUnderTest bridge(test_.services, record_);
   Result result;

@@ -106,6 +106,7 @@ InstanceCounts InstanceRecord::counts() const {
   counts.answers.failed = failed_.load(std::memory_order_relaxed);
   counts.reasons = reasons_.counts();
   counts.incidents_created = incidents_created.load(std::memory_order_relaxed);
+  counts.incidents_hidden = incidents_hidden.load(std::memory_order_relaxed);
   counts.faults = faults.load(std::memory_order_relaxed);
   return counts;
 }

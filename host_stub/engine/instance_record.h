@@ -62,6 +62,7 @@ struct InstanceRecord {
   std::atomic<int64_t> incidents_created{0};
   alignas(64) std::atomic<int64_t> abandoned{0};
   std::atomic<int64_t> heads_answered{0};  // without a call
+  std::atomic<int64_t> incidents_hidden{0};
   std::atomic<int64_t> faults{0};
 
  private:

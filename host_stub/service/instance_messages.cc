@@ -63,6 +63,7 @@ void FillCounts(const InstanceCounts& counts, v1::InstanceHealth& message) {
   message.set_in_flight_count(counts.calls_in_flight);
   message.set_abandoned_count(counts.abandoned);
   message.set_incident_count(counts.incidents_created);
+  message.set_hidden_incident_count(counts.incidents_hidden);
   message.set_succeeded_count(counts.answers.succeeded);
   message.set_refused_count(counts.answers.refused);
   message.set_failed_count(counts.answers.failed);

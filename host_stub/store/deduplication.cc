@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/abi/long_running_integration.h"
 
 namespace host_stub {
 namespace {
@@ -12,7 +13,8 @@ namespace {
 constexpr int64_t kMostTextBytes = 900'000'000;
 
 absl::Status CheckKey(absl::string_view key, const webhook::Limits& limits) {
-  if (static_cast<int64_t>(key.size()) <= limits.delivery_key_bytes) return absl::OkStatus();
+  const int64_t most = limits.delivery_key_bytes + LRI_DELIVERY_KEY_PREFIX;
+  if (static_cast<int64_t>(key.size()) <= most) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("a delivery key of ", key.size(),
                                                  " bytes; delivery_key_bytes is ",
                                                  limits.delivery_key_bytes));
@@ -29,32 +31,63 @@ absl::Status RememberKey(DeliveryKey key, IncidentTables& tables, DuplicateIndex
   return absl::OkStatus();
 }
 
-absl::Status MakeDuplicate(int64_t id, IncidentTables& tables, CreatedIncident& result) {
+bool IsOther(absl::string_view content, const DeliveryKey& known) {
+  return !content.empty() && !known.content.empty() && content != known.content;
+}
+
+// Who has only guessed a key must not learn what was delivered with it.
+absl::Status MakeDuplicate(int64_t id, bool other_content, IncidentTables& tables,
+                           CreatedIncident& result) {
   result.id = id;
   result.first = std::make_unique<FirstIncident>();
-  return tables.ReadFirst(id, result);
+  result.other_content = other_content;
+  return other_content ? absl::OkStatus() : tables.ReadFirst(id, result);
 }
 
 absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewIncident& incident,
-                           absl::Time now, IncidentTables& tables, DuplicateIndex& index,
-                           CreatedIncident& result) {
+                           absl::Time now, SharedEnd& end, IncidentTables& tables,
+                           DuplicateIndex& index, CreatedIncident& result) {
   if (!incident.delivery_key.empty()) {
-    const IncidentIds* known =
+    const DeliveryKey* known =
         index.Find(instance, KeyScope::kIncident, incident.delivery_key, now);
-    if (known != nullptr) return MakeDuplicate(known->first(), tables, result);
+    if (known != nullptr) {
+      return MakeDuplicate(known->ids.first(), IsOther(incident.content, *known), tables, result);
+    }
   }
   result.created = now;
   if (batch.dry_run) return absl::OkStatus();
-  const absl::StatusOr<int64_t> id = tables.AddIncident(instance, now, incident);
+  const absl::StatusOr<int64_t> id = tables.AddIncident(instance, now, incident, end);
   if (!id.ok()) return id.status();
   result.id = *id;
   if (incident.delivery_key.empty()) return absl::OkStatus();
   return RememberKey({instance, KeyScope::kIncident, std::string(incident.delivery_key),
-                      IncidentIds(*id), Expiry(batch, now), 0},
+                      IncidentIds(*id), Expiry(batch, now), 0, std::string(incident.content)},
                      tables, index);
 }
 
 }  // namespace
+
+bool SharedEnd::IsOf(const NewIncident& incident) const {
+  if (text.empty() || incident.details.empty()) return false;
+  const absl::string_view last = incident.details.back();
+  return last.size() >= text.size() && last.data() + last.size() == text.data() + text.size();
+}
+
+SharedEnd FindSharedEnd(std::span<const NewIncident> incidents) {
+  constexpr size_t kLeastSavedBytes = 4096;
+  if (incidents.size() < 2 || incidents[0].details.empty()) return {};
+  absl::string_view end = incidents[0].details.back();
+  size_t sharing = 0;
+  for (const NewIncident& incident : incidents) {
+    if (incident.details.empty()) continue;
+    const absl::string_view last = incident.details.back();
+    if (last.data() + last.size() != end.data() + end.size()) continue;
+    if (last.size() < end.size()) end = last;
+    ++sharing;
+  }
+  if ((sharing - 1) * end.size() < kLeastSavedBytes) return {};
+  return {end};
+}
 
 size_t BytesOf(std::span<const absl::string_view> texts) {
   size_t bytes = 0;
@@ -71,14 +104,15 @@ absl::StatusOr<int64_t> CheckBatch(const Submission& batch, const webhook::Limit
   if (batch.incidents.empty()) return absl::InvalidArgumentError("a batch without incidents");
   if (batch.instance_uid.empty()) return absl::InvalidArgumentError("a batch without instance");
   if (absl::Status status = CheckKey(batch.delivery_key, limits); !status.ok()) return status;
-  int64_t bytes = static_cast<int64_t>(sizeof(Submission));
+  const SharedEnd end = FindSharedEnd(batch.incidents);
+  int64_t bytes = static_cast<int64_t>(sizeof(Submission) + end.text.size());
   for (const NewIncident& incident : batch.incidents) {
     if (absl::Status status = CheckKey(incident.delivery_key, limits); !status.ok()) return status;
     const size_t own_bytes = TextBytes(incident) + incident.delivery_key.size();
     if (own_bytes > kMostTextBytes) {
       return absl::InvalidArgumentError(absl::StrCat("an incident of ", own_bytes, " bytes"));
     }
-    bytes += static_cast<int64_t>(own_bytes);
+    bytes += static_cast<int64_t>(own_bytes - (end.IsOf(incident) ? end.text.size() : 0));
   }
   return bytes;
 }
@@ -90,26 +124,29 @@ absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& table
   const absl::StatusOr<int64_t> instance = tables.InstanceNumber(batch, !batch.dry_run);
   if (!instance.ok()) return instance.status();
   if (!batch.delivery_key.empty()) {
-    const IncidentIds* known = index.Find(*instance, KeyScope::kBatch, batch.delivery_key, now);
+    const DeliveryKey* known = index.Find(*instance, KeyScope::kBatch, batch.delivery_key, now);
     if (known != nullptr) {
-      const std::vector<int64_t> ids = known->Expand(batch.created.size());
+      const bool other = IsOther(batch.content, *known);
+      const size_t count = known->ids.size();
+      const std::vector<int64_t> ids = known->ids.Expand(batch.created.size());
       for (size_t i = 0; i < ids.size(); ++i) {
-        absl::Status status = MakeDuplicate(ids[i], tables, batch.created[i]);
+        absl::Status status = MakeDuplicate(ids[i], other || i >= count, tables, batch.created[i]);
         if (!status.ok()) return status;
       }
       return absl::OkStatus();
     }
   }
+  SharedEnd end = FindSharedEnd(batch.incidents);
   IncidentIds ids;
   for (size_t i = 0; i < batch.created.size(); ++i) {
-    absl::Status status =
-        WriteIncident(batch, *instance, batch.incidents[i], now, tables, index, batch.created[i]);
+    absl::Status status = WriteIncident(batch, *instance, batch.incidents[i], now, end, tables,
+                                        index, batch.created[i]);
     if (!status.ok()) return status;
     if (!batch.delivery_key.empty()) ids.Append(batch.created[i].id);
   }
   if (batch.delivery_key.empty() || batch.dry_run) return absl::OkStatus();
   return RememberKey({*instance, KeyScope::kBatch, std::string(batch.delivery_key), std::move(ids),
-                      Expiry(batch, now), 0},
+                      Expiry(batch, now), 0, std::string(batch.content)},
                      tables, index);
 }
 

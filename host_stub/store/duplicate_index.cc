@@ -6,12 +6,21 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "plugin/abi/long_running_integration.h"
 
 namespace host_stub {
 namespace {
 
-const IncidentIds* IfAlive(const DeliveryKey& key, absl::Time now) {
-  return now < key.expires ? &key.ids : nullptr;
+const DeliveryKey* IfAlive(const DeliveryKey& key, absl::Time now) {
+  return now < key.expires ? &key : nullptr;
+}
+
+// The same key as version 1 wrote it; empty where it had none.
+absl::string_view OfVersion1(absl::string_view key) {
+  constexpr size_t kLengthAt = 3;  // of the path
+  if (key.empty() || key.front() != static_cast<char>(LRI_DELIVERY_KEY_VERSION)) return {};
+  const size_t colon = key.find(':', kLengthAt);
+  return colon == absl::string_view::npos ? "" : key.substr(colon + 1);
 }
 
 }  // namespace
@@ -32,6 +41,12 @@ std::vector<int64_t> IncidentIds::Expand(size_t count) const {
   }
   if (!runs_.empty()) ids.resize(count, runs_.back().first + runs_.back().count - 1);
   return ids;
+}
+
+size_t IncidentIds::size() const {
+  size_t size = 0;
+  for (const Run& run : runs_) size += static_cast<size_t>(run.count);
+  return size;
 }
 
 std::string IncidentIds::ToText() const {
@@ -56,8 +71,16 @@ absl::StatusOr<IncidentIds> IncidentIds::FromText(absl::string_view text) {
   return ids;
 }
 
-const IncidentIds* DuplicateIndex::Find(int64_t instance, KeyScope scope, absl::string_view key,
+const DeliveryKey* DuplicateIndex::Find(int64_t instance, KeyScope scope, absl::string_view key,
                                         absl::Time now) const {
+  const DeliveryKey* const found = FindExact(instance, scope, key, now);
+  if (found != nullptr) return found;
+  const absl::string_view older = OfVersion1(key);
+  return older.empty() ? nullptr : FindExact(instance, scope, older, now);
+}
+
+const DeliveryKey* DuplicateIndex::FindExact(int64_t instance, KeyScope scope,
+                                             absl::string_view key, absl::Time now) const {
   const int map = static_cast<int>(scope);
   const auto staged = staged_by_key_[map].find(std::make_pair(instance, key));
   if (staged != staged_by_key_[map].end()) return IfAlive(*staged->second, now);

@@ -31,6 +31,7 @@ class IncidentIds {
   // The first `count` ids; where there are fewer, the last one is repeated.
   std::vector<int64_t> Expand(size_t count) const;
   int64_t first() const { return runs_.front().first; }
+  size_t size() const;
 
   // As in "17+3 40+1": runs of a first id and a count.
   std::string ToText() const;
@@ -52,7 +53,8 @@ struct DeliveryKey {
   std::string key;
   IncidentIds ids;
   absl::Time expires = absl::InfiniteFuture();
-  int64_t row = 0;  // where it is stored
+  int64_t row = 0;      // where it is stored
+  std::string content;  // of what was delivered with it; empty: not known
 };
 
 class DuplicateIndex {
@@ -60,8 +62,9 @@ class DuplicateIndex {
   explicit DuplicateIndex(int64_t remembered_of_an_instance)
       : remembered_of_an_instance_(remembered_of_an_instance) {}
 
-  // Null where the key is not known or has expired. Valid until the next change.
-  const IncidentIds* Find(int64_t instance, KeyScope scope, absl::string_view key,
+  // Null where the key is not known or has expired. A key that an earlier version stored in its own
+  // encoding (see the ABI's header) is known as well. Valid until the next change.
+  const DeliveryKey* Find(int64_t instance, KeyScope scope, absl::string_view key,
                           absl::Time now) const;
 
   void Stage(DeliveryKey key);
@@ -82,6 +85,8 @@ class DuplicateIndex {
     Map<absl::string_view> by_key[2];
   };
 
+  const DeliveryKey* FindExact(int64_t instance, KeyScope scope, absl::string_view key,
+                               absl::Time now) const;
   void ForgetOldest(Memory& memory);
 
   int64_t remembered_of_an_instance_;

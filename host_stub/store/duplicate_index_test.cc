@@ -35,6 +35,33 @@ TEST(DuplicateIndexTest, KeysOfOtherInstancesAndScopesAreNotKnown) {
   EXPECT_THAT(index.Find(1, KeyScope::kBatch, "a", kNow), IsNull());
 }
 
+// Version 1 wrote no type. Its keys match for as long as they live, those with a hash too.
+TEST(DuplicateIndexTest, KeyThatVersion1StoredIsKnownUnderItsNewEncoding) {
+  DuplicateIndex index(10);
+  index.Stage(Key("event.id:17", 1));
+  index.Stage(Key("headers.x:a:b\n1", 2));
+  index.Stage(Key(std::string(64, 'f'), 3));
+  for (const bool committed : {false, true}) {
+    if (committed) index.Commit(kNow);
+    for (const char* key : {"\2in8:event.id:17", "\2is8:event.id:17", "\2rs9:headers.x:a:b\n1"}) {
+      EXPECT_THAT(index.Find(1, kIncident, key, kNow), NotNull()) << key;
+    }
+    EXPECT_THAT(index.Find(1, kIncident, "\2iS8:" + std::string(64, 'f'), kNow), NotNull());
+    for (const char* key : {"\2in8:event.id:18", "\2rs9:headers.x:a:b", "\2", "\2is8", "", "17"}) {
+      EXPECT_THAT(index.Find(1, kIncident, key, kNow), IsNull()) << key;
+    }
+  }
+  EXPECT_THAT(index.Find(2, kIncident, "\2in8:event.id:17", kNow), IsNull());
+}
+
+TEST(DuplicateIndexTest, KeysOfAnotherTypeAreOthers) {
+  DuplicateIndex index(10);
+  index.Stage(Key("\2in8:event.id:17", 1));
+  index.Commit(kNow);
+  EXPECT_THAT(index.Find(1, kIncident, "\2is8:event.id:17", kNow), IsNull());
+  EXPECT_THAT(index.Find(1, kIncident, "event.id:17", kNow), IsNull());
+}
+
 TEST(DuplicateIndexTest, ExpiredKeyIsNotKnownAndMayComeAgain) {
   DuplicateIndex index(10);
   index.Stage(Key("b", 1));
@@ -45,7 +72,7 @@ TEST(DuplicateIndexTest, ExpiredKeyIsNotKnownAndMayComeAgain) {
   index.Stage(Key("a", 3));
   index.Commit(later);
   ASSERT_THAT(index.Find(1, kIncident, "a", later), NotNull());
-  EXPECT_EQ(index.Find(1, kIncident, "a", later)->first(), 30);
+  EXPECT_EQ(index.Find(1, kIncident, "a", later)->ids.first(), 30);
 }
 
 TEST(DuplicateIndexTest, EvictingAnOlderTwinKeepsTheNewerOne) {

@@ -39,7 +39,9 @@ struct NewIncident {
   std::span<const absl::string_view> details;
   // One line each; a line break within one is stored as a blank.
   std::span<const absl::string_view> warnings;
-  absl::string_view delivery_key;  // empty: none; at most Limits::delivery_key_bytes
+  // Empty: none. At most Limits::delivery_key_bytes, and LRI_DELIVERY_KEY_PREFIX more.
+  absl::string_view delivery_key;
+  absl::string_view content;  // a hash of what was delivered with the key; empty: not known
 };
 
 // What a duplicate's sender is told of the incident that was stored first.
@@ -55,6 +57,8 @@ struct CreatedIncident {
   // Set only for a duplicate; then `id` and `created` are those of the first incident too. Its
   // members are empty if the first incident has been deleted since.
   std::unique_ptr<FirstIncident> first;
+  // A duplicate whose content is known to differ: of the first incident only the id is given.
+  bool other_content = false;
 
   bool duplicate() const { return first != nullptr; }
 };
@@ -72,6 +76,7 @@ struct Submission {
   absl::string_view instance_name;       // sourceInstance; the store keeps the last one given
   absl::string_view source_brand;        // likewise
   absl::string_view delivery_key;        // of the batch; empty: none
+  absl::string_view content;             // delivered with that key; empty: not known
   absl::Duration delivery_key_lifetime;  // of all keys here; zero: as long as there is room
   int64_t deadline_mono_ns = 0;          // not begun after this (CLOCK_MONOTONIC); 0: none
   bool dry_run = false;                  // do everything but write

@@ -13,6 +13,7 @@
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "host_stub/store/testing/store_test_util.h"
+#include "plugin/abi/long_running_integration.h"
 
 namespace host_stub {
 namespace {
@@ -58,7 +59,7 @@ TEST_P(IncidentStoreTest, BatchWithoutInstanceIsRefused) {
 }
 
 TEST_P(IncidentStoreTest, KeyBeyondItsLimitIsRefused) {
-  const std::string key(webhook::Limits().delivery_key_bytes + 1, 'k');
+  const std::string key(webhook::Limits().delivery_key_bytes + LRI_DELIVERY_KEY_PREFIX + 1, 'k');
   TestBatch batch({Plain()}, key);
   EXPECT_TRUE(absl::IsInvalidArgument(batch.CreateIn(*store_)));
   TestBatch second({{.key = key}});
@@ -156,6 +157,65 @@ TEST_P(IncidentStoreTest, TwinsInOneBatchKeepTheFirst) {
   TestBatch again({Plain(), Plain(), Plain()}, "batch");
   Create(again);
   EXPECT_THAT(again.ids(), ElementsAre(1, 2, 1));
+}
+
+TEST_P(IncidentStoreTest, KnownKeyWithAnotherContentGivesTheIdAndNothingElse) {
+  TestBatch first({{.name = "a", .key = "k", .content = "1"}, {.key = "k", .content = "2"}});
+  Create(first);
+  EXPECT_THAT(first.ids(), ElementsAre(1, 1));
+  for (const char* content : {"2", "1", ""}) {
+    TestBatch again(std::vector<TestIncident>{{.key = "k", .content = content}});
+    Create(again);
+    const CreatedIncident& known = again->created[0];
+    EXPECT_EQ(known.id, 1);
+    EXPECT_TRUE(known.duplicate());
+    EXPECT_EQ(known.other_content, content[0] == '2') << content;
+    EXPECT_EQ(known.first->name, known.other_content ? "" : "a");
+    EXPECT_EQ(known.created, known.other_content ? absl::Time() : now_);
+  }
+  EXPECT_TRUE(first->created[1].other_content);
+}
+
+TEST_P(IncidentStoreTest, KnownBatchKeyWithAnotherContentGivesTheIdsAndNothingElse) {
+  TestBatch first({{.name = "a"}, {.name = "b"}}, "batch");
+  first->content = "1";
+  Create(first);
+  TestBatch same({Plain(), Plain()}, "batch");
+  same->content = "1";
+  Create(same);
+  EXPECT_EQ(same->created[1].first->name, "b");
+  TestBatch other({Plain(), Plain()}, "batch");
+  other->content = "2";
+  Create(other);
+  EXPECT_TRUE(other->created[1].other_content);
+  EXPECT_EQ(other->created[1].id, 2);
+  EXPECT_EQ(other->created[1].first->name, "");
+  // What the first batch did not have is hidden by the key, whatever is known of the content.
+  TestBatch longer({Plain(), Plain(), Plain()}, "batch");
+  Create(longer);
+  EXPECT_FALSE(longer->created[1].other_content);
+  EXPECT_TRUE(longer->created[2].other_content);
+}
+
+// The incidents of a request end with the same slice, its headers, of which one may lack the comma.
+TEST_P(IncidentStoreTest, EndThatTheDetailsOfABatchShareIsJoinedWhenTheyAreRead) {
+  const std::string headers = ",\"headers\":{\"x\":\"" + std::string(10'000, 'h') + "\"}}";
+  const absl::string_view end = headers;
+  const std::vector<absl::string_view> details[] = {
+      {"{\"n\":1", end}, {"{", end.substr(1)}, {"{\"other\":true}"}, {"{", "\"n\":4", end}};
+  std::vector<NewIncident> incidents;
+  for (const auto& slices : details) {
+    incidents.push_back({.name = "n", .occurred = "2024-05-01T10:00:00Z", .details = slices});
+  }
+  TestBatch batch({Plain()});
+  batch->incidents = incidents;
+  Create(batch);
+  EXPECT_EQ(store_->Get(1)->details, "{\"n\":1" + headers);
+  EXPECT_EQ(store_->Get(2)->details, "{" + headers.substr(1));
+  EXPECT_EQ(store_->Get(3)->details, "{\"other\":true}");
+  const auto page = store_->List({});
+  ASSERT_TRUE(page.ok());
+  EXPECT_EQ(page->incidents[3].details, "{\"n\":4" + headers);
 }
 
 TEST_P(IncidentStoreTest, SameKeyOfAnotherInstanceIsNew) {

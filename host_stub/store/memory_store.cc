@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -35,11 +36,13 @@ struct Row {
   absl::string_view type;
   absl::string_view occurred;
   absl::string_view details;
-  absl::string_view warnings;  // each ends with a line break
+  absl::string_view warnings;              // each ends with a line break
+  std::shared_ptr<const std::string> end;  // of the details, where rows of a batch share it
+  bool keeps_end = false;                  // the one of them that counts it
 
   int64_t bytes() const {
     return static_cast<int64_t>(sizeof(Row) + name.size() + type.size() + occurred.size() +
-                                details.size() + warnings.size());
+                                details.size() + warnings.size() + (keeps_end ? end->size() : 0));
   }
 };
 
@@ -53,9 +56,13 @@ class Copier {
     at_ = std::copy(text.begin(), text.end(), at_);
     return {begin, text.size()};
   }
-  absl::string_view CopyAll(std::span<const absl::string_view> texts) {
+  // All but the last `without` bytes of the last text.
+  absl::string_view CopyAll(std::span<const absl::string_view> texts, size_t without) {
     char* const begin = at_;
-    for (const absl::string_view text : texts) Copy(text);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const bool is_last = i + 1 == texts.size();
+      Copy(texts[i].substr(0, texts[i].size() - (is_last ? without : 0)));
+    }
     return {begin, static_cast<size_t>(at_ - begin)};
   }
   absl::string_view CopyLines(std::span<const absl::string_view> texts) {
@@ -89,15 +96,21 @@ class MemoryTables : public IncidentTables {
   }
 
   absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
-                                      const NewIncident& incident) override {
-    Copier copier(texts_.Append(TextBytes(incident)));
-    Row row{.instance = instance, .created = created};
+                                      const NewIncident& incident, SharedEnd& end) override {
+    const size_t shared_bytes = end.IsOf(incident) ? end.text.size() : 0;
+    Copier copier(texts_.Append(TextBytes(incident) - shared_bytes));
+    Row& row = rows_.emplace_back(Row{.instance = instance, .created = created});
     row.name = copier.Copy(incident.name);
     row.type = copier.Copy(incident.type);
     row.occurred = copier.Copy(incident.occurred);
-    row.details = copier.CopyAll(incident.details);
+    row.details = copier.CopyAll(incident.details, shared_bytes);
     row.warnings = copier.CopyLines(incident.warnings);
-    rows_.push_back(row);
+    if (shared_bytes != 0) {
+      row.keeps_end = end.number == 0;
+      if (row.keeps_end) end_ = std::make_shared<const std::string>(end.text);
+      end.number = 1;
+      row.end = end_;
+    }
     bytes_ += row.bytes();
     return last_id();
   }
@@ -144,12 +157,13 @@ class MemoryTables : public IncidentTables {
             std::string(row.type),
             std::string(row.occurred),
             row.created,
-            std::string(row.details),
+            absl::StrCat(row.details, row.end == nullptr ? "" : *row.end),
             absl::StrSplit(row.warnings, '\n', absl::SkipEmpty())};
   }
 
  private:
   FifoArena texts_;
+  std::shared_ptr<const std::string> end_;  // of the batch that is being written
   std::deque<Row> rows_;
   int64_t first_id_ = 1;
   int64_t bytes_ = 0;

@@ -188,6 +188,35 @@ typedef struct lri_head_verdict {
 
 /* ---- incidents ------------------------------------------------------------------------------- */
 
+/* DELIVERY KEYS. A key names what was delivered, so that the host creates it once: an incident
+ * whose key the instance has used before is not created, and the host answers with the first one's
+ * id. The keys of incidents and the keys of batches are separate name spaces of one instance, and
+ * are compared byte for byte.
+ *
+ * Within a batch, an incident that has the key of an earlier one is its duplicate. So a plugin may
+ * give two incidents of a batch the same key only where that key comes from the incidents
+ * themselves. A value that the whole request has, such as a header, is the key of the batch, or
+ * stands in an incident's key together with the incident's position. Where both the batch and its
+ * incidents have keys, the batch's is looked up first.
+ *
+ * A key is at most the limit delivery_key_bytes long, and LRI_DELIVERY_KEY_PREFIX more. A host
+ * takes any bytes; a plugin writes them like this, so that the values 1 and "1" are not one key:
+ *   octet 0  LRI_DELIVERY_KEY_VERSION
+ *   octet 1  the scope. 'i': found in the incident itself; 'r': found in the request
+ *   octet 2  the type of the value. 's': a string, as the text that it stands for; 'n', 't', 'o',
+ *            'a': a number, true, an object or an array, as it was sent; 'j': several values that
+ *            count together, each written as its type, its length in decimal, ':' and its bytes. A
+ *            capital letter: the SHA-256 of all that would follow the length of the path stands in
+ *            its place, in 64 hexadecimal digits
+ *   then     the length of the path in decimal and ':'
+ *   then     the path, ':' and the value; after that, for the scope 'r' and every incident of its
+ *            batch but the first, a line feed and its position, counted from 0
+ * Example: "\2is8:event.id:17". Keys of version 1 began with the path: "event.id:17", or the digits
+ * of the hash. A host that has stored such keys looks up both: the key, and what follows the first
+ * ':' behind octet 2. */
+#define LRI_DELIVERY_KEY_VERSION 2u
+#define LRI_DELIVERY_KEY_PREFIX 9u /* the most octets that stand before the path */
+
 /* An element of lri_incident_batch.incidents. */
 typedef struct lri_incident {
   lri_view name;         /* UTF-8, never empty */
@@ -196,6 +225,9 @@ typedef struct lri_incident {
   lri_views details;     /* put together: one JSON object (the platform's rawJSON) */
   lri_views warnings;    /* lines of UTF-8 for a person; kept with the incident */
   lri_view delivery_key; /* names this incident among the instance's deliveries; empty: none */
+  lri_view content;      /* where there is a key: the SHA-256, 32 octets, of what was sent of this
+                            incident; empty: not known. Since minor version 2: read it only where
+                            the stride has room for it */
 } lri_incident;
 
 typedef struct lri_incidents {
@@ -208,7 +240,8 @@ typedef struct lri_incidents {
 enum lri_outcome {
   LRI_CREATED = 1,     /* every incident that is no duplicate is on disk */
   LRI_NOT_CREATED = 2, /* none is, and none will be */
-  LRI_NOT_KNOWN = 3    /* a fault came between; the same delivery keys sent again tell */
+  LRI_NOT_KNOWN = 3    /* a fault came between; where it has delivery keys, the same batch sent
+                          again tells */
 };
 
 /* An element of lri_create_result.incidents. */
@@ -216,8 +249,9 @@ typedef struct lri_created_incident {
   lri_view id;        /* text; numbers of this host grow, but other hosts' ids may be any text */
   lri_view created;   /* RFC 3339 in UTC: of the incident with this id */
   uint32_t duplicate; /* 1: the delivery key was known, and what follows is of the first incident */
-  uint32_t reserved;
-  lri_view name; /* these three only for a duplicate */
+  uint32_t other_content; /* 1: a duplicate whose content is not that of the first incident. This
+                             one is not stored; only the id is given. 0 before minor version 2 */
+  lri_view name;          /* these three only for a duplicate */
   lri_view type;
   lri_view occurred;
 } lri_created_incident;
@@ -249,6 +283,8 @@ typedef struct lri_incident_batch {
   lri_call* call;        /* of lri_request; NULL for a request of the listen port and for a test */
   lri_view request_id;   /* as in lri_request_head; the plugin's own for the listen port */
   lri_view peer_address; /* the same */
+  lri_view content; /* as lri_incident.content, of all that has the batch's key. Since minor
+                       version 2 */
 } lri_incident_batch;
 
 /* ---- what became of a request ---------------------------------------------------------------- */

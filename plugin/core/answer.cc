@@ -34,11 +34,13 @@ void AnswerWriter::Add(const IncidentMetadata& incident) {
                        incident.occurred.size() + incident.created.size() + source_brand_.size() +
                        source_instance_.size();
   char* at = out_->Room(kFrameBytes + base::MostEscapedBytes(bytes));
-  if (tail_.bytes != 0) *at++ = ',';
+  if (out_->text().back() == '}') *at++ = ',';
   at = WriteMember("{\"id\":\"", incident.id, at);
-  at = WriteMember(",\"name\":\"", incident.name, at);
-  at = WriteMember(",\"type\":\"", incident.type, at);
-  at = WriteTail(incident, at);
+  if (!incident.only_id) {
+    at = WriteMember(",\"name\":\"", incident.name, at);
+    at = WriteMember(",\"type\":\"", incident.type, at);
+    at = WriteTail(incident, at);
+  }
   if (incident.duplicate) at = Write(",\"duplicate\":true", at);
   if (!incident.warnings.empty()) {
     absl::string_view before = ",\"warnings\":[\"";

@@ -19,12 +19,14 @@ struct IncidentMetadata {
   absl::string_view created;  // RFC 3339, UTC
   bool duplicate = false;     // then the other members describe the first incident with its key
   std::span<const absl::string_view> warnings;
+  bool only_id = false;  // of a duplicate: its name, type and times are not written
 };
 
 // Appends a compact JSON array with one object for each incident, in the order of Add:
 //   [{"id":"1","name":"a","type":"Phishing","occurred":"2024-05-01T10:00:00Z",
 //     "created":"...","sourceBrand":"Generic Webhook","sourceInstance":"webhook"}]
-// and, where they apply, "duplicate":true and "warnings":["..."]. Without any Add: [].
+// and, where they apply, "duplicate":true and "warnings":["..."]. Without any Add: []. With only_id
+// an object is {"id":"1","duplicate":true}, and has its warnings.
 // `out`, both source texts and those of the incidents must outlive the writer. Not thread-safe.
 class AnswerWriter {
  public:

@@ -33,6 +33,22 @@ TEST(AnswerTest, IncidentsStandInOrderWithTheirMetadata) {
             R"("sourceInstance":"webhook","duplicate":true,"warnings":["first \"x\"","second"]}])");
 }
 
+TEST(AnswerTest, DuplicateWithAnotherContentTellsItsIdAlone) {
+  TextBuffer buffer;
+  AnswerWriter writer(&buffer, "b", "i");
+  const absl::string_view warnings[] = {"w"};
+  for (const char* id : {"1", "2"}) {
+    writer.Add({.id = id, .name = "n", .duplicate = true, .warnings = warnings, .only_id = true});
+  }
+  writer.Add({.id = "3", .name = "n"});
+  writer.Finish();
+  EXPECT_EQ(buffer.text(),
+            R"([{"id":"1","duplicate":true,"warnings":["w"]},)"
+            R"({"id":"2","duplicate":true,"warnings":["w"]},)"
+            R"({"id":"3","name":"n","type":"","occurred":"","created":"","sourceBrand":"b",)"
+            R"("sourceInstance":"i"}])");
+}
+
 TEST(AnswerTest, TimesAreThoseOfEachIncidentWhereSomeShareThem) {
   const std::string shared = "2024-05-01T10:00:00Z";
   const absl::string_view minute = absl::string_view(shared).substr(0, 16);

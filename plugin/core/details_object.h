@@ -78,9 +78,10 @@ class DetailsObject {
   }
 
   void SetText(absl::string_view text) { text_ = text; }
+  absl::string_view text() const { return text_; }
   bool empty() const { return empty_; }
 
-  // Appends the slices of this object, followed by the members in `tail`: the text
+  // Appends the slices of this object, of which the last one holds the members in `tail`: the text
   // `,"headers":{...}}`, with mirror_ members too where `mirrored`. If the object has a member with
   // such a key, that member is kept under a free key: body_headers, body_headers_2 and so on. Every
   // other byte stays as it is.

@@ -2,10 +2,14 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
+
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "plugin/base/json_reader.h"
 #include "plugin/core/stored_headers.h"
 
@@ -14,80 +18,179 @@ namespace {
 
 constexpr size_t kKeptBytes = 256 * 1024;
 
-std::string Sha256Hex(absl::string_view text) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-  return absl::BytesToHexString({reinterpret_cast<const char*>(digest), sizeof digest});
-}
-
 absl::Status Refusal(absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(
       "duplication_key must be a comma list of paths such as headers.x-request-id: ", why));
 }
 
-}  // namespace
+absl::Status RefusePath(const JsonPath& path, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat("duplication_key: ", path.text(), why));
+}
 
-absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
-                                                  absl::string_view secret_header) {
-  if (absl::StripAsciiWhitespace(parameter).empty()) return DuplicationKey();
-  absl::StatusOr<std::vector<JsonPath>> paths = JsonPath::ParseList(parameter);
-  if (!paths.ok()) return Refusal(paths.status().message());
-  for (JsonPath& path : *paths) {
-    if (!path.names_one_value()) return Refusal("[] names many values, and a key needs one");
-    const absl::string_view header = path.LowerCaseHeaderName();
-    if (!header.empty() && (header == secret_header || IsWithheldHeader(header))) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("duplication_key: the header ", header,
-                       " is kept out of incidents as a secret, so it never matches; name another"));
+absl::Status CheckPath(JsonPath& path, absl::string_view secret_header,
+                       absl::string_view mirror_members) {
+  const absl::string_view first = path.first_name();
+  if (!path.names_one_value()) return Refusal("[] names many values, and a key needs one");
+  if (first.empty()) return RefusePath(path, " never matches: details are an object, not an array");
+  for (const absl::string_view raw : {"rawJson", "rawJSON", "raw_json"}) {
+    if (first == raw) {
+      return RefusePath(path,
+                        " never matches: paths begin inside of rawJson; write event.id, not "
+                        "rawJson.event.id");
     }
   }
-  return paths;
+  if (absl::StrContains(mirror_members, absl::StrCat("\"", first, "\":"))) {
+    return RefusePath(path, " is the same for all incidents, so only one would ever be created");
+  }
+  const absl::string_view header = path.LowerCaseHeaderName();
+  if (!header.empty() && (header == secret_header || IsWithheldHeader(header))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("duplication_key: the header ", header,
+                     " is kept out of incidents as a secret, so it never matches; name another"));
+  }
+  return absl::OkStatus();
+}
+
+char TypeOf(const base::JsonValue& value) {
+  switch (value.kind) {
+    case base::JsonKind::kString:
+      return 's';
+    case base::JsonKind::kObject:
+      return 'o';
+    case base::JsonKind::kArray:
+      return 'a';
+    case base::JsonKind::kNumber:
+      return 'n';
+    default:
+      return 't';  // false and null count as absent
+  }
+}
+
+constexpr char kJoined = 'j';
+
+// Appends what stands for the value in a key.
+void AppendValue(const base::JsonValue& value, std::string* key) {
+  if (value.kind != base::JsonKind::kString) {
+    absl::StrAppend(key, value.text);
+    return;
+  }
+  const size_t before = key->size();
+  absl::StrAppend(key, value.inside());
+  if (value.escaped) {
+    key->resize(before + base::JsonUnescape(value.inside(), key->data() + before));
+  }
+}
+
+// Opens a text that was validated when it was parsed, so there is no fault.
+void OpenPadded(std::string& text, base::JsonReader& reader) {
+  const size_t size = text.size();
+  text.append(base::JsonReader::kPadding, ' ');
+  reader.Open({text.data(), size});
+}
+
+}  // namespace
+
+std::string Sha256(absl::string_view text) {
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
+
+absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
+                                                  absl::string_view secret_header,
+                                                  absl::string_view mirror_members) {
+  if (absl::StripAsciiWhitespace(parameter).empty()) return DuplicationKey();
+  absl::StatusOr<DuplicationKey> key = JsonPath::ParseList(parameter);
+  if (!key.ok()) return Refusal(key.status().message());
+  for (std::vector<JsonPath>& paths : *key) {
+    for (JsonPath& path : paths) {
+      absl::Status status = CheckPath(path, secret_header, mirror_members);
+      if (!status.ok()) return status;
+    }
+  }
+  return key;
 }
 
 DeliveryKeyFinder::DeliveryKeyFinder(int max_depth, size_t most_bytes)
-    : reader_(max_depth), most_bytes_(most_bytes) {}
+    : headers_(max_depth), own_(max_depth), most_bytes_(most_bytes) {}
+
+void DeliveryKeyFinder::SetHeaders(absl::string_view tail) {
+  header_text_ = absl::StrCat("{", tail.substr(1));  // a brace in place of the comma
+  OpenPadded(header_text_, headers_);
+}
 
 absl::string_view DeliveryKeyFinder::Find(const DuplicationKey& key,
                                           std::span<const absl::string_view> details,
                                           size_t position) {
-  text_.clear();
-  for (const absl::string_view slice : details) text_.append(slice.data(), slice.size());
-  const size_t size = text_.size();
-  text_.append(base::JsonReader::kPadding, ' ');
-  if (!reader_.Open({text_.data(), size})) return {};
-  for (const JsonPath& path : key) {
-    values_.clear();
-    reader_.Rewind();
-    // They were validated when they were parsed, so there is no fault.
-    if (!path.Collect(reader_, values_)) return {};
-    if (values_.empty() || base::CountsAsAbsent(values_.front())) continue;
-    SetKey(path, values_.front(), position);
+  own_is_read_ = false;
+  for (const std::vector<JsonPath>& paths : key) {
+    if (!ReadValues(paths, details)) continue;
+    SetKey(paths, position);
     return key_;
   }
   return {};
 }
 
-void DeliveryKeyFinder::SetKey(const JsonPath& path, const base::JsonValue& value,
-                               size_t position) {
-  key_.assign(path.text().data(), path.text().size());
-  key_.push_back(':');
-  if (value.kind != base::JsonKind::kString) {
-    absl::StrAppend(&key_, value.text);
-  } else {
-    const size_t before = key_.size();
-    absl::StrAppend(&key_, value.inside());
-    if (value.escaped) {
-      key_.resize(before + base::JsonUnescape(value.inside(), key_.data() + before));
+// False where a path has no value. All incidents of a request have its headers in common, so those
+// are not read as a part of each.
+bool DeliveryKeyFinder::ReadValues(const std::vector<JsonPath>& paths,
+                                   std::span<const absl::string_view> details) {
+  values_.clear();
+  for (const JsonPath& path : paths) {
+    if (!path.is_of_headers() && !own_is_read_) {
+      own_text_.clear();
+      for (const absl::string_view slice : details) absl::StrAppend(&own_text_, slice);
+      own_text_.push_back('}');
+      OpenPadded(own_text_, own_);
+      own_is_read_ = true;
+    }
+    base::JsonReader& reader = path.is_of_headers() ? headers_ : own_;
+    const size_t before = values_.size();
+    reader.Rewind();
+    if (!path.Collect(reader, values_) || values_.size() == before ||
+        base::CountsAsAbsent(values_.back())) {
+      return false;
     }
   }
-  if (position > 0 && path.is_of_headers()) absl::StrAppend(&key_, "\n", position);
-  if (key_.size() > most_bytes_) key_ = Sha256Hex(key_);
+  return true;
+}
+
+void DeliveryKeyFinder::SetKey(const std::vector<JsonPath>& paths, size_t position) {
+  const auto path_text = [](std::string* out, const JsonPath& path) {
+    absl::StrAppend(out, path.text());
+  };
+  const std::string path = absl::StrJoin(paths, "+", path_text);
+  const bool of_request = std::any_of(paths.begin(), paths.end(),
+                                      [](const JsonPath& one) { return one.is_of_headers(); });
+  char type = paths.size() > 1 ? kJoined : TypeOf(values_.front());
+  const std::string begin = absl::StrCat(path.size(), ":");
+  key_.assign({kDeliveryKeyVersion, of_request ? 'r' : 'i', type});
+  absl::StrAppend(&key_, begin, path, ":");
+  const size_t prefix = 3 + begin.size();
+  if (paths.size() == 1) {
+    AppendValue(values_.front(), &key_);
+  } else {
+    std::string one;
+    for (const base::JsonValue& value : values_) {
+      one.clear();
+      AppendValue(value, &one);
+      key_.push_back(TypeOf(value));
+      absl::StrAppend(&key_, one.size(), ":", one);
+    }
+  }
+  if (of_request && position > 0) absl::StrAppend(&key_, "\n", position);
+  if (key_.size() - prefix <= most_bytes_) return;
+  const std::string hash = absl::BytesToHexString(Sha256(absl::string_view(key_).substr(prefix)));
+  key_.replace(prefix, std::string::npos, hash);
+  key_[2] = absl::ascii_toupper(type);
 }
 
 void DeliveryKeyFinder::ReleaseLarge() {
-  reader_.ReleaseLarge();
-  if (text_.capacity() > kKeptBytes) std::string().swap(text_);
-  if (key_.capacity() > kKeptBytes) std::string().swap(key_);
+  for (base::JsonReader* const reader : {&headers_, &own_}) reader->ReleaseLarge();
+  for (std::string* const text : {&header_text_, &own_text_, &key_}) {
+    if (text->capacity() > kKeptBytes) std::string().swap(*text);
+  }
 }
 
 }  // namespace webhook::core

@@ -13,30 +13,39 @@
 
 namespace webhook::core {
 
-// Paths into the final details, headers included; the first one that has a value counts. Without
-// paths incidents have no key.
-using DuplicationKey = std::vector<JsonPath>;
+// Paths into the final details, headers included. Of the alternatives the first one counts whose
+// paths all have a value; its values count together. Without any, incidents have no key.
+using DuplicationKey = std::vector<std::vector<JsonPath>>;
 
-// `parameter` is a comma list of paths; a blank one has none. INVALID_ARGUMENT, with the
-// parameter's name in front, where a path is malformed or names a header that is never stored (see
-// StoredHeaders::Append).
+// `parameter` is a list as JsonPath::ParseList reads it; a blank one has no alternatives.
+// INVALID_ARGUMENT, with the parameter's name in front, where a path is malformed, can never match,
+// names a header that is never stored (see StoredHeaders::Append), or names what all incidents
+// have in common: a member of `mirror_members`, which MirrorMembers made.
 absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
-                                                  absl::string_view secret_header = "");
+                                                  absl::string_view secret_header = "",
+                                                  absl::string_view mirror_members = "");
+
+// What a key begins with; the ABI's header tells the rest.
+inline constexpr char kDeliveryKeyVersion = 2;
+
+// The SHA-256 of a text, 32 octets.
+std::string Sha256(absl::string_view text);
 
 // Finds the delivery keys of incidents. Keeps its buffers from incident to incident. Not
 // thread-safe.
 class DeliveryKeyFinder {
  public:
-  // Details are nested at most max_depth deep. A key longer than most_bytes (64 at least) is
-  // replaced by its SHA-256 in hexadecimal digits.
+  // Details are nested at most max_depth deep. A key longer than most_bytes (64 at least, what
+  // stands before the path not counted) has a hash in it.
   DeliveryKeyFinder(int max_depth, size_t most_bytes);
 
-  // The key of the incident at `position` (from 0) of its request: `path:value` of the first path
-  // that has a value in `details`, the slices of one JSON object; empty where none has. An empty
-  // value (null, {}, [], "", 0, false) counts as absent. Strings count by the text they stand for,
-  // other values by their bytes. All incidents of a request share its headers, so where the value
-  // comes from those, a line feed and the position follow for every incident but the first; no
-  // value of a header has a line feed. Valid until the next call.
+  // To be called once for each request: `tail` is the end of all of its incidents' details, as in
+  // DetailsObject::AppendSlices.
+  void SetHeaders(absl::string_view tail);
+
+  // The key of the incident at `position` (from 0) of its request, as the ABI's header describes
+  // it; empty where it has none. `details` are the slices of its details without the tail. An empty
+  // value (null, {}, [], "", 0, false) counts as absent. Valid until the next call.
   absl::string_view Find(const DuplicationKey& key, std::span<const absl::string_view> details,
                          size_t position);
 
@@ -44,11 +53,15 @@ class DeliveryKeyFinder {
   void ReleaseLarge();
 
  private:
-  void SetKey(const JsonPath& path, const base::JsonValue& value, size_t position);
+  bool ReadValues(const std::vector<JsonPath>& paths, std::span<const absl::string_view> details);
+  void SetKey(const std::vector<JsonPath>& paths, size_t position);
 
-  base::JsonReader reader_;
+  base::JsonReader headers_;  // of {"headers":{...}}
+  base::JsonReader own_;      // of the incident's own details, once they are needed
   const size_t most_bytes_;
-  std::string text_;  // the details in one piece, and padding
+  std::string header_text_;  // with its padding, as is own_text_
+  std::string own_text_;
+  bool own_is_read_ = false;
   std::string key_;
   std::vector<base::JsonValue> values_;
 };

@@ -70,7 +70,7 @@ std::string Quoted(absl::string_view text) {
 
 void ParsedRequest::Reset() {
   incidents_.clear();
-  ranges_.clear();
+  sources_.clear();
   slices_.clear();
   warnings_.clear();
   arena_.Clear();
@@ -219,7 +219,7 @@ absl::Status IncidentParser::ReadRawString(RawMember& raw, size_t incident) {
 }
 
 void IncidentParser::AddIncident(DetailsObject& details) {
-  out_->ranges_.push_back({out_->slices_.size(), out_->warnings_.size()});
+  out_->sources_.push_back({out_->slices_.size(), out_->warnings_.size(), whole_.text()});
   ParsedIncident& incident = out_->incidents_.emplace_back();
   incident.name = Text(name_, "name", kDefaultIncidentName);
   incident.type = Text(type_, "type", incident_type_);
@@ -239,12 +239,12 @@ void IncidentParser::SetSpans() {
   size_t warnings_end = warnings.size();
   for (size_t i = out_->incidents_.size(); i-- > 0;) {
     ParsedIncident& incident = out_->incidents_[i];
-    const ParsedRequest::Ranges& ranges = out_->ranges_[i];
-    incident.details = slices.subspan(ranges.first_slice, slices_end - ranges.first_slice);
-    incident.warnings = warnings.subspan(ranges.first_warning, warnings_end - ranges.first_warning);
+    const ParsedRequest::Source& source = out_->sources_[i];
+    incident.details = slices.subspan(source.first_slice, slices_end - source.first_slice);
+    incident.warnings = warnings.subspan(source.first_warning, warnings_end - source.first_warning);
     for (const absl::string_view slice : incident.details) incident.details_bytes += slice.size();
-    slices_end = ranges.first_slice;
-    warnings_end = ranges.first_warning;
+    slices_end = source.first_slice;
+    warnings_end = source.first_warning;
   }
 }
 
@@ -254,10 +254,14 @@ void IncidentParser::AddDeliveryKeys() {
     key_finder_.emplace(static_cast<int>(std::max<int64_t>(limits_.json_depth, 2)),
                         static_cast<size_t>(limits_.delivery_key_bytes));
   }
-  size_t position = 0;
-  for (ParsedIncident& incident : out_->incidents_) {
-    incident.delivery_key = out_->arena_.Copy(
-        key_finder_->Find(*defaults_->duplication_key, incident.details, position++));
+  key_finder_->SetHeaders(tail_);
+  for (size_t i = 0; i < out_->incidents_.size(); ++i) {
+    ParsedIncident& incident = out_->incidents_[i];
+    const auto own_details = incident.details.first(incident.details.size() - 1);
+    const absl::string_view key = key_finder_->Find(*defaults_->duplication_key, own_details, i);
+    if (key.empty()) continue;
+    incident.delivery_key = out_->arena_.Copy(key);
+    incident.content = out_->arena_.Copy(Sha256(out_->sources_[i].text));
   }
 }
 

@@ -43,6 +43,7 @@ struct ParsedIncident {
   // What the sender should know although the incident is created; one sentence each.
   std::span<const absl::string_view> warnings;
   absl::string_view delivery_key;  // as the duplication key finds it; empty: none
+  absl::string_view content;       // where there is a key: the SHA-256 of the object in the body
 };
 
 // Owns what the views refer to; the parser keeps no reference to it. Use it again for the next
@@ -63,13 +64,14 @@ class ParsedRequest {
 
   void Reset();
 
-  struct Ranges {
+  struct Source {
     size_t first_slice;
     size_t first_warning;
+    absl::string_view text;  // in the body
   };
 
   std::vector<ParsedIncident> incidents_;
-  std::vector<Ranges> ranges_;
+  std::vector<Source> sources_;
   std::vector<absl::string_view> slices_;
   std::vector<absl::string_view> warnings_;
   Arena arena_;

@@ -118,7 +118,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t i = 0; i < first.incidents().size(); ++i) {
     const ParsedIncident& incident = first.incidents()[i];
     Require(!incident.name.empty() && incident.occurred.size() >= 20);
-    Require(incident.delivery_key.size() <= static_cast<size_t>(limits.delivery_key_bytes));
+    Require(incident.delivery_key.size() <= static_cast<size_t>(limits.delivery_key_bytes) + 9);
+    Require(incident.content.size() == (incident.delivery_key.empty() ? 0 : 32));
     CheckSame(incident, second.incidents()[i]);
     const std::string details = Joined(incident);
     Require(details.size() == incident.details_bytes);

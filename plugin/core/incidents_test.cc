@@ -342,11 +342,11 @@ TEST_F(IncidentsTest, DeliveryKeysAreFoundInTheFinalDetails) {
   ASSERT_TRUE(
       Parse(R"([{"event":{"id":"a"}},{"event":{"id":"x"},"rawJson":{"event":{"id":"b"}}},{}])")
           .ok());
-  EXPECT_EQ(out_.incidents()[0].delivery_key, "event.id:a");
-  EXPECT_EQ(out_.incidents()[1].delivery_key, "event.id:b");
+  EXPECT_EQ(out_.incidents()[0].delivery_key, "\2is8:event.id:a");
+  EXPECT_EQ(out_.incidents()[1].delivery_key, "\2is8:event.id:b");
   EXPECT_EQ(out_.incidents()[2].delivery_key, "");
   headers_ = {{"X-Request-ID", "7"}};
-  EXPECT_EQ(Only(R"({"event":{"id":"a"}})").delivery_key, "headers.x-request-id:7");
+  EXPECT_EQ(Only(R"({"event":{"id":"a"}})").delivery_key, "\2rs20:headers.x-request-id:7");
   // A member of the body that is called headers is not the request's headers.
   headers_.clear();
   EXPECT_EQ(Only(R"({"headers":{"x-request-id":"7"}})").delivery_key, "");
@@ -356,23 +356,35 @@ TEST_F(IncidentsTest, IncidentsOfOneRequestHaveDeliveryKeysOfTheirOwnFromOneHead
   duplication_key_ = *ReadDuplicationKey("headers.x-delivery");
   headers_ = {{"X-Delivery", "7"}};
   ASSERT_TRUE(Parse(R"([{"a":1},{"a":1},{"a":2}])").ok());
-  EXPECT_EQ(out_.incidents()[0].delivery_key, "headers.x-delivery:7");
-  EXPECT_EQ(out_.incidents()[1].delivery_key, "headers.x-delivery:7\n1");
-  EXPECT_EQ(out_.incidents()[2].delivery_key, "headers.x-delivery:7\n2");
-  EXPECT_EQ(Only(R"({"a":1})").delivery_key, "headers.x-delivery:7");
+  EXPECT_EQ(out_.incidents()[0].delivery_key, "\2rs18:headers.x-delivery:7");
+  EXPECT_EQ(out_.incidents()[1].delivery_key, "\2rs18:headers.x-delivery:7\n1");
+  EXPECT_EQ(out_.incidents()[2].delivery_key, "\2rs18:headers.x-delivery:7\n2");
+  EXPECT_EQ(Only(R"({"a":1})").delivery_key, "\2rs18:headers.x-delivery:7");
+}
+
+TEST_F(IncidentsTest, ContentIsThatOfTheIncidentInTheBodyAlone) {
+  duplication_key_ = *ReadDuplicationKey("id");
+  headers_ = {{"Date", "today"}};
+  const std::string first(Only(R"({"id":1,"rawJson":{"id":1},"name":"a"})").content);
+  EXPECT_THAT(first, SizeIs(32));
+  headers_ = {{"Date", "tomorrow"}};
+  EXPECT_EQ(Only(R"({"id":1,"rawJson":{"id":1},"name":"a"})").content, first);
+  EXPECT_NE(Only(R"({"id":1,"rawJson":{"id":1},"name":"b"})").content, first);
+  EXPECT_EQ(Only(R"({"a":1})").content, "");
 }
 
 TEST_F(IncidentsTest, LongDeliveryKeyStaysUnderItsLimit) {
   limits_.delivery_key_bytes = 64;
   duplication_key_ = *ReadDuplicationKey("id");
-  EXPECT_EQ(Only("{\"id\":\"" + Repeat("a", 61) + "\"}").delivery_key, "id:" + Repeat("a", 61));
-  EXPECT_THAT(Only("{\"id\":\"" + Repeat("a", 62) + "\"}").delivery_key, SizeIs(64));
+  EXPECT_EQ(Only("{\"id\":\"" + Repeat("a", 61) + "\"}").delivery_key,
+            "\2is2:id:" + Repeat("a", 61));
+  EXPECT_THAT(Only("{\"id\":\"" + Repeat("a", 62) + "\"}").delivery_key, SizeIs(64 + 5));
 }
 
 TEST_F(IncidentsTest, DeepDetailsHaveADeliveryKeyAsWell) {
   limits_.json_depth = 2;
   duplication_key_ = *ReadDuplicationKey("id");
-  EXPECT_EQ(Only(R"({"id":1,"a":{}})").delivery_key, "id:1");
+  EXPECT_EQ(Only(R"({"id":1,"a":{}})").delivery_key, "\2in2:id:1");
 }
 
 }  // namespace

@@ -17,21 +17,25 @@ namespace webhook::core {
 // Immutable once parsed.
 class JsonPath {
  public:
-  // Names are joined by dots. `[N]` is an element of an array, counted from 0; `[]` is each
+  // Names are joined by dots. `[N]` or `.N` is an element of an array, counted from 0; `[]` is each
   // element. A name that contains . , [ ] or ", or begins or ends with a blank, is written in
-  // brackets as a JSON string. INVALID_ARGUMENT tells the place.
+  // brackets as a JSON string. A `$.` in front, as in JSONPath, means nothing. Where there is no
+  // `a` with a `b` in it, a.b is also the member "a.b". INVALID_ARGUMENT tells the place.
   static absl::StatusOr<JsonPath> Parse(absl::string_view text);
 
-  // Several paths, separated by commas, which may have blanks around them.
-  static absl::StatusOr<std::vector<JsonPath>> ParseList(absl::string_view text);
+  // Alternatives, separated by commas, each of one path or of several that are joined by `+`. There
+  // may be blanks around both. Here a name that contains a + is written in brackets, too.
+  static absl::StatusOr<std::vector<std::vector<JsonPath>>> ParseList(absl::string_view text);
 
   absl::string_view text() const { return text_; }
 
   // False if the path has a `[]` and may therefore name any number of values.
   bool names_one_value() const;
 
+  // Of the member where it begins; empty where it begins with an element of an array.
+  absl::string_view first_name() const { return steps_[0].name; }
   // Whether it leads to the request's headers, or into them.
-  bool is_of_headers() const { return steps_[0].name == "headers"; }
+  bool is_of_headers() const { return first_name() == "headers"; }
 
   // Header names are stored in lower case, so `headers.X-Id` means `headers.x-id`. Returns that
   // name, x-id; empty for a path that does not lead into the headers.
@@ -51,11 +55,15 @@ class JsonPath {
     StepKind kind;
     std::string name;
     uint32_t index = 0;
+    bool may_be_index = false;  // a name of digits without quotes: an element, if it is an array
   };
 
   JsonPath() = default;
   bool CollectFrom(size_t depth, base::JsonReader& reader,
                    std::vector<base::JsonValue>& values) const;
+  bool CollectFromObject(size_t depth, base::JsonReader& reader,
+                         std::vector<base::JsonValue>& values) const;
+  size_t EndOfFlattened(size_t depth, const base::JsonValue& key) const;
 
   std::string text_;
   std::vector<Step> steps_;

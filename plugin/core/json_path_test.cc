@@ -65,10 +65,44 @@ TEST(JsonPathTest, ListIsSplitAtItsCommasOnly) {
   const auto paths = JsonPath::ParseList(" a.b ,\t[\"x,y\"].z , headers.x-request-id ");
   ASSERT_TRUE(paths.ok()) << paths.status();
   std::vector<std::string> texts;
-  for (const JsonPath& path : *paths) texts.emplace_back(path.text());
+  for (const auto& joined : *paths) {
+    for (const JsonPath& path : joined) texts.emplace_back(path.text());
+  }
   EXPECT_THAT(texts, ElementsAre("a.b", "[\"x,y\"].z", "headers.x-request-id"));
   EXPECT_FALSE(JsonPath::ParseList("a,,b").ok());
   EXPECT_FALSE(JsonPath::ParseList("a,").ok());
+}
+
+TEST(JsonPathTest, PlusJoinsTheAlternativesOfAList) {
+  const auto paths = JsonPath::ParseList("a+b.c , [\"x+y\"] + z");
+  ASSERT_TRUE(paths.ok()) << paths.status();
+  ASSERT_EQ(paths->size(), 2u);
+  EXPECT_EQ((*paths)[0][1].text(), "b.c");
+  EXPECT_EQ((*paths)[1][0].text(), "[\"x+y\"]");
+  for (const char* list : {"a+", "+a", "a++b", "a+,b"}) {
+    EXPECT_FALSE(JsonPath::ParseList(list).ok()) << list;
+  }
+  EXPECT_THAT(Values("a+b", R"({"a+b":1})"), ElementsAre("1"));
+}
+
+TEST(JsonPathTest, KeyWithDotsIsFoundWhereNoObjectHasTheValue) {
+  EXPECT_THAT(Values("a.b", R"({"a.b":1})"), ElementsAre("1"));
+  EXPECT_THAT(Values("a.b.c", R"({"a.b":{"c":1}})"), ElementsAre("1"));
+  EXPECT_THAT(Values("a.b", R"({"\u0061.b":1})"), ElementsAre("1"));
+  for (const char* json : {R"({"a.b":1,"a":{"b":2}})", R"({"a":{"b":2},"a.b":1})"}) {
+    EXPECT_THAT(Values("a.b", json), ElementsAre("2")) << json;
+  }
+  for (const char* json : {R"({"a.b":1,"a":{"c":2}})", R"({"a":{"c":2},"a.b":1})"}) {
+    EXPECT_THAT(Values("a.b", json), ElementsAre("1")) << json;
+  }
+  EXPECT_THAT(Values("a.b", R"({"a.b":1,"a.b":3})"), ElementsAre("3"));
+  EXPECT_THAT(Values("a.b", R"({"a.c":1,"ab":2,"a.b.c":3,"a.":4})"), IsEmpty());
+}
+
+TEST(JsonPathTest, NumberAfterADotIsAnElementOfAnArray) {
+  EXPECT_THAT(Values("a.1.b", R"({"a":[{"b":1},{"b":2}]})"), ElementsAre("2"));
+  EXPECT_THAT(Values("a.1", R"({"a":{"1":7}})"), ElementsAre("7"));
+  EXPECT_THAT(Values("a[\"1\"]", R"({"a":[1,2]})"), IsEmpty());
 }
 
 TEST(JsonPathTest, MissingValueAndAnotherKindOfContainerGiveNothing) {
@@ -109,7 +143,7 @@ TEST(JsonPathTest, AnyKeyCanBeNamed) {
 }
 
 TEST(JsonPathTest, AppendedNamesArePathsAgain) {
-  for (const char* name : {"a", "", "a.b", " a", "a,b", "\"", "a[]", "a\\b", "x-y"}) {
+  for (const char* name : {"a", "", "a.b", " a", "a,b", "\"", "a[]", "a\\b", "x-y", "a+b"}) {
     std::string path = "top";
     AppendPathName(&path, name);
     std::string json = "{\"top\":{";

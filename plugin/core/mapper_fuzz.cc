@@ -41,16 +41,18 @@ bool IsObject(absl::string_view json) {
 void CheckPath(absl::string_view path, absl::string_view json) {
   const auto paths = JsonPath::ParseList(path);
   if (!paths.ok()) return;
-  for (const JsonPath& one : *paths) {
-    Require(JsonPath::Parse(one.text()).ok());
-    base::JsonReader reader(kDepth);
-    const base::PaddedText text(json);
-    std::vector<base::JsonValue> values;
-    if (!reader.Open(text.view()) || !one.Collect(reader, values)) continue;
-    Require(values.size() <= 1 || !one.names_one_value());
-    for (const base::JsonValue& value : values) {
-      Require(value.text.data() >= text.view().data());
-      Require(value.text.data() + value.text.size() <= text.view().data() + text.view().size());
+  for (const std::vector<JsonPath>& joined : *paths) {
+    for (const JsonPath& one : joined) {
+      Require(JsonPath::Parse(one.text()).ok());
+      base::JsonReader reader(kDepth);
+      const base::PaddedText text(json);
+      std::vector<base::JsonValue> values;
+      if (!reader.Open(text.view()) || !one.Collect(reader, values)) continue;
+      Require(values.size() <= 1 || !one.names_one_value());
+      for (const base::JsonValue& value : values) {
+        Require(value.text.data() >= text.view().data());
+        Require(value.text.data() + value.text.size() <= text.view().data() + text.view().size());
+      }
     }
   }
 }

@@ -55,7 +55,7 @@ struct Limits {
   // Payloads.
   int64_t json_depth = 128;                        // nested arrays and objects; 400
   int64_t incidents_of_a_request = 10'000;         // 413
-  int64_t stored_header_bytes = 64 * 1024 * 1024;  // request headers times incidents; 413
+  int64_t stored_header_bytes = 64 * 1024 * 1024;  // request headers times incidents, as read; 413
   int64_t name_bytes = 4 * 1024;                   // longer names are cut at a character
 
   // Samples of an instance, and the commands that read them.
@@ -70,7 +70,7 @@ struct Limits {
   int64_t queued_bytes = 256 * 1024 * 1024;  // the same in bytes; 503
   int64_t incidents_of_a_commit = 4'096;
   int64_t remembered_delivery_keys = 5'000;  // of each instance
-  int64_t delivery_key_bytes = 1'024;        // a longer key is refused
+  int64_t delivery_key_bytes = 1'024;        // a longer key becomes a hash
   int64_t queued_context_calls = 4'096;      // reads and writes of instances' contexts that wait
   int64_t queued_context_bytes = 64 * 1024 * 1024;  // values that wait to be written
   int64_t context_value_bytes = 8 * 1024 * 1024;    // a longer value is refused

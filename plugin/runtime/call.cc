@@ -54,6 +54,13 @@ lri_reason ReasonOfBodyError(const absl::Status& error) {
   return LRI_REASON_MALFORMED_JSON;
 }
 
+static_assert(core::kDeliveryKeyVersion == LRI_DELIVERY_KEY_VERSION);
+
+constexpr absl::string_view kOtherContent[] = {
+    "this delivery key is known with another content, so nothing was created; the id is that of "
+    "the "
+    "first incident"};
+
 const lri_created_incident& At(const lri_create_result& result, size_t index) {
   return *reinterpret_cast<const lri_created_incident*>(
       reinterpret_cast<const char*>(result.incidents) + index * result.stride);
@@ -164,7 +171,8 @@ void Call::FillBatch() {
                           .occurred = ToView(incident.occurred),
                           .details = add(incident.details),
                           .warnings = add(incident.warnings),
-                          .delivery_key = ToView(incident.delivery_key)});
+                          .delivery_key = ToView(incident.delivery_key),
+                          .content = ToView(incident.content)});
   }
 }
 
@@ -222,13 +230,15 @@ void Call::AnswerCreated(const lri_create_result& result) {
     const core::ParsedIncident& parsed = parsed_.incidents()[i];
     const bool duplicate = created.duplicate != 0;
     duplicates += duplicate;
+    const bool only_id = duplicate && created.other_content != 0;
     writer.Add({.id = FromView(created.id),
                 .name = duplicate ? FromView(created.name) : parsed.name,
                 .type = duplicate ? FromView(created.type) : parsed.type,
                 .occurred = duplicate ? FromView(created.occurred) : parsed.occurred,
                 .created = FromView(created.created),
                 .duplicate = duplicate,
-                .warnings = parsed.warnings});
+                .warnings = only_id ? kOtherContent : parsed.warnings,
+                .only_id = only_id});
   }
   writer.Finish();
   if (context_.samples != nullptr) RecordSamples(result);

@@ -324,12 +324,12 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
   if (!credentials.ok()) return credentials.status();
-  auto duplication_key =
-      core::ReadDuplicationKey(given->at("duplication_key"), credentials->secret_header());
-  if (!duplication_key.ok()) return duplication_key.status();
   auto mirror_members = core::MirrorMembers(given->at("mirror_direction"), given->at("mirror_tags"),
                                             given->at("mirror_instance"), name);
   if (!mirror_members.ok()) return mirror_members.status();
+  auto duplication_key = core::ReadDuplicationKey(given->at("duplication_key"),
+                                                  credentials->secret_header(), *mirror_members);
+  if (!duplication_key.ok()) return duplication_key.status();
   // It stands in incidents and answers, which are JSON.
   if (!base::IsUtf8(given->at("incidentType"))) {
     return Invalid("incidentType must be valid UTF-8");

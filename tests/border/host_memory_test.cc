@@ -197,7 +197,7 @@ class HostMemoryTest : public testing::Test {
   void AskNewHosts(const decltype(&FailNth) fail) {
     Pairs parameters = Basic();
     parameters.push_back({"store_samples", "true"});
-    parameters.push_back({"duplication_key", "rawJson.id"});
+    parameters.push_back({"duplication_key", "id"});
     int id = 0;
     const auto request = [&] {
       std::string body;

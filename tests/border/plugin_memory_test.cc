@@ -107,7 +107,7 @@ TEST_F(PluginMemoryTest, RequestEndsInOneAnswer) {
 TEST_F(PluginMemoryTest, BatchWithEverythingEndsInOneAnswer) {
   Pairs parameters = Basic();
   parameters.push_back({"store_samples", "true"});
-  parameters.push_back({"duplication_key", "rawJson.id"});
+  parameters.push_back({"duplication_key", "id"});
   parameters.push_back({"mirror_direction", "Incoming And Outgoing"});
   parameters.push_back({"mirror_instance", "other"});
   Start(parameters);
@@ -210,7 +210,7 @@ Pairs Everything(const std::string& password) {
           {"passwords", R"([{"password":"another","expires":"2999-01-01T00:00:00Z"}])"},
           {"incidentType", "a type that is longer than a short string"},
           {"store_samples", "true"},
-          {"duplication_key", "rawJson.id,name"},
+          {"duplication_key", "id,name"},
           {"mirror_direction", "Incoming"},
           {"mirror_tags", "one,two"}};
 }

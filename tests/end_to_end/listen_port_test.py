@@ -94,15 +94,21 @@ class ListenPortTest(unittest.TestCase):
         [first] = json.loads(self.post({"event": {"id": 7}, "name": "first"})[1])
         host.stop()
         host.start()
-        [second] = json.loads(self.post({"event": {"id": 7}, "name": "second"})[1])
+        [second] = json.loads(self.post({"event": {"id": 7}, "name": "first"})[1])
         self.assertEqual(second, first | {"duplicate": True})
+        [other] = json.loads(self.post({"event": {"id": 7}, "name": "second"})[1])
+        self.assertEqual(set(other), {"id", "duplicate", "warnings"})
+        self.assertEqual(other["id"], first["id"])
+        [text] = json.loads(self.post({"event": {"id": "7"}})[1])
+        self.assertNotEqual(text["id"], first["id"])
+        self.assertEqual(host.run_json("instances", "get", "webhook")["hidden"], 1)
         self.assertEqual(len(host.run_json("incidents", "list")), 1)
 
     def test_incidents_of_one_array_keep_their_ids_in_a_second_delivery_after_a_restart(self):
         host = self.serve(duplication_key="headers.x-delivery")
         host.start()
-        [single] = json.loads(self.post({"name": "alone"}, headers=["X-Delivery: 6"])[1])
         events = [{"name": "first"}, {"name": "second"}, {"name": "third"}]
+        [single] = json.loads(self.post(events[0], headers=["X-Delivery: 6"])[1])
         first = json.loads(self.post(events, headers=["X-Delivery: 7"])[1])
         self.assertEqual([one["name"] for one in first], ["first", "second", "third"])
         self.assertEqual(len({one["id"] for one in first}), 3)

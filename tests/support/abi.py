@@ -77,13 +77,13 @@ class HeadVerdict(Structure):
 class Incident(Structure):
     _fields_ = [
         ("name", View), ("type", View), ("occurred", View), ("details", Array), ("warnings", Array),
-        ("delivery_key", View),
+        ("delivery_key", View), ("content", View),
     ]  # fmt: skip
 
 
 class CreatedIncident(Structure):
     _fields_ = [
-        ("id", View), ("created", View), ("duplicate", c_uint32), ("reserved", c_uint32),
+        ("id", View), ("created", View), ("duplicate", c_uint32), ("other_content", c_uint32),
         ("name", View), ("type", View), ("occurred", View),
     ]  # fmt: skip
 
@@ -107,7 +107,7 @@ class IncidentBatch(Structure):
         ("struct_size", c_uint32), ("dry_run", c_uint32), ("incidents", Array),
         ("delivery_key", View), ("delivery_key_ttl_s", c_int64), ("deadline_mono_ns", c_int64),
         ("done", CreateDone), ("done_context", c_void_p), ("call", c_void_p),
-        ("request_id", View), ("peer_address", View),
+        ("request_id", View), ("peer_address", View), ("content", View),
     ]  # fmt: skip
 
 

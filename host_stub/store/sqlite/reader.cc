@@ -18,10 +18,11 @@ constexpr int kBusyTimeoutMs = 1000;
 constexpr int64_t kIdsOfAPage = 100'000;
 
 // CROSS JOIN makes the planner walk incidents in the order of their ids.
-#define SELECT_INCIDENT                                                                           \
-  "SELECT incidents.id, instances.uid, instances.name, instances.brand, incidents.name, type, "   \
-  "occurred, created, details, warnings FROM incidents CROSS JOIN instances ON instances.number " \
-  "= incidents.instance "
+#define SELECT_INCIDENT                                                                         \
+  "SELECT incidents.id, instances.uid, instances.name, instances.brand, incidents.name, type, " \
+  "occurred, created, details, warnings, text FROM incidents CROSS JOIN instances ON "          \
+  "instances.number = incidents.instance LEFT JOIN details_ends ON details_ends.number = "      \
+  "incidents.details_end "
 
 StoredIncident ReadRow(const SqliteStatement& row) {
   StoredIncident incident;
@@ -33,7 +34,7 @@ StoredIncident ReadRow(const SqliteStatement& row) {
   incident.type = std::string(row.Text(5));
   incident.occurred = std::string(row.Text(6));
   incident.created = absl::FromUnixMicros(row.Integer(7));
-  incident.details = std::string(row.Text(8));
+  incident.details = absl::StrCat(row.Text(8), row.Text(10));
   if (const absl::string_view lines = row.Text(9); !lines.empty()) {
     incident.warnings = absl::StrSplit(lines.substr(0, lines.size() - 1), '\n');
   }

@@ -123,23 +123,34 @@ TEST_P(EveryVersionTest, KeepsItsIncidentsByteForByte) {
     EXPECT_EQ(first.details, R"({"a":1.50e+2,"text":"\u00e9 é"})");
     EXPECT_THAT(first.warnings, ElementsAre("one line", "another"));
     EXPECT_EQ(page->incidents[1].type, "");
+    EXPECT_EQ(page->incidents[3].details, R"({"n":3})");
     EXPECT_EQ(page->incidents[2].name, "Login's");
     EXPECT_EQ(page->incidents[4].instance_uid, "uid-2");
     EXPECT_EQ((*store)->last_id(), 6);
   }
 }
 
+// Up to version 2 keys had no type: there a number and a string were one key.
 TEST_P(EveryVersionTest, KnowsItsDuplicates) {
-  TestBatch incident({{.key = "event.id:17"}, {.key = "event.id:18"}});
+  TestBatch incident({{.key = "\2in8:event.id:17"}, {.key = "\2is8:event.id:18"}});
   ExpectIds(incident, {1, 3}, true);
-  TestBatch other_instance({{.key = "event.id:17"}}, "", "uid-2");
+  TestBatch other_instance({{.key = "\2in8:event.id:17"}}, "", "uid-2");
   ExpectIds(other_instance, {5}, true);
   TestBatch batch({Plain(), Plain(), Plain()}, "delivery-1");
   ExpectIds(batch, {2, 3, 4}, true);
 }
 
+TEST_P(EveryVersionTest, KeyOfAnotherTypeIsNewWhereTheTypeIsKnown) {
+  TestBatch text({{.key = "\2is8:event.id:17"}});
+  if (GetParam() < 3) {
+    ExpectIds(text, {1}, true);
+  } else {
+    ExpectIds(text, {8}, false);
+  }
+}
+
 TEST_P(EveryVersionTest, GoesOnPastTheHighestIdThatItEverGave) {
-  TestBatch expired({{.key = "event.id:19"}}, "", "uid-2");
+  TestBatch expired({{.key = "\2in8:event.id:19"}}, "", "uid-2");
   ExpectIds(expired, {8}, false);
   TestBatch fresh({Plain()});
   ExpectIds(fresh, {9}, false);

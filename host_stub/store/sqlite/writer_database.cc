@@ -132,6 +132,17 @@ CREATE TABLE configured_instances (
   changed INTEGER NOT NULL
 );
 )sql",
+    R"sql(
+-- A hash of what was delivered with the key; empty: not known.
+ALTER TABLE delivery_keys ADD COLUMN content BLOB NOT NULL DEFAULT '';
+-- What the details of several incidents of a batch end with: the headers of their request.
+CREATE TABLE details_ends (
+  number INTEGER PRIMARY KEY,
+  text TEXT NOT NULL
+);
+-- details_ends.number: what follows `details`; 0: nothing.
+ALTER TABLE incidents ADD COLUMN details_end INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 }  // namespace
@@ -205,11 +216,12 @@ absl::Status WriterDatabase::PrepareStatements() {
       {&commit_, "COMMIT"},
       {&rollback_, "ROLLBACK"},
       {&add_incident_,
-       "INSERT INTO incidents (instance, created, name, type, occurred, warnings, details) "
-       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+       "INSERT INTO incidents (instance, created, name, type, occurred, warnings, details_end, "
+       "details) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
+      {&add_end_, "INSERT INTO details_ends (text) VALUES (?1)"},
       {&add_key_,
-       "INSERT INTO delivery_keys (instance, scope, expires, key, incidents) "
-       "VALUES (?1, ?2, ?3, ?4, ?5)"},
+       "INSERT INTO delivery_keys (instance, scope, expires, key, incidents, content) "
+       "VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
       {&delete_key_, "DELETE FROM delivery_keys WHERE number = ?1"},
       {&read_first_, "SELECT created, name, type, occurred FROM incidents WHERE id = ?1"},
       {&find_instance_, "SELECT number, name, brand FROM instances WHERE uid = ?1"},
@@ -290,20 +302,33 @@ absl::StatusOr<int64_t> WriterDatabase::ReadInstance(absl::string_view uid) {
 }
 
 absl::StatusOr<int64_t> WriterDatabase::AddIncident(int64_t instance, absl::Time created,
-                                                    const NewIncident& incident) {
+                                                    const NewIncident& incident, SharedEnd& end) {
+  std::span<const absl::string_view> details = incident.details;
+  const bool shares = end.IsOf(incident);
+  if (shares) {
+    if (end.number == 0) {
+      if (absl::Status status = add_end_.Bind(end.text).Run(); !status.ok()) return status;
+      end.number = sqlite3_last_insert_rowid(connection_->handle());
+    }
+    slices_.assign(details.begin(), details.end());
+    slices_.back().remove_suffix(end.text.size());
+    details = slices_;
+  }
   add_incident_.Bind(instance, absl::ToUnixMicros(created), incident.name, incident.type,
-                     incident.occurred, AsLines(incident.warnings, warnings_));
-  const size_t bytes = BytesOf(incident.details);
+                     incident.occurred, AsLines(incident.warnings, warnings_),
+                     shares ? end.number : int64_t{0});
+  constexpr int kDetails = 8;
+  const size_t bytes = BytesOf(details);
   const bool in_pieces = bytes >= kWrittenInPiecesBytes;
   if (in_pieces) {
-    add_incident_.BindZerosAt(7, bytes);
+    add_incident_.BindZerosAt(kDetails, bytes);
   } else {
-    add_incident_.BindAt(7, PutTogether(incident.details, details_));
+    add_incident_.BindAt(kDetails, PutTogether(details, details_));
   }
   if (absl::Status status = add_incident_.Run(); !status.ok()) return status;
   const int64_t id = sqlite3_last_insert_rowid(connection_->handle());
   if (!in_pieces) return id;
-  absl::Status status = connection_->WriteBlob("incidents", "details", id, incident.details);
+  absl::Status status = connection_->WriteBlob("incidents", "details", id, details);
   if (!status.ok()) return status;
   return id;
 }
@@ -312,7 +337,7 @@ absl::Status WriterDatabase::AddKey(DeliveryKey& key) {
   const std::string ids = key.ids.ToText();
   const int64_t expires =
       key.expires == absl::InfiniteFuture() ? 0 : absl::ToUnixMicros(key.expires);
-  add_key_.Bind(key.instance, static_cast<int64_t>(key.scope), expires, key.key, ids);
+  add_key_.Bind(key.instance, static_cast<int64_t>(key.scope), expires, key.key, ids, key.content);
   if (absl::Status status = add_key_.Run(); !status.ok()) return status;
   key.row = sqlite3_last_insert_rowid(connection_->handle());
   return absl::OkStatus();
@@ -328,7 +353,8 @@ absl::Status WriterDatabase::ReadFirst(int64_t id, CreatedIncident& duplicate) {
 
 absl::Status WriterDatabase::ReadKeys(const std::function<void(DeliveryKey)>& take) {
   absl::StatusOr<SqliteStatement> keys = connection_->Prepare(
-      "SELECT number, instance, scope, expires, key, incidents FROM delivery_keys ORDER BY number");
+      "SELECT number, instance, scope, expires, key, incidents, content FROM delivery_keys "
+      "ORDER BY number");
   if (!keys.ok()) return keys.status();
   absl::Status malformed;
   absl::Status status = keys->ForEachRow([&] {
@@ -337,7 +363,8 @@ absl::Status WriterDatabase::ReadKeys(const std::function<void(DeliveryKey)>& ta
     const int64_t expires = keys->Integer(3);
     take({keys->Integer(1), keys->Integer(2) == 0 ? KeyScope::kBatch : KeyScope::kIncident,
           std::string(keys->Text(4)), std::move(*ids),
-          expires == 0 ? absl::InfiniteFuture() : absl::FromUnixMicros(expires), keys->Integer(0)});
+          expires == 0 ? absl::InfiniteFuture() : absl::FromUnixMicros(expires), keys->Integer(0),
+          std::string(keys->Text(6))});
   });
   status.Update(malformed);
   return status;

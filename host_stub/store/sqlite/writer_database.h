@@ -40,7 +40,7 @@ class WriterDatabase : public Transaction {
 
   absl::StatusOr<int64_t> InstanceNumber(const Submission& batch, bool may_add) override;
   absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
-                                      const NewIncident& incident) override;
+                                      const NewIncident& incident, SharedEnd& end) override;
   absl::Status AddKey(DeliveryKey& key) override;
   absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override;
   absl::Status DeleteKeys(const std::deque<int64_t>& rows, size_t count) override;
@@ -80,6 +80,7 @@ class WriterDatabase : public Transaction {
   SqliteStatement commit_;
   SqliteStatement rollback_;
   SqliteStatement add_incident_;
+  SqliteStatement add_end_;
   SqliteStatement add_key_;
   SqliteStatement delete_key_;
   SqliteStatement read_first_;
@@ -94,6 +95,7 @@ class WriterDatabase : public Transaction {
   SqliteStatement delete_instance_;
   std::map<std::string, Instance, std::less<>> instances_;  // by uid; a cache
   std::string details_;                                     // reused from row to row
+  std::vector<absl::string_view> slices_;
   std::string warnings_;
 
   int64_t wal_pages_ = 0;  // after the last commit

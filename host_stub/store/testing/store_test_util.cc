@@ -61,8 +61,8 @@ TestBatch::TestBatch(std::vector<TestIncident> incidents, std::string key, std::
     const TestIncident& incident = incidents_[i];
     slices_[i].assign(incident.details.begin(), incident.details.end());
     lines_[i].assign(incident.warnings.begin(), incident.warnings.end());
-    views_.push_back(
-        {incident.name, incident.type, incident.occurred, slices_[i], lines_[i], incident.key});
+    views_.push_back({incident.name, incident.type, incident.occurred, slices_[i], lines_[i],
+                      incident.key, incident.content});
   }
   submission_.instance_uid = uid_;
   submission_.instance_name = "webhook";

@@ -20,6 +20,7 @@ struct TestIncident {
   std::vector<std::string> warnings = {};
   std::string type = "Hardware";
   std::string occurred = "2024-05-01T10:00:00Z";
+  std::string content = "";
 };
 
 inline TestIncident Plain() { return {}; }
