@@ -95,7 +95,7 @@ absl::Status Host::StartEngine() {
 }
 
 absl::Status Host::StartInstances() {
-  front_ = std::make_unique<Front>(instances_, *threads_,
+  front_ = std::make_unique<Front>(instances_, *threads_, options_.logger,
                                    options_.configuration.limits.answer_timeout_ms);
   return Take(InstanceManager::Start({.plugin = plugin_,
                                       .published = instances_,
@@ -112,7 +112,8 @@ absl::Status Host::StartFront() {
   auto server =
       http::Server::Listen({.address = address->host == "localhost" ? "127.0.0.1" : address->host,
                             .port = static_cast<uint16_t>(address->port),
-                            .limits = options_.configuration.limits},
+                            .limits = options_.configuration.limits,
+                            .trusted_proxies = options_.configuration.trusted_proxies},
                            *threads_, *front_);
   if (!server.ok()) return In("--http", server.status());
   server_ = *std::move(server);
@@ -129,6 +130,12 @@ absl::Status Host::StartGrpc() {
                                                 .store = store_,
                                                 .manager = manager_}),
               grpc_);
+}
+
+absl::Status Host::Reload(const Configuration& configuration) {
+  absl::Status status = manager_->Reload(configuration);
+  if (status.ok()) server_->SetTrustedProxies(configuration.trusted_proxies);
+  return status;
 }
 
 absl::Status Host::Drain(absl::Duration time) {

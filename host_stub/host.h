@@ -60,12 +60,11 @@ class Host {
   // case.
   absl::Status Drain(absl::Duration time);
 
-  // Takes over another configuration's platform, serverConfiguration and instances as one change,
+  // Takes over another configuration's platform, serverConfiguration, instances and
+  // trusted_proxies as one change,
   // while requests come in. The error is one line, and everything stays as it was. Where an
   // instance is removed, waits for the requests that it has.
-  absl::Status Reload(const Configuration& configuration) {
-    return manager_->Reload(configuration);
-  }
+  absl::Status Reload(const Configuration& configuration);
 
  private:
   explicit Host(HostOptions options);

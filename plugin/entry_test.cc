@@ -311,6 +311,23 @@ TEST_F(EntryTest, WrongPasswordIsRejectedBeforeTheBodyIsParsed) {
   EXPECT_TRUE(host_.incidents.empty());
 }
 
+TEST_F(EntryTest, RefusedCredentialsAreLoggedOnceASecondWithPeerAndNumberAndWithoutSecrets) {
+  Start(kBasic);
+  host_.log.clear();
+  const Headers wrong = {{"Authorization", "Basic dXNlcjp3cm9uZw=="}};
+  for (int i = 0; i < 150; ++i) {
+    EXPECT_EQ(Ask({.headers = wrong, .body = "{}"}).status, 401);  // of execute
+    EXPECT_EQ(CheckHead(instance_, wrong).verdict.refused, 1u);
+  }
+  ASSERT_EQ(host_.log.size(), 1u);
+  host_.now_ns += 2'000'000'000;
+  EXPECT_EQ(Ask({.headers = wrong, .body = "{}"}).status, 401);
+  ASSERT_EQ(host_.log.size(), 2u);
+  EXPECT_THAT(host_.log[1], HasSubstr("its credentials are missing or wrong"));
+  EXPECT_THAT(host_.log[1], HasSubstr("299 more"));
+  for (const std::string& line : host_.log) EXPECT_THAT(line, Not(HasSubstr("dXNl")));
+}
+
 TEST_F(EntryTest, BodyThatIsNoJsonIs400WithTheKnownText) {
   Start(kBasic);
   for (const char* body : {"", " ", "no JSON", "5", "\"text\"", "null", "[1]", "{\"rawJson\":5}"}) {

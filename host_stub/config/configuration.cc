@@ -41,12 +41,16 @@ class Builder {
   absl::StatusOr<Configuration> Build(absl::string_view text) {
     if (absl::Status status = reader_.Open(text); !status.ok()) return status;
     static constexpr absl::string_view kNames[] = {"platform", "serverConfiguration", "limits",
-                                                   "instances"};
+                                                   "trusted_proxies", "instances"};
     bool has_platform = false;
     absl::Status status =
         reader_.EachMember("", kNames, [&](absl::string_view name, const std::string& place) {
           if (name == "serverConfiguration") return ServerConfiguration(place);
           if (name == "limits") return Limits(place);
+          if (name == "trusted_proxies") {
+            return reader_.EachElement(
+                place, [this](const std::string& element) { return TrustedProxy(element); });
+          }
           if (name == "instances") {
             return reader_.EachElement(
                 place, [this](const std::string& element) { return Instance(element); });
@@ -63,6 +67,7 @@ class Builder {
   absl::Status Platform(const std::string& place);
   absl::Status ServerConfiguration(const std::string& place);
   absl::Status Limits(const std::string& place);
+  absl::Status TrustedProxy(const std::string& place);
   absl::Status Instance(const std::string& place);
   absl::Status Parameters(const std::string& place, InstanceConfiguration& instance);
   absl::Status Parameter(absl::string_view name, const std::string& place,
@@ -122,6 +127,15 @@ absl::Status Builder::Limits(const std::string& place) {
     configuration_.limits_set.emplace_back(name, std::move(number));
     return status;
   });
+}
+
+absl::Status Builder::TrustedProxy(const std::string& place) {
+  std::string text;
+  if (absl::Status status = reader_.String(place, text); !status.ok()) return status;
+  auto network = webhook::http::ParseNetwork(text);
+  if (!network.ok()) return reader_.Fault(place, network.status().message());
+  configuration_.trusted_proxies.push_back(*network);
+  return absl::OkStatus();
 }
 
 absl::Status Builder::Instance(const std::string& place) {

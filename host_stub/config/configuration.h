@@ -2,7 +2,7 @@
 //
 //   {"platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live", "engine": false},
 //    "serverConfiguration": {"instance.execute.external.webhook": "true"},
-//    "limits": {"body_bytes": 8388608},
+//    "limits": {"body_bytes": 8388608}, "trusted_proxies": ["10.0.0.0/8"],
 //    "instances": [{"name": "webhook", "configuration": {
 //       "longRunningPort": "8000", "username": "user", "password_file": "webhook.password",
 //       "incidentType": "Phishing", "store_samples": true}}]}
@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "plugin/http/address.h"
 #include "plugin/limits/limits.h"
 
 namespace host_stub {
@@ -42,8 +43,9 @@ struct Configuration {
   webhook::Limits limits;
   // The limits that the file sets, by name, for the plugin.
   std::vector<std::pair<std::string, std::string>> limits_set;
-  std::vector<InstanceConfiguration> instances;  // names and listen ports are unique
-  bool holds_secret = false;                     // the file itself contains one
+  std::vector<webhook::http::Network> trusted_proxies;  // of the front
+  std::vector<InstanceConfiguration> instances;         // names and listen ports are unique
+  bool holds_secret = false;                            // the file itself contains one
   // What works but should be corrected, one line each.
   std::vector<std::string> warnings;
 };

@@ -142,6 +142,8 @@ TEST(ConfigurationRefusals, WrongTypesAreRefusedWithBothTypes) {
 }
 
 TEST(ConfigurationRefusals, LimitsOutOfRangeAreRefusedWithTheRange) {
+  EXPECT_THAT(Refusal(R"({"trusted_proxies": ["::1", "10.0.0.1/8"]})"),
+              HasSubstr("trusted_proxies[1]: \"10.0.0.1/8\" is an address within a network"));
   EXPECT_THAT(Refusal(R"({"limits": {"body_bytes": 0}})"),
               HasSubstr("limits: body_bytes must be a whole number from 1 to"));
 }
@@ -281,6 +283,7 @@ TEST(Configuration, ReadsTheDocumentedExample) {
       R"({"platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live", "engine": true},
           "serverConfiguration": {"instance.execute.external.webhook": "true"},
           "limits": {"body_bytes": 1024, "stream_calls_in_flight": 7},
+          "trusted_proxies": ["10.0.0.0/8", "::1"],
           "instances": [{"name": "webhook", "configuration": {
              "longRunningPort": "8000", "username": "user", "password": "pass",
              "incidentType": "Phishing", "store_samples": true}}]})",
@@ -292,6 +295,7 @@ TEST(Configuration, ReadsTheDocumentedExample) {
   EXPECT_THAT(configuration->server_configuration,
               ElementsAre(Pair("instance.execute.external.webhook", "true")));
   EXPECT_EQ(configuration->limits.body_bytes, 1024);
+  EXPECT_EQ(configuration->trusted_proxies.size(), 2u);
   EXPECT_EQ(configuration->limits.stream_calls_in_flight, 7);
   EXPECT_THAT(configuration->limits_set,
               ElementsAre(Pair("body_bytes", "1024"), Pair("stream_calls_in_flight", "7")));

@@ -9,6 +9,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/request.h"
@@ -226,9 +227,10 @@ void Front::Call::RespondFailure(absl::StatusCode code) noexcept {
 }
 
 Front::Front(std::shared_ptr<const PublishedInstances> instances, http::IoThreads& threads,
-             int64_t answer_timeout_ms)
+             std::shared_ptr<Logger> logger, int64_t answer_timeout_ms)
     : instances_(std::move(instances)),
       threads_(threads),
+      logger_(std::move(logger)),
       answer_timeout_ms_(answer_timeout_ms),
       per_thread_(threads.size()) {
   // Giving a call back then needs no memory.
@@ -276,6 +278,10 @@ void Front::OnDropped(Exchange& exchange) {
 }
 
 void Front::OnAnswered(const http::Answered& answered) noexcept {
+  if (answered.reason != LRI_REASON_ANSWERED) {
+    const std::string line = refusals_.LineFor(answered, absl::Now());
+    if (!line.empty()) logger_->Log(Severity::kWarning, "", line);
+  }
   if (answered.exchange == nullptr || answered.exchange->ticket() == 0) {
     return reasons_.Add(answered.reason);
   }

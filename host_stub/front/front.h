@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/engine/logger.h"
 #include "host_stub/instances/snapshot.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"
+#include "plugin/http/refusal_log.h"
 
 namespace host_stub {
 
@@ -24,7 +26,7 @@ class Front : public webhook::http::Handler {
   // `answer_timeout_ms`: what is not begun by then is not begun at all, because its sender got a
   // 504.
   Front(std::shared_ptr<const PublishedInstances> instances, webhook::http::IoThreads& threads,
-        int64_t answer_timeout_ms);
+        std::shared_ptr<Logger> logger, int64_t answer_timeout_ms);
   ~Front() override;
 
   webhook::http::HeadVerdict OnHead(webhook::http::Exchange& exchange) override;
@@ -56,8 +58,10 @@ class Front : public webhook::http::Handler {
 
   const std::shared_ptr<const PublishedInstances> instances_;
   webhook::http::IoThreads& threads_;
+  const std::shared_ptr<Logger> logger_;
   const int64_t answer_timeout_ms_;
   ReasonCounts reasons_;
+  webhook::http::RefusalLog refusals_;
   std::vector<Thread> per_thread_;
 };
 

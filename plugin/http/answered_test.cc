@@ -241,13 +241,44 @@ TEST(AnsweredTest, ConnectionsPastALimitAreToldWithTheLimit) {
   TestServer test;
   Record record(test);
   test.options.limits.connections_from_one_address = 1;
+  test.options.limits.head_timeout_ms = 50;
   const uint16_t port = test.Listen();
-  TestClient first(port);
-  first.Send(Post("/", "x"));
-  EXPECT_EQ(first.ReadAnswer()->status, 200);
+  {
+    TestClient first(port);
+    TestClient second(port);  // the first gives way
+    Told told = record.Next();
+    EXPECT_EQ(told.status, 0);
+    EXPECT_EQ(told.reason, LRI_REASON_TOO_MANY_CONNECTIONS);
+    EXPECT_TRUE(first.ReadUntilClosed());
+    second.Send("POST /");
+    told = record.Next();
+    EXPECT_EQ(told.status, 408);
+  }
+  Exchange* held = nullptr;
+  Signal arrived;
+  test.handler.on_request = [&](Exchange& exchange) {
+    held = &exchange;
+    arrived.Notify();
+  };
+  while (test.server->connections() > 0) std::this_thread::yield();
+  TestClient third(port);
+  third.Send(Post("/", "x"));
+  arrived.WaitForNotification();
+  // More than wait for their peers to read the answer.
+  std::vector<std::unique_ptr<TestClient>> clients;
+  for (int i = 0; i < 100; ++i) {
+    clients.push_back(std::make_unique<TestClient>(port));
+    const Told told = record.Next();
+    EXPECT_EQ(told.status, 503);
+    EXPECT_EQ(told.reason, LRI_REASON_TOO_MANY_FROM_ADDRESS);
+    EXPECT_EQ(told.detail, "the limit connections_from_one_address is reached");
+    EXPECT_GT(told.bytes_out, 0);
+    EXPECT_EQ(clients.back()->ReadAnswer()->status, 503);
+  }
+  Reply(*held, 200, "");
+  EXPECT_EQ(third.ReadAnswer()->status, 200);
   EXPECT_EQ(record.Next().status, 200);
-  TestClient second(port);
-  EXPECT_EQ(record.Next().reason, LRI_REASON_TOO_MANY_FROM_ADDRESS);
+  EXPECT_EQ(record.left(), 0u);
 }
 
 TEST(AnsweredTest, WhatADrainCutsOffIsToldAsStopping) {

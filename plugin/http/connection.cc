@@ -28,6 +28,9 @@ constexpr size_t kGatheredBytes = 64 * 1024;
 
 constexpr size_t kKeptDetailBytes = 256;
 
+// Connections that have not sent a request rank before all others: see Connection::idle_rank.
+constexpr int64_t kUnused = int64_t{1} << 62;
+
 // After so many reads a sender that always has more bytes must let other connections have their
 // turn.
 constexpr int kMostReceives = 8;
@@ -42,11 +45,12 @@ Response PlainText(int status, absl::string_view text) {
 }  // namespace
 
 Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer,
-                       std::shared_ptr<const TlsContext> tls)
+                       Place* place, std::shared_ptr<const TlsContext> tls)
     : shard_(std::move(shard)),
       limits_(shard_->limits()),
       socket_(std::move(socket)),
-      peer_(std::move(peer)) {
+      peer_(std::move(peer)),
+      place_(place) {
   if (tls != nullptr) {
     state_ = State::kHandshake;
     tls_ = TlsSession::Create(std::move(tls), socket_.get(), limits_.key_updates_of_a_connection);
@@ -58,15 +62,20 @@ Connection::~Connection() {
   CountUnread(0);
 }
 
-void Connection::Start() {
+void Connection::Start(const Refusal& refusal) {
   const int yes = 1;
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   since_ms_ = begun_ms_ = now_ms();
   if (state_ == State::kHandshake && tls_ == nullptr) return Close(LRI_REASON_MEMORY);
-  SetDeadline(tls_ != nullptr ? limits_.tls_handshake_timeout_ms : limits_.idle_timeout_ms);
+  SetDeadline(limits_.first_byte_timeout_ms);
   // Buffers are taken when there is something to read.
   watched_ = EPOLLIN;
-  if (!events().Watch(socket_, *this, watched_)) Close(LRI_REASON_MEMORY);
+  if (!events().Watch(socket_, *this, watched_)) return Close(LRI_REASON_MEMORY);
+  if (refusal.status == 0) return SetIdleRank(now_ms() - kUnused);
+  work_ = shard_->loop().workspaces.Take(limits_, shard_->state().budget());
+  if (work_ == nullptr) return Close(LRI_REASON_MEMORY);
+  Refuse(refusal);
+  Drive();
 }
 
 // The one loop of a connection: handle the bytes that are there, write the answers, read more. It
@@ -134,7 +143,10 @@ bool Connection::StepReader() {
     return false;
   }
   RequestReader& reader = work_->reader;
-  if (state_ == State::kIdle) begun_ms_ = now_ms();
+  if (state_ == State::kIdle) {
+    begun_ms_ = now_ms();
+    SetIdleRank(kBusy);
+  }
   switch (reader.Next()) {
     case RequestReader::Event::kHead:
       ++requests_;
@@ -180,7 +192,29 @@ void Connection::BeginIdle() {
   state_ = State::kIdle;
   since_ms_ = now_ms();
   const bool hurry = shard_->draining() && !shard_->patient();
-  SetDeadline(hurry ? kDrainLingerMs : limits_.idle_timeout_ms);
+  SetDeadline(hurry            ? kDrainLingerMs
+              : requests_ == 0 ? limits_.first_byte_timeout_ms
+                               : limits_.idle_timeout_ms);
+  SetIdleRank(requests_ == 0 ? since_ms_ - kUnused : since_ms_);
+}
+
+void Connection::AskToGiveWay() {
+  SetIdleRank(kBusy);
+  if (!giving_way_.exchange(true)) events().Post(give_way_);
+}
+
+// What is no more idle stays busy until it begins to idle again.
+void Connection::GiveWay() {
+  giving_way_ = false;
+  if (state_ == State::kClosed) return Resume();
+  const bool idle = state_ == State::kIdle && !HasInput() && !writing_;
+  const bool silent = state_ == State::kHandshake && handshake_bytes_ == 0;
+  if ((idle || silent) && !HasArrived()) Close(LRI_REASON_TOO_MANY_CONNECTIONS);
+}
+
+bool Connection::HasArrived() const {
+  char byte;
+  return recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
 // Closing a socket that has unread bytes makes the kernel send a reset, which may overtake the
@@ -198,7 +232,10 @@ void Connection::BeginLinger() {
 
 void Connection::Close(lri_reason reason) {
   if (state_ == State::kClosed) return;
-  if (IsOwed(reason)) Tell(0, reason, "", 0);
+  if (IsOwed(reason)) {
+    const bool gave_way = reason == LRI_REASON_TOO_MANY_CONNECTIONS;
+    Tell(0, reason, gave_way ? "it had sent nothing, and gave way to a new one" : "", 0);
+  }
   if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
   state_ = State::kClosed;
   events().Unwatch(socket_, *this);
@@ -220,7 +257,9 @@ bool Connection::IsOwed(lri_reason reason) const {
       // Balancers look whether a port is open, and send nothing.
       return handshake_bytes_ > 0 || reason != LRI_REASON_PEER_GONE;
     case State::kIdle:
-      return reason == LRI_REASON_MEMORY || (reason == LRI_REASON_SLOW && requests_ == 0);
+      return reason == LRI_REASON_MEMORY ||
+             (requests_ == 0 &&
+              (reason == LRI_REASON_SLOW || reason == LRI_REASON_TOO_MANY_CONNECTIONS));
     case State::kHead:
       // Empty lines alone are no request.
       return reason != LRI_REASON_PEER_GONE || !work_->reader.method().empty();
@@ -238,8 +277,8 @@ void Connection::Resume() {
 void Connection::OnResume() {
   resuming_ = false;
   if (state_ != State::kClosed) return Drive();
-  // While the handler holds an exchange, the end of that resumes again.
-  if (phase_ == Phase::kNone) shard_->Delete(*this);
+  // While the handler holds an exchange, the end of that resumes again; so does GiveWay.
+  if (phase_ == Phase::kNone && !giving_way_) shard_->Delete(*this);
 }
 
 void Connection::OnSweep(int64_t now_ms) {
@@ -294,8 +333,7 @@ void Connection::OnDrain() {
     return;
   }
   // A request that has arrived is read as if the drain had begun after it.
-  char byte;
-  if (recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) Close();
+  if (!HasArrived()) Close();
 }
 
 void Connection::OnTlsChanged(const TlsContext* tls) {
@@ -412,7 +450,13 @@ bool Connection::ReadDecrypted() {
     return false;
   }
   if (!Receive(work_->cipher.data(), work_->cipher.capacity(), &count)) return false;
-  if (state_ == State::kHandshake) handshake_bytes_ += count;
+  if (state_ == State::kHandshake) {
+    if (handshake_bytes_ == 0) {
+      SetDeadline(limits_.tls_handshake_timeout_ms);
+      SetIdleRank(kBusy);
+    }
+    handshake_bytes_ += count;
+  }
   // No record of TLS begins with a letter, and every method of HTTP does.
   if (!tls_->fed() && count > 0 && absl::ascii_isupper(work_->cipher.data()[0])) {
     tls_.reset();

@@ -17,12 +17,18 @@ namespace webhook::http {
 
 class Connection final : public Exchange, private EventLoop::Watcher {
  public:
-  Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer,
+  Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer, Place* place,
              std::shared_ptr<const TlsContext> tls);
   ~Connection();
 
-  void Start();
-  const std::string& peer() const { return peer_; }
+  // Answers with the refusal at once if it has a status.
+  void Start(const Refusal& refusal);
+
+  // [any thread, between ServerState::Enter and Leave] The smaller, the sooner it should give way.
+  static constexpr int64_t kBusy = INT64_MAX;
+  int64_t idle_rank() const { return idle_rank_.load(std::memory_order_relaxed); }
+  // [the same] Closes the connection soon if it is still idle then. Not while it is kBusy.
+  void AskToGiveWay();
 
   // Called by the shard: from time to time; when a drain begins; when all must end now.
   void OnSweep(int64_t now_ms);
@@ -42,6 +48,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   void GiveUp() noexcept override;
 
  private:
+  friend class ServerState;
   friend class Shard;
 
   // What the connection waits for. Each state has its deadline.
@@ -76,6 +83,9 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   void SetDeadline(int64_t timeout_ms);
   void OnDeadline();
   void BeginIdle();
+  void SetIdleRank(int64_t rank) { idle_rank_.store(rank, std::memory_order_relaxed); }
+  void GiveWay();
+  bool HasArrived() const;
   void BeginLinger();
   // `reason` is told if a request or the connection itself is refused by that.
   void Close(lri_reason reason = LRI_REASON_PEER_GONE);
@@ -117,6 +127,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   const Limits& limits_;
   Descriptor socket_;
   const std::string peer_;
+  Place* const place_;
   std::unique_ptr<TlsSession> tls_;
   std::unique_ptr<Workspace> work_;  // null while idle for a while
 
@@ -138,7 +149,9 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   int64_t since_ms_ = 0;           // when idling or the body began
   int64_t begun_ms_ = 0;  // when the request's first byte came; the connection, if none did
   int64_t requests_ = 0;
-  size_t handshake_bytes_ = 0;  // received
+  std::atomic<int64_t> idle_rank_{kBusy};
+  std::atomic<bool> giving_way_{false};  // GiveWay is on its way
+  size_t handshake_bytes_ = 0;           // received
 
   // What another thread leaves for OnHandedOver: where the status line of its answer ends, or 0
   // when it gave up; and what is told of it.
@@ -149,9 +162,12 @@ class Connection final : public Exchange, private EventLoop::Watcher {
 
   MemberTask<&Connection::OnResume, Connection> resume_{*this};
   MemberTask<&Connection::OnHandedOver, Connection> hand_over_{*this};
+  MemberTask<&Connection::GiveWay, Connection> give_way_{*this};
 
   Connection* next_ = nullptr;  // the shard's list
   Connection* previous_ = nullptr;
+  Connection* next_of_place_ = nullptr;  // guarded by ServerState's mutex, as the next one
+  Connection* previous_of_place_ = nullptr;
 };
 
 }  // namespace webhook::http

@@ -79,7 +79,8 @@ class HeadParser {
   bool EndHead();
 
   bool More();
-  bool Refuse(int status, const char* text, lri_reason reason = LRI_REASON_ANSWERED);
+  [[gnu::cold, gnu::noinline]] bool Refuse(int status, const char* text,
+                                           lri_reason reason = LRI_REASON_ANSWERED);
   bool Next(State state);
   // Takes CRLF; refuses anything else with that text.
   bool TakeLineEnd(const char* otherwise);

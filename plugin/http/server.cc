@@ -30,6 +30,9 @@ namespace {
 // Without descriptors or memory, to accept again at once would only waste processor time.
 constexpr int64_t kPauseAfterFailureMs = 100;
 
+constexpr Refusal kNoDescriptors = {503, "the process has no more file descriptors (ulimit -n)",
+                                    LRI_REASON_TOO_MANY_CONNECTIONS};
+
 // As many connections as the kernel queues for a listening socket, and more.
 constexpr int kMostQueued = 4096;
 
@@ -138,15 +141,15 @@ absl::StatusOr<Descriptor> BindSocket(const std::string& address, uint16_t& port
   return socket;
 }
 
-// Accepts a connection that waits; `peer` is then its address as text. If there is none, the result
+// Accepts a connection that waits; `peer` is then who made it. If there is none, the result
 // is not open and errno is that of accept(2).
-Descriptor AcceptFrom(const Descriptor& socket, std::string& peer) {
+Descriptor AcceptFrom(const Descriptor& socket, Peer& peer) {
   for (;;) {
     Endpoint endpoint;
     Descriptor accepted(
         accept4(socket.get(), endpoint.get(), &endpoint.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!accepted.is_open() && errno == EINTR) continue;
-    if (accepted.is_open()) peer = PeerText(endpoint);
+    if (accepted.is_open()) peer = {Address::Of(endpoint.address), PeerText(endpoint)};
     return accepted;
   }
 }
@@ -202,6 +205,10 @@ const std::string& Server::address() const { return state_->options().address; }
 void Server::SetTls(std::shared_ptr<const TlsContext> tls) {
   state_->SetTls(std::move(tls));
   AtShards([](Server&, Shard& shard) { shard.OnTlsChanged(); });
+}
+
+void Server::SetTrustedProxies(std::vector<Network> proxies) {
+  state_->SetTrustedProxies(std::move(proxies));
 }
 
 int64_t Server::connections() const { return state_->connections(); }
@@ -261,7 +268,7 @@ void Server::PauseAccepting() {
 
 // False: no connection waits, and errno tells why.
 bool Server::AcceptOne() {
-  std::string peer;
+  Peer peer;
   Descriptor connection = AcceptFrom(socket_, peer);
   if (!connection.is_open()) return false;
   Admit(std::move(connection), peer);
@@ -287,21 +294,50 @@ void Server::OnAcceptFailed(int error) {
   if (report) report(absl::UnavailableError(std::generic_category().message(error)));
 }
 
-void Server::Admit(Descriptor connection, const std::string& peer) {
-  // The kernel gives the lowest free descriptor, so a high one means that few are left. Closing the
-  // connection tells the peer; in the kernel's queue it would wait.
-  const bool spare = connection.get() < first_spare_descriptor_;
-  const lri_reason reason = spare ? state_->Admit(peer) : LRI_REASON_TOO_MANY_CONNECTIONS;
-  if (reason != LRI_REASON_ANSWERED) {
-    return state_->handler().OnAnswered({.peer = peer, .reason = reason});
+void Server::Admit(Descriptor connection, const Peer& peer) {
+  // The kernel gives the lowest free descriptor, so a high one means that few are left. A refusal
+  // tells the peer; in the kernel's queue the connection would wait.
+  if (connection.get() >= first_spare_descriptor_) {
+    state_->LetOneGiveWay();  // for the next one
+    return Refuse(std::move(connection), peer, kNoDescriptors);
   }
+  Place* place = nullptr;
+  const Refusal refusal = state_->Admit(peer.address, &place);
+  if (refusal.status != 0) return Refuse(std::move(connection), peer, refusal);
+  HandOver(std::move(connection), peer, place, refusal);
+}
+
+// The answer is written without anything being read. A few connections are kept until the peer has
+// read it; to the others it may be lost.
+void Server::Refuse(Descriptor connection, const Peer& peer, const Refusal& refusal) {
+  const bool plain = state_->tls() == nullptr;
+  if (plain && connection.get() < first_spare_descriptor_) {
+    if (Place* const place = state_->AdmitForRefusal()) {
+      return HandOver(std::move(connection), peer, place, refusal);
+    }
+  }
+  constexpr absl::string_view kAnswer =
+      "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+      "Content-Length: 0\r\n\r\n";
+  const bool sent = plain && send(connection.get(), kAnswer.data(), kAnswer.size(),
+                                  MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+  state_->handler().OnAnswered({.peer = peer.text,
+                                .status = sent ? refusal.status : 0,
+                                .reason = refusal.reason,
+                                .detail = refusal.text,
+                                .bytes_out = sent ? static_cast<int64_t>(kAnswer.size()) : 0});
+}
+
+void Server::HandOver(Descriptor connection, const Peer& peer, Place* place,
+                      const Refusal& refusal) {
   const std::shared_ptr<Shard>& shard = shards_[next_shard_++ % shards_.size()];
   EventLoop& events = shard->loop().events;
-  if (&events == &home_) return shard->Adopt(std::move(connection), peer);
-  absl::Cleanup release = [this, &peer] { state_->Release(peer); };
-  events.Post([shard, connection = std::move(connection), peer]() mutable {
-    shard->Adopt(std::move(connection), std::move(peer));
-  });
+  if (&events == &home_) return shard->Adopt(std::move(connection), peer.text, place, refusal);
+  absl::Cleanup release = [this, place] { state_->Release(place); };
+  events.Post(
+      [shard, connection = std::move(connection), text = peer.text, place, refusal]() mutable {
+        shard->Adopt(std::move(connection), std::move(text), place, refusal);
+      });
   std::move(release).Cancel();
 }
 

@@ -5,9 +5,11 @@
 //   414 request line too long                     417 unknown Expect  431 header section too long
 //   501 unknown transfer coding                   503 too many bytes in flight (Retry-After: 1)
 //   504 no answer in time                         505 not HTTP/1.0 or 1.1
-// Connections past Limits::connections or connections_from_one_address are closed without an
-// answer. So are connections that would take the last file descriptors of the process; its limit is
-// read when the server begins to listen.
+// When Limits::connections, connections_from_one_address or connections_from_one_proxy is reached,
+// an idle connection is closed for a new one: one that has sent no request yet if there is one,
+// else the one that was idle for longest. If none is idle, the new one is answered 503
+// (Retry-After: 1) without being read; over TLS it is closed. So is a connection that would take
+// the last file descriptors of the process, whose limit is read when the server begins to listen.
 #ifndef PLUGIN_HTTP_SERVER_H_
 #define PLUGIN_HTTP_SERVER_H_
 
@@ -22,6 +24,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "plugin/http/address.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"
 #include "plugin/http/tls.h"
@@ -29,6 +32,8 @@
 
 namespace webhook::http {
 
+struct Peer;
+struct Place;
 class Server;
 class ServerState;
 class Shard;
@@ -49,8 +54,8 @@ struct ServerOptions {
   // for itself.
   std::shared_ptr<BytesInFlight> bytes_in_flight;
 
-  // Peers (as RequestHead::peer) that Limits::connections_from_one_address does not count.
-  std::vector<std::string> trusted_peers;
+  // Peers to whom Limits::connections_from_one_proxy applies.
+  std::vector<Network> trusted_proxies;
 
   // False: the port is bound and connections queue in the kernel until StartAccepting, so that
   // an update can be prepared and still be given up.
@@ -97,6 +102,9 @@ class Server final : public std::enable_shared_from_this<Server>,
   // once, the others with the request that they have begun.
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
+  // [any thread] For connections that are accepted from now on.
+  void SetTrustedProxies(std::vector<Network> proxies);
+
   // [any thread] The number of open connections.
   int64_t connections() const;
 
@@ -133,7 +141,9 @@ class Server final : public std::enable_shared_from_this<Server>,
   bool AcceptOne();
   void PauseAccepting();
   void OnAcceptFailed(int error);
-  void Admit(Descriptor connection, const std::string& peer);
+  void Admit(Descriptor connection, const Peer& peer);
+  void Refuse(Descriptor connection, const Peer& peer, const Refusal& refusal);
+  void HandOver(Descriptor connection, const Peer& peer, Place* place, const Refusal& refusal);
   void TakeQueued();
   void CloseSocket();
   void DrainAtHome(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done);

@@ -1,26 +1,37 @@
 #include "plugin/http/shard.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <new>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "plugin/base/clock.h"
 #include "plugin/http/connection.h"
 
 namespace webhook::http {
 namespace {
+
+// Connections that are asked to give way are counted until they have. More than so many past a
+// limit there are never.
+constexpr int64_t kMostGivingWay = 64;
+
+// Connections that wait until their peers have read why they are refused.
+constexpr int64_t kMostRefusals = 64;
+
+// How many connections are looked at in search of an idle one, if one of them is idle; and how long
+// nobody searches again if none of many was.
+constexpr int kSearched = 256;
+constexpr int64_t kSearchPauseMs = 10;
 
 constexpr size_t kKeptOutputBytes = 64 * 1024;  // larger output buffers are given back
 
 // Deadlines are checked this often: a fraction of the shortest timeout, but rarely enough that
 // thousands of idle connections cost nothing.
 int64_t SweepMs(const Limits& limits) {
-  const int64_t shortest =
-      std::min({limits.head_timeout_ms, limits.body_timeout_ms, limits.write_timeout_ms,
-                limits.idle_timeout_ms, limits.tls_handshake_timeout_ms, limits.answer_timeout_ms,
-                limits.linger_timeout_ms});
+  const int64_t shortest = std::min({limits.head_timeout_ms, limits.body_timeout_ms,
+                                     limits.write_timeout_ms, limits.first_byte_timeout_ms,
+                                     limits.idle_timeout_ms, limits.tls_handshake_timeout_ms,
+                                     limits.answer_timeout_ms, limits.linger_timeout_ms});
   return std::clamp<int64_t>(shortest / 8, 5, 250);
 }
 
@@ -51,23 +62,14 @@ void WorkspacePool::Give(std::unique_ptr<Workspace> workspace) {
   free_.push_back(std::move(workspace));
 }
 
-std::string NetworkOf(const std::string& peer) {
-  in6_addr address;
-  // Without the scope of a link-local address, which may follow.
-  if (inet_pton(AF_INET6, peer.substr(0, peer.find('%')).c_str(), &address) != 1) return peer;
-  std::string key = "[";  // no other text of a peer begins so
-  key.append(reinterpret_cast<const char*>(address.s6_addr), 8);
-  return key;
-}
-
 ServerState::ServerState(ServerOptions options, Handler& handler)
     : options_(std::move(options)),
       handler_(handler),
-      trusted_peers_(options_.trusted_peers.begin(), options_.trusted_peers.end()),
       bytes_in_flight_(options_.bytes_in_flight != nullptr ? options_.bytes_in_flight
                                                            : std::make_shared<BytesInFlight>()),
       budget_(bytes_in_flight_->bytes,
               std::max(options_.limits.bytes_in_flight, options_.limits.body_bytes)),
+      trusted_proxies_(options_.trusted_proxies),
       tls_(options_.tls) {}
 
 std::shared_ptr<const TlsContext> ServerState::tls() const {
@@ -80,28 +82,111 @@ void ServerState::SetTls(std::shared_ptr<const TlsContext> tls) {
   tls_.swap(tls);
 }
 
-lri_reason ServerState::Admit(const std::string& peer) {
-  if (connections_.fetch_add(1) >= limits().connections) {
-    connections_.fetch_sub(1);
-    return LRI_REASON_TOO_MANY_CONNECTIONS;
-  }
-  absl::Cleanup not_admitted = [this] { connections_.fetch_sub(1); };
-  if (!trusted_peers_.contains(peer)) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    int64_t& count = peers_[NetworkOf(peer)];
-    if (count >= limits().connections_from_one_address) return LRI_REASON_TOO_MANY_FROM_ADDRESS;
-    ++count;
-  }
-  std::move(not_admitted).Cancel();
-  return LRI_REASON_ANSWERED;
+void ServerState::SetTrustedProxies(std::vector<Network> proxies) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  trusted_proxies_ = std::move(proxies);
 }
 
-void ServerState::Release(const std::string& peer) {
-  connections_.fetch_sub(1);
-  if (trusted_peers_.contains(peer)) return;
+Refusal ServerState::Admit(const Address& address, Place** place) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = peers_.find(NetworkOf(peer));
-  if (found != peers_.end() && --found->second == 0) peers_.erase(found);
+  const bool is_proxy = IsIn(address, trusted_proxies_);
+  const int64_t most =
+      is_proxy ? limits().connections_from_one_proxy : limits().connections_from_one_address;
+  const int64_t all = connections_.load(std::memory_order_relaxed);
+  const Address network = address.Network();
+  Place& mine = places_.try_emplace(network, Place{.network = network}).first->second;
+  absl::Cleanup refused = [this, &mine] {
+    if (mine.connections == 0) places_.erase(mine.network);
+  };
+  if (mine.connections >= most) {
+    if (mine.connections >= most + kMostGivingWay || !GivesWay(FindIdle(mine))) {
+      return {503,
+              is_proxy ? "the limit connections_from_one_proxy is reached"
+                       : "the limit connections_from_one_address is reached",
+              LRI_REASON_TOO_MANY_FROM_ADDRESS};
+    }
+  } else if (all >= limits().connections) {
+    if (all >= limits().connections + kMostGivingWay || !GivesWay(FindIdle())) {
+      return {503, "the limit connections is reached", LRI_REASON_TOO_MANY_CONNECTIONS};
+    }
+  }
+  std::move(refused).Cancel();
+  ++mine.connections;
+  connections_.fetch_add(1, std::memory_order_relaxed);
+  *place = &mine;
+  return {};
+}
+
+Place* ServerState::AdmitForRefusal() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (refusals_.connections >= kMostRefusals) return nullptr;
+  ++refusals_.connections;
+  connections_.fetch_add(1, std::memory_order_relaxed);
+  return &refusals_;
+}
+
+void ServerState::Release(Place* place) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  connections_.fetch_sub(1, std::memory_order_relaxed);
+  if (--place->connections == 0 && place != &refusals_) places_.erase(place->network);
+}
+
+void ServerState::LetOneGiveWay() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  GivesWay(FindIdle());
+}
+
+void ServerState::Enter(Connection& connection) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Connection*& first = connection.place_->first;
+  connection.next_of_place_ = first;
+  if (first != nullptr) first->previous_of_place_ = &connection;
+  first = &connection;
+}
+
+void ServerState::Leave(Connection& connection) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Connection* const next = connection.next_of_place_;
+  Connection* const previous = connection.previous_of_place_;
+  if (next != nullptr) next->previous_of_place_ = previous;
+  (previous == nullptr ? connection.place_->first : previous->next_of_place_) = next;
+}
+
+// The connection is deleted by a task that is posted after Leave, and so after this one.
+bool ServerState::GivesWay(Connection* connection) {
+  if (connection == nullptr) return false;
+  connection->AskToGiveWay();
+  return true;
+}
+
+// With the lock: the connection of the place that should give way first, or null.
+Connection* ServerState::FindIdle(const Place& place) {
+  Connection* found = nullptr;
+  for (Connection* one = place.first; one != nullptr; one = one->next_of_place_) {
+    const int64_t rank = one->idle_rank();
+    // Of two, the older one, which is further down.
+    if (rank != Connection::kBusy && (found == nullptr || rank <= found->idle_rank())) found = one;
+  }
+  return found;
+}
+
+// Goes on where the last search ended, because among very many connections not all are looked at.
+Connection* ServerState::FindIdle() {
+  const int64_t now_ms = base::CoarseMonotonicMilliseconds();
+  if (now_ms < search_again_ms_ || places_.empty()) return nullptr;
+  Connection* found = nullptr;
+  int64_t searched = 0;
+  auto at = places_.upper_bound(last_searched_);
+  for (size_t i = 0; i < places_.size() && (found == nullptr || searched < kSearched); ++i, ++at) {
+    if (at == places_.end()) at = places_.begin();
+    searched += at->second.connections;
+    last_searched_ = at->first;
+    Connection* const one = FindIdle(at->second);
+    if (one == nullptr) continue;
+    if (found == nullptr || one->idle_rank() < found->idle_rank()) found = one;
+  }
+  if (found == nullptr && searched > kSearched) search_again_ms_ = now_ms + kSearchPauseMs;
+  return found;
 }
 
 Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
@@ -110,19 +195,21 @@ Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
       loop_(loop),
       sweep_ms_(SweepMs(limits_)) {}
 
-void Shard::Adopt(Descriptor socket, std::string peer) {
-  absl::Cleanup release = [this, &peer] { state_->Release(peer); };
+void Shard::Adopt(Descriptor socket, std::string peer, Place* place, const Refusal& refusal) {
+  absl::Cleanup release = [this, place] { state_->Release(place); };
   if (draining_) {
     return state_->handler().OnAnswered({.peer = peer, .reason = LRI_REASON_STOPPING});
   }
   Connection* const connection =
-      new Connection(shared_from_this(), std::move(socket), peer, state_->tls());
+      new Connection(shared_from_this(), std::move(socket), std::move(peer), place,
+                     refusal.status == 0 ? state_->tls() : nullptr);
   std::move(release).Cancel();
   connection->next_ = first_;
   if (first_ != nullptr) first_->previous_ = connection;
   first_ = connection;
   if (++open_ == 1) loop_.events.Arm(*this, loop_.events.now_ms() + sweep_ms_);
-  connection->Start();
+  state_->Enter(*connection);
+  connection->Start(refusal);
 }
 
 template <typename Action>
@@ -163,7 +250,8 @@ void Shard::Cut(const std::function<void()>& cut_off) {
 }
 
 void Shard::OnClosed(Connection& connection) {
-  state_->Release(connection.peer());
+  state_->Leave(connection);
+  state_->Release(connection.place_);
   if (--open_ > 0) return;
   loop_.events.Disarm(*this);
   if (draining_ && emptied_) std::exchange(emptied_, nullptr)();

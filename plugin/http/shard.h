@@ -10,11 +10,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "plugin/http/address.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/request_reader.h"
 #include "plugin/http/response_format.h"
@@ -65,11 +65,18 @@ struct Loop {
   std::thread thread;
 };
 
-// The key by which connections of one peer are counted. All addresses of one IPv6 network of 64
-// bits have the same key, because one machine can choose the rest of its addresses freely (RFC 4291
-// section 2.5.1, RFC 6177). Any other text, such as an IPv4 address, is its own key. The key of an
-// address is so short that it allocates nothing.
-std::string NetworkOf(const std::string& peer);
+// Who made a connection.
+struct Peer {
+  Address address;
+  std::string text;  // the address, with the interface of a link-local one
+};
+
+// The connections of one Address::Network. Guarded by ServerState's mutex.
+struct Place {
+  Address network;
+  int64_t connections = 0;
+  Connection* first = nullptr;  // of those that may be asked to give way
+};
 
 // What the shards of a server share. [any thread]
 class ServerState {
@@ -84,22 +91,38 @@ class ServerState {
   std::shared_ptr<const TlsContext> tls() const;
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
-  // Counts a connection. LRI_REASON_ANSWERED, or the limit that is reached. Each admitted
-  // connection is released once.
-  lri_reason Admit(const std::string& peer);
-  void Release(const std::string& peer);
+  void SetTrustedProxies(std::vector<Network> proxies);
+
+  // Counts a connection at `*place`. Where a limit is reached, an idle connection is closed for it;
+  // the refusal (status 503) says that there is none. Each admitted connection is released once.
+  Refusal Admit(const Address& address, Place** place);
+  // Counts one that will be refused. Null: there are too many of these.
+  Place* AdmitForRefusal();
+  void Release(Place* place);
+  // An idle connection, if there is one, is closed.
+  void LetOneGiveWay();
+  // From Enter to Leave it may be asked to give way.
+  void Enter(Connection& connection);
+  void Leave(Connection& connection);
   int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
 
  private:
+  bool GivesWay(Connection* connection);
+  Connection* FindIdle();
+  static Connection* FindIdle(const Place& place);
+
   const ServerOptions options_;
   Handler& handler_;
-  const std::set<std::string> trusted_peers_;
   std::atomic<int64_t> connections_{0};
   const std::shared_ptr<BytesInFlight> bytes_in_flight_;
   ByteBudget budget_;
   // Not absl::Mutex: the system's Abseil is opaque to the thread sanitizer.
-  mutable std::mutex mutex_;  // guards the two below
-  std::map<std::string, int64_t> peers_;
+  mutable std::mutex mutex_;  // guards all below
+  std::map<Address, Place> places_;
+  Place refusals_;
+  Address last_searched_;
+  int64_t search_again_ms_ = 0;
+  std::vector<Network> trusted_proxies_;
   std::shared_ptr<const TlsContext> tls_;
 };
 
@@ -116,8 +139,8 @@ class Shard final : public std::enable_shared_from_this<Shard>, private EventLoo
   bool patient() const { return patient_; }
   absl::string_view date() { return date_.At(std::time(nullptr)); }
 
-  // Takes an admitted connection.
-  void Adopt(Descriptor socket, std::string peer);
+  // Takes an admitted connection, or one that is to be refused.
+  void Adopt(Descriptor socket, std::string peer, Place* place, const Refusal& refusal);
 
   // Closes idle connections, unless `patient`; the others end with their answer. `emptied` runs
   // once no connection is open any more, at once if none is.

@@ -33,15 +33,18 @@ struct Limits {
   int64_t body_timeout_ms = 30'000;           // from a head's end to the body's last byte; 408
   int64_t body_least_bytes_per_second = 500;  // averaged over the body's time, after 5 s; 408
   int64_t write_timeout_ms = 30'000;          // closes
-  int64_t idle_timeout_ms = 60'000;           // between requests; closes
+  int64_t first_byte_timeout_ms = 5'000;      // of a connection, until its first request; closes
+  int64_t idle_timeout_ms = 75'000;           // between requests; closes
   int64_t tls_handshake_timeout_ms = 10'000;  // closes
   int64_t answer_timeout_ms = 10'000;         // from a request's end to its answer; 504
   int64_t linger_timeout_ms = 2'000;          // for the peer to read a last answer; closes
 
   // Connections.
-  int64_t connections = 1'024;                // refused when passed
-  int64_t connections_from_one_address = 64;  // refused when passed; all of an IPv6 /64 are one
-                                              // address, unix sockets do not count
+  // Of these, when they are passed, an idle connection gives way, else the new one is refused.
+  int64_t connections = 1'024;
+  int64_t connections_from_one_address = 64;  // all of an IPv6 /64 are one address; unix sockets do
+                                              // not count
+  int64_t connections_from_one_proxy = 512;   // the same for an address of trusted_proxies
   int64_t requests_of_a_connection = 1'000;   // then the connection is closed
   int64_t key_updates_of_a_connection = 32;   // of TLS 1.3; then the connection is closed
   int64_t pipelined_bytes = 64 * 1024;        // read ahead of an unanswered request

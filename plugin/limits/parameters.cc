@@ -28,6 +28,9 @@ constexpr Parameter kParameters[] = {
      "`true` keeps the last 20 incidents for people who write a mapper"},
     {"bind_address", kText, !kSecret, !kMayBeFile, "0.0.0.0", "",
      "the IPv4 or IPv6 address of the listen port; `0.0.0.0` is every IPv4 address of the machine"},
+    {"trusted_proxies", kText, !kSecret, !kMayBeFile, "", "",
+     "[proxies](#proxies) before the listen port: addresses and networks, separated by commas, as in "
+     "`10.0.0.0/8, 2001:db8::7`"},
     {"client_ca", kText, !kSecret, kMayBeFile, "", "",
      "PEM text. Senders to the listen port must show a certificate of one of these authorities "
      "(mTLS). Each is trusted as it stands: an issuing authority needs no root beside it, and a "

@@ -103,7 +103,7 @@ void Call::Process(const lri_request& request) {
     refusal = HeadRefusal::kBodyTooLarge;
   }
   if (refusal != HeadRefusal::kNone) {
-    return AnswerRefusal(refusal, configuration,
+    return AnswerRefusal(refusal, *request.head, configuration, host_, context_.host_instance,
                          [this](const lri_answer& answer) { Finish(answer); });
   }
   if (begun_ns_ > request.head->deadline_mono_ns && request.head->deadline_mono_ns != 0) {

@@ -179,7 +179,7 @@ absl::Status CheckTogether(const Given& given) {
   if (!given.at("client_crl").empty() && given.at("client_ca").empty()) {
     return Invalid("client_crl needs client_ca, whose certificates it lists");
   }
-  for (const char* const name : {"bind_address", "client_ca"}) {
+  for (const char* const name : {"bind_address", "trusted_proxies", "client_ca"}) {
     if (!given.at(name).empty() && given.at("longRunningPort").empty()) {
       return Invalid(name, " needs longRunningPort");
     }
@@ -316,6 +316,10 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!port.ok()) return port.status();
   auto bind_address = ReadAddress(given->at("bind_address"));
   if (!bind_address.ok()) return bind_address.status();
+  auto trusted_proxies = http::ParseNetworks(given->at("trusted_proxies"));
+  if (!trusted_proxies.ok()) {
+    return Invalid("trusted_proxies: ", trusted_proxies.status().message());
+  }
   const absl::string_view store_samples = given->at("store_samples");
   if (!store_samples.empty() && store_samples != "true" && store_samples != "false") {
     return Invalid("store_samples must be true or false");
@@ -343,6 +347,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .incident_type = std::string(given->at("incidentType")),
                               .listen_port = *port,
                               .bind_address = *std::move(bind_address),
+                              .trusted_proxies = *std::move(trusted_proxies),
                               .tls = *std::move(tls),
                               .store_samples = store_samples == "true",
                               .credentials = *std::move(credentials),

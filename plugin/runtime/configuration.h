@@ -12,9 +12,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/base/line_limiter.h"
 #include "plugin/core/credentials.h"
 #include "plugin/core/duplication_key.h"
 #include "plugin/core/platform.h"
+#include "plugin/http/address.h"
 #include "plugin/http/tls.h"
 #include "plugin/limits/limits.h"
 
@@ -32,6 +34,7 @@ struct Configuration {
   std::string incident_type;                    // of incidents that name none; may be empty
   uint16_t listen_port = 0;                     // 0: none
   std::string bind_address;                     // of the listen port
+  std::vector<http::Network> trusted_proxies;   // the same
   std::shared_ptr<const http::TlsContext> tls;  // of the listen port; null: plain HTTP
   bool store_samples = false;
   core::Credentials credentials;
@@ -47,6 +50,9 @@ struct Configuration {
 
   // What an operator should know now: `warnings`, the fault, a certificate that expires soon.
   std::vector<std::string> WarningsAt(absl::Time now) const;
+
+  // Of lines about refused credentials.
+  std::shared_ptr<base::LineLimiter> unauthorized = std::make_shared<base::LineLimiter>();
 
   // Never 0, and different for each configuration: proves that a head was accepted under this one.
   uint64_t ticket;

@@ -121,6 +121,11 @@ TEST(ConfigurationTest, ParametersThatMeanNothingAloneAreRefused) {
               StartsWith("client_crl needs client_ca"));
   EXPECT_THAT(Refusal(Read({{"bind_address", "127.0.0.1"}})),
               HasSubstr("bind_address needs longRunningPort"));
+  EXPECT_THAT(Refusal(Read({{"trusted_proxies", "10.0.0.0/8"}})),
+              HasSubstr("trusted_proxies needs longRunningPort"));
+  EXPECT_THAT(Refusal(Read({{"longRunningPort", "8000"}, {"trusted_proxies", "::1, 10.0.0.0/33"}},
+                           "XSOAR_6")),
+              HasSubstr("trusted_proxies: \"10.0.0.0/33\""));
 }
 
 TEST(ConfigurationTest, MalformedPasswordsAreRefusedByEntryAndNeverQuoted) {

@@ -1,6 +1,7 @@
 #include "plugin/runtime/head_check.h"
 
 #include "absl/hash/hash.h"
+#include "absl/strings/str_cat.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/octets.h"
 #include "plugin/core/credentials.h"
@@ -124,13 +125,22 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
   return HeadRefusal::kNone;
 }
 
-void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, AnswerSink sink) {
+void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
+                   const Configuration& configuration, const Host& host,
+                   lri_host_instance* host_instance, AnswerSink sink) {
   const auto& [status, reason, text] = kAnswers[static_cast<size_t>(refusal)];
   Answer answer(status, kTextPlain, text);
   answer.Because(reason, text);
   if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
   if (refusal == HeadRefusal::kUnauthorized) {
     answer.Add("WWW-Authenticate", configuration.credentials.challenge());
+    if (const auto left_out = configuration.unauthorized->Admit(host.Now())) {
+      const absl::string_view peer = FromView(head.peer_address);
+      host.Log(host_instance, LRI_WARNING,
+               absl::StrCat("a request", peer.empty() ? "" : " from ", peer,
+                            " was refused: its credentials are missing or wrong",
+                            base::LeftOut(*left_out)));
+    }
   }
   sink(answer.abi());
 }

@@ -67,8 +67,10 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
 // Gets an answer, which lives until it returns.
 using AnswerSink = absl::FunctionRef<void(const lri_answer&)>;
 
-// Gives the refusal's answer to the sink. Not for kNone.
-void AnswerRefusal(HeadRefusal refusal, const Configuration& configuration, AnswerSink sink);
+// Gives the refusal's answer to the sink, and logs refused credentials. Not for kNone.
+void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
+                   const Configuration& configuration, const Host& host,
+                   lri_host_instance* host_instance, AnswerSink sink);
 
 }  // namespace webhook::runtime
 

@@ -264,6 +264,7 @@ void Instance::Commit(InstanceUpdate& update) {
       health_.SetListener(absl::OkStatus());
     } else if (listener_ != nullptr) {
       listener_->SetTls(next.tls);
+      listener_->SetTrustedProxies(next.trusted_proxies);
     }
     // Who is not trusted any more must not go on through a port that is given up.
     if (next.listen_port != 0) {
@@ -290,6 +291,7 @@ absl::StatusOr<std::shared_ptr<Listener>> Instance::Bind(const Configuration& co
   options.address = configuration.bind_address;
   options.port = configuration.listen_port;
   options.limits = plugin_.limits();
+  options.trusted_proxies = configuration.trusted_proxies;
   options.tls = configuration.tls;
   options.bytes_in_flight = plugin_.bytes_in_flight();
   ListenerEnvironment environment{
@@ -345,7 +347,7 @@ int32_t Instance::ValidateHead(lri_door door, const lri_request_head& head, Answ
   verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
   verdict.ticket = 0;
   if (refusal != HeadRefusal::kNone) {
-    AnswerRefusal(refusal, *configuration, sink);
+    AnswerRefusal(refusal, head, *configuration, plugin_.host(), host_instance_, sink);
   } else {
     verdict.ticket = door == LRI_DOOR_LISTEN
                          ? configuration->ticket
@@ -371,6 +373,12 @@ int32_t Instance::Take(lri_door door, const lri_request& request, CompleteFuncti
 std::shared_ptr<const Configuration> Instance::configuration() const {
   const std::lock_guard lock(configuration_mutex_);
   return configuration_;
+}
+
+void Instance::LogRefusal(const http::Answered& answered) noexcept {
+  if (const std::string line = refusals_.LineFor(answered, plugin_.host().Now()); !line.empty()) {
+    plugin_.host().Log(host_instance_, LRI_WARNING, line);
+  }
 }
 
 void Instance::Describe(lri_description_sink sink, void* sink_context) const {

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/gate.h"
+#include "plugin/http/refusal_log.h"
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
@@ -63,6 +64,9 @@ class Instance final {
                        lri_head_verdict& verdict);
   int32_t Take(lri_door door, const lri_request& request, CompleteFunction complete);
 
+  // Of the listen port: logs what a limit refused.
+  void LogRefusal(const http::Answered& answered) noexcept;
+
  private:
   Instance(Plugin& plugin, Configuration configuration, lri_host_instance* host_instance);
 
@@ -78,6 +82,7 @@ class Instance final {
   Plugin& plugin_;
   lri_host_instance* const host_instance_;
   Health health_;
+  http::RefusalLog refusals_;
   ListenHandler listen_handler_;  // outlives the listeners
 
   // The host's requests are refused as soon as a stop begins. Senders at the listen port get

@@ -106,6 +106,7 @@ void ListenHandler::OnRequest(http::Exchange& exchange) {
 
 void ListenHandler::OnAnswered(const http::Answered& answered) noexcept {
   answers_.Add(answered.status);
+  if (answered.reason != LRI_REASON_ANSWERED) instance_.LogRefusal(answered);
   if (!host_.wants_answered()) return;
   Report report(LRI_DOOR_LISTEN, host_instance_, answered.path);
   lri_answered& abi = report.abi();

@@ -101,6 +101,12 @@ void Listener::SetTls(std::shared_ptr<const http::TlsContext> tls) {
   if (server_ != nullptr) server_->SetTls(std::move(tls));
 }
 
+void Listener::SetTrustedProxies(std::vector<http::Network> proxies) {
+  const std::lock_guard lock(mutex_);
+  options_.trusted_proxies = proxies;
+  if (server_ != nullptr) server_->SetTrustedProxies(std::move(proxies));
+}
+
 absl::Status Listener::status() const {
   const std::lock_guard lock(mutex_);
   return status_.ok() ? status_ : Named(status_);

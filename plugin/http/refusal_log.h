@@ -1,0 +1,43 @@
+// Lines for the log about what a server refused because of a limit on connections or memory.
+#ifndef PLUGIN_HTTP_REFUSAL_LOG_H_
+#define PLUGIN_HTTP_REFUSAL_LOG_H_
+
+#include <exception>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "plugin/base/line_limiter.h"
+#include "plugin/http/handler.h"
+
+namespace webhook::http {
+
+// Any thread, without a lock.
+class RefusalLog {
+ public:
+  // Empty if there is nothing to say, or nothing more within this second.
+  std::string LineFor(const Answered& answered, absl::Time now) noexcept {
+    base::LineLimiter* limiter = nullptr;
+    if (answered.reason == LRI_REASON_TOO_MANY_CONNECTIONS) limiter = &connections_;
+    if (answered.reason == LRI_REASON_TOO_MANY_FROM_ADDRESS) limiter = &address_;
+    if (answered.reason == LRI_REASON_MEMORY) limiter = &memory_;
+    if (limiter == nullptr) return "";
+    const std::optional<int64_t> left_out = limiter->Admit(now);
+    if (!left_out.has_value()) return "";
+    try {
+      return absl::StrCat(
+          limiter == &memory_ ? "a request of " : "a connection of ", answered.peer,
+          " was refused: ", answered.detail.empty() ? "memory ran out" : answered.detail,
+          base::LeftOut(*left_out));
+    } catch (const std::exception&) {
+      return "";
+    }
+  }
+
+ private:
+  base::LineLimiter connections_, address_, memory_;
+};
+
+}  // namespace webhook::http
+
+#endif  // PLUGIN_HTTP_REFUSAL_LOG_H_
