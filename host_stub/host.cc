@@ -128,7 +128,9 @@ absl::Status Host::StartGrpc() {
   return Take(GrpcServer::Start(options_.grpc, {.plugin = plugin_->info(),
                                                 .instances = instances_,
                                                 .store = store_,
-                                                .manager = manager_}),
+                                                .manager = manager_,
+                                                .logger = options_.logger,
+                                                .io_threads = threads_.get()}),
               grpc_);
 }
 

@@ -20,7 +20,6 @@ struct ServeOptions {
   std::string http = "127.0.0.1:8080";
   std::string grpc = "127.0.0.1:50051";
   std::string store = "sqlite";
-  bool grpc_insecure_on_any_address = false;
   std::string grpc_certificate;
   std::string grpc_key;
   std::string grpc_client_ca;

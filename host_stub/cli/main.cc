@@ -138,18 +138,17 @@ void CommandLine::AddServe() {
   AddOption(*command, "--http", options->http, "HOST:PORT",
             "The address for webhooks; port 0: any free port");
   AddOption(*command, "--grpc", options->grpc, "HOST:PORT",
-            "The address for gRPC; port 0: any free port");
+            "The address for gRPC; port 0: any free port; off: the control socket alone");
   AddOption(*command, "--store", options->store, "sqlite|memory",
             "With memory, incidents are lost when the host ends")
       ->check(CLI::IsMember({"sqlite", "memory"}));
-  command->add_flag("--grpc-insecure-on-any-address", options->grpc_insecure_on_any_address,
-                    "Allow --grpc without TLS on an address that other machines can reach");
   AddOption(*command, "--grpc-certificate", options->grpc_certificate, "FILE.pem",
             "Serve --grpc over TLS with this certificate chain");
   AddOption(*command, "--grpc-key", options->grpc_key, "FILE.pem",
             "The certificate's private key; refused if other users can read it");
   AddOption(*command, "--grpc-client-ca", options->grpc_client_ca, "FILE.pem",
-            "Accept only clients with a certificate of this CA, and serve them everything");
+            "Accept only clients with a certificate of this CA, and serve them everything; needed "
+            "for an address that other machines can reach");
 }
 
 void CommandLine::AddExecute() {

@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+
+#include "host_stub/service/grpc_door.h"
 
 namespace host_stub {
 namespace {
@@ -28,14 +29,6 @@ sigset_t StopSet() {
 constexpr int64_t kWorthwhileBytes = 16 << 20;
 // The part of one processor above which the process counts as busy.
 constexpr double kMostBusy = 0.1;
-
-// 0 if the system does not tell.
-int64_t ResidentBytes() {
-  int64_t total_pages = 0;
-  int64_t resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  return resident_pages * ::sysconf(_SC_PAGESIZE);
-}
 
 absl::Duration ProcessorTime() {
   rusage usage = {};

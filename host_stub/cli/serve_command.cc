@@ -86,7 +86,6 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   host.http_address = options.http;
   host.grpc.address = options.grpc;
   host.keep_in_memory = options.store == "memory";
-  host.grpc.insecure_on_any_address = options.grpc_insecure_on_any_address;
   absl::StatusOr<std::optional<GrpcTls>> tls = ReadGrpcTls(options);
   if (!tls.ok()) return tls.status();
   host.grpc.tls = *std::move(tls);

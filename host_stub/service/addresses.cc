@@ -1,7 +1,6 @@
 #include "host_stub/service/addresses.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -114,23 +113,6 @@ absl::Status PrepareControlSocket(const std::string& path) {
   }
   ::unlink(path.c_str());
   return absl::OkStatus();
-}
-
-std::string WhyNotBound(const HostPort& address) {
-  addrinfo hints = {};
-  hints.ai_flags = AI_PASSIVE;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error =
-      ::getaddrinfo(address.host.c_str(), absl::StrCat(address.port).c_str(), &hints, &found);
-  if (error != 0) return ::gai_strerror(error);
-  absl::Cleanup free_found = [found] { ::freeaddrinfo(found); };
-  const int probe = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  absl::Cleanup close_probe = [probe] { ::close(probe); };
-  const int yes = 1;
-  ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-  if (::bind(probe, found->ai_addr, found->ai_addrlen) == 0 && ::listen(probe, 1) == 0) return "";
-  return std::strerror(errno);
 }
 
 }  // namespace host_stub

@@ -32,9 +32,6 @@ std::string UnixTarget(absl::string_view path);
 // accepts. FAILED_PRECONDITION: the folder is open to others. ALREADY_EXISTS: a host serves there.
 absl::Status PrepareControlSocket(const std::string& path);
 
-// Why nobody can listen at this address, such as "address already in use". Empty if one can.
-std::string WhyNotBound(const HostPort& address);
-
 }  // namespace host_stub
 
 #endif  // HOST_STUB_SERVICE_ADDRESSES_H_

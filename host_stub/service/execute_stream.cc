@@ -103,12 +103,12 @@ class StreamCall : public ExecuteCall {
 
 namespace {
 
-class ExecuteStream : public SelfOwnedReactor<ExecuteStream, ExecuteStreamReactor> {
+class ExecuteStream : public StreamReactor<ExecuteStream, ExecuteStreamReactor> {
  public:
   ExecuteStream(std::shared_ptr<GrpcServerContext> server,
                 std::shared_ptr<base::ObjectPool<StreamCall>> pool, Caller caller,
                 absl::Time deadline)
-      : SelfOwnedReactor(std::move(server)),
+      : StreamReactor(std::move(server), /*ages=*/caller.address != "unix"),
         pool_(std::move(pool)),
         caller_(std::move(caller)),
         deadline_(deadline) {}
@@ -154,12 +154,6 @@ class ExecuteStream : public SelfOwnedReactor<ExecuteStream, ExecuteStreamReacto
     for (const auto& call : calls) call->GiveUp();
   }
 
-  void OnDrain() override {
-    absl::MutexLock lock(&mutex_);
-    draining_ = true;
-    Continue();
-  }
-
   void Answered(std::shared_ptr<StreamCall> call) {
     absl::MutexLock lock(&mutex_);
     // Nobody reads the answer, and a stream and its calls must not own each other.
@@ -170,6 +164,8 @@ class ExecuteStream : public SelfOwnedReactor<ExecuteStream, ExecuteStreamReacto
   }
 
  private:
+  friend class StreamReactor<ExecuteStream, ExecuteStreamReactor>;
+
   void Read() {
     incoming_ = base::Share(pool_, [this] { return StreamCall(server_); });
     StartRead(&incoming_->message());
@@ -222,13 +218,13 @@ class ExecuteStream : public SelfOwnedReactor<ExecuteStream, ExecuteStreamReacto
     }
     // An answer counts until it is written, so that a client that reads slowly is slowed down.
     const size_t most = static_cast<size_t>(server_->limits.stream_calls_in_flight);
-    if (!reading_ && !half_closed_ && !draining_ && calls_.size() < most) {
+    if (!reading_ && !half_closed_ && ending_.empty() && calls_.size() < most) {
       reading_ = true;  // OnReadDone may be called at once
       Read();
     }
     if (!calls_.empty()) return;
     if (half_closed_) return End(absl::OkStatus());
-    if (draining_) End(absl::UnavailableError("the host is stopping"));
+    if (!ending_.empty()) End(absl::UnavailableError(ending_));
   }
 
   const std::shared_ptr<base::ObjectPool<StreamCall>> pool_;
@@ -245,7 +241,6 @@ class ExecuteStream : public SelfOwnedReactor<ExecuteStream, ExecuteStreamReacto
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace

@@ -5,9 +5,11 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -15,7 +17,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/service/addresses.h"
+#include "host_stub/service/grpc_door.h"
 #include "host_stub/service/grpc_server_context.h"
+#include "plugin/http/event_loop.h"
 #include "plugin/http/tls.h"
 
 namespace host_stub {
@@ -27,16 +31,14 @@ constexpr char kIncidents[] = "long_running_integration.v1.IncidentService";
 
 // Room for what a message holds beside the body.
 constexpr int64_t kMessageMargin = 1 << 20;
-// On the public address. gRPC holds one unfinished message of each stream in memory.
-constexpr int kStreamsOfAConnection = 64;
 // On the control socket, which only the owner can reach.
-constexpr int kStreamsOfTheOwner = 1'024;
-
-// A peer that has vanished is noticed within a minute. A connection without a call is closed after
-// five minutes.
-constexpr int kKeepaliveMs = 40'000;
-constexpr int kKeepaliveTimeoutMs = 20'000;
-constexpr int kConnectionIdleMs = 300'000;
+constexpr int64_t kStreamsOfTheOwner = 1'024;
+// HTTP/2's least. A longer frame is refused before it is read.
+constexpr int kFrameBytes = 16 * 1024;
+// Early pings that are put up with.
+constexpr int kPingStrikes = 2;
+// gRPC acts on what one read brings before anything can stop it: see memory_soft_limit.
+constexpr int kReadBytes = 64 * 1024;
 
 // Memory for gRPC beside the messages of bytes_in_flight.
 constexpr int64_t kQuotaMargin = 64 << 20;
@@ -46,6 +48,8 @@ constexpr int64_t kQuotaMargin = 64 << 20;
 constexpr absl::Duration kRefusalTime = absl::Milliseconds(300);
 // How long calls that are cut off at the drain's deadline have for sending their last answer.
 constexpr absl::Duration kCutOffTime = absl::Milliseconds(300);
+// How long the calls of a stream that is grpc_age_ms old have for their answers.
+constexpr absl::Duration kAgeGrace = absl::Minutes(1);
 // How long work, a faulty plugin's for example, may go on after the drain's deadline.
 constexpr absl::Duration kWorkerGrace = absl::Seconds(1);
 
@@ -57,13 +61,41 @@ size_t QuotaBytes(const webhook::Limits& limits) {
 }
 
 absl::StatusOr<HostPort> ValidateAddress(const GrpcServerOptions& options) {
+  if (options.address == kGrpcOff) return HostPort();
   absl::StatusOr<HostPort> address = ParseHostPort(options.address);
   if (!address.ok()) return address;
-  if (IsLoopback(address->host) || options.insecure_on_any_address || options.tls) return address;
+  if (IsLoopback(address->host) || (options.tls && !options.tls->client_ca.empty())) return address;
   return absl::InvalidArgumentError(absl::StrCat(
-      "gRPC would be open without encryption to everybody who can reach ", options.address,
-      "; use 127.0.0.1, give --grpc-certificate and --grpc-key, or allow it with "
-      "--grpc-insecure-on-any-address"));
+      "gRPC would be open to every stranger who can reach ", options.address,
+      "; use 127.0.0.1, or let in clients with a certificate only: --grpc-certificate, --grpc-key "
+      "and --grpc-client-ca; or switch it off with --grpc off"));
+}
+
+// Logs that connections were closed because of memory_soft_limit, once a minute at most, and gives
+// the memory back: the allocator would keep it, and no connection could be served.
+std::function<void(int64_t)> CloserLog(const std::shared_ptr<GrpcServerContext>& context) {
+  struct Last {
+    absl::Time logged = absl::InfinitePast();
+    std::atomic<bool> trimming{false};
+  };
+  return [weak = std::weak_ptr(context), last = std::make_shared<Last>()](int64_t resident_bytes) {
+    const std::shared_ptr<GrpcServerContext> server = weak.lock();
+    if (server == nullptr) return;
+    if (absl::Now() - last->logged > absl::Minutes(1)) {
+      last->logged = absl::Now();
+      server->logger->Log(Severity::kError, "",
+                          absl::StrCat("the process has ", resident_bytes,
+                                       " bytes of memory, and memory_soft_limit ", "is ",
+                                       server->limits.memory_soft_limit,
+                                       ": gRPC's connections are closed until it has less"));
+    }
+    if (last->trimming.exchange(true)) return;
+    const bool posted = server->threads.Post([last] {
+      ::malloc_trim(0);
+      last->trimming = false;
+    });
+    if (!posted) last->trimming = false;
+  };
 }
 
 // gRPC itself only says that it cannot listen; this says what is wrong with the certificate.
@@ -92,8 +124,8 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
 struct GrpcServer::Listener {
   std::vector<std::unique_ptr<grpc::Service>> services;
   std::vector<const char*> names;
+  std::unique_ptr<GrpcDoor> door;        // ends after the server, whose connections it knows
   std::unique_ptr<grpc::Server> server;  // ends before its services
-  int port = 0;
 
   void Add(const char* name, std::unique_ptr<grpc::Service> service) {
     names.push_back(name);
@@ -105,26 +137,56 @@ struct GrpcServer::Listener {
     Add(kIncidents, NewIncidentService(context));
   }
 
-  // Returns whether it listens. Each listener has its own quota, so that the owner gets through
-  // whatever others do.
-  bool Start(const std::string& address, const webhook::Limits& limits, int streams,
-             const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+  // Each listener has its own quota, so that the owner gets through whatever others do.
+  absl::Status Start(GrpcDoorOptions options, webhook::http::IoThreads& threads,
+                     const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+    const webhook::Limits& limits = options.limits;
+    const bool owners = options.is_owners;
     grpc::ServerBuilder builder;
-    // Otherwise a second host on the same port would silently take half of the calls.
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, streams);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kConnectionIdleMs);
+    const auto set = [&builder](const char* name, int64_t value) {
+      builder.AddChannelArgument(name, static_cast<int>(value));
+    };
+    set(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+        owners ? kStreamsOfTheOwner : limits.grpc_streams_of_a_connection);
+    set(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, limits.tls_handshake_timeout_ms);
+    set(GRPC_ARG_MAX_METADATA_SIZE, limits.grpc_metadata_bytes);
+    set(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
+    set(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadBytes);
+    set(GRPC_ARG_KEEPALIVE_TIME_MS, limits.grpc_keepalive_ms);
+    set(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, limits.grpc_keepalive_timeout_ms);
+    set(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    set(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, limits.grpc_least_ping_ms);
+    set(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kPingStrikes);
+    set(GRPC_ARG_MAX_CONNECTION_IDLE_MS, limits.grpc_idle_timeout_ms);
+    if (!owners) {
+      set(GRPC_ARG_MAX_CONNECTION_AGE_MS, limits.grpc_age_ms);
+      // A stream that began at the last moment ends by itself before that: see GrpcServerContext.
+      set(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+          limits.grpc_age_ms + absl::ToInt64Milliseconds(kAgeGrace));
+    }
     builder.SetResourceQuota(grpc::ResourceQuota().Resize(QuotaBytes(limits)));
     builder.SetMaxReceiveMessageSize(static_cast<int>(limits.body_bytes + kMessageMargin));
     builder.SetMaxSendMessageSize(-1);
-    builder.AddListeningPort(address, credentials, &port);
+    using Builder = grpc::ServerBuilder::experimental_type;
+    std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor =
+        builder.experimental().AddExternalConnectionAcceptor(
+            Builder::ExternalConnectionType::FROM_FD, credentials);
     for (const auto& service : services) builder.RegisterService(service.get());
+
+    options.hand_over = [acceptor](int socket) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+      parameters.listener_fd = -1;
+      parameters.fd = socket;
+      acceptor->HandleNewConnection(&parameters);
+    };
+    auto listening = GrpcDoor::Listen(std::move(options), threads);
+    if (!listening.ok()) return listening.status();
+    door = *std::move(listening);
     server = builder.BuildAndStart();
-    if (server == nullptr || port == 0) return false;
+    if (server == nullptr) return absl::UnavailableError("gRPC does not start");
     SetServing(true);
-    return true;
+    door->Open();
+    return absl::OkStatus();
   }
 
   // Closes the connections, then the server. In the other order, gRPC would end a call that is just
@@ -132,6 +194,7 @@ struct GrpcServer::Listener {
   // connection that closes is UNAVAILABLE. Connections do not wait for a goodbye (GOAWAY) to be
   // acknowledged, since a client that is silent never does that.
   void Close() {
+    door->Close();
     ::grpc_server_cancel_all_calls(server->c_server());
     server->Shutdown(absl::ToChronoTime(absl::Now()));
   }
@@ -160,30 +223,43 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   static_cast<GrpcServerParts&>(*context) = std::move(parts);
   context->limits = options.limits;
 
-  auto front = std::make_unique<Listener>();
-  const bool by_certificate = options.tls && !options.tls->client_ca.empty();
-  front->Add(kIntegration, NewIntegrationService(context, by_certificate));
-  if (by_certificate) front->AddManagement(context);
-  if (!front->Start(options.address, options.limits, kStreamsOfAConnection, *credentials)) {
-    const std::string reason = WhyNotBound(*address);
-    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.address,
-                                               reason.empty() ? "" : ": ", reason,
-                                               "; choose another --grpc address"));
-  }
-  auto control = std::make_unique<Listener>();
-  control->Add(kIntegration, NewIntegrationService(context, /*by_certificate=*/false));
-  control->AddManagement(context);
-  if (!control->Start(UnixTarget(options.control_path), options.limits, kStreamsOfTheOwner,
-                      grpc::InsecureServerCredentials())) {
-    front->server->Shutdown();
-    return absl::UnavailableError(absl::StrCat("cannot listen on unix:", options.control_path));
-  }
+  // From here on its destructor closes what listens.
   std::unique_ptr<GrpcServer> server(new GrpcServer);
   server->context_ = context;
-  server->address_ = FormatHostPort(address->host, front->port);
   server->control_path_ = options.control_path;
-  server->public_listener_ = std::move(front);
-  server->control_listener_ = std::move(control);
+  if (options.address == kGrpcOff) {
+    server->address_ = kGrpcOff;
+  } else {
+    const bool by_certificate = options.tls && !options.tls->client_ca.empty();
+    auto& listener = server->listeners_.emplace_back(std::make_unique<Listener>());
+    listener->Add(kIntegration, NewIntegrationService(context, by_certificate));
+    if (by_certificate) listener->AddManagement(context);
+    absl::Status status =
+        listener->Start({.address = address->host == "localhost" ? "127.0.0.1" : address->host,
+                         .port = static_cast<uint16_t>(address->port),
+                         .limits = options.limits,
+                         .on_memory = CloserLog(context)},
+                        *context->io_threads, *credentials);
+    if (!status.ok()) {
+      server->listeners_.pop_back();
+      return absl::Status(status.code(),
+                          absl::StrCat("cannot listen on ", options.address, ": ", status.message(),
+                                       "; choose another --grpc address"));
+    }
+    server->address_ = FormatHostPort(address->host, listener->door->port());
+  }
+  auto& control = server->listeners_.emplace_back(std::make_unique<Listener>());
+  control->Add(kIntegration, NewIntegrationService(context, /*by_certificate=*/false));
+  control->AddManagement(context);
+  absl::Status status = control->Start({.address = absl::StrCat("unix:", options.control_path),
+                                        .limits = options.limits,
+                                        .is_owners = true},
+                                       *context->io_threads, grpc::InsecureServerCredentials());
+  if (!status.ok()) {
+    server->listeners_.pop_back();
+    return absl::Status(status.code(), absl::StrCat("cannot listen on unix:", options.control_path,
+                                                    ": ", status.message()));
+  }
   return server;
 }
 
@@ -193,8 +269,7 @@ GrpcServer::~GrpcServer() { Drain(absl::Now()).IgnoreError(); }
 
 void GrpcServer::BeginDrain() {
   if (std::exchange(draining_, true)) return;
-  public_listener_->SetServing(false);
-  control_listener_->SetServing(false);
+  for (const auto& listener : listeners_) listener->SetServing(false);
   context_->draining = true;
   context_->calls.DrainAll();
 }
@@ -210,13 +285,14 @@ absl::Status GrpcServer::Drain(absl::Time deadline) {
   } else if (calls.any()) {
     absl::SleepFor(std::min(deadline - absl::Now(), kRefusalTime));
   }
-  std::thread control([this] { control_listener_->Close(); });
-  public_listener_->Close();
-  control.join();
+  std::vector<std::thread> closing;
+  for (const auto& listener : listeners_) closing.emplace_back([&] { listener->Close(); });
+  for (std::thread& thread : closing) thread.join();
   ::unlink(control_path_.c_str());
   // All calls have ended, so nobody waits for work that is left.
   context_->threads.Stop(std::max(deadline, absl::Now() + kWorkerGrace));
   calls.Stop();
+  listeners_.clear();
   if (in_time) return absl::OkStatus();
   return absl::DeadlineExceededError("gRPC calls were cut off at the deadline");
 }

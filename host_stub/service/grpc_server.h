@@ -9,17 +9,26 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "host_stub/engine/hosted_plugin.h"
+#include "host_stub/engine/logger.h"
 #include "host_stub/instances/instance_manager.h"
 #include "host_stub/instances/snapshot.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/limits/limits.h"
 
+namespace webhook::http {
+class IoThreads;
+}
+
 namespace host_stub {
+
+// The address of a host that serves its control socket alone.
+inline constexpr char kGrpcOff[] = "off";
 
 // PEM texts.
 struct GrpcTls {
@@ -29,10 +38,9 @@ struct GrpcTls {
 };
 
 struct GrpcServerOptions {
-  std::string address = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
-  // Allows plain text on an address that is not loopback. Everybody who reaches the address can
-  // then send requests, and others may read them on their way.
-  bool insecure_on_any_address = false;
+  // HOST:PORT, where HOST is an IP address or localhost, and port 0 any free one; or kGrpcOff. An
+  // address that is not loopback needs `tls` with a client_ca.
+  std::string address = "127.0.0.1:50051";
   std::optional<GrpcTls> tls;  // of the public address; none: plain text
   std::string control_path;    // of the unix socket; at most 107 bytes
   webhook::Limits limits;
@@ -45,6 +53,9 @@ struct GrpcServerParts {
   std::shared_ptr<IncidentStore> store;
   // Null if the instances cannot be changed.
   std::shared_ptr<InstanceManager> manager = nullptr;
+  std::shared_ptr<Logger> logger;
+  // Connections are accepted on one of these. They outlive the server.
+  webhook::http::IoThreads* io_threads = nullptr;
 };
 
 struct GrpcServerContext;
@@ -60,7 +71,7 @@ class GrpcServer {
   // Drains with no time left if Drain was not called.
   ~GrpcServer();
 
-  // HOST:PORT with the real port.
+  // HOST:PORT with the real port, or kGrpcOff.
   const std::string& address() const { return address_; }
   const std::string& control_path() const { return control_path_; }
 
@@ -78,8 +89,7 @@ class GrpcServer {
   GrpcServer();
 
   std::shared_ptr<GrpcServerContext> context_;
-  std::unique_ptr<Listener> public_listener_;
-  std::unique_ptr<Listener> control_listener_;
+  std::vector<std::unique_ptr<Listener>> listeners_;  // of the public address; of the owner
   std::string address_;
   std::string control_path_;
   bool draining_ = false;

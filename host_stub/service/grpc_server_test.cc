@@ -45,15 +45,28 @@ TEST_F(GrpcServerTest, ManagementAndReadingAreNotServedOnThePublicAddress) {
             StatusCode::PERMISSION_DENIED);
 }
 
-TEST_F(GrpcServerTest, AddressesThatOthersReachAreRefusedUnlessForced) {
+TEST_F(GrpcServerTest, AddressesThatOthersReachAreRefusedWithoutClientCertificates) {
   TestServer other;
   GrpcServerOptions options = other.Options();
   other.StopServer();
   options.address = "0.0.0.0:0";
-  const auto refused = GrpcServer::Start(options, other.Parts());
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("--grpc-insecure-on-any-address"));
-  options.insecure_on_any_address = true;
-  EXPECT_TRUE(GrpcServer::Start(options, other.Parts()).ok());
+  const auto plain = GrpcServer::Start(options, other.Parts());
+  EXPECT_THAT(std::string(plain.status().message()), HasSubstr("--grpc-client-ca"));
+  EXPECT_THAT(std::string(plain.status().message()), HasSubstr("--grpc off"));
+  options.tls = GrpcTls{.certificate_chain = "any", .private_key = "any", .client_ca = ""};
+  const auto encrypted = GrpcServer::Start(options, other.Parts());
+  EXPECT_THAT(std::string(encrypted.status().message()), HasSubstr("--grpc-client-ca"));
+}
+
+TEST_F(GrpcServerTest, SwitchedOffOnlyTheControlSocketServes) {
+  TestServer other;
+  GrpcServerOptions options = other.Options();
+  other.StopServer();
+  options.address = kGrpcOff;
+  const auto server = GrpcServer::Start(options, other.Parts());
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ((*server)->address(), "off");
+  EXPECT_EQ(Health(Dial(UnixTarget((*server)->control_path())), ""), 1);
 }
 
 TEST_F(GrpcServerTest, AnAddressInUseIsRefusedByNameAndReason) {
@@ -63,7 +76,7 @@ TEST_F(GrpcServerTest, AnAddressInUseIsRefusedByNameAndReason) {
   options.address = server_.server().address();
   const auto refused = GrpcServer::Start(options, other.Parts());
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr(options.address));
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("Address already in use"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("is in use"));
 }
 
 TEST_F(GrpcServerTest, TheControlSocketIsTheOwnersAndGoesWithTheServer) {

@@ -94,11 +94,12 @@ absl::StatusOr<IncidentQuery> MakeQuery(const GrpcServerContext& server,
 // Sends incidents until the caller cancels or the host drains. Reads a page on the thread pool,
 // writes it incident by incident, then reads the next one; after the last it waits for the store's
 // next commit. It reads one page ahead at most, however slow the client is.
-class Follower : public SelfOwnedReactor<Follower, IncidentReactor> {
+class Follower : public StreamReactor<Follower, IncidentReactor> {
  public:
   // A query after the id -1 asks for the incidents that are created from now on.
-  Follower(std::shared_ptr<GrpcServerContext> server, IncidentQuery query, bool with_details)
-      : SelfOwnedReactor(std::move(server)),
+  Follower(std::shared_ptr<GrpcServerContext> server, IncidentQuery query, bool with_details,
+           bool ages)
+      : StreamReactor(std::move(server), ages),
         with_details_(with_details),
         query_(std::move(query)) {}
 
@@ -137,19 +138,15 @@ class Follower : public SelfOwnedReactor<Follower, IncidentReactor> {
     End(absl::CancelledError("the caller gave up"));
   }
 
-  void OnDrain() override {
-    absl::MutexLock lock(&mutex_);
-    draining_ = true;
-    Continue();
-  }
-
   void OnDone() override {
     // Waits for a callback that is running and may need the lock, so it is not done under the lock.
     subscription_.reset();
-    SelfOwnedReactor::OnDone();
+    StreamReactor::OnDone();
   }
 
  private:
+  friend class StreamReactor<Follower, IncidentReactor>;
+
   void Committed(int64_t last_id) {
     absl::MutexLock lock(&mutex_);
     known_ = std::max(known_, last_id);
@@ -158,7 +155,7 @@ class Follower : public SelfOwnedReactor<Follower, IncidentReactor> {
 
   void Continue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (finished_ || !ready_ || writing_) return;
-    if (draining_) return End(absl::UnavailableError("the host is stopping"));
+    if (!ending_.empty()) return End(absl::UnavailableError(ending_));
     if (!page_.empty()) {
       writing_ = true;
       return StartWrite(&page_.front());
@@ -199,7 +196,6 @@ class Follower : public SelfOwnedReactor<Follower, IncidentReactor> {
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // Ends with the status.
@@ -252,7 +248,8 @@ class IncidentService : public v1::IncidentService::CallbackService {
     return reactor.get();
   }
 
-  IncidentReactor* FollowIncidents(Context*, const v1::FollowIncidentsRequest* request) override {
+  IncidentReactor* FollowIncidents(Context* context,
+                                   const v1::FollowIncidentsRequest* request) override {
     if (absl::Status status = CheckView(request->view()); !status.ok()) return new Refusal(status);
     absl::StatusOr<std::string> uid = FilterUid(*server_, request->instance());
     if (!uid.ok()) return new Refusal(uid.status());
@@ -267,7 +264,8 @@ class IncidentService : public v1::IncidentService::CallbackService {
       query.after_id = *after;
     }
     auto follower = std::make_shared<Follower>(server_, std::move(query),
-                                               request->view() != v1::INCIDENT_VIEW_BASIC);
+                                               request->view() != v1::INCIDENT_VIEW_BASIC,
+                                               CallerOf(*context, false).address != "unix");
     follower->Begin();
     return follower.get();
   }

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "host_stub/engine/logger.h"
 #include "host_stub/service/grpc_server_context.h"
@@ -66,10 +67,11 @@ class SelfOwnedReactor : public Reactor,
   }
 
  protected:
-  // Once, when the object is whole: OnDrain and OnCutOff may be called at once.
-  void Open() {
+  // Once, when the object is whole: OnDrain and OnCutOff may be called at once, and OnDeadline
+  // then.
+  void Open(absl::Time deadline = absl::InfiniteFuture()) {
     self_ = this->shared_from_this();
-    token_ = server_->calls.Add(absl::InfiniteFuture(), self_);
+    token_ = server_->calls.Add(deadline, self_);
   }
 
   // Ends the call, once. gRPC calls nothing back from within Finish, so that the lock may be held.
@@ -84,6 +86,36 @@ class SelfOwnedReactor : public Reactor,
  private:
   std::shared_ptr<Derived> self_;
   OpenCalls::Token token_;
+};
+
+// Such a reactor of a stream, which ends when the host drains and at the age of its connections:
+// the certificate of its client may be good no longer.
+template <typename Derived, typename Reactor>
+class StreamReactor : public SelfOwnedReactor<Derived, Reactor> {
+ public:
+  StreamReactor(std::shared_ptr<GrpcServerContext> server, bool ages)
+      : SelfOwnedReactor<Derived, Reactor>(std::move(server)), ages_(ages) {}
+
+  void OnDrain() override { EndSoon("the host is stopping"); }
+  void OnDeadline() override { EndSoon("the stream has lasted grpc_age_ms; open another one"); }
+
+ protected:
+  void Open() {
+    const absl::Duration age = absl::Milliseconds(this->server_->limits.grpc_age_ms);
+    SelfOwnedReactor<Derived, Reactor>::Open(ages_ ? absl::Now() + age : absl::InfiniteFuture());
+  }
+
+  // Not empty: the stream takes nothing more, and is to end with UNAVAILABLE and this message.
+  absl::string_view ending_ ABSL_GUARDED_BY(this->mutex_);
+
+ private:
+  void EndSoon(absl::string_view message) {
+    absl::MutexLock lock(&this->mutex_);
+    if (ending_.empty()) ending_ = message;
+    static_cast<Derived*>(this)->Continue();
+  }
+
+  const bool ages_;
 };
 
 // A unary call that is ended once: completed by another thread, given up by its caller, or cut off

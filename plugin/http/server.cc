@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cstring>
@@ -20,6 +21,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/http/shard.h"
@@ -33,16 +35,10 @@ constexpr int64_t kPauseAfterFailureMs = 100;
 constexpr Refusal kNoDescriptors = {503, "the process has no more file descriptors (ulimit -n)",
                                     LRI_REASON_TOO_MANY_CONNECTIONS};
 
+constexpr absl::string_view kUnixPrefix = "unix:";
+
 // As many connections as the kernel queues for a listening socket, and more.
 constexpr int kMostQueued = 4096;
-
-// Connections leave the last descriptors to the rest of the process: its files, its control socket.
-int FirstSpareDescriptor() {
-  rlimit descriptors = {};
-  if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return INT_MAX;
-  const auto most = static_cast<int>(std::min<rlim_t>(descriptors.rlim_cur, INT_MAX));
-  return most - std::min(most / 8, 64);
-}
 
 struct Endpoint {
   sockaddr_storage address = {};
@@ -59,6 +55,16 @@ bool ReadScope(const std::string& text, sockaddr_in6& address) {
 
 std::optional<Endpoint> ReadEndpoint(const std::string& text, uint16_t port) {
   Endpoint endpoint;
+  if (absl::StartsWith(text, kUnixPrefix)) {
+    auto& local = reinterpret_cast<sockaddr_un&>(endpoint.address);
+    local.sun_family = AF_UNIX;
+    endpoint.size = sizeof local;
+    if (text.copy(local.sun_path, sizeof local.sun_path, kUnixPrefix.size()) ==
+        sizeof local.sun_path) {
+      return {};  // no room for the zero at its end
+    }
+    return endpoint;
+  }
   auto& v4 = reinterpret_cast<sockaddr_in&>(endpoint.address);
   if (inet_pton(AF_INET, text.c_str(), &v4.sin_addr) == 1) {
     v4.sin_family = AF_INET;
@@ -78,6 +84,7 @@ std::optional<Endpoint> ReadEndpoint(const std::string& text, uint16_t port) {
 
 // An IPv4 peer of an IPv6 socket gets its IPv4 address.
 std::string PeerText(Endpoint& peer) {
+  if (peer.address.ss_family == AF_UNIX) return "unix";
   auto& v6 = reinterpret_cast<sockaddr_in6&>(peer.address);
   if (v6.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
     sockaddr_in v4 = {};
@@ -122,8 +129,8 @@ absl::StatusOr<Descriptor> BindSocket(const std::string& address, uint16_t& port
   if (!endpoint.has_value()) {
     return absl::InvalidArgumentError(absl::StrCat("\"", address, "\" is no IPv4 or IPv6 address"));
   }
-  Descriptor socket(::socket(endpoint->address.ss_family,
-                             SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  Descriptor socket(
+      ::socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   // SO_REUSEADDR: a restart must not wait until old connections have timed out. SO_REUSEPORT only
   // beside a socket that will be closed: otherwise a port that is in use must be an error. If the
   // new one listened there, it would get connections at once, which the other has to answer.
@@ -136,8 +143,9 @@ absl::StatusOr<Descriptor> BindSocket(const std::string& address, uint16_t& port
   if (!bound || getsockname(socket.get(), endpoint->get(), &endpoint->size) != 0) {
     return Explain(errno, address, port);
   }
-  // The port is at the same place for both families.
-  port = ntohs(reinterpret_cast<const sockaddr_in&>(endpoint->address).sin_port);
+  // The port is at the same place for both families; a path has none.
+  if (endpoint->address.ss_family != AF_UNIX)
+    port = ntohs(reinterpret_cast<const sockaddr_in&>(endpoint->address).sin_port);
   return socket;
 }
 
@@ -156,9 +164,16 @@ Descriptor AcceptFrom(const Descriptor& socket, Peer& peer) {
 
 }  // namespace
 
+// Connections leave the last descriptors to the rest of the process: its files, its control socket.
+int FirstSpareDescriptor() {
+  rlimit descriptors = {};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return INT_MAX;
+  const auto most = static_cast<int>(std::min<rlim_t>(descriptors.rlim_cur, INT_MAX));
+  return most - std::min(most / 8, 64);
+}
+
 Server::Server(ServerOptions options, IoThreads& threads, Handler& handler)
     : state_(std::make_shared<ServerState>(std::move(options), handler)),
-      first_spare_descriptor_(FirstSpareDescriptor()),
       home_(threads.NextHome().events) {
   for (const auto& loop : threads.loops()) {
     shards_.push_back(std::make_shared<Shard>(state_, *loop));
@@ -297,7 +312,7 @@ void Server::OnAcceptFailed(int error) {
 void Server::Admit(Descriptor connection, const Peer& peer) {
   // The kernel gives the lowest free descriptor, so a high one means that few are left. A refusal
   // tells the peer; in the kernel's queue the connection would wait.
-  if (connection.get() >= first_spare_descriptor_) {
+  if (connection.get() >= state_->options().first_spare_descriptor) {
     state_->LetOneGiveWay();  // for the next one
     return Refuse(std::move(connection), peer, kNoDescriptors);
   }
@@ -310,8 +325,8 @@ void Server::Admit(Descriptor connection, const Peer& peer) {
 // The answer is written without anything being read. A few connections are kept until the peer has
 // read it; to the others it may be lost.
 void Server::Refuse(Descriptor connection, const Peer& peer, const Refusal& refusal) {
-  const bool plain = state_->tls() == nullptr;
-  if (plain && connection.get() < first_spare_descriptor_) {
+  const bool plain = state_->tls() == nullptr && !state_->options().take;
+  if (plain && connection.get() < state_->options().first_spare_descriptor) {
     if (Place* const place = state_->AdmitForRefusal()) {
       return HandOver(std::move(connection), peer, place, refusal);
     }
@@ -330,6 +345,11 @@ void Server::Refuse(Descriptor connection, const Peer& peer, const Refusal& refu
 
 void Server::HandOver(Descriptor connection, const Peer& peer, Place* place,
                       const Refusal& refusal) {
+  if (const auto& take = state_->options().take; take) {
+    absl::Cleanup release = [state = state_, place] { state->Release(place); };
+    auto held = std::make_shared<decltype(release)>(std::move(release));
+    return take(home_, std::move(connection), std::move(held));
+  }
   const std::shared_ptr<Shard>& shard = shards_[next_shard_++ % shards_.size()];
   EventLoop& events = shard->loop().events;
   if (&events == &home_) return shard->Adopt(std::move(connection), peer.text, place, refusal);

@@ -44,9 +44,13 @@ struct BytesInFlight {
   std::atomic<int64_t> bytes{0};
 };
 
+// The number from which on descriptors are left to the rest of the process, by its limit now.
+int FirstSpareDescriptor();
+
 struct ServerOptions {
-  std::string address = "127.0.0.1";  // an IPv4 or IPv6 address, no name
-  uint16_t port = 0;                  // 0: the system chooses; see Server::port
+  // An IPv4 or IPv6 address, no name; or "unix:PATH", whose peers are "unix".
+  std::string address = "127.0.0.1";
+  uint16_t port = 0;  // 0: the system chooses; see Server::port
   Limits limits;
   std::shared_ptr<const TlsContext> tls;  // null: plain HTTP
 
@@ -56,6 +60,13 @@ struct ServerOptions {
 
   // Peers to whom Limits::connections_from_one_proxy applies.
   std::vector<Network> trusted_proxies;
+
+  // A connection whose descriptor has this number or a higher one is closed.
+  int first_spare_descriptor = FirstSpareDescriptor();
+
+  // If set, the server only accepts, and gives each connection that its limits admit to this
+  // function, on the thread of `loop`. The connection counts until `place` is destroyed.
+  std::function<void(EventLoop& loop, Descriptor connection, std::shared_ptr<void> place)> take;
 
   // False: the port is bound and connections queue in the kernel until StartAccepting, so that
   // an update can be prepared and still be given up.
@@ -155,7 +166,6 @@ class Server final : public std::enable_shared_from_this<Server>,
   void AtShards(Action action);
 
   const std::shared_ptr<ServerState> state_;
-  const int first_spare_descriptor_;
   EventLoop& home_;
   std::vector<std::shared_ptr<Shard>> shards_;
   uint16_t port_ = 0;

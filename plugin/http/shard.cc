@@ -90,8 +90,10 @@ void ServerState::SetTrustedProxies(std::vector<Network> proxies) {
 Refusal ServerState::Admit(const Address& address, Place** place) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const bool is_proxy = IsIn(address, trusted_proxies_);
-  const int64_t most =
-      is_proxy ? limits().connections_from_one_proxy : limits().connections_from_one_address;
+  const bool is_local = address == Address();  // a unix socket
+  const int64_t most = is_local   ? limits().connections
+                       : is_proxy ? limits().connections_from_one_proxy
+                                  : limits().connections_from_one_address;
   const int64_t all = connections_.load(std::memory_order_relaxed);
   const Address network = address.Network();
   Place& mine = places_.try_emplace(network, Place{.network = network}).first->second;

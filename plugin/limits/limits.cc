@@ -35,7 +35,9 @@ constexpr Setting kSettings[] = {
     {"head_timeout_ms", &Limits::head_timeout_ms, 1, kHourMs,
      "408: from a head's first byte to its last"},
     {"body_timeout_ms", &Limits::body_timeout_ms, 1, kHourMs,
-     "408: from the end of the head to the last byte of the body"},
+     "408: from the end of the head to the last byte of the body. gRPC: closes a connection that "
+     "sends more than 64 KiB and gives the host nothing to say for so long (or for "
+     "`answer_timeout_ms`, if that is more)"},
     {"body_least_bytes_per_second", &Limits::body_least_bytes_per_second, 0, kGiB,
      "408: averaged over the body's time, after 5 s"},
     {"write_timeout_ms", &Limits::write_timeout_ms, 1, kHourMs,
@@ -45,7 +47,7 @@ constexpr Setting kSettings[] = {
     {"idle_timeout_ms", &Limits::idle_timeout_ms, 1, kHourMs,
      "closes the connection: between two requests"},
     {"tls_handshake_timeout_ms", &Limits::tls_handshake_timeout_ms, 1, kHourMs,
-     "closes the connection"},
+     "closes the connection. gRPC: from its beginning to the first HTTP/2 settings"},
     {"answer_timeout_ms", &Limits::answer_timeout_ms, 1, kHourMs,
      "504: from the end of a request to its answer"},
     {"linger_timeout_ms", &Limits::linger_timeout_ms, 1, kHourMs,
@@ -53,7 +55,8 @@ constexpr Setting kSettings[] = {
     {"connections", &Limits::connections, 1, 1'000'000,
      "an idle connection is closed for the new one: first those that have sent no request yet, "
      "then the one that was idle for longest. If none is idle, the new one is answered 503; over "
-     "TLS it is closed"},
+     "TLS it is closed. The front, each listen port, the gRPC address and the control socket have "
+     "one such limit each; gRPC closes the new one"},
     {"connections_from_one_address", &Limits::connections_from_one_address, 1, 1'000'000,
      "the same among the connections of that address. An IPv6 /64 counts as one address; unix "
      "sockets do not count"},
@@ -103,6 +106,24 @@ constexpr Setting kSettings[] = {
      "further lines of that severity are counted and left out"},
     {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000,
      "reading from that gRPC stream pauses"},
+    {"grpc_streams_of_a_connection", &Limits::grpc_streams_of_a_connection, 1, 10'000,
+     "further calls wait at the client. On the control socket: 1,024"},
+    {"grpc_metadata_bytes", &Limits::grpc_metadata_bytes, 1'024, kMiB,
+     "RESOURCE_EXHAUSTED: a call's metadata, which is not the headers of its request"},
+    {"grpc_idle_timeout_ms", &Limits::grpc_idle_timeout_ms, 1'000, 24 * kHourMs,
+     "closes the connection: without a call"},
+    {"grpc_keepalive_ms", &Limits::grpc_keepalive_ms, 1'000, kHourMs,
+     "a ping is sent: on a connection that brings nothing"},
+    {"grpc_keepalive_timeout_ms", &Limits::grpc_keepalive_timeout_ms, 1'000, kHourMs,
+     "closes the connection: from a ping to its answer"},
+    {"grpc_least_ping_ms", &Limits::grpc_least_ping_ms, 1, kHourMs,
+     "closes the connection: a client without a call pings more often, for the third time"},
+    {"grpc_age_ms", &Limits::grpc_age_ms, 1'000, 24 * kHourMs,
+     "ends the stream as UNAVAILABLE when what was read is answered, and asks the client to "
+     "connect anew. Not on the control socket"},
+    {"memory_soft_limit", &Limits::memory_soft_limit, 64 * kMiB, 1024 * kGiB,
+     "the connections of the gRPC address are closed as long as the process has more resident "
+     "memory"},
 };
 
 }  // namespace

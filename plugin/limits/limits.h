@@ -85,7 +85,17 @@ struct Limits {
   int64_t log_lines_per_second = 200;
 
   // gRPC.
-  int64_t stream_calls_in_flight = 32;  // of one stream; then reading pauses
+  int64_t stream_calls_in_flight = 32;         // of one stream; then reading pauses
+  int64_t grpc_streams_of_a_connection = 64;   // further ones wait at the client
+  int64_t grpc_metadata_bytes = 8 * 1024;      // of one call; RESOURCE_EXHAUSTED
+  int64_t grpc_idle_timeout_ms = 300'000;      // a connection without a call; closes
+  int64_t grpc_keepalive_ms = 20'000;          // between pings to a connection
+  int64_t grpc_keepalive_timeout_ms = 10'000;  // for a ping's answer; closes
+  int64_t grpc_least_ping_ms = 10'000;  // between a client's pings; the third early one closes
+  int64_t grpc_age_ms = 3'600'000;      // of connections and streams; not of the control socket
+
+  // Resident memory of the host's process. While it has more, it closes gRPC's connections.
+  int64_t memory_soft_limit = 1024 * 1024 * 1024;
 };
 
 // Sets the limit of that name to a whole number written in decimal. An unknown name, a text that

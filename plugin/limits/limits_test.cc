@@ -20,7 +20,8 @@ TEST(LimitsTest, UnknownNameIsRefusedByName) {
 
 TEST(LimitsTest, ValueOutOfRangeIsRefusedWithItsRange) {
   Limits limits;
-  for (const char* value : {"0", "-1", "67108865", "9223372036854775808", "", "8M", "1.5"}) {
+  for (const char* value : {"0", "-1", "67108865", "9223372036854775808", "", "8M", "1.5", "+5",
+                            " 4096", "4096 ", "4096\n", "- 1"}) {
     EXPECT_THAT(std::string(SetLimit("body_bytes", value, limits).message()),
                 HasSubstr("body_bytes must be a whole number from 1 to 67108864"))
         << value;

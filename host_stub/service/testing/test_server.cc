@@ -99,6 +99,9 @@ TestServer::TestServer(const webhook::Limits& limits)
   HostServices services = TestServices().services;
   services.store = store_;
   services.limits = limits_;
+  auto io_threads = webhook::http::IoThreads::Start(1);
+  EXPECT_TRUE(io_threads.ok()) << io_threads.status();
+  io_threads_ = *std::move(io_threads);
   auto plugin = HostedPlugin::Load("tests/abi/echo_plugin.so", {}, services);
   EXPECT_TRUE(plugin.ok()) << plugin.status();
   plugin_ = *std::move(plugin);
@@ -134,7 +137,13 @@ TestServer::~TestServer() {
   EXPECT_EQ(::system(absl::StrCat("rm -r ", folder_).c_str()), 0);
 }
 
-GrpcServerParts TestServer::Parts() const { return {plugin_->info(), instances_, store_}; }
+GrpcServerParts TestServer::Parts() const {
+  return {.plugin = plugin_->info(),
+          .instances = instances_,
+          .store = store_,
+          .logger = logger_,
+          .io_threads = io_threads_.get()};
+}
 
 GrpcServerOptions TestServer::Options() const {
   GrpcServerOptions options;

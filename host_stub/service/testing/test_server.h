@@ -12,6 +12,7 @@
 #include "host_stub/instances/snapshot.h"
 #include "host_stub/service/grpc_server.h"
 #include "host_stub/store/testing/forwarding_store.h"
+#include "plugin/http/event_loop.h"
 
 namespace host_stub {
 
@@ -56,12 +57,15 @@ class TestServer {
   GrpcServerParts Parts() const;
   GrpcServerOptions Options() const;
   const std::string& folder() const { return folder_; }
+  RecordingLogger& logger() { return *logger_; }
   void StopServer() { server_.reset(); }
 
  private:
   std::string folder_;
   webhook::Limits limits_;
   std::shared_ptr<HoldingStore> store_;
+  std::unique_ptr<webhook::http::IoThreads> io_threads_;
+  const std::shared_ptr<RecordingLogger> logger_ = std::make_shared<RecordingLogger>();
   std::shared_ptr<HostedPlugin> plugin_;
   const std::shared_ptr<PublishedInstances> instances_ = std::make_shared<PublishedInstances>();
   std::unique_ptr<GrpcServer> server_;

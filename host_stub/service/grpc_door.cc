@@ -1,0 +1,159 @@
+#include "host_stub/service/grpc_door.h"
+
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <fstream>
+#include <future>
+#include <utility>
+
+namespace host_stub {
+namespace {
+
+namespace http = webhook::http;
+
+// A flood of calls that are reset at once takes some 100 MiB in a second.
+constexpr int64_t kMemoryCheckMs = 100;
+// How often the connections themselves are looked at.
+constexpr int64_t kLookMs = 1'000;
+// A window's worth of HTTP/2. Pings, window updates and short headers stay below.
+constexpr uint64_t kUnansweredBytes = 64 * 1024;
+
+// Ends a connection of gRPC's. What has arrived is thrown away (MSG_TRUNC): gRPC would still act on
+// it.
+void ShutDown(const http::Descriptor& socket) {
+  ::shutdown(socket.get(), SHUT_RDWR);
+  while (::recv(socket.get(), nullptr, INT_MAX, MSG_TRUNC | MSG_DONTWAIT) > 0) {
+  }
+}
+
+http::ServerOptions ServerOptionsOf(const GrpcDoorOptions& options) {
+  http::ServerOptions server;
+  server.address = options.address;
+  server.port = options.port;
+  server.limits = options.limits;
+  server.accept_at_once = false;
+  if (options.is_owners) {
+    server.first_spare_descriptor = INT_MAX;
+  } else {
+    // The other half is for senders' doors and for the store: gRPC's connections cannot take them.
+    server.first_spare_descriptor /= 2;
+  }
+  return server;
+}
+
+}  // namespace
+
+int64_t ResidentBytes() {
+  int64_t total_pages = 0;
+  int64_t resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
+  return resident_pages * ::sysconf(_SC_PAGESIZE);
+}
+
+struct GrpcDoor::NoRequests : http::Handler {
+  http::HeadVerdict OnHead(http::Exchange&) override { return http::HeadVerdict::ReadBody(); }
+  void OnRequest(http::Exchange&) override {}
+};
+
+GrpcDoor::GrpcDoor(GrpcDoorOptions options)
+    : options_(std::move(options)), handler_(std::make_unique<NoRequests>()) {}
+
+absl::StatusOr<std::unique_ptr<GrpcDoor>> GrpcDoor::Listen(GrpcDoorOptions options,
+                                                           http::IoThreads& threads) {
+  std::unique_ptr<GrpcDoor> door(new GrpcDoor(std::move(options)));
+  http::ServerOptions server = ServerOptionsOf(door->options_);
+  server.take = [door = door.get()](http::EventLoop& loop, http::Descriptor socket,
+                                    std::shared_ptr<void> place) {
+    door->Take(loop, std::move(socket), std::move(place));
+  };
+  auto listening = http::Server::Listen(std::move(server), threads, *door->handler_);
+  if (!listening.ok()) return listening.status();
+  door->server_ = *std::move(listening);
+  return door;
+}
+
+GrpcDoor::~GrpcDoor() {
+  if (server_ == nullptr) return;
+  Close();
+  if (loop_ == nullptr) return;
+  std::promise<void> done;
+  loop_->Post([this, &done] {
+    loop_->Disarm(*this);
+    while (!connections_.empty()) Forget(connections_.front());
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+void GrpcDoor::Take(http::EventLoop& loop, http::Descriptor socket, std::shared_ptr<void> place) {
+  loop_ = &loop;
+  const int theirs = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
+  if (theirs < 0) return;
+  // What gRPC sets where it accepts by itself. A unix socket has neither.
+  const int yes = 1;
+  const auto patience_ms = static_cast<unsigned>(options_.limits.grpc_keepalive_timeout_ms);
+  ::setsockopt(theirs, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  ::setsockopt(theirs, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+  Connection& connection = connections_.emplace_front();
+  connection.door = this;
+  connection.socket = std::move(socket);
+  connection.place = std::move(place);
+  connection.self = connections_.begin();
+  connection.sent_ms = loop.now_ms();
+  if (!loop.Watch(connection.socket, connection, 0)) {
+    ::close(theirs);
+    return Forget(connection);
+  }
+  if (!options_.is_owners && !is_armed()) loop.Arm(*this, loop.now_ms() + kMemoryCheckMs);
+  options_.hand_over(theirs);
+}
+
+// EPOLLHUP: both directions are closed.
+void GrpcDoor::Connection::OnEvents(uint32_t) { door->Forget(*this); }
+
+void GrpcDoor::Forget(Connection& connection) {
+  loop_->Unwatch(connection.socket, connection);
+  connections_.erase(connection.self);
+}
+
+void GrpcDoor::OnTimer() {
+  if (connections_.empty()) return;
+  const int64_t now_ms = loop_->now_ms();
+  loop_->Arm(*this, now_ms + kMemoryCheckMs);
+  const int64_t resident_bytes = ResidentBytes();
+  if (resident_bytes > options_.limits.memory_soft_limit) {
+    for (const Connection& connection : connections_) ShutDown(connection.socket);
+    options_.on_memory(resident_bytes);
+  } else if (now_ms >= look_at_ms_) {
+    look_at_ms_ = now_ms + kLookMs;
+    for (Connection& connection : connections_) {
+      if (IsUnanswered(connection)) ShutDown(connection.socket);
+    }
+  }
+}
+
+// gRPC has no limit on how long a header or a message takes, and a header that never ends costs it
+// more with each frame. Who sends one gets no octet from it meanwhile: of a message, gRPC asks for
+// the next piece after 1 MiB at the latest.
+bool GrpcDoor::IsUnanswered(Connection& connection) const {
+  tcp_info info = {};
+  socklen_t size = sizeof info;
+  if (::getsockopt(connection.socket.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+  const int64_t now_ms = loop_->now_ms();
+  if (info.tcpi_bytes_sent != connection.sent_bytes) {
+    connection.sent_bytes = info.tcpi_bytes_sent;
+    connection.received_bytes = info.tcpi_bytes_received;
+    connection.sent_ms = now_ms;
+  }
+  const webhook::Limits& limits = options_.limits;
+  return info.tcpi_bytes_received - connection.received_bytes > kUnansweredBytes &&
+         now_ms - connection.sent_ms > std::max(limits.body_timeout_ms, limits.answer_timeout_ms);
+}
+
+}  // namespace host_stub
