@@ -1,5 +1,6 @@
 #include "plugin/limits/limits.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -132,7 +133,11 @@ absl::Status SetLimit(absl::string_view name, absl::string_view value, Limits& l
   for (const Setting& setting : kSettings) {
     if (name != setting.name) continue;
     int64_t number = 0;
-    if (!absl::SimpleAtoi(value, &number) || number < setting.least || number > setting.most) {
+    // SimpleAtoi also takes blanks and a plus sign.
+    const bool is_plain = !value.empty() && (absl::ascii_isdigit(value[0]) || value[0] == '-') &&
+                          absl::ascii_isdigit(value.back());
+    if (!is_plain || !absl::SimpleAtoi(value, &number) || number < setting.least ||
+        number > setting.most) {
       return absl::InvalidArgumentError(absl::StrCat(setting.name, " must be a whole number from ",
                                                      setting.least, " to ", setting.most));
     }

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
+import abi
 from host_process import HOST_STUB, PLUGIN
 
 # The pages name files of the whole tree; Bazel shows a test only the files that the test declares.
@@ -19,6 +20,7 @@ OPERATIONS = ROOT / "docs/operations.md"
 TOP_FOLDERS = "docs|host_stub|plugin|proto|tests|third_party|tools"
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+LINK_TEXT = re.compile(r"\[([^\]]*)\]\([^)\s]+\)")
 PATH = re.compile(rf"(?<![\w/.:-])(?:\./)?((?:{TOP_FOLDERS})/[\w./-]*\w)")
 LABEL = re.compile(r"//([a-z_/]*):([a-z]\w*)")
 TEST = re.compile(r"`(\w+_test)`")
@@ -51,6 +53,11 @@ def rows(page, heading):
         if line.startswith("| `")
     ]
     return {row[0].split()[0].strip("`"): row[1:] for row in cells}
+
+
+def plain(cell):
+    """A cell as the program says it: without links and Markdown's escapes."""
+    return LINK_TEXT.sub(r"\1", cell).replace("\\|", "|").replace("—", "")
 
 
 def help_of(*command):
@@ -128,22 +135,31 @@ class LinksAndPathsTest(unittest.TestCase):
 
 
 class NamesTest(unittest.TestCase):
-    def test_limits_are_documented_with_their_defaults_and_ranges(self):
-        documented = rows(CONFIGURATION, "Limits")
-        self.assertEqual(known_names({"limits": {"zzzzzzzzzzzzzzzzzzzz": 1}}), set(documented))
-        header = (ROOT / "plugin/limits/limits.h").read_text()
-        for name, (default, bounds, _) in documented.items():
-            value = re.search(rf"int64_t {name} = ([\d' *]+);", header)[1].replace("'", "")
-            self.assertEqual(default, f"{eval(value):,}", name)
-            # A number beyond every range is refused with the range.
-            said = re.search(r"from (\d+) to (\d+)", refusal({"limits": {name: 10**18}}))
-            self.assertEqual(bounds, f"{int(said[1]):,} to {int(said[2]):,}", name)
+    def test_limits_are_documented_as_the_plugin_describes_them(self):
+        described = abi.info(abi.load(PLUGIN)[0])["limits"]
+        names = {one["name"] for one in described}
+        self.assertEqual(known_names({"limits": {"zzzzzzzzzzzzzzzzzzzz": 1}}), names)
+        bounds = {one["name"]: f"{one['least']:,} to {one['most']:,}" for one in described}
+        self.assertEqual(
+            {name: row[:2] + [plain(row[2])] for name, row in rows(CONFIGURATION, "Limits").items()},
+            {
+                one["name"]: [f"{one['default']:,}", bounds[one["name"]], one["meaning"]]
+                for one in described
+            },
+        )
 
     def test_parameters_are_documented_and_exist(self):
         instance = {"name": "webhook", "configuration": {"zzzzzzzzzzzzzzzzzzzz": ""}}
         known = known_names({"instances": [instance]})
         parameters = {name for name in known if not name.endswith("_file")}
-        self.assertEqual(parameters, set(rows(CONFIGURATION, "Parameters")))
+        described = abi.info(abi.load(PLUGIN)[0])["parameters"]
+        self.assertEqual({one["name"] for one in described}, parameters)
+        self.assertEqual({one["name"] for one in described if one["may_be_file"]},
+                         {name[:-5] for name in known if name.endswith("_file")})
+        self.assertEqual(
+            {name: [plain(cell) for cell in row] for name, row in rows(CONFIGURATION, "Parameters").items()},
+            {one["name"]: [one["default"], one["required"], one["meaning"]] for one in described},
+        )
         page = CONFIGURATION.read_text()
         for name in known - parameters:
             self.assertIn(f"`{name}`", page)
