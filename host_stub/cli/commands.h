@@ -51,7 +51,8 @@ int Execute(const ExecuteOptions& options);
 struct IncidentsOptions : ClientOptions {
   int limit = 20;
   std::string id;
-  std::string instance;  // a filter; empty: all
+  std::string instance;      // a filter; empty: all
+  std::string instance_uid;  // likewise
   std::string after;
 };
 int ListIncidents(const IncidentsOptions& options);

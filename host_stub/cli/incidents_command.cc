@@ -24,6 +24,7 @@ std::string IncidentJson(const v1::Incident& incident, bool with_details) {
       {"created", JsonString(incident.created())},
       {"sourceBrand", JsonString(incident.source_brand())},
       {"sourceInstance", JsonString(incident.instance())},
+      {"sourceInstanceUid", JsonString(incident.instance_uid())},
       {"warnings", JsonStrings(incident.warnings())}};
   if (with_details) members.emplace_back("details", JsonString(incident.raw_json()));
   return JsonObject(members);
@@ -40,7 +41,8 @@ void PrintOne(const v1::Incident& incident) {
                                                 {"occurred", incident.occurred()},
                                                 {"created", incident.created()},
                                                 {"source brand", incident.source_brand()},
-                                                {"source instance", incident.instance()}};
+                                                {"source instance", incident.instance()},
+                                                {"its uid", incident.instance_uid()}};
   for (const std::string& warning : incident.warnings()) rows.push_back({"warning", warning});
   std::fputs(FormatTable(rows).c_str(), stdout);
   std::printf("\n%s\n", EscapeForTerminal(incident.raw_json(), true).c_str());
@@ -54,6 +56,7 @@ int ListIncidents(const IncidentsOptions& options) {
   std::vector<std::vector<std::string>> rows = {{"ID", "CREATED", "INSTANCE", "TYPE", "NAME"}};
   v1::ListIncidentsRequest request;
   request.set_instance(options.instance);
+  request.set_instance_uid(options.instance_uid);
   int wanted = options.limit;
   do {
     request.set_page_size(std::min(wanted, 1'000));
@@ -87,6 +90,7 @@ int FollowIncidents(const IncidentsOptions& options) {
   v1::FollowIncidentsRequest request;
   request.set_after_id(options.after);
   request.set_instance(options.instance);
+  request.set_instance_uid(options.instance_uid);
   request.set_view(options.json ? v1::INCIDENT_VIEW_FULL : v1::INCIDENT_VIEW_BASIC);
   return Client(options).Follow(request, [&options](const v1::Incident& incident) {
     const std::string line =

@@ -191,6 +191,8 @@ void CommandLine::AddIncidents() {
             "Begin after the incident with this id; 0: with the first");
   for (const auto& [command, options] : {list, follow}) {
     AddOption(*command, "--instance", options->instance, "NAME", "Only incidents of this instance");
+    AddOption(*command, "--instance-uid", options->instance_uid, "UID",
+              "Only incidents of the instance with this uid, which may have been deleted");
   }
 }
 

@@ -48,9 +48,15 @@ void FillIncident(StoredIncident& stored, bool with_details, v1::Incident& messa
   for (std::string& warning : stored.warnings) message.add_warnings(std::move(warning));
 }
 
-// The uid for a filter by name; empty for an empty name. NOT_FOUND: no such instance.
-absl::StatusOr<std::string> FilterUid(const GrpcServerContext& server, const std::string& name) {
-  if (name.empty()) return std::string();
+// The uid for a filter by name or by uid; empty where there is none. NOT_FOUND: no instance has
+// that name. Any uid is taken: incidents stay when their instance is deleted.
+template <typename Request>
+absl::StatusOr<std::string> FilterUid(const GrpcServerContext& server, const Request& request) {
+  const std::string& name = request.instance();
+  if (!request.instance_uid().empty() && !name.empty()) {
+    return FieldFault("instance_uid", "must not be set together with instance");
+  }
+  if (name.empty()) return request.instance_uid();
   // Incidents can also be read while their instance does not serve.
   const auto entry = server.FindEntry("instance", name);
   if (!entry.ok()) return entry.status();
@@ -85,7 +91,7 @@ absl::StatusOr<IncidentQuery> MakeQuery(const GrpcServerContext& server,
     if (!before.ok()) return before.status();
     query.before_id = *before;
   }
-  absl::StatusOr<std::string> uid = FilterUid(server, request.instance());
+  absl::StatusOr<std::string> uid = FilterUid(server, request);
   if (!uid.ok()) return uid.status();
   query.instance_uid = *std::move(uid);
   return query;
@@ -251,7 +257,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
   IncidentReactor* FollowIncidents(Context* context,
                                    const v1::FollowIncidentsRequest* request) override {
     if (absl::Status status = CheckView(request->view()); !status.ok()) return new Refusal(status);
-    absl::StatusOr<std::string> uid = FilterUid(*server_, request->instance());
+    absl::StatusOr<std::string> uid = FilterUid(*server_, *request);
     if (!uid.ok()) return new Refusal(uid.status());
     IncidentQuery query;
     query.instance_uid = *std::move(uid);

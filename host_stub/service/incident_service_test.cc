@@ -44,6 +44,32 @@ TEST_F(GrpcServerTest, FollowLeavesOutNothingAndEndsWithTheDrain) {
   EXPECT_EQ(live->Finish().error_code(), StatusCode::UNAVAILABLE);
 }
 
+// The name of a deleted instance is nobody's, or another's; its uid stays with its incidents.
+TEST_F(GrpcServerTest, IncidentsOfAnInstanceAreFoundByItsUid) {
+  v1::ExecuteResponse response;
+  v1::ExecuteRequest other = Request();
+  other.set_instance("second");
+  ASSERT_TRUE(Execute(Request(), &response).ok());
+  ASSERT_TRUE(Execute(other, &response).ok());
+  const auto stub = v1::IncidentService::NewStub(Control());
+  const auto list = [&stub](const std::string& uid, const std::string& name = "") {
+    v1::ListIncidentsRequest request;
+    request.set_instance_uid(uid);
+    request.set_instance(name);
+    grpc::ClientContext context;
+    v1::ListIncidentsResponse incidents;
+    const grpc::Status status = stub->ListIncidents(&context, request, &incidents);
+    return std::pair(status.error_code(), incidents);
+  };
+  const auto [code, all] = list("");
+  ASSERT_EQ(all.incidents_size(), 2);
+  const auto [found_code, found] = list(all.incidents(0).instance_uid());
+  ASSERT_EQ(found.incidents_size(), 1);
+  EXPECT_EQ(found.incidents(0).id(), all.incidents(0).id());
+  EXPECT_EQ(list("no such uid").second.incidents_size(), 0);
+  EXPECT_EQ(list("uid", "second").first, StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(GrpcServerTest, FollowOfOneInstanceSkipsTheOthers) {
   v1::ExecuteResponse response;
   v1::ExecuteRequest other = Request();
