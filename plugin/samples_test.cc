@@ -449,6 +449,17 @@ TEST_F(DuplicationTest, KnownKeyWithAnotherBodyIsAnsweredWithAWarningAndNoMoreTh
   EXPECT_THAT(Post(R"({"event":{"id":"7"}})"), StartsWith(R"([{"id":"2","name")"));
 }
 
+TEST_F(DuplicationTest, TestWarnsWhereNoSampleHasAKey) {
+  Start({{"duplication_key", "event.id+status, headers.x-id"}, {"store_samples", "true"}});
+  EXPECT_THAT(Command("test", ""), Not(HasSubstr("duplication_key")));
+  Post(R"({"event":{"id":7}})");
+  Post(R"({"other":1})");
+  EXPECT_THAT(Command("test", ""),
+              HasSubstr("duplication_key: none of the last 2 samples has a value there"));
+  Post("{}", {{"X-Id", "7"}});
+  EXPECT_THAT(Command("test", ""), Not(HasSubstr("duplication_key")));
+}
+
 TEST_F(DuplicationTest, BatchOfDuplicatesOnlyIsAnsweredWithTheirFirst) {
   Start({{"duplication_key", "headers.x-request-id"}});
   Post("{}", {{"X-Request-Id", "abc"}});

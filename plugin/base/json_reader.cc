@@ -60,6 +60,20 @@ int32_t FourHexDigits(const char* digits) {
   return value;
 }
 
+constexpr size_t kUnitBytes = 6;  // of \uXXXX
+
+constexpr bool IsSurrogate(uint32_t unit) { return unit >= 0xD800 && unit <= 0xDFFF; }
+
+// Of the escape of `unit` at `at`, together with that of the low half that makes a pair of it.
+size_t EscapedBytes(uint32_t unit, const char* at, const char* end) {
+  if (unit < 0xD800 || unit > 0xDBFF || end - at < 2 * static_cast<int64_t>(kUnitBytes) ||
+      at[kUnitBytes] != '\\' || at[kUnitBytes + 1] != 'u') {
+    return kUnitBytes;
+  }
+  const int32_t low = FourHexDigits(at + kUnitBytes + 2);
+  return low >= 0xDC00 && low <= 0xDFFF ? 2 * kUnitBytes : kUnitBytes;
+}
+
 // The end of the number or literal at `start`, or nullptr. A byte that cannot be part of it must
 // follow.
 const char* ScalarEnd(const char* start) {
@@ -119,7 +133,7 @@ const char* FindStringFault(absl::string_view text) {
 
 }  // namespace
 
-size_t JsonUnescape(absl::string_view escaped, char* out) {
+size_t JsonUnescape(absl::string_view escaped, char* out, LoneSurrogate lone) {
   char* const start = out;
   const char* at = escaped.data();
   const char* const end = at + escaped.size();
@@ -133,14 +147,19 @@ size_t JsonUnescape(absl::string_view escaped, char* out) {
       at += 2;
       continue;
     }
-    uint32_t scalar = static_cast<uint32_t>(FourHexDigits(at + 2));
-    at += 6;
-    if (scalar >= 0xD800 && scalar <= 0xDBFF) {
-      scalar = 0x10000 + ((scalar - 0xD800) << 10) + static_cast<uint32_t>(FourHexDigits(at + 2)) -
-               0xDC00;
-      at += 6;
+    const uint32_t unit = static_cast<uint32_t>(FourHexDigits(at + 2));
+    const size_t size = EscapedBytes(unit, at, end);
+    if (size == 2 * kUnitBytes) {
+      const auto low = static_cast<uint32_t>(FourHexDigits(at + kUnitBytes + 2));
+      out = WriteUtf8(0x10000 + ((unit - 0xD800) << 10) + low - 0xDC00, out);
+    } else if (!IsSurrogate(unit)) {
+      out = WriteUtf8(unit, out);
+    } else if (lone == LoneSurrogate::kReplace) {
+      out = WriteUtf8(0xFFFD, out);
+    } else {
+      out = std::copy_n(at, kUnitBytes, out);
     }
-    out = WriteUtf8(scalar, out);
+    at += size;
   }
   return static_cast<size_t>(out - start);
 }
@@ -183,8 +202,10 @@ struct JsonReader::Index {
   std::unique_ptr<simdjson::internal::dom_parser_implementation> stage;
 };
 
-JsonReader::JsonReader(int max_depth)
-    : index_(std::make_unique<Index>()), max_depth_(std::clamp(max_depth, 1, kMostDepth)) {}
+JsonReader::JsonReader(int max_depth, bool lone_surrogates)
+    : index_(std::make_unique<Index>()),
+      max_depth_(std::clamp(max_depth, 1, kMostDepth)),
+      lone_surrogates_(lone_surrogates) {}
 JsonReader::~JsonReader() = default;
 JsonReader::JsonReader(JsonReader&&) noexcept = default;
 JsonReader& JsonReader::operator=(JsonReader&&) noexcept = default;
@@ -206,6 +227,23 @@ bool JsonReader::Open(absl::string_view text) {
   if (!CheckEscapes()) return false;
   Rewind();
   return true;
+}
+
+size_t JsonReader::LargeIndexBytes(absl::string_view text) {
+  if (text.size() <= kLargeBytes) return 0;
+  // Between two of these characters there is one token at most. Counted in blocks, so that the
+  // counter is an octet and the loop is made of vector instructions.
+  constexpr size_t kBlock = 255;
+  size_t count = 0;
+  for (size_t begin = 0; begin < text.size(); begin += kBlock) {
+    uint8_t in_block = 0;
+    for (const char c : text.substr(begin, kBlock)) {
+      const char folded = static_cast<char>(c | 0x20);  // [ and { differ by this bit, as do ] and }
+      in_block += (folded == '{') | (folded == '}') | (c == ',') | (c == ':');
+    }
+    count += in_block;
+  }
+  return sizeof(uint32_t) * std::min(text.size(), 2 * count + 1);
 }
 
 bool JsonReader::OpenCopy(absl::string_view text) {
@@ -377,12 +415,10 @@ const char* JsonReader::EscapeEnd(const char* backslash) {
   if (backslash[1] != 'u') return FailNull(backslash, "unknown escape");
   const int32_t unit = FourHexDigits(backslash + 2);
   if (unit < 0) return FailNull(backslash, "\\u needs four hexadecimal digits");
-  if (unit < 0xD800 || unit > 0xDFFF) return backslash + 6;
-  // RFC 8259 section 8.2: a lone surrogate has no UTF-8 form, so it could not be passed on.
-  if (unit < 0xDC00 && backslash[6] == '\\' && backslash[7] == 'u') {
-    const int32_t low = FourHexDigits(backslash + 8);
-    if (low >= 0xDC00 && low <= 0xDFFF) return backslash + 12;
-  }
+  const auto value = static_cast<uint32_t>(unit);
+  if (!IsSurrogate(value)) return backslash + kUnitBytes;
+  const size_t size = EscapedBytes(value, backslash, text_ + text_bytes_);
+  if (size > kUnitBytes || lone_surrogates_) return backslash + size;
   return FailNull(backslash, "half of a surrogate pair");
 }
 

@@ -55,9 +55,13 @@ struct JsonValue {
   absl::string_view inside() const { return text.substr(1, text.size() - 2); }
 };
 
+// What becomes of an escaped half of a surrogate pair, which has no UTF-8 form.
+enum class LoneSurrogate { kReplace, kKeepEscape };  // U+FFFD; its six characters
+
 // Writes the characters that the inside of a validated string stands for (RFC 8259 section 7);
 // `out` has room for escaped.size() bytes. Returns how many were written.
-size_t JsonUnescape(absl::string_view escaped, char* out);
+size_t JsonUnescape(absl::string_view escaped, char* out,
+                    LoneSurrogate lone = LoneSurrogate::kReplace);
 
 // The text that a validated string stands for.
 std::string TextOfString(const JsonValue& string);
@@ -76,8 +80,10 @@ class JsonReader {
   static constexpr size_t kPadding = 64;
   static constexpr int kMostDepth = 512;
 
-  // Arrays and objects nested deeper than max_depth (at most kMostDepth) are a fault.
-  explicit JsonReader(int max_depth);
+  // Arrays and objects nested deeper than max_depth (at most kMostDepth) are a fault. So is an
+  // escaped half of a surrogate pair, unless `lone_surrogates`: RFC 8259 permits it (section 8.2),
+  // and JavaScript writes it where it cuts a text.
+  explicit JsonReader(int max_depth, bool lone_surrogates = false);
   ~JsonReader();
   JsonReader(JsonReader&&) noexcept;
   JsonReader& operator=(JsonReader&&) noexcept;
@@ -88,6 +94,10 @@ class JsonReader {
 
   // The same for a text without padding, of which the reader keeps a copy.
   bool OpenCopy(absl::string_view text);
+
+  // What Open takes of memory, at most, for a text that is so large that the memory is freed after
+  // it; 0 for any other.
+  static size_t LargeIndexBytes(absl::string_view text);
 
   // Goes back to the start of the text, which Open must have accepted.
   void Rewind();
@@ -216,6 +226,7 @@ class JsonReader {
   size_t skipped_ = 0;  // bytes of the byte order mark
   int depth_ = 0;
   int max_depth_;
+  bool lone_surrogates_;
   bool first_ = false;    // just inside a container
   bool escapes_ = false;  // the text has a backslash
   JsonFault fault_;

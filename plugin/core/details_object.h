@@ -37,9 +37,9 @@ inline KnownKey WhichPlainKey(absl::string_view key) {
     case 4:
       return is("name", 4) ? KnownKey::kName : is("type", 4) ? KnownKey::kType : KnownKey::kOther;
     case 7:
-      return is("rawJson", 7)   ? KnownKey::kRawJson
-             : is("headers", 7) ? KnownKey::kHeaders
-                                : KnownKey::kOther;
+      return is("rawJson", 7) || is("rawJSON", 7) ? KnownKey::kRawJson
+             : is("headers", 7)                   ? KnownKey::kHeaders
+                                                  : KnownKey::kOther;
     case 8:
       return is("occurred", 8)   ? KnownKey::kOccurred
              : is("raw_json", 8) ? KnownKey::kOlderRawJson

@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "plugin/base/json_reader.h"
-#include "plugin/core/stored_headers.h"
 
 namespace webhook::core {
 namespace {
@@ -28,7 +27,7 @@ absl::Status RefusePath(const JsonPath& path, absl::string_view why) {
 }
 
 absl::Status CheckPath(JsonPath& path, absl::string_view secret_header,
-                       absl::string_view mirror_members) {
+                       absl::string_view mirror_members, const KeptHeaders& kept_headers) {
   const absl::string_view first = path.first_name();
   if (!path.names_one_value()) return Refusal("[] names many values, and a key needs one");
   if (first.empty()) return RefusePath(path, " never matches: details are an object, not an array");
@@ -43,7 +42,7 @@ absl::Status CheckPath(JsonPath& path, absl::string_view secret_header,
     return RefusePath(path, " is the same for all incidents, so only one would ever be created");
   }
   const absl::string_view header = path.LowerCaseHeaderName();
-  if (!header.empty() && (header == secret_header || IsWithheldHeader(header))) {
+  if (!header.empty() && (header == secret_header || IsWithheldHeader(header, kept_headers))) {
     return absl::InvalidArgumentError(
         absl::StrCat("duplication_key: the header ", header,
                      " is kept out of incidents as a secret, so it never matches; name another"));
@@ -77,7 +76,8 @@ void AppendValue(const base::JsonValue& value, std::string* key) {
   const size_t before = key->size();
   absl::StrAppend(key, value.inside());
   if (value.escaped) {
-    key->resize(before + base::JsonUnescape(value.inside(), key->data() + before));
+    key->resize(before + base::JsonUnescape(value.inside(), key->data() + before,
+                                            base::LoneSurrogate::kKeepEscape));
   }
 }
 
@@ -99,13 +99,14 @@ std::string Sha256(absl::string_view text) {
 
 absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
                                                   absl::string_view secret_header,
-                                                  absl::string_view mirror_members) {
+                                                  absl::string_view mirror_members,
+                                                  const KeptHeaders& kept_headers) {
   if (absl::StripAsciiWhitespace(parameter).empty()) return DuplicationKey();
   absl::StatusOr<DuplicationKey> key = JsonPath::ParseList(parameter);
   if (!key.ok()) return Refusal(key.status().message());
   for (std::vector<JsonPath>& paths : *key) {
     for (JsonPath& path : paths) {
-      absl::Status status = CheckPath(path, secret_header, mirror_members);
+      absl::Status status = CheckPath(path, secret_header, mirror_members, kept_headers);
       if (!status.ok()) return status;
     }
   }
@@ -113,7 +114,9 @@ absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
 }
 
 DeliveryKeyFinder::DeliveryKeyFinder(int max_depth, size_t most_bytes)
-    : headers_(max_depth), own_(max_depth), most_bytes_(most_bytes) {}
+    : headers_(max_depth, /*lone_surrogates=*/true),
+      own_(max_depth, /*lone_surrogates=*/true),
+      most_bytes_(most_bytes) {}
 
 void DeliveryKeyFinder::SetHeaders(absl::string_view tail) {
   header_text_ = absl::StrCat("{", tail.substr(1));  // a brace in place of the comma
@@ -130,6 +133,13 @@ absl::string_view DeliveryKeyFinder::Find(const DuplicationKey& key,
     return key_;
   }
   return {};
+}
+
+bool DeliveryKeyFinder::HasKey(const DuplicationKey& key, absl::string_view details) {
+  if (details.size() < 2) return false;
+  SetHeaders(details);
+  const absl::string_view own = details.substr(0, details.size() - 1);
+  return !Find(key, {&own, 1}, 0).empty();
 }
 
 // False where a path has no value. All incidents of a request have its headers in common, so those

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "plugin/base/json_reader.h"
 #include "plugin/core/json_path.h"
+#include "plugin/core/stored_headers.h"
 
 namespace webhook::core {
 
@@ -23,7 +24,8 @@ using DuplicationKey = std::vector<std::vector<JsonPath>>;
 // have in common: a member of `mirror_members`, which MirrorMembers made.
 absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
                                                   absl::string_view secret_header = "",
-                                                  absl::string_view mirror_members = "");
+                                                  absl::string_view mirror_members = "",
+                                                  const KeptHeaders& kept_headers = {});
 
 // What a key begins with; the ABI's header tells the rest.
 inline constexpr char kDeliveryKeyVersion = 2;
@@ -48,6 +50,9 @@ class DeliveryKeyFinder {
   // value (null, {}, [], "", 0, false) counts as absent. Valid until the next call.
   absl::string_view Find(const DuplicationKey& key, std::span<const absl::string_view> details,
                          size_t position);
+
+  // Whether an incident has a key; `details` are whole, as a sample has them.
+  bool HasKey(const DuplicationKey& key, absl::string_view details);
 
   // Gives back the memory that a large incident has taken.
   void ReleaseLarge();

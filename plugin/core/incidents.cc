@@ -3,7 +3,11 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "plugin/base/characters.h"
 #include "plugin/base/utf8.h"
 
 namespace webhook::core {
@@ -45,8 +49,24 @@ bool ReadObject(base::JsonReader& reader, DetailsObject& object, ReadValue read_
   return true;
 }
 
-bool ReadDetails(base::JsonReader& reader, DetailsObject& object) {
-  return ReadObject(reader, object, [&reader](KnownKey) { return reader.SkipValue(); });
+// What the body is where it is no JSON at all; empty where that is not known.
+std::string OtherFormat(absl::string_view body, std::span<const HeaderView> headers) {
+  const absl::string_view begin = absl::StripLeadingAsciiWhitespace(body.substr(0, 64));
+  if (begin.substr(0, 4).find('\0') != absl::string_view::npos)
+    return "UTF-16 or UTF-32, not UTF-8";
+  if (absl::StartsWith(begin, "<")) return "XML or HTML";
+  if (begin.empty() || begin[0] == '{' || begin[0] == '[') return "";
+  for (const HeaderView& header : headers) {
+    if (!header.IsNamed("content-type")) continue;
+    const absl::string_view type = header.value.substr(0, header.value.find(';'));
+    for (const absl::string_view form :
+         {"application/x-www-form-urlencoded", "multipart/form-data"}) {
+      if (absl::EqualsIgnoreCase(base::WithoutBlanks(type), form)) {
+        return absl::StrCat("a form (", form, ")");
+      }
+    }
+  }
+  return "";
 }
 
 // A text for people and logs: of bounded length and without control characters (C0, DEL, C1).
@@ -76,6 +96,14 @@ void ParsedRequest::Reset() {
   arena_.Clear();
 }
 
+size_t ParsedRequest::large_bytes() const {
+  constexpr size_t kOrdinary = 1024 * 1024;
+  constexpr size_t kCopies = 3;  // ours, the ABI's and the host's
+  const size_t views = kCopies * (slices_.size() + warnings_.size()) * sizeof(absl::string_view);
+  const size_t bytes = views + arena_.bytes();
+  return bytes <= kOrdinary ? 0 : bytes;
+}
+
 void ParsedRequest::Clear() {
   constexpr size_t kKept = 256;
   Reset();
@@ -84,15 +112,18 @@ void ParsedRequest::Clear() {
 
 IncidentParser::IncidentParser(const Limits& limits)
     : limits_(limits),
-      body_(static_cast<int>(limits.json_depth)),
-      string_(static_cast<int>(limits.json_depth)) {}
+      body_(static_cast<int>(limits.json_depth), /*lone_surrogates=*/true),
+      string_(static_cast<int>(limits.json_depth), /*lone_surrogates=*/true) {}
 
 absl::Status IncidentParser::Parse(absl::string_view body, std::span<const HeaderView> headers,
                                    const Defaults& defaults, ParsedRequest& out) {
   tail_text_.Clear();
   tail_text_.Append(",\"headers\":");
   const size_t before = tail_text_.size();
-  stored_headers_.Append(headers, defaults.secret_header, &tail_text_);
+  static const KeptHeaders kNoneKept;
+  stored_headers_.Append(headers, defaults.secret_header,
+                         defaults.kept_headers == nullptr ? kNoneKept : *defaults.kept_headers,
+                         &tail_text_);
   header_bytes_ = tail_text_.size() - before;
   tail_text_.Append(defaults.mirror_members);
   tail_text_.Append("}");
@@ -101,8 +132,19 @@ absl::Status IncidentParser::Parse(absl::string_view body, std::span<const Heade
   out_ = &out;
   incident_type_ = out.arena_.Copy(defaults.incident_type);
   trigger_time_ = {};
+  may_be_renamed_ = static_cast<size_t>(limits_.renamed_members);
+  too_many_renamed_ = false;
   tail_ = out.arena_.Copy(tail_text_.text());
-  const absl::Status status = ParseText(body);
+  absl::Status status = ParseText(body);
+  if (absl::IsInvalidArgument(status)) {
+    const std::string format = OtherFormat(body, headers);
+    if (!format.empty()) status = NotJson(absl::StrCat("the body is ", format, "; send JSON"));
+  }
+  if (too_many_renamed_) {
+    status = absl::ResourceExhaustedError(absl::StrCat(
+        "More than ", limits_.renamed_members,
+        " members are called headers, or by another name that is kept for the webhook"));
+  }
   if (status.ok()) {
     SetSpans();
     if (defaults.duplication_key != nullptr && !defaults.duplication_key->empty()) {
@@ -182,6 +224,7 @@ absl::Status IncidentParser::ParseIncident(size_t incident) {
 
 // RFC 8259 section 4 leaves repeated keys open. Here the last one counts, as in Python.
 bool IncidentParser::ReadMember(KnownKey key) {
+  if (!CountRenamed(key)) return false;
   switch (key) {
     case KnownKey::kName:
       return body_.ReadValue(name_);
@@ -206,11 +249,25 @@ bool IncidentParser::ReadRaw(RawMember& raw) {
   return true;
 }
 
+bool IncidentParser::ReadDetails(base::JsonReader& reader, DetailsObject& object) {
+  return ReadObject(reader, object,
+                    [&](KnownKey key) { return CountRenamed(key) && reader.SkipValue(); });
+}
+
+// Each of them takes more memory than it has bytes in the body.
+bool IncidentParser::CountRenamed(KnownKey key) {
+  if (key < KnownKey::kHeaders) return true;
+  too_many_renamed_ = may_be_renamed_ == 0;
+  if (!too_many_renamed_) --may_be_renamed_;
+  return !too_many_renamed_;
+}
+
 absl::Status IncidentParser::ReadRawString(RawMember& raw, size_t incident) {
   if (raw.value.kind != base::JsonKind::kString) {
     return NotJson(incident, absl::StrCat(raw.key, " must be an object"));
   }
-  if (string_.Open(Unescaped(raw.value)) && ReadDetails(string_, raw.object) && string_.Finish()) {
+  if (string_.Open(Unescaped(raw.value, base::LoneSurrogate::kKeepEscape)) &&
+      ReadDetails(string_, raw.object) && string_.Finish()) {
     return absl::OkStatus();
   }
   return NotJson(incident,
@@ -223,7 +280,7 @@ void IncidentParser::AddIncident(DetailsObject& details) {
   ParsedIncident& incident = out_->incidents_.emplace_back();
   incident.name = Text(name_, "name", kDefaultIncidentName);
   incident.type = Text(type_, "type", incident_type_);
-  if (IsText(occurred_)) {
+  if (!base::CountsAsAbsent(occurred_)) {
     incident.occurred = GivenTime();
   } else {
     incident.occurred = trigger_time_.empty() ? TriggerTime() : trigger_time_;
@@ -265,11 +322,23 @@ void IncidentParser::AddDeliveryKeys() {
   }
 }
 
-absl::string_view IncidentParser::Unescape(absl::string_view inside) {
+absl::string_view IncidentParser::Unescape(absl::string_view inside, base::LoneSurrogate lone) {
   char* const text = out_->arena_.Allocate(inside.size() + base::JsonReader::kPadding);
-  const size_t size = base::JsonUnescape(inside, text);
+  const size_t size = base::JsonUnescape(inside, text, lone);
   out_->arena_.GiveBack(inside.size() - size);
   return {text, size};
+}
+
+absl::string_view IncidentParser::NoText(const char* what, absl::string_view otherwise) {
+  Warn(absl::StrCat(what, " is no text, so the default is used"));
+  return otherwise;
+}
+
+// Some readers would take it for the end.
+absl::string_view IncidentParser::WithoutNul(absl::string_view text, const char* what) {
+  Warn(absl::StrCat(what, " has a NUL, which became U+FFFD"));
+  return out_->arena_.Copy(
+      absl::StrReplaceAll(text, {{absl::string_view("\0", 1), "\xEF\xBF\xBD"}}));
 }
 
 absl::string_view IncidentParser::CutText(absl::string_view text, const char* what) {
@@ -280,12 +349,20 @@ absl::string_view IncidentParser::CutText(absl::string_view text, const char* wh
 }
 
 absl::string_view IncidentParser::GivenTime() {
-  const absl::string_view text = Unescaped(occurred_);
-  if (const auto time = NormalizeOccurred(text); time.has_value()) {
-    return time->text() == text ? text : out_->arena_.Copy(time->text());
+  absl::string_view text = occurred_.text;
+  std::optional<OccurredText> time;
+  if (occurred_.kind == base::JsonKind::kString) {
+    text = absl::StripAsciiWhitespace(Unescaped(occurred_));
+    time = NormalizeOccurred(text);
+  } else if (occurred_.kind == base::JsonKind::kNumber) {
+    time = OccurredOfUnixTime(text);
   }
-  Warn(absl::StrCat("occurred ", Quoted(text),
-                    " is not an ISO-8601 time, so the time of the trigger is used"));
+  if (time.has_value()) return time->text() == text ? text : out_->arena_.Copy(time->text());
+  if (text.empty()) return TriggerTime();  // blanks
+  Warn(absl::StrCat(
+      "occurred ", Quoted(text),
+      " is neither a time of ISO-8601 nor Unix time, of the years 2 to 9999, so the time "
+      "of the trigger is used"));
   return TriggerTime();
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/base/json_reader.h"
@@ -29,6 +30,7 @@ struct Defaults {
   absl::string_view secret_header;                  // Credentials::secret_header(): never stored
   absl::string_view mirror_members = {};            // of MirrorMembers: joins the details
   const DuplicationKey* duplication_key = nullptr;  // where their delivery keys are; may be null
+  const KeptHeaders* kept_headers = nullptr;        // null: none
 };
 
 // Every text is valid UTF-8. The views are valid while the body lives and until the ParsedRequest
@@ -56,6 +58,10 @@ class ParsedRequest {
 
   std::span<const ParsedIncident> incidents() const { return incidents_; }
 
+  // Of memory that only a large request needs, and of what its views become at both sides of the
+  // ABI; 0 for an ordinary one.
+  size_t large_bytes() const;
+
   // Removes all incidents and frees the memory that only a large request needs.
   void Clear();
 
@@ -80,7 +86,7 @@ class ParsedRequest {
 // Holds the buffers that parsing needs, so use one again and again. Not thread-safe.
 class IncidentParser {
  public:
-  // Uses json_depth, incidents_of_a_request, stored_header_bytes, name_bytes and
+  // Uses json_depth, incidents_of_a_request, stored_header_bytes, renamed_members, name_bytes and
   // delivery_key_bytes.
   explicit IncidentParser(const Limits& limits);
   IncidentParser(const IncidentParser&) = delete;
@@ -89,8 +95,8 @@ class IncidentParser {
   // Readable bytes that must follow a body; what they hold does not matter.
   static constexpr size_t kPadding = base::JsonReader::kPadding;
 
-  // Reads an object, or an array of objects, and validates all of it (RFC 8259, UTF-8, no lone
-  // surrogates, json_depth). `body` is text that has kPadding readable bytes after its end.
+  // Reads an object, or an array of objects, and validates all of it (RFC 8259, UTF-8, json_depth).
+  // `body` is text that has kPadding readable bytes after its end.
   //   INVALID_ARGUMENT   the sender's mistake, HTTP 400: the message is the answer's text
   //   RESOURCE_EXHAUSTED a limit passed, HTTP 413: the message is the answer's text
   // After an error `out` has no incidents. Depends on nothing but its arguments.
@@ -110,6 +116,8 @@ class IncidentParser {
   absl::Status ParseIncident(size_t incident);
   bool ReadMember(KnownKey key);
   bool ReadRaw(RawMember& raw);
+  bool ReadDetails(base::JsonReader& reader, DetailsObject& object);
+  bool CountRenamed(KnownKey key);
   absl::Status ReadRawString(RawMember& raw, size_t incident);
   size_t MostIncidents() const;
   absl::Status TooMany(size_t count) const;
@@ -117,22 +125,24 @@ class IncidentParser {
   void AddIncident(DetailsObject& details);
   void SetSpans();
   void AddDeliveryKeys();
-  // Anything but a string counts as absent.
-  static bool IsText(const base::JsonValue& value) {
-    return value.kind == base::JsonKind::kString && !value.empty;
-  }
   // The text that a string of the body stands for, followed by base::JsonReader::kPadding bytes.
-  absl::string_view Unescaped(const base::JsonValue& string) {
+  absl::string_view Unescaped(const base::JsonValue& string,
+                              base::LoneSurrogate lone = base::LoneSurrogate::kReplace) {
     // Without escapes it is a part of the body, and the bytes that follow it are its padding.
-    return string.escaped ? Unescape(string.inside()) : string.inside();
+    return string.escaped ? Unescape(string.inside(), lone) : string.inside();
   }
-  absl::string_view Unescape(absl::string_view inside);
+  absl::string_view Unescape(absl::string_view inside, base::LoneSurrogate lone);
   absl::string_view Text(const base::JsonValue& value, const char* what,
                          absl::string_view otherwise) {
-    if (!IsText(value)) return otherwise;
-    const absl::string_view text = Unescaped(value);
-    return text.size() <= static_cast<size_t>(limits_.name_bytes) ? text : CutText(text, what);
+    if (base::CountsAsAbsent(value)) return otherwise;
+    if (value.kind != base::JsonKind::kString) return NoText(what, otherwise);
+    absl::string_view text = absl::StripAsciiWhitespace(Unescaped(value));
+    if (text.find('\0') != absl::string_view::npos) text = WithoutNul(text, what);
+    if (text.size() > static_cast<size_t>(limits_.name_bytes)) text = CutText(text, what);
+    return text.empty() ? otherwise : text;
   }
+  absl::string_view NoText(const char* what, absl::string_view otherwise);
+  absl::string_view WithoutNul(absl::string_view text, const char* what);
   absl::string_view CutText(absl::string_view text, const char* what);
   absl::string_view GivenTime();
   absl::string_view TriggerTime();
@@ -153,6 +163,8 @@ class IncidentParser {
   absl::string_view trigger_time_;  // once it is needed
   absl::string_view tail_;          // the end of all details: see DetailsObject::AppendSlices
   size_t header_bytes_ = 0;         // of it, the headers
+  size_t may_be_renamed_ = 0;       // so many members more
+  bool too_many_renamed_ = false;
 
   // Of the incident that is being read: the value of the last member with that key.
   base::JsonValue name_;

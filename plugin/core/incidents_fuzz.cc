@@ -56,7 +56,8 @@ std::string Joined(const ParsedIncident& incident) {
 }
 
 void CheckDetails(const std::string& details) {
-  base::JsonReader reader(129);  // one more, for a rawJson that was a string
+  base::JsonReader reader(
+      129, /*lone_surrogates=*/true);  // one level more, for a rawJson that was a string
   const base::PaddedText text(details);
   base::JsonValue value;
   Require(reader.Open(text.view()) && reader.Peek() == '{' && reader.ReadValue(value) &&

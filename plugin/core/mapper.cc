@@ -129,7 +129,7 @@ absl::StatusOr<Mapper> Mapper::Parse(absl::string_view arguments, size_t most_ta
 
 absl::StatusOr<std::string> Mapper::Map(std::span<const SharedSample> samples,
                                         size_t most_bytes) const {
-  base::JsonReader reader(base::JsonReader::kMostDepth);
+  base::JsonReader reader(base::JsonReader::kMostDepth, /*lone_surrogates=*/true);
   std::string result = "[";
   std::vector<base::JsonValue> values;
   for (const SharedSample& sample : samples) {

@@ -36,6 +36,10 @@ std::string Map(absl::string_view mapper, std::initializer_list<absl::string_vie
   return mapped.ok() ? *mapped : std::string(mapped.status().message());
 }
 
+TEST(MapperTest, SampleWithHalfOfASurrogatePairIsRead) {
+  EXPECT_EQ(Map(R"({"t":"a"})", {R"({"a":"x\ud83d"})"}), R"([{"t":"x\ud83d"}])");
+}
+
 TEST(MapperTest, MalformedArgumentsAreRefusedWithThePlace) {
   EXPECT_THAT(Refusal(""), StartsWith("mapper: byte 0"));
   EXPECT_THAT(Refusal("[]"), HasSubstr("expected an object"));

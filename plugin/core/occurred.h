@@ -20,6 +20,7 @@ class OccurredText {
 
  private:
   friend std::optional<OccurredText> NormalizeOccurred(absl::string_view);
+  friend std::optional<OccurredText> OccurredOfUnixTime(absl::string_view);
   friend class TriggerTimes;
   OccurredText() = default;
   // Without a fraction.
@@ -32,11 +33,17 @@ class OccurredText {
 };
 
 // Reads a date, or a date and a time, of ISO-8601, in the extended (2024-05-01T10:00:00.5+02:00) or
-// the basic (20240501T100000Z) form. Between date and time is T, t or one blank. Seconds, fraction
-// and zone may be missing; without a zone the time is UTC. A zone is Z, z, or hh:mm, hhmm or hh
-// after a sign. A leap second counts as the second after it. nullopt for anything else, such as 30
-// February, 25:00 or a year outside 0001 to 9999.
+// the basic (20240501T100000Z) form. The date may be of a week (2024-W18-3) or of a year
+// (2024-122). Between date and time is T, t or one blank. Minutes, seconds, fraction and zone may
+// be missing; without a zone the time is UTC. A zone is Z, z, or hh:mm, hhmm or hh after a sign.
+// 24:00 is the next day's 00:00, and a leap second the second after it. nullopt for anything else,
+// such as 30 February or 25:00, and for a year outside 0002 to 9999: the year 1 is how programs
+// write that no time is known.
 std::optional<OccurredText> NormalizeOccurred(absl::string_view text);
+
+// Reads a JSON number as Unix time: seconds, with a fraction or without, or milliseconds where it
+// is 1e11 or more. nullopt for an exponent, and as above.
+std::optional<OccurredText> OccurredOfUnixTime(absl::string_view number);
 
 // Writes times of triggers, cut to milliseconds. A time outside the years 0001 to 9999 becomes the
 // nearest second within them. Remembers the last second, because most requests of a stream share

@@ -25,11 +25,17 @@ TEST(OccurredTest, WhatIsNoTimeIsNothing) {
                            "2024-05-00",
                            "2024-05-01T",
                            "2024-05-01T25:00",
-                           "2024-05-01T24:00:00Z",
+                           "2024-05-01T24:00:01Z",
+                           "2024-W54-1",
+                           "2023-W53-1",
+                           "2024-W18",
+                           "2024-W18-8",
+                           "2024-000",
+                           "2023-366",
+                           "0001-01-01T00:00:00Z",
                            "2024-05-01T10:60Z",
                            "2024-05-01T10:00:61Z",
                            "2024-05-01T10:00:00.Z",
-                           "2024-05-01T10Z",
                            "2024-05-01T10:00:00ZZ",
                            "2024-05-01T10:00:00 Z",
                            "2024-05-01T10:00:00+2",
@@ -69,8 +75,41 @@ TEST(OccurredTest, FormsOfIso8601AreGivenInUtc) {
   EXPECT_EQ(Normalized("20240501"), "2024-05-01T00:00:00Z");
   EXPECT_EQ(Normalized("20240501T100000Z"), "2024-05-01T10:00:00Z");
   EXPECT_EQ(Normalized("20240501T1000+0200"), "2024-05-01T08:00:00Z");
-  EXPECT_EQ(Normalized("0001-01-01T00:00:00Z"), "0001-01-01T00:00:00Z");
+  EXPECT_EQ(Normalized("0002-01-01T00:00:00Z"), "0002-01-01T00:00:00Z");
   EXPECT_EQ(Normalized("9999-12-31T23:59:59.999999999Z"), "9999-12-31T23:59:59.999999999Z");
+}
+
+TEST(OccurredTest, RarerFormsOfIso8601AreRead) {
+  EXPECT_EQ(Normalized("2024-05-01T24:00:00Z"), "2024-05-02T00:00:00Z");
+  EXPECT_EQ(Normalized("2024-12-31T24:00+01:00"), "2024-12-31T23:00:00Z");
+  EXPECT_EQ(Normalized("2024-05-01T10Z"), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(Normalized("20240501T10+02"), "2024-05-01T08:00:00Z");
+  EXPECT_EQ(Normalized("2024-W18-3"), "2024-05-01T00:00:00Z");
+  EXPECT_EQ(Normalized("2024W183T1030Z"), "2024-05-01T10:30:00Z");
+  EXPECT_EQ(Normalized("2020-W53-7"), "2021-01-03T00:00:00Z");
+  EXPECT_EQ(Normalized("2026-W01-1"), "2025-12-29T00:00:00Z");
+  EXPECT_EQ(Normalized("2024-122"), "2024-05-01T00:00:00Z");
+  EXPECT_EQ(Normalized("2024366T235959Z"), "2024-12-31T23:59:59Z");
+}
+
+std::string OfUnixTime(absl::string_view number) {
+  const auto time = OccurredOfUnixTime(number);
+  return time.has_value() ? std::string(time->text()) : "none";
+}
+
+TEST(OccurredTest, UnixTimeIsReadInSecondsOrMilliseconds) {
+  EXPECT_EQ(OfUnixTime("1714557600"), "2024-05-01T10:00:00Z");
+  EXPECT_EQ(OfUnixTime("1714557600.25"), "2024-05-01T10:00:00.25Z");
+  EXPECT_EQ(OfUnixTime("1714557600250"), "2024-05-01T10:00:00.25Z");
+  EXPECT_EQ(OfUnixTime("1714557600250.7"), "2024-05-01T10:00:00.25Z");
+  EXPECT_EQ(OfUnixTime("1"), "1970-01-01T00:00:01Z");
+  EXPECT_EQ(OfUnixTime("-0.5"), "1969-12-31T23:59:59.5Z");
+  EXPECT_EQ(OfUnixTime("-1"), "1969-12-31T23:59:59Z");
+  EXPECT_EQ(OfUnixTime("253402300799999"), "9999-12-31T23:59:59.999Z");
+  for (const char* number : {"253402300800000", "1714557600250000", "1.7e9", "1e400", "-1e1",
+                             "99999999999999999999999999", "-62135596800", "-99999999999"}) {
+    EXPECT_EQ(OfUnixTime(number), "none") << number;
+  }
 }
 
 TEST(OccurredTest, FractionStaysOnlyIfThereIsOne) {

@@ -76,8 +76,8 @@ absl::StatusOr<ServerUrl> Split(absl::string_view text) {
   if (url.scheme.empty() || !IsHost(url.host) || !IsPort(url.port)) {
     // The message does not show it, because it may contain a password.
     return absl::InvalidArgumentError(
-        "url: it must be like https://my.xsoar.live or http://host:8443, without a user, path or "
-        "query");
+        "platform_url: it must be like https://my.xsoar.live or http://host:8443, without a user, "
+        "path or query");
   }
   return url;
 }

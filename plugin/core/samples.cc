@@ -173,7 +173,7 @@ class FieldCollector {
   }
 
   const size_t most_fields_;
-  base::JsonReader reader_{base::JsonReader::kMostDepth};
+  base::JsonReader reader_{base::JsonReader::kMostDepth, /*lone_surrogates=*/true};
   std::string path_;
   int sample_ = 0;
   std::map<std::string, Field> fields_;

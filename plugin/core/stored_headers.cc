@@ -1,16 +1,28 @@
 #include "plugin/core/stored_headers.h"
 
 #include <algorithm>
+#include <iterator>
 
+#include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
 #include "plugin/base/octets.h"
+#include "plugin/base/secret_names.h"
 
 namespace webhook::core {
 namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
+
+// The claims of a user, signed by an AWS Application Load Balancer: a secret by another name.
+constexpr absl::string_view kProxysIdentity = "x-amzn-oidc-data";
+
+constexpr absl::string_view kNeverKept[] = {"authorization", "proxy-authorization", "cookie",
+                                            "set-cookie", kProxysIdentity};
+
 constexpr size_t kFrameBytes = 8;  // more than the punctuation of one member
 
 // For texts of at least kCount octets. The last octets are written together with some before them.
@@ -60,9 +72,34 @@ class SeenNames {
 
 }  // namespace
 
+bool IsWithheldHeader(absl::string_view name, const KeptHeaders& kept) {
+  if (name == kProxysIdentity) return true;
+  return base::LooksSecret(name) && std::find(kept.begin(), kept.end(), name) == kept.end();
+}
+
+absl::StatusOr<KeptHeaders> ReadKeptHeaders(absl::string_view parameter,
+                                            absl::string_view secret_header) {
+  KeptHeaders kept;
+  if (absl::StripAsciiWhitespace(parameter).empty()) return kept;
+  for (const absl::string_view part : absl::StrSplit(parameter, ',')) {
+    const std::string name = absl::AsciiStrToLower(absl::StripAsciiWhitespace(part));
+    if (!base::IsToken(name)) {
+      return absl::InvalidArgumentError("kept_headers must be a comma list of names of headers");
+    }
+    const bool never =
+        std::find(std::begin(kNeverKept), std::end(kNeverKept), name) != std::end(kNeverKept);
+    if (never || name == secret_header) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("kept_headers: ", name, " is never stored, because it is a credential"));
+    }
+    kept.push_back(name);
+  }
+  return kept;
+}
+
 void StoredHeaders::Append(std::span<const HeaderView> headers, absl::string_view secret_header,
-                           TextBuffer* out) {
-  if (Collect(headers, secret_header)) ChainSameNames();
+                           const KeptHeaders& kept, TextBuffer* out) {
+  if (Collect(headers, secret_header, kept)) ChainSameNames();
   char before = '{';
   for (const Entry& entry : entries_) {
     if (!entry.first) continue;
@@ -85,7 +122,8 @@ void StoredHeaders::Append(std::span<const HeaderView> headers, absl::string_vie
   out->Append(before == '{' ? "{}" : "}");
 }
 
-bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_view secret_header) {
+bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_view secret_header,
+                            const KeptHeaders& kept) {
   entries_.clear();
   size_t name_bytes = 0;
   for (const HeaderView& header : headers) name_bytes += header.name.size();
@@ -97,7 +135,7 @@ bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_vi
     char* const end = WriteLowerCase(header.name, at);
     const absl::string_view name(at, header.name.size());
     at = end;
-    if (name == secret_header || IsWithheldHeader(name)) continue;
+    if (name == secret_header || IsWithheldHeader(name, kept)) continue;
     may_repeat |= seen.MayHave(name);
     entries_.push_back({name, base::WithoutBlanks(header.value), kNone, true});
   }

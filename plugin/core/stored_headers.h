@@ -4,17 +4,28 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "plugin/core/header_view.h"
 #include "plugin/core/text_memory.h"
 
 namespace webhook::core {
 
-// Whether a header carries a secret and is therefore never stored. `name` is in lower case. The
-// instance's own credential header is not known here.
-bool IsWithheldHeader(absl::string_view name);
+// The headers of an instance that look like secrets and are stored all the same; in lower case.
+using KeptHeaders = std::vector<std::string>;
+
+// Whether a header carries a secret and is therefore never stored, by its name (base::LooksSecret).
+// `name` is in lower case. The instance's own credential header is not known here.
+bool IsWithheldHeader(absl::string_view name, const KeptHeaders& kept = {});
+
+// Reads the parameter kept_headers, a comma list of names. INVALID_ARGUMENT, with the parameter's
+// name in front: a name is malformed, is that of the credential header (in lower case), or is one
+// that is nothing but a secret, such as authorization or cookie.
+absl::StatusOr<KeptHeaders> ReadKeptHeaders(absl::string_view parameter,
+                                            absl::string_view secret_header);
 
 // Keeps its buffers from request to request. Not thread-safe.
 class StoredHeaders {
@@ -24,7 +35,7 @@ class StoredHeaders {
   // `secret_header`, given in lower case, and the headers of IsWithheldHeader. The result is valid
   // JSON whatever the headers contain.
   void Append(std::span<const HeaderView> headers, absl::string_view secret_header,
-              TextBuffer* out);
+              const KeptHeaders& kept, TextBuffer* out);
 
  private:
   struct Entry {
@@ -35,7 +46,8 @@ class StoredHeaders {
   };
 
   // False if no two entries can have the same name.
-  bool Collect(std::span<const HeaderView> headers, absl::string_view secret_header);
+  bool Collect(std::span<const HeaderView> headers, absl::string_view secret_header,
+               const KeptHeaders& kept);
   void ChainSameNames();
 
   std::vector<char> names_;

@@ -5,9 +5,10 @@
 namespace webhook::core {
 namespace {
 
-std::string Stored(std::initializer_list<HeaderView> headers, absl::string_view secret = "") {
+std::string Stored(std::initializer_list<HeaderView> headers, absl::string_view secret = "",
+                   const KeptHeaders& kept = {}) {
   TextBuffer text;
-  StoredHeaders().Append(std::span(headers.begin(), headers.size()), secret, &text);
+  StoredHeaders().Append(std::span(headers.begin(), headers.size()), secret, kept, &text);
   return std::string(text.text());
 }
 
@@ -25,16 +26,109 @@ TEST(StoredHeadersTest, SecretsAreNeverStored) {
             "{}");
 }
 
-TEST(StoredHeadersTest, WithheldNamesAreFoundWhereverTheyStandInTheTable) {
-  for (const char* name :
-       {"api-key", "apikey", "authorization", "cookie", "proxy-authorization", "set-cookie",
-        "stripe-signature", "svix-signature", "webhook-signature", "x-api-key", "x-gitlab-token",
-        "x-grafana-alerting-signature", "x-hub-signature", "x-hub-signature-256",
-        "x-pagerduty-signature", "x-slack-signature", "x-zm-signature"}) {
+// RFC 6265, 9110 and 9421; Standard Webhooks; senders such as GitHub, GitLab, Slack, Stripe;
+// proxies of AWS, Azure, Cloudflare and Google.
+TEST(StoredHeadersTest, SecretsOfWellKnownSendersAreWithheld) {
+  for (const char* name : {"token",
+                           "apikey",
+                           "cookie",
+                           "api-key",
+                           "x-token",
+                           "x-secret",
+                           "signature",
+                           "x-api-key",
+                           "set-cookie",
+                           "x-signature",
+                           "x-auth-token",
+                           "x-csrf-token",
+                           "authorization",
+                           "private-token",
+                           "x-hook-secret",
+                           "x-vault-token",
+                           "authentication",
+                           "svix-signature",
+                           "x-access-token",
+                           "x-gitlab-token",
+                           "x-goog-api-key",
+                           "x-ld-signature",
+                           "x-zm-signature",
+                           "cf-webhook-auth",
+                           "x-authorization",
+                           "x-functions-key",
+                           "x-hub-signature",
+                           "x-signature-256",
+                           "x-webhook-token",
+                           "linear-signature",
+                           "stripe-signature",
+                           "x-amzn-oidc-data",
+                           "x-gogs-signature",
+                           "x-hook-signature",
+                           "x-line-signature",
+                           "x-webhook-secret",
+                           "x-xero-signature",
+                           "webhook-signature",
+                           "x-buildkite-token",
+                           "x-gitea-signature",
+                           "x-nylas-signature",
+                           "x-slack-signature",
+                           "circleci-signature",
+                           "typeform-signature",
+                           "x-twilio-signature",
+                           "x-vercel-signature",
+                           "proxy-authorization",
+                           "x-dropbox-signature",
+                           "x-forgejo-signature",
+                           "x-hub-signature-256",
+                           "x-hub-signature-512",
+                           "x-hubspot-signature",
+                           "x-amz-security-token",
+                           "x-goog-channel-token",
+                           "x-mandrill-signature",
+                           "sentry-hook-signature",
+                           "x-buildkite-signature",
+                           "x-pagerduty-signature",
+                           "x-shopify-hmac-sha256",
+                           "x-cc-webhook-signature",
+                           "x-docusign-signature-1",
+                           "x-hubspot-signature-v3",
+                           "x-wc-webhook-signature",
+                           "cf-access-client-secret",
+                           "cf-access-jwt-assertion",
+                           "paypal-transmission-sig",
+                           "x-amzn-oidc-accesstoken",
+                           "x-ms-token-aad-id-token",
+                           "x-forwarded-access-token",
+                           "x-goog-iap-jwt-assertion",
+                           "x-original-authorization",
+                           "ocp-apim-subscription-key",
+                           "x-forwarded-authorization",
+                           "x-discourse-event-signature",
+                           "x-ms-token-aad-access-token",
+                           "x-zendesk-webhook-signature",
+                           "x-grafana-alerting-signature",
+                           "x-square-hmacsha256-signature",
+                           "x-telegram-bot-api-secret-token"}) {
     EXPECT_TRUE(IsWithheldHeader(name)) << name;
   }
   for (const char* name : {"", "a", "host", "x-github-delivery", "x-zz", "webhook-id"}) {
     EXPECT_FALSE(IsWithheldHeader(name)) << name;
+  }
+}
+
+TEST(StoredHeadersTest, HeaderThatOnlyLooksLikeASecretIsStoredWhereItIsListed) {
+  EXPECT_EQ(Stored({{"X-Apikey", "a"}, {"Dd-Api-Key", "b"}, {"X-Session-Id", "c"}}), "{}");
+  EXPECT_EQ(Stored({{"X-Apikey", "a"}, {"X-Session-Id", "c"}}, "", {"x-session-id"}),
+            R"({"x-session-id":"c"})");
+}
+
+TEST(StoredHeadersTest, CredentialCannotBeListedAsKept) {
+  EXPECT_EQ(*ReadKeptHeaders(" X-Session-Id,x-a ", ""), KeptHeaders({"x-session-id", "x-a"}));
+  EXPECT_TRUE(ReadKeptHeaders(" ", "")->empty());
+  for (const char* list : {"Cookie", "x-a, authorization", "Set-Cookie", "X-Mine",
+                           "x-amzn-oidc-data", "a,,b", "a b", ","}) {
+    const auto kept = ReadKeptHeaders(list, "x-mine");
+    ASSERT_FALSE(kept.ok()) << list;
+    EXPECT_EQ(kept.status().message().substr(0, 12), "kept_headers") << list;
   }
 }
 
@@ -54,7 +148,7 @@ TEST(StoredHeadersTest, ManyDistinctNamesDoNotTakeQuadraticTime) {
   std::vector<HeaderView> headers;
   for (const std::string& name : names) headers.push_back({name, "v"});
   TextBuffer text;
-  StoredHeaders().Append(headers, "", &text);
+  StoredHeaders().Append(headers, "", {}, &text);
   EXPECT_EQ(text.text().substr(0, 30), R"({"x-0":"v, v","x-1":"v, v","x-)");
 }
 

@@ -34,6 +34,13 @@ class Arena {
     return {copy, text.size()};
   }
 
+  // Of all chunks but the first.
+  size_t bytes() const {
+    size_t bytes = 0;
+    for (size_t i = 1; i < chunks_.size(); ++i) bytes += chunks_[i].size;
+    return bytes;
+  }
+
   // Ends all texts. A first chunk of ordinary size is kept for the next request.
   void Clear() {
     if (chunks_.size() > 1) chunks_.resize(1);

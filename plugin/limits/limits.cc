@@ -72,12 +72,16 @@ constexpr Setting kSettings[] = {
     {"calls_in_flight", &Limits::calls_in_flight, 1, 1'000'000,
      "503: requests between `execute` and `complete`, of one plugin"},
     {"expanded_bytes_in_flight", &Limits::expanded_bytes_in_flight, 1, 64 * kGiB,
-     "503: expanded bodies of all requests together"},
+     "503: expanded bodies of all requests together, and what parsing needs of memory for a body "
+     "beyond 1 MiB"},
     {"json_depth", &Limits::json_depth, 2, 512, "400: nested arrays and objects"},
     {"incidents_of_a_request", &Limits::incidents_of_a_request, 1, 1'000'000, "413"},
     {"stored_header_bytes", &Limits::stored_header_bytes, 1'024, kGiB,
      "413: request headers times incidents, as they are read. The store keeps the headers of a "
      "request once"},
+    {"renamed_members", &Limits::renamed_members, 1, 10'000'000,
+     "413: members of a request's details that are called `headers`, `body_headers` or the like, "
+     "and have to be renamed or counted"},
     {"name_bytes", &Limits::name_bytes, 64, kMiB,
      "a longer name or type is cut at a character, with a warning"},
     {"samples", &Limits::samples, 1, 100, "the oldest sample goes"},

@@ -52,13 +52,15 @@ struct Limits {
   // Requests between execute and complete, of one plugin.
   int64_t calls_in_flight = 16'384;  // 503
 
-  // Bodies that were expanded, of all requests together, until they are answered.
+  // Bodies that were expanded, of all requests together, until they are answered; and what parsing
+  // large bodies needs beside them.
   int64_t expanded_bytes_in_flight = 128 * 1024 * 1024;  // 503
 
   // Payloads.
   int64_t json_depth = 128;                        // nested arrays and objects; 400
   int64_t incidents_of_a_request = 10'000;         // 413
   int64_t stored_header_bytes = 64 * 1024 * 1024;  // request headers times incidents, as read; 413
+  int64_t renamed_members = 40'000;                // of a request, with names of ours; 413
   int64_t name_bytes = 4 * 1024;                   // longer names are cut at a character
 
   // Samples of an instance, and the commands that read them.

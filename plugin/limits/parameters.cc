@@ -45,6 +45,10 @@ constexpr Parameter kParameters[] = {
      "\"2024-06-01T00:00:00Z\"}]`; `expires` may be left out"},
     {"duplication_key", kText, !kSecret, !kMayBeFile, "", "",
      "where a sender's own id is found: see [below](#duplication_key)"},
+    {"kept_headers", kText, !kSecret, !kMayBeFile, "", "",
+     "names of headers, separated by commas, that look like secrets by their names and are to be "
+     "stored all the same, such as `x-session-id`. Not for `authorization`, cookies and the "
+     "instance's own credential header"},
     {"mirror_direction", kText, !kSecret, !kMayBeFile, "", "",
      "`None`, `Incoming`, `Outgoing` or `Incoming And Outgoing`: written into the details of each "
      "incident, for the platform's mirroring"},

@@ -61,6 +61,10 @@ constexpr absl::string_view kOtherContent[] = {
     "the "
     "first incident"};
 
+absl::Status TooMuchInFlight() {
+  return absl::UnavailableError("Too many large bodies are in flight. Try again later.");
+}
+
 const lri_created_incident& At(const lri_create_result& result, size_t index) {
   return *reinterpret_cast<const lri_created_incident*>(
       reinterpret_cast<const char*>(result.incidents) + index * result.stride);
@@ -126,11 +130,7 @@ absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body) {
   if (!core::IsEncoded(headers)) return absl::OkStatus();
   auto decoded = core::DecodeBody(body, headers, context_.plugin->limits());
   if (!decoded.ok()) return decoded.status();
-  const auto size = static_cast<int64_t>(decoded->text().size());
-  if (!context_.plugin->ReserveExpanded(size)) {
-    return absl::UnavailableError("Too many expanded bodies are in flight. Try again later.");
-  }
-  expanded_bytes_ = size;
+  if (!Reserve(decoded->text().size())) return TooMuchInFlight();
   decoded_ = *std::move(decoded);
   body = decoded_.text();
   return absl::OkStatus();
@@ -144,11 +144,26 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
       .secret_header = context_.configuration->credentials.secret_header(),
       .mirror_members = context_.configuration->mirror_members,
       .duplication_key = &context_.configuration->duplication_key,
+      .kept_headers = &context_.configuration->kept_headers,
   };
+  const size_t index_bytes = base::JsonReader::LargeIndexBytes(body);
+  if (index_bytes != 0 && !Reserve(index_bytes)) return TooMuchInFlight();
   auto& parsers = context_.plugin->parsers();
   const auto lease = parsers.Take([&] { return core::IncidentParser(limits); });
   const absl::Cleanup give_back = [&] { parsers.GiveBack(lease.index); };
-  return lease.object->Parse(body, headers, defaults, parsed_);
+  const absl::Status status = lease.object->Parse(body, headers, defaults, parsed_);
+  if (index_bytes != 0) {  // the parser has freed it
+    reserved_bytes_ -= static_cast<int64_t>(index_bytes);
+    context_.plugin->ReleaseMemory(static_cast<int64_t>(index_bytes));
+  }
+  const size_t large_bytes = parsed_.large_bytes();
+  return large_bytes == 0 || Reserve(large_bytes) ? status : TooMuchInFlight();
+}
+
+bool Call::Reserve(size_t bytes) {
+  if (!context_.plugin->ReserveMemory(static_cast<int64_t>(bytes))) return false;
+  reserved_bytes_ += static_cast<int64_t>(bytes);
+  return true;
 }
 
 void Call::FillBatch() {
@@ -300,8 +315,8 @@ void Call::Finish(const lri_answer& answer) noexcept {
   if (context_.door == LRI_DOOR_EXECUTE && host_.wants_answered()) ReportAnswer(answer);
   context_.complete(plugin->host(), handle_, answer);
   decoded_ = {};
-  plugin->ReleaseExpanded(std::exchange(expanded_bytes_, 0));
   parsed_.Clear();
+  plugin->ReleaseMemory(std::exchange(reserved_bytes_, 0));
   const size_t kept_bytes = lease_.index < kFewCalls ? kKeptBytesOfFew : kKeptBytes;
   answer_.ReleaseAbove(kept_bytes);
   ReleaseAbove(kept_bytes, views_);

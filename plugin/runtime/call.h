@@ -53,6 +53,7 @@ class Call {
   // Makes `body` what it is without its content coding.
   absl::Status Decode(const HeaderViews& headers, absl::string_view& body);
   absl::Status Parse(absl::string_view body, const HeaderViews& headers);
+  bool Reserve(size_t bytes);
   void CreateIncidents(int64_t deadline_mono_ns);
   void FillBatch();
   static void Done(void* done_context, const lri_create_result* result) noexcept;
@@ -78,7 +79,7 @@ class Call {
   int64_t begun_ns_ = 0;
 
   core::DecodedBody decoded_;
-  int64_t expanded_bytes_ = 0;  // of decoded_, counted in the plugin
+  int64_t reserved_bytes_ = 0;  // of decoded_ and of a large parsed_, counted in the plugin
   core::ParsedRequest parsed_;
   std::vector<lri_view> views_;
   std::vector<lri_incident> incidents_;

@@ -331,8 +331,11 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   auto mirror_members = core::MirrorMembers(given->at("mirror_direction"), given->at("mirror_tags"),
                                             given->at("mirror_instance"), name);
   if (!mirror_members.ok()) return mirror_members.status();
-  auto duplication_key = core::ReadDuplicationKey(given->at("duplication_key"),
-                                                  credentials->secret_header(), *mirror_members);
+  auto kept_headers =
+      core::ReadKeptHeaders(given->at("kept_headers"), credentials->secret_header());
+  if (!kept_headers.ok()) return kept_headers.status();
+  auto duplication_key = core::ReadDuplicationKey(
+      given->at("duplication_key"), credentials->secret_header(), *mirror_members, *kept_headers);
   if (!duplication_key.ok()) return duplication_key.status();
   // It stands in incidents and answers, which are JSON.
   if (!base::IsUtf8(given->at("incidentType"))) {
@@ -352,6 +355,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .store_samples = store_samples == "true",
                               .credentials = *std::move(credentials),
                               .duplication_key = *std::move(duplication_key),
+                              .kept_headers = *std::move(kept_headers),
                               .mirror_members = *std::move(mirror_members),
                               .ticket = *ticket};
   if (!configuration.credentials.required()) {

@@ -39,6 +39,7 @@ struct Configuration {
   bool store_samples = false;
   core::Credentials credentials;
   core::DuplicationKey duplication_key;
+  core::KeptHeaders kept_headers;
   std::string mirror_members;         // core::MirrorMembers, for every incident's details
   std::string webhook_url;            // of the platform; empty where its URL is not known
   std::string listen_url;             // of the listen port; empty where there is none

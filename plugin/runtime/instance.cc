@@ -420,9 +420,12 @@ int32_t Instance::Test(lri_command_done done, void* done_context) {
     Tell(done, done_context, status.code(), status.message());
     return LRI_OK;
   }
-  const auto probe = std::make_shared<Probe>(
-      plugin_, commands_, TestAnswer(configuration->WarningsAt(plugin_.host().Now())), done,
-      done_context);
+  std::vector<std::string> warnings = configuration->WarningsAt(plugin_.host().Now());
+  if (std::string warning = samples_.WarningOf(configuration->duplication_key); !warning.empty()) {
+    warnings.push_back(std::move(warning));
+  }
+  const auto probe =
+      std::make_shared<Probe>(plugin_, commands_, TestAnswer(warnings), done, done_context);
   std::move(leave).Cancel();
   probe->Start(host_instance_);
   return LRI_OK;

@@ -47,9 +47,9 @@ Plugin::Plugin(const Host& host, const Limits& limits, uint32_t io_threads)
 
 Plugin::~Plugin() = default;
 
-bool Plugin::ReserveExpanded(int64_t bytes) {
-  if (expanded_bytes_.fetch_add(bytes) + bytes <= limits_.expanded_bytes_in_flight) return true;
-  ReleaseExpanded(bytes);
+bool Plugin::ReserveMemory(int64_t bytes) {
+  if (reserved_bytes_.fetch_add(bytes) + bytes <= limits_.expanded_bytes_in_flight) return true;
+  ReleaseMemory(bytes);
   return false;
 }
 

@@ -51,9 +51,10 @@ class Plugin {
   // Of all listen ports together.
   const std::shared_ptr<http::BytesInFlight>& bytes_in_flight() const { return bytes_in_flight_; }
 
-  // Counts a body that was expanded; false if all of them together would exceed their limit.
-  bool ReserveExpanded(int64_t bytes);
-  void ReleaseExpanded(int64_t bytes) { expanded_bytes_.fetch_sub(bytes); }
+  // Counts memory for a body that was expanded, or for parsing a large one; false if all of them
+  // together would exceed their limit.
+  bool ReserveMemory(int64_t bytes);
+  void ReleaseMemory(int64_t bytes) { reserved_bytes_.fetch_sub(bytes); }
 
   // Started on first use, so that instances without a listen port cost no threads.
   absl::StatusOr<http::IoThreads*> io_threads();
@@ -72,7 +73,7 @@ class Plugin {
   base::LineLimiter warnings_;
   const std::shared_ptr<http::BytesInFlight> bytes_in_flight_ =
       std::make_shared<http::BytesInFlight>();
-  std::atomic<int64_t> expanded_bytes_{0};
+  std::atomic<int64_t> reserved_bytes_{0};
   const int io_thread_count_;
   std::mutex starting_;  // guards io_threads_
   std::unique_ptr<http::IoThreads> io_threads_;

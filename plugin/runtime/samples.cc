@@ -255,6 +255,24 @@ void Samples::Report(bool succeeded, const char* failure, int32_t code) {
 
 // ---- commands ----------------------------------------------------------------------------------
 
+std::string Samples::WarningOf(const core::DuplicationKey& key) {
+  std::vector<core::SharedSample> samples;
+  {
+    const Lock lock(mutex_);
+    samples = samples_.newest_first();
+  }
+  std::erase_if(samples, [](const core::SharedSample& sample) { return sample->truncated; });
+  core::DeliveryKeyFinder finder(base::JsonReader::kMostDepth,
+                                 static_cast<size_t>(limits_.delivery_key_bytes));
+  const bool has_key = std::any_of(
+      samples.begin(), samples.end(),
+      [&](const core::SharedSample& sample) { return finder.HasKey(key, sample->raw_json); });
+  if (key.empty() || samples.empty() || has_key) return "";
+  return absl::StrCat(
+      "duplication_key: none of the last ", samples.size(),
+      " samples has a value there, so an event that is sent again is created again");
+}
+
 int32_t Samples::Command(absl::string_view name, absl::string_view arguments, lri_command_done done,
                          void* done_context) {
   if (name != "samples" && name != "fields" && name != "map") return LRI_NOT_FOUND;

@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/object_pool.h"
+#include "plugin/core/duplication_key.h"
 #include "plugin/core/samples.h"
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/host.h"
@@ -55,6 +56,10 @@ class Samples : private TimerThread::Task {
 
   // Takes samples, the newest last. Never waits for the host.
   void Record(std::vector<core::SharedSample>& newest_last);
+
+  // What an operator should know: none of the samples has a key by which it could be recognised.
+  // Empty where one has, or where there are none.
+  std::string WarningOf(const core::DuplicationKey& key);
 
   // Runs the command "samples", "fields" or "map"; only "map" has arguments. The result is JSON
   // text; INVALID_ARGUMENT: a malformed mapper; RESOURCE_EXHAUSTED: it passes a limit. LRI_OK: done

@@ -16,8 +16,8 @@ SUITE_CASES = 300  # at least
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_DEPTH = 128
 
-# The suite leaves these to the parser. Ours accepts any number and skips one leading byte order
-# mark; it refuses lone surrogates, a depth past 128, and anything but UTF-8.
+# The suite leaves these to the parser. Ours accepts any number and escaped halves of surrogate pairs,
+# and skips one leading byte order mark; it refuses a depth past 128, and anything but UTF-8.
 DECISIONS = {
     "i_number_double_huge_neg_exp": 200,
     "i_number_huge_exp": 200,
@@ -29,21 +29,21 @@ DECISIONS = {
     "i_number_too_big_neg_int": 200,
     "i_number_too_big_pos_int": 200,
     "i_number_very_big_negative_int": 200,
-    "i_object_key_lone_2nd_surrogate": 400,
-    "i_string_1st_surrogate_but_2nd_missing": 400,
-    "i_string_1st_valid_surrogate_2nd_invalid": 400,
+    "i_object_key_lone_2nd_surrogate": 200,
+    "i_string_1st_surrogate_but_2nd_missing": 200,
+    "i_string_1st_valid_surrogate_2nd_invalid": 200,
     "i_string_UTF-16LE_with_BOM": 400,
     "i_string_UTF-8_invalid_sequence": 400,
     "i_string_UTF8_surrogate_U+D800": 400,
-    "i_string_incomplete_surrogate_and_escape_valid": 400,
-    "i_string_incomplete_surrogate_pair": 400,
-    "i_string_incomplete_surrogates_escape_valid": 400,
-    "i_string_invalid_lonely_surrogate": 400,
-    "i_string_invalid_surrogate": 400,
+    "i_string_incomplete_surrogate_and_escape_valid": 200,
+    "i_string_incomplete_surrogate_pair": 200,
+    "i_string_incomplete_surrogates_escape_valid": 200,
+    "i_string_invalid_lonely_surrogate": 200,
+    "i_string_invalid_surrogate": 200,
     "i_string_invalid_utf-8": 400,
-    "i_string_inverted_surrogates_U+1D11E": 400,
+    "i_string_inverted_surrogates_U+1D11E": 200,
     "i_string_iso_latin_1": 400,
-    "i_string_lone_second_surrogate": 400,
+    "i_string_lone_second_surrogate": 200,
     "i_string_lone_utf8_continuation_byte": 400,
     "i_string_not_in_unicode_range": 400,
     "i_string_overlong_sequence_2_bytes": 400,
@@ -80,14 +80,16 @@ def refuse(constant):
     raise ValueError(f"{constant} is no JSON")
 
 
-def strict(text):
-    """Parses bytes; ValueError for anything that is not RFC 8259 in UTF-8. Numbers stay text."""
+def strict(text, lone_surrogates=False):
+    """Parses bytes; ValueError for anything that is not RFC 8259 in UTF-8, and for escaped halves of
+    surrogate pairs unless they may be there. Numbers stay text."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "strict")
     if text.startswith("\ufeff"):
         raise ValueError("a byte order mark")
     value = json.loads(text, parse_float=str, parse_int=str, parse_constant=refuse)
-    json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails for lone surrogates
+    if not lone_surrogates:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails for them
     return value
 
 
@@ -175,7 +177,7 @@ class JsonTest(unittest.TestCase):
         stored = self.stored(len(wanted))
         for incident_id, sent in wanted.items():
             details = stored[incident_id].encode()
-            strict(details)
+            strict(details, lone_surrogates=True)
             # What the sender wrote comes first, then the member that the plugin adds.
             ours = b'"headers":{' if sent.rstrip()[:-1].strip() == b"{" else b',"headers":{'
             begin = sent.strip()[:-1].rstrip()
@@ -216,6 +218,8 @@ class JsonTest(unittest.TestCase):
         played = 0
         for accepted, name, body in our_cases():
             status, _ = self.post(body)
+            # Senders may cut a text in the middle of a pair; a configuration must not.
+            accepted = accepted or name.startswith("surr-")
             self.assertEqual(status, 200 if accepted else 400, name)
             played += 1
         self.assertEqual(played, 288)
@@ -230,7 +234,7 @@ class JsonTest(unittest.TestCase):
             if number % 2:
                 body = changed(generator, body)
             try:
-                value = strict(body)
+                value = strict(body, lone_surrogates=True)
             except (ValueError, RecursionError):
                 value = None
             right = isinstance(value, dict) and depth(body) <= MOST_DEPTH

@@ -102,7 +102,7 @@ class ListenPortTest(unittest.TestCase):
         [text] = json.loads(self.post({"event": {"id": "7"}})[1])
         self.assertNotEqual(text["id"], first["id"])
         self.assertEqual(host.run_json("instances", "get", "webhook")["hidden"], 1)
-        self.assertEqual(len(host.run_json("incidents", "list")), 1)
+        self.assertEqual(len(host.run_json("incidents", "list")), 2)
 
     def test_incidents_of_one_array_keep_their_ids_in_a_second_delivery_after_a_restart(self):
         host = self.serve(duplication_key="headers.x-delivery")

@@ -3,6 +3,7 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/error.hpp>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <string>
 
@@ -41,9 +42,37 @@ struct Nothing {
   bool on_comment(Text, Error&) { return true; }
 };
 
+// 0 where there is no escape \uXXXX.
+unsigned long UnitAt(const std::string& text, size_t at) {
+  if (text.size() < at + 6 || text.compare(at, 2, "\\u") != 0) return 0;
+  return std::strtoul(text.substr(at + 2, 4).c_str(), nullptr, 16);
+}
+
+// Boost.JSON refuses them, and the grammar of RFC 8259 permits them.
+bool ReplaceLoneSurrogates(std::string& text) {
+  bool found = false;
+  for (size_t at = text.find('\\'); at < text.size(); at = text.find('\\', at)) {
+    const unsigned long unit = UnitAt(text, at);
+    const unsigned long next = UnitAt(text, at + 6);
+    const bool is_pair = unit <= 0xDBFF && next >= 0xDC00 && next <= 0xDFFF;
+    if (unit < 0xD800 || unit > 0xDFFF) {
+      at += 2;
+    } else if (is_pair) {
+      at += 12;
+    } else {
+      text.replace(at + 2, 4, "FFFD");
+      found = true;
+      at += 6;
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
-JsonVerdict CheckJson(absl::string_view text, size_t most_depth) {
+JsonVerdict CheckJson(absl::string_view given, size_t most_depth) {
+  std::string text(given);
+  const bool lone = ReplaceLoneSurrogates(text);
   boost::json::parse_options options;
   options.max_depth = most_depth;
   boost::json::basic_parser<Nothing> parser(options);
@@ -51,7 +80,8 @@ JsonVerdict CheckJson(absl::string_view text, size_t most_depth) {
   const size_t read = parser.write_some(false, text.data(), text.size(), error);
   if (error == boost::json::error::exponent_overflow) return JsonVerdict::kNotKnown;
   if (error == boost::json::error::too_deep) return JsonVerdict::kTooDeep;
-  return !error && read == text.size() ? JsonVerdict::kValid : JsonVerdict::kInvalid;
+  if (error || read != text.size()) return JsonVerdict::kInvalid;
+  return lone ? JsonVerdict::kLoneSurrogate : JsonVerdict::kValid;
 }
 
 bool IsMessage(absl::string_view text) {

@@ -13,7 +13,8 @@ enum class JsonVerdict {
   kValid,
   kInvalid,
   kTooDeep,
-  kNotKnown,  // an exponent beyond what Boost.JSON can count; the grammar permits it
+  kLoneSurrogate,  // valid, with an escaped half of a surrogate pair in it
+  kNotKnown,       // an exponent beyond what Boost.JSON can count; the grammar permits it
 };
 
 // Whether the text is one JSON value (RFC 8259) in UTF-8, without lone surrogates. A byte order
@@ -24,7 +25,7 @@ JsonVerdict CheckJson(absl::string_view text, size_t most_depth);
 inline bool MayBeJson(absl::string_view text) {
   constexpr size_t kNoMatter = 1000;
   const JsonVerdict verdict = CheckJson(text, kNoMatter);
-  return verdict == JsonVerdict::kValid || verdict == JsonVerdict::kNotKnown;
+  return verdict != JsonVerdict::kInvalid && verdict != JsonVerdict::kTooDeep;
 }
 
 // Whether it is what a message must be: one line of UTF-8 without control characters, and not

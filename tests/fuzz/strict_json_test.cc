@@ -9,8 +9,8 @@ namespace {
 
 TEST(CheckJson, RefusesWhatIsNoJson) {
   for (const char* text :
-       {"", "{", "{}{}", "{} x", "[1,]", "01", "1.", "\"\\ud800\"", "\"\\udc00\"", "\"\xff\"",
-        "\"\xed\xa0\x80\"", "\"\x01\"", "NaN", "{\"a\" 1}", "//", "\xef\xbb\xbf{}"}) {
+       {"", "{", "{}{}", "{} x", "[1,]", "01", "1.", "\"\xff\"", "\"\xed\xa0\x80\"", "\"\x01\"",
+        "NaN", "{\"a\" 1}", "//", "\xef\xbb\xbf{}"}) {
     EXPECT_EQ(CheckJson(text, 9), JsonVerdict::kInvalid) << text;
   }
 }
@@ -19,6 +19,12 @@ TEST(CheckJson, AcceptsEveryKindOfValueWithBlanksAround) {
   for (const char* text : {"{}", " [1, -0.5e+3, true, false, null, \"\\u00e9\\ud83d\\ude00\"]\n",
                            "123456789012345678901234567890", "1e400", "\"\xc3\xa9\""}) {
     EXPECT_EQ(CheckJson(text, 9), JsonVerdict::kValid) << text;
+  }
+}
+
+TEST(CheckJson, TellsAnEscapedHalfOfASurrogatePair) {
+  for (const char* text : {"\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\ud800\""}) {
+    EXPECT_EQ(CheckJson(text, 9), JsonVerdict::kLoneSurrogate) << text;
   }
 }
 

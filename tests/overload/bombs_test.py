@@ -123,6 +123,18 @@ class BombsTest(unittest.TestCase):
         self.check(gzip.compress(self.bomb), "gzip, gzip", {415, 413})
         self.assertLess(self.memory.growth(), 128 * MIB)
 
+    def test_members_that_must_be_renamed_cannot_multiply(self):
+        """945 KiB of gzip took 210 MiB."""
+        # Numbers that differ, so that the ratio of expansion is no bound.
+        members = [b',"headers":%d' % (i * 7919 % 1_000_003) for i in range(800_000)]
+        spread = [b'{"a":1' + b"".join(members[i : i + 90]) + b"}" for i in range(0, 800_000, 90)]
+        for body in b'{"a":1' + b"".join(members) + b"}", b"[" + b",".join(spread) + b"]":
+            octets = gzip.compress(body, 1)
+            self.assertLess(len(body), 16 * MIB)
+            self.assertGreater(len(octets) * 100, len(body))
+            self.check(octets, "gzip", {413, 503}, peers=8)
+        self.assertLess(self.memory.growth(), 128 * MIB)
+
     def test_json_bombs_end_in_time_within_bounds(self):
         self.check(b"[" * MIB, "identity", {400, 503})
         self.check(b'{"a":' * 100_000, "identity", {400, 503})

@@ -31,7 +31,8 @@ SECRET_HEADERS = (
     "x-grafana-alerting-signature x-zm-signature x-webhook-secret x-webhook-token cf-webhook-auth "
     "x-line-signature x-zendesk-webhook-signature x-hook-secret x-hook-signature "
     "x-hubspot-signature-v3 private-token x-functions-key x-goog-api-key x-signature "
-    "x-hub-signature-512 x-buildkite-token"
+    "x-hub-signature-512 x-buildkite-token x-apikey dd-api-key x-client-secret x-access-key x-jwt "
+    "x-session-id x-password x-hmac-sha256 x-service-token x-sig"
 ).split()
 
 
