@@ -350,7 +350,37 @@ TEST_F(EntryTest, OneBadIncidentRefusesTheWholeBatchAndIsNamed) {
 
 TEST_F(EntryTest, UnknownContentCodingIs415) {
   Start(kBasic);
-  EXPECT_EQ(Ask({.headers = {kGood, {"Content-Encoding", "br"}}, .body = "{}"}).status, 415);
+  for (const Headers& headers : {Headers{kGood, {"Content-Encoding", "br"}},
+                                 Headers{kGood, {"Content-Type", "a/b;charset=x"}}}) {
+    const Answer answer = Ask({.headers = headers, .body = "{}"});
+    EXPECT_EQ(answer.status, 415);
+    EXPECT_EQ(answer.Header("Accept-Encoding"), "gzip, deflate");
+  }
+}
+
+TEST_F(EntryTest, HeaderOutsideAsciiIsRefusedOnlyWhereItHasAMeaning) {
+  Start({{"username", "_header:X-Token"},
+         {"password", "secret"},
+         {"duplication_key", "headers.x-id"}});
+  const std::pair<std::string, std::string> good = {"X-Token", "secret"};
+  for (const char* name :
+       {"Host", "Content-Type", "CONTENT-Language", "Expect", "Forwarded", "X-Forwarded-For",
+        "X-Id", "X-Token", "Authorization", "X-Hub-Signature-256", "X-My-Signature",
+        "X-Request-Timestamp", "X-GitHub-Delivery", "Transfer-Encoding"}) {
+    EXPECT_EQ(Ask({.headers = {good, {name, "S\xC3\xA3o"}}, .body = "{}"}).status, 400) << name;
+  }
+  for (const char* value : {"a\nb", "a\rb", "\x7F", "\xC3\xA3\x01"}) {
+    EXPECT_EQ(Ask({.headers = {good, {"X-Region", value}}, .body = "{}"}).status, 400);
+  }
+  EXPECT_TRUE(host_.incidents.empty());
+  for (const auto& [value, stored] :
+       {std::pair("S\xC3\xA3o", "S\xC3\xA3o"), std::pair("S\xE3o", "S\xC3\xA3o")}) {
+    const Answer answer = Ask({.headers = {good, {"cf-region", value}}, .body = "{\"a\":1}"});
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_THAT(answer.body, HasSubstr("\"warnings\":[\"a header is not ASCII"));
+    EXPECT_THAT(host_.incidents.back().details,
+                HasSubstr(std::string("\"cf-region\":\"") + stored + "\""));
+  }
 }
 
 TEST_F(EntryTest, EmptyArrayIsAnsweredWithAnEmptyArray) {
@@ -584,7 +614,7 @@ TEST_F(EntryTest, DescriptionTellsTheFrontItsRules) {
     EXPECT_EQ(Text(description->path_prefix), "/instance/execute/");
     EXPECT_EQ(description->external_key_needed, 1u);
     EXPECT_EQ(Text(description->webhook_url), "https://my.xsoar.live/instance/execute/webhook");
-    EXPECT_EQ(Text(description->listen_url), "https://my.xsoar.live:8000/");
+    EXPECT_EQ(Text(description->listen_url), "http://my.xsoar.live:8000/");
     EXPECT_EQ(Text(description->record_noun), "incident");
     EXPECT_EQ(description->warnings.count, 1u);
   };

@@ -110,6 +110,8 @@ TEST_F(ListenPortTest, HeadersKeepTheDocumentsRules) {
   Serve();
   const std::string good = kGood;
   EXPECT_THAT(Ask(Post("/", "{}", good + "X-Name: M\xc3\xbcller\r\n")).body,
+              HasSubstr("a header is not ASCII"));
+  EXPECT_THAT(Ask(Post("/", "{}", good + "Content-Language: M\xc3\xbcller\r\n")).body,
               HasSubstr("ASCII characters alone"));
   EXPECT_EQ(Ask(Post("/", "{}", "Authorization: Basic \xff\r\n")).status, 400);
   EXPECT_EQ(Ask(Post("/", "{}", good + "X\xc3\xbc: 1\r\n")).status, 400);

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "host_stub/files/trusted_files.h"
+#include "plugin/http/tls.h"
 
 namespace host_stub {
 namespace {
@@ -50,7 +51,9 @@ absl::StatusOr<std::string> ReadArgument(absl::string_view option, const std::st
     }
     contents = std::move(file->contents);
   }
-  return std::string(absl::StripSuffix(absl::StripSuffix(contents, "\n"), "\r"));
+  // An editor's byte order mark, and the end of the line, do not belong to a secret.
+  absl::string_view text_alone = absl::StripPrefix(contents, "\xEF\xBB\xBF");
+  return std::string(absl::StripSuffix(absl::StripSuffix(text_alone, "\n"), "\r"));
 }
 
 absl::StatusOr<std::string> ReadFileArgument(absl::string_view option, const std::string& path) {
@@ -76,7 +79,13 @@ absl::Status ReadPem(const std::string& path, bool secret, std::string& pem) {
     return absl::PermissionDeniedError(absl::StrCat("key file ", file->secret_fault));
   }
   if (!file->write_fault.empty()) return absl::PermissionDeniedError(file->write_fault);
-  pem = std::move(file->contents);
+  // gRPC would pass over what is damaged, and cannot read line ends that became blanks.
+  auto normal = webhook::http::NormalizePem(file->contents, secret ? "PRIVATE KEY" : "CERTIFICATE");
+  if (!normal.ok()) {
+    explicit_bzero(file->contents.data(), file->contents.size());
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", normal.status().message()));
+  }
+  pem = normal->empty() ? std::move(file->contents) : *std::move(normal);
   return absl::OkStatus();
 }
 

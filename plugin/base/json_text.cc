@@ -104,8 +104,9 @@ char* WriteJsonEscaped(absl::string_view text, char* out) {
   return IsCopiedPlain(text, out) ? out + text.size() : WriteOneByOne(text, out);
 }
 
-char* WriteJsonEscapedBytes(absl::string_view bytes, char* out) {
+char* WriteJsonEscapedBytes(absl::string_view bytes, char* out, bool& beyond_ascii) {
   if (IsCopiedPlain(bytes, out)) return out + bytes.size();
+  for (const char c : bytes) beyond_ascii |= (c & 0x80) != 0;
   return IsUtf8(bytes) ? WriteOneByOne(bytes, out) : WriteLatin1(bytes, out);
 }
 

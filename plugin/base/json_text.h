@@ -28,8 +28,8 @@ constexpr size_t MostEscapedBytes(size_t size) { return 6 * size; }
 char* WriteJsonEscaped(absl::string_view text, char* out);
 
 // The same for bytes of unknown encoding. They are taken as UTF-8 if they are valid UTF-8, else as
-// Latin-1, so that the result is valid JSON in any case.
-char* WriteJsonEscapedBytes(absl::string_view bytes, char* out);
+// Latin-1, so that the result is valid JSON in any case. Sets `beyond_ascii` where it matters.
+char* WriteJsonEscapedBytes(absl::string_view bytes, char* out, bool& beyond_ascii);
 
 }  // namespace base
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
@@ -19,7 +20,10 @@ std::string Escaped(absl::string_view text) {
 // In a block of its own size, so that AddressSanitizer sees what is written past it.
 std::string EscapedBytes(absl::string_view bytes) {
   const auto room = std::make_unique<char[]>(MostEscapedBytes(bytes.size()));
-  return std::string(room.get(), WriteJsonEscapedBytes(bytes, room.get()));
+  bool beyond_ascii = false;
+  char* const end = WriteJsonEscapedBytes(bytes, room.get(), beyond_ascii);
+  EXPECT_EQ(beyond_ascii, std::any_of(bytes.begin(), bytes.end(), [](char c) { return c < 0; }));
+  return std::string(room.get(), end);
 }
 
 TEST(JsonTextTest, EveryOctetThatMustBeIsEscapedAtEveryPlace) {

@@ -38,6 +38,11 @@ char* WriteUtf8(uint32_t code_point, char* out);
 // direction, and the zero-width U+FEFF.
 bool IsDeceptive(uint32_t code_point);
 
+// The name and number of the first character that nobody sees, or that looks like a blank and is
+// none, as a no-break space or a zero width space; empty if the text has none. What is no UTF-8 is
+// passed over.
+std::string InvisibleCharacterIn(absl::string_view text);
+
 // Appends the first character of a text that is not empty, so that it cannot deceive a reader: as
 // \xNN or \u{NNNN} where it is deceptive, each byte as \xNN where it is malformed. Returns how many
 // bytes of the text that were.

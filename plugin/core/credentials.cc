@@ -12,7 +12,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "plugin/base/characters.h"
+#include "plugin/base/utf8.h"
 
 namespace webhook::core {
 namespace {
@@ -68,8 +70,13 @@ absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
 }
 
 absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
-                                                std::span<const Password> passwords) {
+                                                std::span<const Password> given) {
   Credentials credentials;
+  // An editor may have put a byte order mark in front.
+  constexpr absl::string_view kMark = "\xEF\xBB\xBF";
+  absl::ConsumePrefix(&username, kMark);
+  std::vector<Password> passwords(given.begin(), given.end());
+  for (Password& password : passwords) absl::ConsumePrefix(&password.text, kMark);
   const bool any_password = std::any_of(passwords.begin(), passwords.end(),
                                         [](const Password& one) { return !one.text.empty(); });
   if (username.empty()) {
@@ -77,6 +84,16 @@ absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
     return Refuse("username: it is empty though a password is set, so nothing would be checked");
   }
   if (!any_password) return Refuse("password: it is empty though a username is set");
+
+  // Nobody would find out why the one that was typed does not match.
+  if (const std::string name = base::InvisibleCharacterIn(username); !name.empty()) {
+    return Refuse(absl::StrCat("username: it holds a character that cannot be seen: ", name));
+  }
+  for (const Password& password : passwords) {
+    const std::string name = base::InvisibleCharacterIn(password.text);
+    if (name.empty()) continue;
+    return Refuse(absl::StrCat("password: it holds a character that cannot be seen: ", name));
+  }
 
   const bool header_mode = absl::StartsWith(username, kHeaderMode);
   credentials.mode_ = header_mode ? Mode::kHeader : Mode::kBasic;

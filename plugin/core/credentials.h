@@ -39,7 +39,8 @@ class Credentials {
  public:
   // Both empty: everybody may send. Username `_header:NAME`: the request's header NAME must equal
   // the password. Otherwise Basic (RFC 7617). INVALID_ARGUMENT, with the parameter's name in front,
-  // for what cannot work or would switch authentication off unnoticed.
+  // for what cannot work or would switch authentication off unnoticed. A byte order mark in front
+  // is dropped; any other character that cannot be seen is refused by its name.
   static absl::StatusOr<Credentials> Create(absl::string_view username, absl::string_view password);
 
   // The same with several passwords that are valid at once, for a rotation without downtime.

@@ -32,6 +32,22 @@ CredentialCheck CheckLine(const Credentials& credentials, absl::string_view valu
 
 std::string Basic(absl::string_view pair) { return "Basic " + absl::Base64Escape(pair); }
 
+TEST(CredentialsTest, CharactersThatNobodySeesAreRefusedByNameAndAMarkInFrontIsDropped) {
+  EXPECT_EQ(Error("user", "pa\xC2\xA0ss"),
+            "password: it holds a character that cannot be seen: no-break space (U+00a0)");
+  EXPECT_EQ(Error("_header:X-Token", "\xE2\x80\x8Bs"),
+            "password: it holds a character that cannot be seen: zero width space (U+200b)");
+  EXPECT_THAT(Error("us\xE2\x80\x8B"
+                    "er",
+                    "pass"),
+              StartsWith("username: it holds a character"));
+  EXPECT_THAT(Error("user", "p\xEF\xBB\xBF"), StartsWith("password: it holds a character"));
+  EXPECT_EQ(Error("\xEF\xBB\xBF", "pass").substr(0, 15), "username: it is");
+  EXPECT_THAT(Error("user", "\xEF\xBB\xBF"), StartsWith("password: it is empty"));
+  const auto marked = Credentials::Create("\xEF\xBB\xBFuser", "\xEF\xBB\xBFp\xC3\xA4ss");
+  EXPECT_EQ(CheckLine(*marked, Basic("user:p\xC3\xA4ss")), kAccepted);
+}
+
 TEST(CredentialsTest, ConfigurationThatCannotWorkIsRefusedByParameter) {
   EXPECT_THAT(Error("", "pass"), StartsWith("username: it is empty though a password is set"));
   EXPECT_THAT(Error("user", ""), StartsWith("password: it is empty"));

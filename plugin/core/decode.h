@@ -1,4 +1,4 @@
-// Undoes the Content-Encoding of a body (RFC 9110 section 8.4).
+// Undoes the Content-Encoding of a body (RFC 9110 section 8.4), and converts its charset to UTF-8.
 #ifndef PLUGIN_CORE_DECODE_H_
 #define PLUGIN_CORE_DECODE_H_
 
@@ -21,14 +21,18 @@ struct DecodedBody {
   size_t size = 0;
 };
 
-// Whether the headers name a Content-Encoding other than identity, so that DecodeBody is needed.
-bool IsEncoded(std::span<const HeaderView> headers);
+// Whether a Content-Encoding or a charset is named, or begins the body as a byte order mark, so
+// that DecodeBody is needed: anything but identity and UTF-8.
+bool IsEncoded(absl::string_view body, std::span<const HeaderView> headers);
 
-// Undoes gzip, x-gzip and deflate (RFC 1950, or the raw RFC 1951 that some senders mean by it).
-//   INVALID_ARGUMENT   cut short, corrupt, or followed by other bytes; HTTP 400
-//   RESOURCE_EXHAUSTED longer than expanded_body_bytes or expansion_ratio allow; HTTP 413. The
-//                      ratio counts from 64 KiB on
-//   UNIMPLEMENTED      another coding, or several; HTTP 415
+// Undoes gzip (RFC 1952, of one member or several), x-gzip and deflate (RFC 1950, or the raw RFC
+// 1951 that some senders mean by it), and converts the charset that Content-Type names, or a byte
+// order mark, to UTF-8. The text may begin with the mark of UTF-8.
+//   INVALID_ARGUMENT   cut short, corrupt, or followed by other bytes; bytes that the charset does
+//                      not have, or a mark of another one; HTTP 400
+//   RESOURCE_EXHAUSTED longer than expanded_body_bytes or expansion_ratio allow; HTTP 413. What a
+//                      sender may send uncompressed (body_bytes) has no ratio
+//   UNIMPLEMENTED      another coding or charset, or several; HTTP 415
 // Thread-safe.
 absl::StatusOr<DecodedBody> DecodeBody(absl::string_view body, std::span<const HeaderView> headers,
                                        const Limits& limits);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "plugin/core/decode.h"
 #include "tests/fuzz/input.h"
 
@@ -23,6 +24,7 @@ webhook::Limits SmallLimits() {
   webhook::Limits limits;
   limits.expanded_body_bytes = 200'000;
   limits.expansion_ratio = 20;
+  limits.body_bytes = 64 * 1024;
   return limits;
 }
 
@@ -40,6 +42,11 @@ std::string Compress(absl::string_view text, int window_bits) {
   return compressed;
 }
 
+// By its mark, so that it is converted.
+bool IsUtf16(absl::string_view text) {
+  return absl::StartsWith(text, "\xFF\xFE") || absl::StartsWith(text, "\xFE\xFF");
+}
+
 void CheckDecoded(absl::string_view body, std::span<const HeaderView> headers) {
   static const webhook::Limits limits = SmallLimits();
   const auto decoded = DecodeBody(body, headers, limits);
@@ -50,7 +57,7 @@ void CheckDecoded(absl::string_view body, std::span<const HeaderView> headers) {
   }
   const absl::string_view text = decoded->text();
   Require(text.size() <= 200'000);
-  Require(text.size() <= 64 * 1024 || text.size() <= body.size() * 20);
+  Require(text.size() <= static_cast<size_t>(limits.body_bytes) || text.size() <= body.size() * 20);
   // 64 more bytes must be readable.
   unsigned sum = 0;
   for (size_t i = 0; i < text.size() + 64; ++i) sum += static_cast<unsigned char>(text.data()[i]);
@@ -64,13 +71,16 @@ void CheckDecoded(absl::string_view body, std::span<const HeaderView> headers) {
   stream.avail_in = static_cast<uInt>(body.size());
   stream.next_out = reinterpret_cast<Bytef*>(other.data());
   stream.avail_out = static_cast<uInt>(other.size());
-  Require(inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.avail_in == 0);
-  other.resize(stream.total_out);
+  do {  // of each member
+    Require(inflate(&stream, Z_FINISH) == Z_STREAM_END);
+  } while (stream.avail_in != 0 && inflateReset(&stream) == Z_OK);
+  other.resize(other.size() - stream.avail_out);
   inflateEnd(&stream);
-  Require(text == other);
+  Require(text == other || IsUtf16(other));
 }
 
 void CheckRoundTrip(absl::string_view text, int window_bits, std::span<const HeaderView> headers) {
+  if (IsUtf16(text)) return;
   const auto decoded = DecodeBody(Compress(text, window_bits), headers, webhook::Limits());
   Require(decoded.ok() && decoded->text() == text);
 }
@@ -85,6 +95,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckRoundTrip(bytes, MAX_WBITS, kDeflate);
   const HeaderView named[] = {{"Content-Encoding", bytes.substr(0, 20)},
                               {bytes.substr(0, 16), "gzip"}};
-  if (webhook::core::IsEncoded(named)) (void)DecodeBody(bytes, named, webhook::Limits());
+  if (webhook::core::IsEncoded(bytes, named)) (void)DecodeBody(bytes, named, webhook::Limits());
   return 0;
 }

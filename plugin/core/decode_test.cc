@@ -63,7 +63,10 @@ TEST(DecodeTest, BodyCutAnywhereIsRefused) {
 TEST(DecodeTest, CorruptBodyOrBytesAfterItsEndAreRefused) {
   std::string body = Compress(R"({"name":"a"})", kGzip);
   EXPECT_EQ(Code(body + "x", "gzip"), kBad);
-  EXPECT_EQ(Code(body + body, "gzip"), kBad);
+  EXPECT_EQ(Code(body + body.substr(0, body.size() - 1), "gzip"), kBad);
+  EXPECT_EQ(Code(body + std::string(8, '\0'), "gzip"), kBad);
+  const std::string zlib = Compress(R"({"name":"a"})", kZlib);
+  EXPECT_EQ(Code(zlib + zlib, "deflate"), kBad);
   EXPECT_EQ(Code("{\"name\":\"a\"}", "gzip"), kBad);
   body[body.size() - 6] = static_cast<char>(body[body.size() - 6] ^ 1);  // in the checksum
   EXPECT_EQ(Code(body, "gzip"), kBad);
@@ -76,10 +79,119 @@ TEST(DecodeTest, ExpansionIsBoundedBySizeAndRatio) {
   EXPECT_EQ(Code(Compress(std::string(100'001, ' '), kGzip), "gzip", limits), kTooLarge);
   EXPECT_TRUE(Decode(Compress(std::string(100'000, ' '), kGzip), "gzip", limits).ok());
   EXPECT_EQ(Code(Compress(std::string(10'000'000, ' '), kGzip), "gzip"), kTooLarge);
-  // The ratio counts from 64 KiB on.
+  // The ratio counts from what may be sent uncompressed on.
   limits.expansion_ratio = 1;
+  limits.body_bytes = 65'536;
   EXPECT_TRUE(Decode(Compress(std::string(65'536, ' '), kGzip), "gzip", limits).ok());
   EXPECT_EQ(Code(Compress(std::string(65'537, ' '), kGzip), "gzip", limits), kTooLarge);
+}
+
+TEST(DecodeTest, BodyThatIsTakenPlainIsTakenHoweverWellItIsCompressed) {
+  const std::string batch(4'000'000, ' ');
+  const std::string body = Compress(batch, kGzip);
+  ASSERT_GT(batch.size(), 111 * body.size());
+  const auto decoded = Decode(body, "gzip");
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  EXPECT_EQ(decoded->text(), batch);
+}
+
+TEST(DecodeTest, MembersOfGzipAreOneBodyAndOneBound) {
+  const std::string first = Compress("[{},", kGzip), second = Compress("{}]", kGzip);
+  EXPECT_EQ(Decode(first + second, "gzip")->text(), "[{},{}]");
+  EXPECT_EQ(Decode(first + Compress("", kGzip) + second, "gzip")->text(), "[{},{}]");
+  Limits limits;
+  limits.body_bytes = limits.expanded_body_bytes = 100'000;
+  const std::string member = Compress(std::string(50'000, ' '), kGzip);
+  EXPECT_TRUE(Decode(member + member, "gzip", limits).ok());
+  EXPECT_EQ(Code(member + member + Compress(" ", kGzip), "gzip", limits), kTooLarge);
+}
+
+TEST(DecodeTest, CharsetThatStandsForACodingCountsOnlyAlone) {
+  const auto encoded = [](absl::string_view coding) {
+    const HeaderView headers[] = {{"Content-Encoding", coding}};
+    return IsEncoded("{}", headers);
+  };
+  EXPECT_FALSE(encoded("UTF-8"));
+  EXPECT_FALSE(encoded(" , utf-8,"));
+  const std::string body = Compress("{}", kGzip);
+  for (const char* coding : {"gzip, UTF-8", "UTF-8, gzip", "UTF-8, identity", "UTF-8, utf-8"}) {
+    EXPECT_TRUE(encoded(coding)) << coding;
+    EXPECT_EQ(Code(body, coding), kUnknown) << coding;
+  }
+  const HeaderView lines[] = {{"Content-Encoding", "UTF-8"}, {"Content-Encoding", "gzip"}};
+  EXPECT_EQ(DecodeBody(body, lines, Limits()).status().code(), kUnknown);
+}
+
+// What becomes of a body with that Content-Type: its text, or the code of the refusal.
+std::string As(const std::string& type, const std::string& body, const Limits& limits = Limits()) {
+  const HeaderView headers[] = {{"content-TYPE", type}};
+  if (!IsEncoded(body, headers)) return body;
+  const auto decoded = DecodeBody(body, headers, limits);
+  if (decoded.ok()) return std::string(decoded->text());
+  return absl::StatusCodeToString(decoded.status().code());
+}
+
+std::string Utf16(const std::u16string& text, bool big) {
+  std::string bytes;
+  for (const char16_t unit : text) {
+    const char high = static_cast<char>(unit >> 8), low = static_cast<char>(unit & 0xFF);
+    bytes += big ? std::string{high, low} : std::string{low, high};
+  }
+  return bytes;
+}
+
+TEST(DecodeTest, UnknownOrContradictingCharsetIsUnsupported) {
+  for (const char* type :
+       {"application/json; charset=utf-7", "text/plain;charset=shift_jis", "a/b; charset=utf-32",
+        "a/b; charset=", "a/b; charset=utf-8; charset=utf-16", "a/b; charset=UTF-8//TRANSLIT",
+        "a/b; x=\"y\"; CHARSET = koi8-r"}) {
+    EXPECT_EQ(As(type, "{}"), "UNIMPLEMENTED") << type;
+  }
+  const HeaderView two[] = {{"Content-Type", "a/b; charset=utf-8"},
+                            {"Content-Type", "a/b; charset=latin1"}};
+  EXPECT_EQ(DecodeBody("{}", two, Limits()).status().code(), kUnknown);
+}
+
+TEST(DecodeTest, BytesThatACharsetDoesNotHaveAreRefused) {
+  const std::string type = "application/json; charset=";
+  EXPECT_EQ(As(type + "us-ascii", "{\"a\":\"\xC3\xA9\"}"), "INVALID_ARGUMENT");
+  EXPECT_EQ(As(type + "windows-1252", "\"\x81\""), "INVALID_ARGUMENT");
+  for (const bool big : {false, true}) {
+    const std::string name = big ? "utf-16be" : "utf-16le";
+    EXPECT_EQ(As(type + name, Utf16(u"{}", big) + "x"), "INVALID_ARGUMENT");  // cut
+    std::u16string lone = u"\"x\"";
+    lone[1] = 0xD83D;
+    EXPECT_EQ(As(type + name, Utf16(lone, big)), "INVALID_ARGUMENT");
+    EXPECT_EQ(As(type + name, Utf16(u"\uFEFF{}", !big)), "INVALID_ARGUMENT");
+    EXPECT_EQ(As(type + "utf-8", Utf16(u"\uFEFF{}", big)), "INVALID_ARGUMENT");
+    EXPECT_EQ(As(type + "latin1", Utf16(u"\uFEFF{}", big)), "INVALID_ARGUMENT");
+  }
+  EXPECT_EQ(As(type + "latin1", "\xEF\xBB\xBF{}"), "INVALID_ARGUMENT");
+  EXPECT_EQ(As(type + "utf-16", "\xEF\xBB\xBF{}"), "INVALID_ARGUMENT");
+  Limits limits;
+  limits.expanded_body_bytes = 1000;
+  EXPECT_EQ(As(type + "latin1", std::string(500, '\xE9'), limits).size(), 1000u);
+  EXPECT_EQ(As(type + "latin1", std::string(501, '\xE9'), limits), "RESOURCE_EXHAUSTED");
+  EXPECT_EQ(As(type + "utf-16", Utf16(std::u16string(1001, u'a'), true), limits),
+            "RESOURCE_EXHAUSTED");
+}
+
+TEST(DecodeTest, FiveCharsetsBecomeUtf8) {
+  const std::string text = "{\"a\":\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"}";
+  const std::u16string units = u"{\"a\":\"\u00E9\u20AC\U0001F600\"}";
+  for (const bool big : {false, true}) {
+    EXPECT_EQ(As("application/json", Utf16(u"\uFEFF" + units, big)), text);
+    EXPECT_EQ(As("application/json; charset=\"UTF-16\"", Utf16(units, big)), text);
+    EXPECT_EQ(As("application/json; charset=utf-16", Utf16(u"\uFEFF" + units, big)), text);
+    EXPECT_EQ(As(big ? "a/b;charset=utf-16be" : "a/b;charset=UTF-16LE", Utf16(units, big)), text);
+  }
+  EXPECT_EQ(As("a/b; charset=iso-8859-1", "\"\xE9\x80\""), "\"\xC3\xA9\xC2\x80\"");
+  EXPECT_EQ(As("a/b; charset=windows-1252", "\"\xE9\x80\""), "\"\xC3\xA9\xE2\x82\xAC\"");
+  EXPECT_EQ(As("a/b; charset=us-ascii", "{}"), "{}");
+  EXPECT_EQ(As("a/b; boundary=\"; charset=x\"; charset=utf8", text), text);
+  EXPECT_EQ(As("multipart/form-data; boundary=charset", text), text);
+  const HeaderView both[] = {{"Content-Type", "a/b; charset=utf-16"}, {"Content-Encoding", "gzip"}};
+  EXPECT_EQ(DecodeBody(Compress(Utf16(units, true), kGzip), both, Limits())->text(), text);
 }
 
 TEST(DecodeTest, GzipAndBothKindsOfDeflateAreUndone) {
@@ -100,9 +212,9 @@ TEST(DecodeTest, OnlyACodingOtherThanIdentityNeedsDecoding) {
   const HeaderView none[] = {{"Content-Type", "gzip"}};
   const HeaderView identity[] = {{"Content-Encoding", "identity"}, {"Content-Encoding", ""}};
   const HeaderView gzip[] = {{"content-encoding", "gzip"}};
-  EXPECT_FALSE(IsEncoded(none));
-  EXPECT_FALSE(IsEncoded(identity));
-  EXPECT_TRUE(IsEncoded(gzip));
+  EXPECT_FALSE(IsEncoded("{}", none));
+  EXPECT_FALSE(IsEncoded("{}", identity));
+  EXPECT_TRUE(IsEncoded("{}", gzip));
 }
 
 }  // namespace

@@ -19,6 +19,8 @@ constexpr size_t kSingle = SIZE_MAX;  // the index of the incident if the body i
 
 // Texts that senders and playbooks know from the integration that this one replaces.
 constexpr char kNotJson[] = "Request, and rawJson field if exists must be in JSON format";
+constexpr char kHeadersBeyondAscii[] =
+    "a header is not ASCII; it is stored as UTF-8, and was read as ISO-8859-1 if it was none";
 constexpr char kDefaultIncidentName[] = "Generic webhook triggered incident";
 
 absl::Status NotJson(absl::string_view place) {
@@ -285,6 +287,7 @@ void IncidentParser::AddIncident(DetailsObject& details) {
   } else {
     incident.occurred = trigger_time_.empty() ? TriggerTime() : trigger_time_;
   }
+  if (stored_headers_.beyond_ascii()) out_->warnings_.push_back(kHeadersBeyondAscii);
   details.AppendSlices(tail_, !defaults_->mirror_members.empty(), out_->arena_, out_->slices_);
 }
 

@@ -60,7 +60,8 @@ void CheckPath(absl::string_view path, absl::string_view json) {
 void CheckName(absl::string_view name) {
   constexpr size_t kMostPathBytes = 1024;
   std::string inside(base::MostEscapedBytes(name.size()), '\0');
-  const char* const end = base::WriteJsonEscapedBytes(name, inside.data());
+  bool beyond_ascii = false;
+  const char* const end = base::WriteJsonEscapedBytes(name, inside.data(), beyond_ascii);
   inside.resize(static_cast<size_t>(end - inside.data()));
   Require(MayBeJson(absl::StrCat("\"", inside, "\"")));
   const std::string quoted = absl::StrCat("\"", inside, "\"");

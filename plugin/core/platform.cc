@@ -120,11 +120,12 @@ absl::StatusOr<std::string> WebhookUrl(const Platform& platform, absl::string_vi
   return absl::StrCat(url->scheme, host, url->port, platform.path_prefix, instance_name);
 }
 
-absl::StatusOr<std::string> DirectUrl(absl::string_view server_url, uint16_t listen_port) {
+absl::StatusOr<std::string> DirectUrl(absl::string_view server_url, uint16_t listen_port,
+                                      bool tls) {
   if (listen_port == 0) return absl::InvalidArgumentError("longRunningPort: must not be 0");
   const absl::StatusOr<ServerUrl> url = Split(server_url);
   if (!url.ok()) return url.status();
-  return absl::StrCat(url->scheme, url->host, ":", listen_port, "/");
+  return absl::StrCat(tls ? "https://" : "http://", url->host, ":", listen_port, "/");
 }
 
 }  // namespace webhook::core

@@ -38,8 +38,9 @@ absl::StatusOr<const Platform*> FindPlatform(absl::string_view product_name, boo
 absl::StatusOr<std::string> WebhookUrl(const Platform& platform, absl::string_view server_url,
                                        absl::string_view instance_name);
 
-// The URL of an instance's own listen port: `<URL>:<port>/`.
-absl::StatusOr<std::string> DirectUrl(absl::string_view server_url, uint16_t listen_port);
+// The URL of an instance's own listen port: the server's host, and https where the port has a
+// certificate, whatever the server itself speaks.
+absl::StatusOr<std::string> DirectUrl(absl::string_view server_url, uint16_t listen_port, bool tls);
 
 }  // namespace webhook::core
 

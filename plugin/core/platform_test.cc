@@ -30,9 +30,9 @@ TEST(PlatformTest, UrlThatIsNotOfAServerIsRefused) {
         "https://a:65536", "https://a:8x", "https://.a", "https://a//", "https://[::1",
         "https://["}) {
     EXPECT_FALSE(WebhookUrl(Find("XSOAR_6"), url, "webhook").ok()) << url;
-    EXPECT_FALSE(DirectUrl(url, 8000).ok()) << url;
+    EXPECT_FALSE(DirectUrl(url, 8000, true).ok()) << url;
   }
-  EXPECT_FALSE(DirectUrl("https://a", 0).ok());
+  EXPECT_FALSE(DirectUrl("https://a", 0, true).ok());
 }
 
 TEST(PlatformTest, InstanceNameHasNoSpecialCharacters) {
@@ -69,7 +69,8 @@ TEST(WebhookUrlTest, DocumentedExamples) {
   }
   EXPECT_EQ(*WebhookUrl(Find("XSOAR_8_ON_PREM"), "https://xsoar.mycompany.com", "webhook"),
             "https://ext-xsoar.mycompany.com/xsoar/instance/execute/webhook");
-  EXPECT_EQ(*DirectUrl("https://my.xsoar.live", 8000), "https://my.xsoar.live:8000/");
+  EXPECT_EQ(*DirectUrl("https://my.xsoar.live", 8000, true), "https://my.xsoar.live:8000/");
+  EXPECT_EQ(*DirectUrl("https://my.xsoar.live", 8000, false), "http://my.xsoar.live:8000/");
 }
 
 TEST(WebhookUrlTest, OnlyAWholeLabelXdrAfterTheTenantBecomesCrtx) {
@@ -86,7 +87,7 @@ TEST(WebhookUrlTest, SlashPortSchemeAndExistingPrefixAreTakenAsTheyAre) {
             "https://ext-a.example.com/xsoar/instance/execute/i");
   EXPECT_EQ(*WebhookUrl(Find("XSOAR_6"), "https://[::1]:8443", "i"),
             "https://[::1]:8443/instance/execute/i");
-  EXPECT_EQ(*DirectUrl("http://[::1]:8443", 1), "http://[::1]:1/");
+  EXPECT_EQ(*DirectUrl("http://[::1]:8443", 1, false), "http://[::1]:1/");
 }
 
 TEST(PlatformTest, TableSaysWhatTheDocumentsSay) {

@@ -100,6 +100,7 @@ absl::StatusOr<KeptHeaders> ReadKeptHeaders(absl::string_view parameter,
 void StoredHeaders::Append(std::span<const HeaderView> headers, absl::string_view secret_header,
                            const KeptHeaders& kept, TextBuffer* out) {
   if (Collect(headers, secret_header, kept)) ChainSameNames();
+  beyond_ascii_ = false;
   char before = '{';
   for (const Entry& entry : entries_) {
     if (!entry.first) continue;
@@ -108,13 +109,14 @@ void StoredHeaders::Append(std::span<const HeaderView> headers, absl::string_vie
     *at++ = before;
     *at++ = '"';
     before = ',';
-    at = base::WriteJsonEscapedBytes(entry.name, at);
+    at = base::WriteJsonEscapedBytes(entry.name, at, beyond_ascii_);
     at = TextBuffer::Write("\":\"", at);
-    at = base::WriteJsonEscapedBytes(entry.value, at);
+    at = base::WriteJsonEscapedBytes(entry.value, at, beyond_ascii_);
     for (uint32_t i = entry.next; i != kNone; i = entries_[i].next) {
       out->EndAt(at);
       at = out->Room(kFrameBytes + base::MostEscapedBytes(entries_[i].value.size()));
-      at = base::WriteJsonEscapedBytes(entries_[i].value, TextBuffer::Write(", ", at));
+      at = base::WriteJsonEscapedBytes(entries_[i].value, TextBuffer::Write(", ", at),
+                                       beyond_ascii_);
     }
     *at++ = '"';
     out->EndAt(at);

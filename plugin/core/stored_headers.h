@@ -37,6 +37,9 @@ class StoredHeaders {
   void Append(std::span<const HeaderView> headers, absl::string_view secret_header,
               const KeptHeaders& kept, TextBuffer* out);
 
+  // Whether any of those that were appended last is not ASCII.
+  bool beyond_ascii() const { return beyond_ascii_; }
+
  private:
   struct Entry {
     absl::string_view name;  // lower case
@@ -53,6 +56,7 @@ class StoredHeaders {
   std::vector<char> names_;
   std::vector<Entry> entries_;
   std::vector<uint32_t> by_name_;
+  bool beyond_ascii_ = false;
 };
 
 }  // namespace webhook::core

@@ -137,6 +137,19 @@ TEST(StoredHeadersTest, NamesAreLowerCaseInTheOrderFirstSeenAndRepeatedOnesJoine
             R"({"x-b":"1, 2, 3","host":"h","x-a":""})");
 }
 
+TEST(StoredHeadersTest, WhetherAnyIsBeyondAsciiIsKnown) {
+  StoredHeaders headers;
+  TextBuffer out;
+  const HeaderView ascii[] = {{"A", "\t\"quoted\""}},
+                   other[] = {{"A", "b"}, {"A", "long, caf\xE9"}};
+  headers.Append(other, "", &out);
+  EXPECT_TRUE(headers.beyond_ascii());
+  headers.Append(ascii, "", &out);
+  EXPECT_FALSE(headers.beyond_ascii());
+  headers.Append(other, "a", &out);
+  EXPECT_FALSE(headers.beyond_ascii());
+}
+
 TEST(StoredHeadersTest, WhatIsNotUtf8IsTakenAsLatin1) {
   EXPECT_EQ(Stored({{"A", "caf\xE9"}, {"B", "café"}, {"B", "\xFF\""}}),
             R"({"a":"café","b":"café, ÿ\""})");

@@ -45,11 +45,12 @@ Response PlainText(int status, absl::string_view text) {
 }  // namespace
 
 Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer,
-                       Place* place, std::shared_ptr<const TlsContext> tls)
+                       Place* place, std::shared_ptr<const TlsContext> tls, uint32_t policy)
     : shard_(std::move(shard)),
       limits_(shard_->limits()),
       socket_(std::move(socket)),
       peer_(std::move(peer)),
+      policy_(policy),
       place_(place) {
   if (tls != nullptr) {
     state_ = State::kHandshake;
@@ -336,8 +337,8 @@ void Connection::OnDrain() {
   if (!HasArrived()) Close();
 }
 
-void Connection::OnTlsChanged(const TlsContext* tls) {
-  if (TlsContext::IsSamePolicy(tls_ == nullptr ? nullptr : &tls_->context(), tls)) return;
+void Connection::OnTlsChanged() {
+  if (policy_ == shard_->state().policy()) return;
   switch (state_) {
     case State::kHandshake:
       return Close();
@@ -549,6 +550,11 @@ void Connection::ReleaseWorkspace() {
 // ---- The handler's side.
 
 bool Connection::CallOnHead() {
+  // A request that overtook OnTlsChanged.
+  if (policy_ != shard_->state().policy() && !last_) {
+    state_ = State::kFlush;
+    return true;
+  }
   phase_ = Phase::kInHead;
   answered_.store(false, std::memory_order_relaxed);
   set_ticket(0);

@@ -18,7 +18,7 @@ namespace webhook::http {
 class Connection final : public Exchange, private EventLoop::Watcher {
  public:
   Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer, Place* place,
-             std::shared_ptr<const TlsContext> tls);
+             std::shared_ptr<const TlsContext> tls, uint32_t policy);
   ~Connection();
 
   // Answers with the refusal at once if it has a status.
@@ -33,9 +33,9 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   // Called by the shard: from time to time; when a drain begins; when all must end now.
   void OnSweep(int64_t now_ms);
   void OnDrain();
-  // New connections are made under this context, or without TLS. If this one was made under another
-  // policy, it ends: at once if it is idle, or else with the request that has begun.
-  void OnTlsChanged(const TlsContext* tls);
+  // If new connections are made under another policy than this one, it ends: at once if it is idle,
+  // or else with the request that has begun.
+  void OnTlsChanged();
   void Cut() { Close(LRI_REASON_STOPPING); }
   // There is a request or an answer that Cut would lose.
   bool busy() const;
@@ -127,6 +127,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   const Limits& limits_;
   Descriptor socket_;
   const std::string peer_;
+  const uint32_t policy_;  // ServerState::policy, when it was made
   Place* const place_;
   std::unique_ptr<TlsSession> tls_;
   std::unique_ptr<Workspace> work_;  // null while idle for a while

@@ -291,8 +291,7 @@ bool HeadParser::TakeField(const HeaderField& field) {
       return IsAuthority(field.value) || Refuse(400, "Host is malformed", LRI_REASON_BAD_HOST);
     case 6:
       if (!absl::EqualsIgnoreCase(field.name, "expect")) return true;
-      (absl::EqualsIgnoreCase(field.value, "100-continue") ? expects_continue_ : expects_other_) =
-          true;
+      TakeExpect(field.value);
       return true;
     case 10:
       return !absl::EqualsIgnoreCase(field.name, "connection") || TakeConnection(field.value);
@@ -341,6 +340,18 @@ bool HeadParser::TakeConnection(absl::string_view value) {
   return true;
 }
 
+// A list, in which 100-continue is enough: an expectation beside it may be ignored (RFC 9110
+// section 10.1.1). One without elements expects nothing.
+void HeadParser::TakeExpect(absl::string_view value) {
+  while (!value.empty()) {
+    const size_t comma = Find(value, ',');
+    const absl::string_view one = base::WithoutBlanks(value.substr(0, comma));
+    value.remove_prefix(std::min(comma + 1, value.size()));
+    expects_continue_ |= absl::EqualsIgnoreCase(one, "100-continue");
+    expects_other_ |= !one.empty();
+  }
+}
+
 // RFC 9112 section 6.1: a final coding other than chunked leaves the length unknown (400); one
 // before chunked is merely not understood (501).
 bool HeadParser::CheckTransferEncoding(absl::string_view value) {
@@ -371,7 +382,7 @@ bool HeadParser::EndHead() {
                    head_.query)) {
     return Refuse(400, "the request target is malformed");
   }
-  if (head_.minor_version > 0 && expects_other_) {
+  if (head_.minor_version > 0 && expects_other_ && !expects_continue_) {
     return Refuse(417, "no expectation but 100-continue is met");
   }
   head_.fields = fields_;

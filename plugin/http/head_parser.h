@@ -39,7 +39,8 @@ class HeadParser {
   // HTTP/1.1 without `Connection: close`. After an HTTP/1.0 request the connection is always
   // closed.
   bool keep_alive() const { return head_.minor_version > 0 && !close_; }
-  // `Expect: 100-continue`, which HTTP/1.0 does not have (RFC 9110 section 10.1.1).
+  // `Expect: 100-continue`, alone or in a list; HTTP/1.0 does not have it (RFC 9110
+  // section 10.1.1).
   bool expects_continue() const { return head_.minor_version > 0 && expects_continue_; }
 
   // After kRefused. The connection must be closed: where the request ends is not known.
@@ -75,6 +76,7 @@ class HeadParser {
   bool TakeField(const HeaderField& field);
   bool TakeContentLength(absl::string_view value);
   bool TakeConnection(absl::string_view value);
+  void TakeExpect(absl::string_view value);
   bool CheckTransferEncoding(absl::string_view value);
   bool EndHead();
 
@@ -110,7 +112,7 @@ class HeadParser {
   bool is_head_method_ = false;
   bool close_ = false;
   bool expects_continue_ = false;
-  bool expects_other_ = false;
+  bool expects_other_ = false;  // or 100-continue
   std::vector<HeaderField> fields_;
   RequestHead head_;
   Refusal refusal_;

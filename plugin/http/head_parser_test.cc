@@ -72,7 +72,13 @@ TEST(HeadTest, OtherVersionsAndExpectationsAreNamed) {
   EXPECT_EQ(Judge("PRI * HTTP/2.0\r\n\r\n"), 505);
   EXPECT_EQ(Judge("POST / HTTP/11.1\r\nHost: a\r\n\r\n"), 400);
   EXPECT_EQ(Judge(With("Expect: 200-ok\r\n")), 417);
+  EXPECT_EQ(Judge(With("Expect: 200-ok, 100-continued\r\n")), 417);
   EXPECT_EQ(Judge("POST / HTTP/1.0\r\nExpect: x\r\n\r\n"), 0);
+  for (const char* harmless :
+       {"", " , ", "100-continue", "x, 100-Continue", "100-continue;q=1,100-continue"}) {
+    EXPECT_EQ(Judge(With(std::string("Expect: ") + harmless + "\r\n")), 0) << harmless;
+  }
+  EXPECT_EQ(Judge(With("Expect: x\r\nExpect: 100-continue\r\n")), 0);
 }
 
 TEST(HeadTest, LimitsHoldToTheByteAndBeforeTheEnd) {

@@ -80,6 +80,9 @@ std::shared_ptr<const TlsContext> ServerState::tls() const {
 void ServerState::SetTls(std::shared_ptr<const TlsContext> tls) {
   const std::lock_guard<std::mutex> lock(mutex_);
   tls_.swap(tls);
+  if (!TlsContext::IsSamePolicy(tls_.get(), tls.get())) {
+    policy_.fetch_add(1, std::memory_order_release);
+  }
 }
 
 void ServerState::SetTrustedProxies(std::vector<Network> proxies) {
@@ -202,9 +205,10 @@ void Shard::Adopt(Descriptor socket, std::string peer, Place* place, const Refus
   if (draining_) {
     return state_->handler().OnAnswered({.peer = peer, .reason = LRI_REASON_STOPPING});
   }
+  const uint32_t policy = state_->policy();  // never newer than the TLS
   Connection* const connection =
       new Connection(shared_from_this(), std::move(socket), std::move(peer), place,
-                     refusal.status == 0 ? state_->tls() : nullptr);
+                     refusal.status == 0 ? state_->tls() : nullptr, policy);
   std::move(release).Cancel();
   connection->next_ = first_;
   if (first_ != nullptr) first_->previous_ = connection;
@@ -240,8 +244,7 @@ void Shard::EndPatience() {
 }
 
 void Shard::OnTlsChanged() {
-  const std::shared_ptr<const TlsContext> tls = state_->tls();
-  ForEach([&tls](Connection& connection) { connection.OnTlsChanged(tls.get()); });
+  ForEach([](Connection& connection) { connection.OnTlsChanged(); });
 }
 
 void Shard::Cut(const std::function<void()>& cut_off) {

@@ -89,6 +89,8 @@ class ServerState {
   ByteBudget& budget() { return budget_; }
 
   std::shared_ptr<const TlsContext> tls() const;
+  // Another number for each policy (see TlsContext) that tls() has had; it changes after tls().
+  uint32_t policy() const { return policy_.load(std::memory_order_acquire); }
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
   void SetTrustedProxies(std::vector<Network> proxies);
@@ -124,6 +126,7 @@ class ServerState {
   int64_t search_again_ms_ = 0;
   std::vector<Network> trusted_proxies_;
   std::shared_ptr<const TlsContext> tls_;
+  std::atomic<uint32_t> policy_{0};
 };
 
 // All functions run on the loop's thread. Lives as long as a connection of it, so that an

@@ -20,6 +20,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "plugin/base/utf8.h"
 
 namespace webhook::http {
 namespace {
@@ -324,6 +325,9 @@ absl::StatusOr<std::string> NormalizePem(absl::string_view text, absl::string_vi
     if (!wanted) reader.Refuse(absl::StrCat("is no ", label));
     if (is_key && ++blocks > 1) reader.Refuse("is a second private key");
     absl::StrAppend(&pem, "-----BEGIN ", reader.label(), "-----");
+    if (const std::string name = base::InvisibleCharacterIn(reader.content()); !name.empty()) {
+      reader.Refuse(absl::StrCat("holds a character that cannot be seen: ", name));
+    }
     size_t column = 0;
     for (const char c : reader.content()) {
       if (IsSpace(c)) continue;

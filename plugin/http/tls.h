@@ -96,8 +96,6 @@ class TlsSession {
                                             int64_t most_key_updates);
   ~TlsSession();
 
-  const TlsContext& context() const { return *context_; }
-
   // Passes in a block that was read from the socket. It must stay in place until kWantRead is
   // returned, which means that all of it was taken.
   void Feed(absl::string_view ciphertext) {

@@ -127,7 +127,7 @@ void Call::Process(const lri_request& request) {
 }
 
 absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body) {
-  if (!core::IsEncoded(headers)) return absl::OkStatus();
+  if (!core::IsEncoded(body, headers)) return absl::OkStatus();
   auto decoded = core::DecodeBody(body, headers, context_.plugin->limits());
   if (!decoded.ok()) return decoded.status();
   if (!Reserve(decoded->text().size())) return TooMuchInFlight();
@@ -340,6 +340,7 @@ void Call::FinishWithText(int32_t status, lri_reason reason, absl::string_view t
                           uint32_t retry_after_s, absl::string_view detail) noexcept {
   const absl::AlphaNum seconds(retry_after_s);
   Answer answer(status, kTextPlain, text);
+  if (status == 415) answer.Add("Accept-Encoding", "gzip, deflate");  // RFC 9110 section 12.5.3
   if (retry_after_s > 0) answer.Add("Retry-After", seconds.Piece());
   answer.Because(reason, detail.empty() ? text : detail);
   Finish(answer.abi());

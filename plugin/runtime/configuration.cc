@@ -109,6 +109,8 @@ absl::StatusOr<Given> Collect(const lri_pairs& parameters) {
       return Invalid("parameter ", FromView(pair.name), " is given twice");
     }
     found->second = FromView(pair.value);
+    // A file that an editor of Windows wrote begins with one.
+    absl::ConsumePrefix(&found->second, "\xEF\xBB\xBF");
   }
   return given;
 }
@@ -219,6 +221,16 @@ absl::StatusOr<core::Credentials> ReadCredentials(const Given& given, const Limi
   return credentials;
 }
 
+// The headers that a path, or a list of them, leads to.
+void AddHeaders(core::JsonPath& path, std::vector<std::string>& headers) {
+  const absl::string_view name = path.LowerCaseHeaderName();
+  if (!name.empty()) headers.emplace_back(name);
+}
+template <typename Paths>
+void AddHeaders(std::vector<Paths>& paths, std::vector<std::string>& headers) {
+  for (Paths& one : paths) AddHeaders(one, headers);
+}
+
 // As in 2024-05-01. Abseil's own formatting would leave a time zone in memory when the plugin is
 // unloaded.
 std::string Day(absl::Time time) {
@@ -232,7 +244,8 @@ absl::Status AddUrls(Configuration& configuration) {
   if (!url.ok()) return url.status();
   configuration.webhook_url = *std::move(url);
   if (configuration.listen_port == 0) return absl::OkStatus();
-  url = core::DirectUrl(configuration.platform_url, configuration.listen_port);
+  url = core::DirectUrl(configuration.platform_url, configuration.listen_port,
+                        configuration.tls != nullptr);
   if (!url.ok()) return url.status();
   configuration.listen_url = *std::move(url);
   return absl::OkStatus();
@@ -337,6 +350,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   auto duplication_key = core::ReadDuplicationKey(
       given->at("duplication_key"), credentials->secret_header(), *mirror_members, *kept_headers);
   if (!duplication_key.ok()) return duplication_key.status();
+  std::vector<std::string> delivery_headers;
+  AddHeaders(*duplication_key, delivery_headers);
   // It stands in incidents and answers, which are JSON.
   if (!base::IsUtf8(given->at("incidentType"))) {
     return Invalid("incidentType must be valid UTF-8");
@@ -356,6 +371,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .credentials = *std::move(credentials),
                               .duplication_key = *std::move(duplication_key),
                               .kept_headers = *std::move(kept_headers),
+                              .delivery_headers = std::move(delivery_headers),
                               .mirror_members = *std::move(mirror_members),
                               .ticket = *ticket};
   if (!configuration.credentials.required()) {

@@ -40,10 +40,11 @@ struct Configuration {
   core::Credentials credentials;
   core::DuplicationKey duplication_key;
   core::KeptHeaders kept_headers;
-  std::string mirror_members;         // core::MirrorMembers, for every incident's details
-  std::string webhook_url;            // of the platform; empty where its URL is not known
-  std::string listen_url;             // of the listen port; empty where there is none
-  std::vector<std::string> warnings;  // that do not depend on the time
+  std::vector<std::string> delivery_headers;  // that duplication_key names, in lower case
+  std::string mirror_members;                 // core::MirrorMembers, for every incident's details
+  std::string webhook_url;                    // of the platform; empty where its URL is not known
+  std::string listen_url;                     // of the listen port; empty where there is none
+  std::vector<std::string> warnings;          // that do not depend on the time
 
   // Why senders are refused although the instance works: its certificate, client_ca, client_crl or
   // all of its passwords have expired. Empty if they are not.

@@ -310,7 +310,7 @@ TEST(ConfigurationTest, DocumentedParametersAreRead) {
   EXPECT_EQ(configuration->mirror_members,
             R"(,"mirror_direction":"In","mirror_tags":["a","b"],"mirror_instance":"other")");
   EXPECT_EQ(configuration->webhook_url, "https://my.xsoar.live/instance/execute/webhook");
-  EXPECT_EQ(configuration->listen_url, "https://my.xsoar.live:8000/");
+  EXPECT_EQ(configuration->listen_url, "http://my.xsoar.live:8000/");
 }
 
 TEST(ConfigurationTest, EveryConfigurationHasATicketOfItsOwn) {

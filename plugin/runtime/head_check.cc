@@ -1,10 +1,16 @@
 #include "plugin/runtime/head_check.h"
 
+#include <string>
+
+#include "absl/algorithm/container.h"
 #include "absl/hash/hash.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/octets.h"
 #include "plugin/core/credentials.h"
+#include "plugin/core/stored_headers.h"
 #include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
@@ -24,8 +30,8 @@ constexpr struct {
     {400, LRI_REASON_BAD_REQUEST,
      "A header's name may hold letters, digits and !#$%&'*+-.^_`|~ alone."},
     {400, LRI_REASON_BAD_REQUEST,
-     "A header's value may hold ASCII characters alone, and no line breaks. Encode other "
-     "characters."},
+     "A header's value may hold no line breaks and control characters, and one that is interpreted "
+     "ASCII characters alone. Encode other characters."},
     {401, LRI_REASON_CREDENTIALS, core::kAuthorizationFailed},
     {413, LRI_REASON_BODY_TOO_LARGE, "The body is longer than the limit body_bytes."},
 };
@@ -46,7 +52,23 @@ bool IsValue(absl::string_view value) {
   return kValueCharacters.HasAll(value);
 }
 
-HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits& limits) {
+// Whether the host, the plugin, or a proxy on the way gives the field a meaning: two of them must
+// not read different values.
+bool IsInterpreted(absl::string_view name, const Configuration& configuration) {
+  static constexpr absl::string_view kNames[] = {
+      "connection", "expect",    "forwarded",         "host",   "te",
+      "trailer",    "x-real-ip", "transfer-encoding", "upgrade"};
+  static constexpr absl::string_view kParts[] = {"signature", "timestamp", "delivery"};
+  const std::string lower = absl::AsciiStrToLower(name);
+  return absl::c_linear_search(kNames, lower) || absl::StartsWith(lower, "content-") ||
+         absl::StartsWith(lower, "x-forwarded-") || core::IsWithheldHeader(lower) ||
+         absl::c_any_of(kParts, [&](auto part) { return absl::StrContains(lower, part); }) ||
+         lower == configuration.credentials.secret_header() ||
+         absl::c_linear_search(configuration.delivery_headers, lower);
+}
+
+HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers,
+                         const Configuration& configuration, const Limits& limits) {
   constexpr size_t kColonBlankAndLineEnd = 4;
   size_t bytes = 0;
   for (const core::HeaderView& header : headers) {
@@ -57,7 +79,10 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers, const Limits
   }
   for (const core::HeaderView& header : headers) {
     if (!base::IsToken(header.name)) return HeadRefusal::kHeaderName;
-    if (!IsValue(header.value)) return HeadRefusal::kHeaderValue;
+    if (IsValue(header.value)) continue;
+    if (!base::IsFieldValue(header.value) || IsInterpreted(header.name, configuration)) {
+      return HeadRefusal::kHeaderValue;
+    }
   }
   return HeadRefusal::kNone;
 }
@@ -110,7 +135,8 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
   const absl::string_view remainder = FromView(head.remainder);
   if (!remainder.empty() && remainder != "/") return HeadRefusal::kNotFound;
   if (FromView(head.method) != "POST") return HeadRefusal::kMethodNotAllowed;
-  if (const HeadRefusal refusal = CheckHeaders(headers, limits); refusal != HeadRefusal::kNone) {
+  if (const HeadRefusal refusal = CheckHeaders(headers, configuration, limits);
+      refusal != HeadRefusal::kNone) {
     return refusal;
   }
   const core::Credentials& credentials = configuration.credentials;

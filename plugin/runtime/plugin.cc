@@ -1,5 +1,6 @@
 #include "plugin/runtime/plugin.h"
 
+#include <openssl/crypto.h>
 #include <simdjson.h>
 
 #include <algorithm>
@@ -22,6 +23,9 @@ int IoThreadCount(uint32_t wanted) {
 absl::StatusOr<std::unique_ptr<Plugin>> Plugin::Create(const lri_host* host,
                                                        const lri_plugin_options* options) {
   if (absl::Status status = Host::Check(host); !status.ok()) return status;
+  // Before OpenSSL is used. It lives in the plugin, so the openssl.cnf of the engine is not meant
+  // for it; what that names could break it, and would load modules that stay in the process.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
   Limits limits;
   if (options != nullptr && LRI_HAS(options, limits)) {
     for (size_t i = 0; i < options->limits.count; ++i) {

@@ -73,6 +73,53 @@ class GrpcTlsTest(unittest.TestCase):
         self.addCleanup(os.chmod, self.file("server.key"), 0o600)
         self.assertIn("server.key", self.refusal(*self.tls()))
 
+    def test_part_of_a_pem_file_that_would_be_passed_over_is_refused_with_its_number(self):
+        text = pathlib.Path(self.file("ca.pem")).read_text()
+        for damaged in (text.replace("-----BEGIN", "  -----BEGIN"), text.replace("-----BEGIN", "----BEGIN")):
+            path = pathlib.Path(self.file("damaged.pem"))
+            path.write_text(text + damaged)
+            refusal = self.refusal(*self.tls(), "--grpc-client-ca", str(path))
+            self.assertIn("damaged.pem: number 2 of the PEM text", refusal)
+
+    def test_pem_whose_line_ends_became_blanks_is_served(self):
+        for name in ("server.pem", "server.key", "ca.pem"):
+            path = pathlib.Path(self.file("blank-" + name))
+            path.write_text(pathlib.Path(self.file(name)).read_text().replace("\n", " "))
+            path.chmod(0o600)
+        host = self.serve(
+            "--grpc-certificate",
+            self.file("blank-server.pem"),
+            "--grpc-key",
+            self.file("blank-server.key"),
+            "--grpc-client-ca",
+            self.file("blank-ca.pem"),
+        )
+        host.start()
+        known = ["--certificate", self.file("client.pem"), "--key", self.file("client.key")]
+        done = self.ask(host, "incidents", "list", "--ca", self.file("blank-ca.pem"), *known)
+        self.assertEqual(done.returncode, 0, done)
+
+    def test_authority_is_trusted_as_it_stands(self):
+        pathlib.Path(self.folder, "authority").write_text("basicConstraints=critical,CA:TRUE\n")
+        make = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+        sign = "x509 -req -days 2 -CAcreateserial"
+        openssl(self.folder, f"{make} -subj /CN=issuing -keyout issuing.key -out issuing.csr")
+        openssl(
+            self.folder,
+            f"{sign} -CA ca.pem -CAkey ca.key -extfile authority -in issuing.csr -out issuing.pem",
+        )
+        openssl(self.folder, f"{make} -subj /CN=below -keyout below.key -out below.csr")
+        openssl(
+            self.folder,
+            f"{sign} -CA issuing.pem -CAkey issuing.key -extfile extensions -in below.csr"
+            " -out below.pem",
+        )
+        host = self.serve(*self.tls(), "--grpc-client-ca", self.file("issuing.pem"))
+        host.start()
+        below = ["--certificate", self.file("below.pem"), "--key", self.file("below.key")]
+        done = self.ask(host, "incidents", "list", "--ca", self.file("ca.pem"), *below)
+        self.assertEqual(done.returncode, 0, done)
+
     def test_only_p256_is_agreed_on(self):
         """gRPC's own choice. A handshake with ffdhe8192 would take the host 200 ms."""
         host = self.serve(*self.tls())

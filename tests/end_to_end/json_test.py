@@ -220,6 +220,8 @@ class JsonTest(unittest.TestCase):
             status, _ = self.post(body)
             # Senders may cut a text in the middle of a pair; a configuration must not.
             accepted = accepted or name.startswith("surr-")
+            # With its mark, UTF-16 is converted before anybody parses it.
+            accepted = accepted or name in ("utf16le-bom", "utf16be-bom")
             self.assertEqual(status, 200 if accepted else 400, name)
             played += 1
         self.assertEqual(played, 288)
@@ -253,8 +255,7 @@ class JsonTest(unittest.TestCase):
         status, ids = self.post(odd.encode(), headers)
         self.assertEqual(status, 200)
         self.assertEqual(self.post(b'{"a":[1e400,-0,123456789012345678901234567890]}')[0], 200)
-        # A header's value is ASCII only.
-        self.assertEqual(self.post(b"{}", [("X-Latin", b"caf\xe9")])[0], 400)
+        self.assertEqual(self.post(b"{}", [("X-Latin", b"caf\xe9")])[0], 200)
         documents = [
             ("incidents", "get", ids[0]),
             ("incidents", "list"),

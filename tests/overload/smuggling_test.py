@@ -3,13 +3,32 @@
 Every test runs at each door of a host; none may create more incidents than its answers say.
 """
 
+import gzip
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
 import unittest
 
 from doors import FRONT_PATH, open_doors
-from peers import Peer, ask, basic, pump, request
+from peers import Peer, ask, basic, free_ports, pump, request
 
 GOOD = basic("user:pass")
 SECONDS = 20
+
+
+def await_port(address):
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            return socket.create_connection(address).close()
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 class DoorsTest(unittest.TestCase):
@@ -198,9 +217,23 @@ class ExpectTest(DoorsTest):
 
     def test_other_expectations_are_417(self):
         for door in self.doors:
-            octets = request(door.path, b"{}", Authorization=GOOD, Expect="100-continue, x")
+            octets = request(door.path, b"{}", Authorization=GOOD, Expect="x, 200-ok")
             with self.subTest(door.name):
                 self.assertEqual([a.status for a in self.play(door, octets)], [417])
+
+    def test_empty_expectation_expects_nothing_and_a_list_is_as_strict_as_one(self):
+        for door in self.doors:
+            hidden = request(door.path, b"{}", Authorization=GOOD)
+            for value in ("", ",", "x, 100-continue", "100-continue, 100-continue"):
+                with self.subTest(f"{door.name}: {value}"):
+                    good = request(door.path, b"{}", Authorization=GOOD, Expect=value)
+                    self.assertEqual(self.stays_open(door, good + good, 2), [200, 200])
+                    if "100" not in value:
+                        continue
+                    # The body of a stranger may come or not: what follows is not read.
+                    wrong = request(door.path, b"", length=2, Expect=value)
+                    self.assertEqual([a.status for a in self.play(door, wrong + hidden)], [401])
+        self.check_created(8 * len(self.doors))
 
     def test_flood_of_expectations_with_their_bodies_is_answered_one_by_one(self):
         for door in self.doors:
@@ -335,6 +368,163 @@ class OtherWaysTest(DoorsTest):
             octets = request(path, b"{}", Authorization=GOOD)
             self.assertEqual(ask(front.address, octets).status, 403)
         self.check_created(0)
+
+
+class ProxiesTest(DoorsTest):
+    """Each leniency, through real proxies that keep their connections to the front: what one reader
+    takes for a body must not be another's request."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        temporary = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(temporary.cleanup)
+        at = temporary.name
+        front = "%s:%d" % cls.doors[0].address
+        ports = free_ports(3)
+        user = "user root;" if os.geteuid() == 0 else ""
+        server = """
+            server { listen 127.0.0.1:%d; location / { proxy_pass http://front;
+              proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering %s; } }
+        """
+        pathlib.Path(at, "nginx.conf").write_text(f"""
+            daemon off; pid {at}/pid; error_log {at}/error; worker_processes 1; {user}
+            events {{ }}
+            http {{
+              access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
+              fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
+              upstream front {{ server {front}; keepalive 4; }}
+              {server % (ports[0], "off")} {server % (ports[1], "on")}
+            }}""")
+        pathlib.Path(at, "haproxy.cfg").write_text(f"""
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 5s
+  timeout server 5s
+  option http-keep-alive
+  http-reuse always
+frontend in
+  bind 127.0.0.1:{ports[2]}
+  default_backend out
+backend out
+  server front {front}
+""")
+        for program, options in (
+            ("nginx", ["-p", at, "-c", f"{at}/nginx.conf"]),
+            ("haproxy", ["-db", "-f", f"{at}/haproxy.cfg"]),
+        ):
+            found = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
+            started = subprocess.Popen([found, *options], stderr=subprocess.DEVNULL)
+            cls.addClassCleanup(started.wait)
+            cls.addClassCleanup(started.terminate)
+        cls.proxies = {
+            "nginx": ("127.0.0.1", ports[0]),
+            "nginx with a buffer": ("127.0.0.1", ports[1]),
+            "HAProxy": ("127.0.0.1", ports[2]),
+        }
+        for address in cls.proxies.values():
+            await_port(address)
+
+    victims = own_requests = 0
+
+    def check(self, name, octets, expected, seconds=0.02):
+        """The probe, and after it another sender, who must get its own answer."""
+        for proxy, address in self.proxies.items():
+            with self.subTest(f"{proxy}: {name}"):
+                peer = Peer(address).send(octets)
+                pump([peer], SECONDS, lambda: peer.answers or peer.closed)
+                pump([peer], seconds, lambda: peer.closed)
+                type(self).own_requests += sum(b"smuggled" in one.body for one in peer.answers)
+                statuses = [answer.status for answer in peer.answers]
+                self.assertIn(statuses[:1], [[status] for status in expected], statuses)
+                type(self).victims += 1
+                own = f"victim {self.victims}"
+                sent = request(FRONT_PATH, b'{"name":"%s"}' % own.encode(), Authorization=GOOD)
+                answer = ask(address, sent)
+                self.assertEqual(answer.status, 200)
+                self.assertIn(own.encode(), answer.body)
+                peer.close()
+
+    def check_nothing_was_smuggled(self):
+        names = [one["name"] for one in self.host.run_json("incidents", "list", "--limit", "1000")]
+        # Where the framing is gone for all readers, it is the sender's own next request.
+        self.assertEqual(names.count("smuggled"), self.own_requests)
+
+    def hidden(self):
+        return request(FRONT_PATH, b'{"name":"smuggled"}', Authorization=GOOD)
+
+    def test_expectations_smuggle_nothing(self):
+        hidden = self.hidden()
+        for value in ("", ",", "x, 100-continue", "100-continue, 100-continue"):
+            octets = request(FRONT_PATH, hidden, Authorization=GOOD, Expect=value)
+            self.check(f"known, {value!r}", octets, (400, 417))
+            octets = request(FRONT_PATH, hidden, Expect=value)
+            self.check(f"stranger, {value!r}", octets, (401, 417))
+            octets = request(FRONT_PATH, b"{}", Authorization=GOOD, Expect=value)
+            self.check(f"good, {value!r}", octets, (200,))
+        self.check_nothing_was_smuggled()
+
+    def test_codings_smuggle_nothing(self):
+        hidden = self.hidden()
+        members = gzip.compress(b"[{},") + gzip.compress(b"{}]")
+        for coding, body, expected in (
+            ("gzip", members, 200),
+            ("gzip", members + hidden, 400),
+            ("gzip", gzip.compress(b"{}") + gzip.compress(hidden), 400),
+            ("UTF-8", b"{}", 200),
+            ("UTF-8", hidden, 400),
+            ("UTF-8, chunked", b"0\r\n\r\n" + hidden, 415),
+            ("gzip, UTF-8", members, 415),
+        ):
+            headers = {"Content_Encoding": coding, "Authorization": GOOD}
+            self.check(coding, request(FRONT_PATH, body, **headers), (expected,))
+            chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            chunked = request(FRONT_PATH, b"", **headers).replace(
+                b"Content-Length: 0", b"Transfer-Encoding: chunked"
+            )
+            self.check(f"{coding}, chunked", chunked + chunks, (expected,))
+        self.check_nothing_was_smuggled()
+
+    def test_charsets_smuggle_nothing(self):
+        hidden = self.hidden()
+        text = '{"name":"a"}'
+        for charset, body, expected in (
+            ("utf-16", text.encode("utf-16"), 200),
+            ("utf-16le", text.encode("utf-16le"), 200),
+            ("utf-16", hidden, 400),
+            ("iso-8859-1", b'{"a":"\xe9"}', 200),
+            ("iso-8859-1", hidden, 400),
+            ("utf-7", b"+AHs-+AH0-", 415),
+        ):
+            octets = request(
+                FRONT_PATH, body, Authorization=GOOD, Content_Type=f"text/plain; charset={charset}"
+            )
+            self.check(charset, octets, (expected,))
+        self.check_nothing_was_smuggled()
+
+    def test_octets_outside_ascii_smuggle_nothing(self):
+        hidden = self.hidden()
+        good = request(FRONT_PATH, b"{}", Authorization=GOOD, X_Region="PLACE")
+        for value in (b"S\xc3\xa3o Paulo", b"S\xe3o Paulo", b"\x85Content-Length: 9", b"\xff" * 50):
+            self.check(repr(value), good.replace(b"PLACE", value), (200,))
+        framed = request(FRONT_PATH, hidden, Authorization=GOOD, X_Region="PLACE")
+        length = b"Content-Length: %d" % len(hidden)
+        for name, octets in {
+            "a length behind NEL": framed.replace(length, b"X: \x85" + length),
+            "a length behind NEL in UTF-8": framed.replace(length, b"X: \xc2\x85" + length),
+            "NBSP before the length": framed.replace(length, b"Content-Length: \xa02"),
+            "NBSP behind the length": framed.replace(length, b"Content-Length: 2\xa0"),
+            "NBSP in the length's name": framed.replace(length, b"Content-Length\xa0: 2"),
+            "NBSP before chunked": framed.replace(length, b"Transfer-Encoding: \xa0chunked"),
+            "chunked in wide letters": framed.replace(
+                length, b"Transfer-Encoding: " + "ｃｈｕｎｋｅｄ".encode()
+            ),
+            "another byte in Host": framed.replace(b"Host: localhost", b"Host: local\xe9host"),
+            "another byte in Expect": framed.replace(b"X-Region: PLACE", b"Expect: 100-continu\xe9"),
+        }.items():
+            self.check(name, octets, (200, 400, 411, 417, 501), seconds=0.2)
+        self.check_nothing_was_smuggled()
 
 
 if __name__ == "__main__":

@@ -69,6 +69,32 @@ class KeyFilesTest(unittest.TestCase):
             done = host.run("execute", "webhook", "-d", "{}", "-u", "user:secret")
             self.assertEqual(done.returncode, 0, done)
 
+    def test_characters_that_nobody_sees_are_named_and_a_byte_order_mark_is_dropped(self):
+        for character, name in (
+            ("\u00a0", "no-break space (U+00a0)"),
+            ("\u200b", "zero width space (U+200b)"),
+        ):
+            for parameters in (
+                {"password_file": self.file("secret", f"se{character}cret\n")},
+                {"password": f"se{character}cret"},
+                {"passwords": f'[{{"password": "se{character}cret"}}]'},
+                {"password": "secret", "username": f"user{character}"},
+            ):
+                line = self.refusal(on_prem(**({"username": "user"} | parameters)))
+                self.assertIn(name, line)
+        marked = self.file("marked", "\ufeffsecret\n")
+        with HostProcess(on_prem(username="user", password_file=marked)) as host:
+            for user in ("user:secret", "@" + self.file("pair", "\ufeffuser:secret\n")):
+                done = host.run("execute", "webhook", "-d", "{}", "-u", user)
+                self.assertEqual(done.returncode, 0, done)
+            create = ["instances", "create", "other", "-p", "username=user", "-p"]
+            done = host.run(*create, "password=@" + self.file("nbsp", "se\u00a0cret"))
+            self.assertIn(b"no-break space", done.stderr)
+            done = host.run(*create, "password=@" + marked)
+            self.assertEqual(done.returncode, 0, done)
+            done = host.run("execute", "other", "-d", "{}", "-u", "user:secret")
+            self.assertEqual(done.returncode, 0, done)
+
     def test_link_does_not_hide_what_others_can_read(self):
         file = self.file("secret", mode=0o644)
         link = os.path.join(self.folder, "link")
