@@ -46,9 +46,9 @@ absl::StatusOr<std::string> ReadArgument(absl::string_view option, const std::st
       return absl::Status(file.status().code(),
                           absl::StrCat(option, ": ", file.status().message()));
     }
-    if (private_key && !file->secret_fault.empty()) {
-      return absl::PermissionDeniedError(absl::StrCat(option, ": ", file->secret_fault));
-    }
+    const std::string& fault =
+        private_key && !file->secret_fault.empty() ? file->secret_fault : file->write_fault;
+    if (!fault.empty()) return absl::PermissionDeniedError(absl::StrCat(option, ": ", fault));
     contents = std::move(file->contents);
   }
   // An editor's byte order mark, and the end of the line, do not belong to a secret.

@@ -1,15 +1,23 @@
 #include "host_stub/cli/client.h"
 
+#include <fcntl.h>
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -17,6 +25,7 @@
 #include "absl/synchronization/notification.h"
 #include "host_stub/cli/arguments.h"
 #include "host_stub/cli/text.h"
+#include "host_stub/files/trusted_files.h"
 #include "host_stub/service/addresses.h"
 #include "long_running_integration/v1/incident.grpc.pb.h"
 
@@ -33,16 +42,6 @@ std::chrono::system_clock::time_point In(int seconds) {
   return std::chrono::system_clock::now() + std::chrono::seconds(seconds);
 }
 
-// The target in gRPC's spelling.
-absl::StatusOr<std::string> GrpcTarget(absl::string_view target) {
-  absl::string_view path = target;
-  if (absl::ConsumePrefix(&path, "unix:")) return UnixTarget(path);
-  const absl::StatusOr<HostPort> address = ParseHostPort(target);
-  if (address.ok()) return std::string(target);
-  return absl::InvalidArgumentError(
-      absl::StrCat("--connect: \"", target, "\" is neither unix:PATH nor HOST:PORT"));
-}
-
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
     const ClientOptions& options) {
   if (options.certificate.empty() != options.key.empty()) {
@@ -55,6 +54,35 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
   status.Update(ReadPem(options.key, /*secret=*/true, ssl.pem_private_key));
   if (!status.ok()) return status;
   return grpc::SslCredentials(ssl);
+}
+
+// A connection to the socket of a host of this user's or of root's: requests hold secrets, and
+// whoever can put a socket into that place would get them. FAILED_PRECONDITION: it is another's.
+// UNAVAILABLE: nobody answers.
+absl::StatusOr<int> ConnectToOwn(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return absl::UnavailableError("");
+  path.copy(address.sun_path, path.size());
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  absl::Cleanup close_socket = [socket] { ::close(socket); };
+  if (::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return absl::UnavailableError("");
+  }
+  const std::vector<uid_t> trusted = TrustedOwners();
+  ucred peer = {};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+      std::find(trusted.begin(), trusted.end(), peer.uid) == trusted.end()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("user ", peer.uid, " serves there; run this command as that user"));
+  }
+  if (absl::Status status = CheckWriters(path, trusted); !status.ok()) {
+    return absl::FailedPreconditionError(status.message());
+  }
+  ::fcntl(socket, F_SETFL, O_NONBLOCK);  // as gRPC wants it
+  std::move(close_socket).Cancel();
+  return socket;
 }
 
 // Gives up at the first failure; gRPC itself would try again and again.
@@ -79,31 +107,48 @@ std::string MethodOf(const Message& request) {
 
 }  // namespace
 
-void SilenceGrpcLog() {
+void SilenceLibraries() {
+  google::protobuf::SetLogHandler(nullptr);
   if (::getenv("GRPC_VERBOSITY") != nullptr) return;
   ::gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
 int Client::Connect() {
   if (channel_ != nullptr) return kDone;
-  SilenceGrpcLog();
+  SilenceLibraries();
   target_ = options_.connect.empty() ? absl::StrCat("unix:", DefaultDataDir(), "/control.sock")
                                      : options_.connect;
-  const absl::StatusOr<std::string> target = GrpcTarget(target_);
-  if (!target.ok()) return Fail(target.status().message(), kNotAsked);
-  const auto credentials = MakeCredentials(options_);
-  if (!credentials.ok()) return Fail(credentials.status().message(), kNotAsked);
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  auto channel = grpc::CreateCustomChannel(*target, *credentials, arguments);
-  if (!AwaitReady(*channel)) {
-    return Fail(absl::StrCat("no host answers at ", target_,
-                             "; start one with `host_stub serve --config FILE.json`, or name "
-                             "another with --connect"),
+  absl::string_view path = target_;
+  if (absl::ConsumePrefix(&path, "unix:")) {
+    const absl::StatusOr<int> socket = ConnectToOwn(std::string(path));
+    if (socket.ok()) {
+      channel_ = grpc::CreateCustomInsecureChannelFromFd("localhost", *socket, arguments);
+      return kDone;
+    }
+    if (absl::IsFailedPrecondition(socket.status())) {
+      return Fail(absl::StrCat(target_, " is not used: ", socket.status().message()), kNotAsked);
+    }
+    return NoHost();
+  }
+  if (!ParseHostPort(target_).ok()) {
+    return Fail(absl::StrCat("--connect: \"", target_, "\" is neither unix:PATH nor HOST:PORT"),
                 kNotAsked);
   }
+  const auto credentials = MakeCredentials(options_);
+  if (!credentials.ok()) return Fail(credentials.status().message(), kNotAsked);
+  auto channel = grpc::CreateCustomChannel(target_, *credentials, arguments);
+  if (!AwaitReady(*channel)) return NoHost();
   channel_ = std::move(channel);
   return kDone;
+}
+
+int Client::NoHost() const {
+  return Fail(absl::StrCat("no host answers at ", target_,
+                           "; start one with `host_stub serve --config FILE.json`, or name another "
+                           "with --connect"),
+              kNotAsked);
 }
 
 int Client::Report(const grpc::Status& status) const {

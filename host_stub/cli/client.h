@@ -20,8 +20,9 @@ class Status;
 
 namespace host_stub {
 
-// gRPC writes to standard error on its own. After this it does so only if GRPC_VERBOSITY is set.
-void SilenceGrpcLog();
+// gRPC and protobuf write to standard error on their own. After this, gRPC does so only if
+// GRPC_VERBOSITY is set, and protobuf never.
+void SilenceLibraries();
 
 // One thread. Each call returns kDone, or prints one line that says what went wrong and returns
 // the exit code. The first call connects.
@@ -38,6 +39,7 @@ class Client {
 
  private:
   int Connect();
+  int NoHost() const;
   // Prints why a call failed, if it did, and returns the exit code.
   int Report(const grpc::Status& status) const;
 

@@ -23,6 +23,7 @@ struct ServeOptions {
   std::string grpc_certificate;
   std::string grpc_key;
   std::string grpc_client_ca;
+  std::string grpc_client_crl;
 };
 int Serve(const ServeOptions& options);
 

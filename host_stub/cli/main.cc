@@ -149,6 +149,8 @@ void CommandLine::AddServe() {
   AddOption(*command, "--grpc-client-ca", options->grpc_client_ca, "FILE.pem",
             "Accept only clients with a certificate of this CA, and serve them everything; needed "
             "for an address that other machines can reach");
+  AddOption(*command, "--grpc-client-crl", options->grpc_client_crl, "FILE.pem",
+            "Certificates that this CA has revoked; read at every connection");
 }
 
 void CommandLine::AddExecute() {

@@ -1,6 +1,10 @@
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/grpc.h>
+#include <grpc/support/log.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +17,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "host_stub/cli/arguments.h"
 #include "host_stub/cli/client.h"
@@ -51,15 +56,51 @@ void DisableDeadlockDetection() {
 #endif
 }
 
+// A line that a library would print by itself. The libraries take plain functions, so the logger is
+// the process's own. A stranger can cause any number of them: one a minute is told of each library.
+std::atomic<Logger*> library_logger{nullptr};
+
+void LogOfLibrary(const char* library, absl::string_view message, std::atomic<int64_t>& next_s) {
+  Logger* const logger = library_logger.load();
+  const int64_t now_s = absl::ToUnixSeconds(absl::Now());
+  int64_t due_s = next_s.load();
+  if (logger == nullptr || now_s < due_s || !next_s.compare_exchange_strong(due_s, now_s + 60)) {
+    return;
+  }
+  logger->Log(
+      Severity::kWarning, "",
+      absl::StrCat(library, ": ", message, " (more of its lines are left out for a minute)"));
+}
+
+// From now on the libraries' lines go to the logger, which stays until the process ends.
+void TakeLibraryLogs(const std::shared_ptr<Logger>& logger) {
+  static const auto* const kept = new std::shared_ptr<Logger>(logger);
+  library_logger = kept->get();
+  google::protobuf::SetLogHandler(
+      [](google::protobuf::LogLevel, const char*, int, const std::string& message) {
+        static std::atomic<int64_t> next_s{0};
+        LogOfLibrary("protobuf", message, next_s);
+      });
+  if (::getenv("GRPC_VERBOSITY") != nullptr) return;  // the operator wants to see them all
+  ::gpr_set_log_function([](gpr_log_func_args* line) {
+    static std::atomic<int64_t> next_s{0};
+    if (line->severity == GPR_LOG_SEVERITY_ERROR) LogOfLibrary("gRPC", line->message, next_s);
+  });
+}
+
 absl::StatusOr<std::optional<GrpcTls>> ReadGrpcTls(const ServeOptions& options) {
   if (options.grpc_certificate.empty() && options.grpc_key.empty() &&
-      options.grpc_client_ca.empty()) {
+      options.grpc_client_ca.empty() && options.grpc_client_crl.empty()) {
     return std::nullopt;
   }
   if (options.grpc_certificate.empty() || options.grpc_key.empty()) {
     return absl::InvalidArgumentError("gRPC over TLS needs --grpc-certificate and --grpc-key");
   }
+  if (options.grpc_client_ca.empty() && !options.grpc_client_crl.empty()) {
+    return absl::InvalidArgumentError("--grpc-client-crl needs --grpc-client-ca");
+  }
   GrpcTls tls;
+  tls.client_crl_file = options.grpc_client_crl;
   absl::Status status = ReadPem(options.grpc_certificate, /*secret=*/false, tls.certificate_chain);
   status.Update(ReadPem(options.grpc_key, /*secret=*/true, tls.private_key));
   status.Update(ReadPem(options.grpc_client_ca, /*secret=*/false, tls.client_ca));
@@ -119,7 +160,7 @@ int Serve(const ServeOptions& options) {
   EndWithOneLineOnExceptions();
   HardenProcess();
   DisableDeadlockDetection();
-  SilenceGrpcLog();
+  SilenceLibraries();
   StopSignals signals;  // before any thread, so that all threads inherit its mask
   // Keeps gRPC's library until the process exits. Otherwise the end of the last server would shut
   // the library down, which waits for its poller: up to ten seconds after everything has drained.
@@ -127,6 +168,7 @@ int Serve(const ServeOptions& options) {
   absl::StatusOr<HostOptions> host_options = MakeHostOptions(options);
   if (!host_options.ok()) return Fail(host_options.status().message(), kNotAsked);
   const std::shared_ptr<Logger> logger = host_options->logger;
+  TakeLibraryLogs(logger);
   std::vector<std::string> warnings = host_options->configuration.warnings;
   const int64_t connections = host_options->configuration.limits.connections;
   if (const int64_t most = RaiseDescriptorLimit(); most < connections + kOwnDescriptors) {

@@ -238,7 +238,7 @@ absl::Status Builder::ReadFile(const webhook::Parameter& spec, const std::string
   if (spec.secret && !file->secret_fault.empty()) {
     fault = file->secret_fault;
   } else if (!file->write_fault.empty()) {
-    // A user who can change an authority's certificate or a user's name can get in.
+    // A user who can change or replace any of them can get in.
     fault = file->write_fault;
   } else if (!base::IsUtf8(value)) {
     // Parameters are text everywhere else, in gRPC and in JSON.
@@ -281,13 +281,14 @@ absl::StatusOr<Configuration> LoadConfiguration(const std::string& path) {
   const std::string folder = slash == std::string::npos ? "."
                              : slash == 0               ? "/"
                                                         : path.substr(0, slash);
-  absl::StatusOr<Configuration> configuration = ParseConfiguration(file->contents, path, folder);
+  if (!file->write_fault.empty()) return absl::PermissionDeniedError(file->write_fault);
+  absl::string_view text = file->contents;
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");  // Windows editors put it there
+  absl::StatusOr<Configuration> configuration = ParseConfiguration(text, path, folder);
   Wipe(file->contents);
   if (!configuration.ok()) return configuration;
   if (configuration->holds_secret && !file->secret_fault.empty()) {
     configuration->warnings.push_back(absl::StrCat("it holds a secret, but ", file->secret_fault));
-  } else if (!file->write_fault.empty()) {
-    configuration->warnings.push_back(file->write_fault);
   }
   return configuration;
 }

@@ -56,8 +56,8 @@ struct Configuration {
 absl::StatusOr<Configuration> ParseConfiguration(absl::string_view text, const std::string& file,
                                                  const std::string& folder);
 
-// Reads and parses the file; 4 MiB at most. Errors as above, and NOT_FOUND, PERMISSION_DENIED,
-// UNAVAILABLE where it cannot be read.
+// Reads and parses the file; 4 MiB at most. Errors as above, and NOT_FOUND, PERMISSION_DENIED (also
+// if others can change it), UNAVAILABLE where it cannot be read.
 absl::StatusOr<Configuration> LoadConfiguration(const std::string& path);
 
 // The key of serverConfiguration that must be "true" on XSOAR 6 before an instance can be reached

@@ -229,10 +229,37 @@ TEST(ConfigurationRefusals, FilesThatEverybodyCanChangeAreRefusedWithTheRemedy) 
   for (const char* name : {"client_ca_file", "certificate_file", "username_file"}) {
     const std::string parameters = absl::StrCat("\"", name, "\": \"text\"");
     EXPECT_THAT(Refusal(WithParameters(parameters), folder.path()),
-                HasSubstr(absl::StrCat(file,
-                                       " can be changed by everybody (mode 0666); run chmod "
-                                       "go-w ",
+                HasSubstr(absl::StrCat(file, " can be changed by others: its file ", file,
+                                       " can be written by everybody (mode 0666); run: chmod go-w ",
                                        file)));
+  }
+}
+
+TEST(ConfigurationRefusals, FilesInAFolderThatOthersCanWriteToAreRefusedAlsoBehindALink) {
+  TemporaryFolder folder;
+  folder.Write("text", "text", 0600);
+  const std::string open = absl::StrCat(folder.path(), "/open");
+  ASSERT_EQ(::mkdir(open.c_str(), 0700), 0);
+  ASSERT_EQ(::symlink("../text", absl::StrCat(open, "/link").c_str()), 0);
+  ASSERT_EQ(::rename(folder.Write("inside", "text", 0600).c_str(), (open + "/inside").c_str()), 0);
+  ASSERT_EQ(::symlink("open/inside", absl::StrCat(folder.path(), "/link").c_str()), 0);
+  const char* const files[] = {"open/link", "open/inside", "link"};
+  for (const mode_t mode : {0770, 0777, 0720}) {
+    ASSERT_EQ(::chmod(open.c_str(), mode), 0);
+    for (const char* name : {"client_ca_file", "certificate_file", "username_file", "password_file",
+                             "key_file", "passwords_file"}) {
+      for (const char* file : files) {
+        const std::string parameters = absl::StrCat("\"", name, "\": \"", file, "\"");
+        EXPECT_THAT(Refusal(WithParameters(parameters), folder.path()),
+                    HasSubstr(absl::StrCat("run: chmod go-w ", open)))
+            << name << " " << file;
+      }
+    }
+  }
+  ASSERT_EQ(::chmod(open.c_str(), 0700), 0);
+  for (const char* file : files) {
+    const std::string parameters = absl::StrCat(R"("username_file": ")", file, "\"");
+    EXPECT_TRUE(ParseConfiguration(WithParameters(parameters), "host.json", folder.path()).ok());
   }
 }
 
@@ -349,10 +376,24 @@ TEST(Configuration, WarnsWhereOthersCanReadAPasswordInIt) {
   EXPECT_THAT(LoadConfiguration(folder.Write("closed.json", text, 0600))->warnings, IsEmpty());
 }
 
-TEST(Configuration, WarnsWhereOthersCanChangeIt) {
+TEST(ConfigurationRefusals, AConfigurationThatOthersCanChangeOrReplaceIsRefused) {
   TemporaryFolder folder;
-  EXPECT_THAT(LoadConfiguration(folder.Write("open.json", WithParameters(""), 0666))->warnings,
-              ElementsAre(HasSubstr("can be changed by everybody (mode 0666); run chmod go-w")));
+  for (const mode_t mode : {0666, 0660, 0602}) {
+    const auto refused = LoadConfiguration(folder.Write("open.json", WithParameters(""), mode));
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kPermissionDenied);
+    EXPECT_THAT(std::string(refused.status().message()), HasSubstr("run: chmod go-w "));
+  }
+  const std::string file = folder.Write("host.json", WithParameters(""), 0600);
+  ASSERT_EQ(::chmod(folder.path().c_str(), 0777), 0);
+  EXPECT_FALSE(LoadConfiguration(file).ok());
+  ASSERT_EQ(::chmod(folder.path().c_str(), 0700), 0);
+  EXPECT_TRUE(LoadConfiguration(file).ok());
+}
+
+TEST(Configuration, AByteOrderMarkAtItsBeginningIsDropped) {
+  TemporaryFolder folder;
+  const std::string text = absl::StrCat("\xEF\xBB\xBF", WithParameters(""));
+  EXPECT_TRUE(LoadConfiguration(folder.Write("host.json", text, 0600)).ok());
 }
 
 TEST(Configuration, AMissingFileIsNotFound) {

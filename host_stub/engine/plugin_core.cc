@@ -106,7 +106,7 @@ int32_t UnlessOutOfMemory(const Function& function) try {
 absl::StatusOr<PluginLibrary> PluginLibrary::Load(const std::string& path) {
   absl::StatusOr<std::string> real_path = RealPath(path);
   if (!real_path.ok()) return real_path.status();
-  if (absl::Status status = CheckWriters(*real_path, TrustedOwners()); !status.ok()) {
+  if (absl::Status status = CheckWriters(path, TrustedOwners()); !status.ok()) {
     return absl::Status(status.code(), absl::StrCat("plugin ", *real_path, ": ", status.message()));
   }
 

@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -17,6 +19,8 @@
 
 namespace host_stub {
 namespace {
+
+constexpr int kMostLinks = 40;  // as the kernel
 
 bool RootHasANumber() {
   std::ifstream map("/proc/self/uid_map");
@@ -33,12 +37,15 @@ absl::Status CheckOne(const std::string& path, const std::vector<uid_t>& owners)
   if (lstat(path.c_str(), &status) != 0) {
     return absl::PermissionDeniedError(absl::StrCat(path, ": ", strerror(errno)));
   }
-  const char* const kind = S_ISDIR(status.st_mode) ? "folder" : "file";
+  const char* const kind = S_ISDIR(status.st_mode)   ? "folder"
+                           : S_ISLNK(status.st_mode) ? "link"
+                                                     : "file";
   if (std::find(owners.begin(), owners.end(), status.st_uid) == owners.end()) {
     return absl::PermissionDeniedError(
         absl::StrCat("its ", kind, " ", path, " belongs to user ", status.st_uid,
                      ", who could replace it; run: chown ", geteuid(), " ", path));
   }
+  if (S_ISLNK(status.st_mode)) return absl::OkStatus();  // its mode means nothing
   // In a folder with the sticky bit only a file's owner can replace the file.
   const bool sticky = S_ISDIR(status.st_mode) && (status.st_mode & S_ISVTX) != 0;
   if ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0 || sticky) return absl::OkStatus();
@@ -82,14 +89,35 @@ std::vector<uid_t> TrustedOwners() {
   return owners;
 }
 
-absl::Status CheckWriters(const std::string& real_path, const std::vector<uid_t>& owners) {
-  std::string path = real_path;
-  for (;;) {
-    if (absl::Status status = CheckOne(path, owners); !status.ok()) return status;
-    if (path == "/") return absl::OkStatus();
-    const size_t slash = path.rfind('/');
-    path.resize(slash == 0 ? 1 : slash);
+absl::Status CheckWriters(const std::string& path, const std::vector<uid_t>& owners) {
+  namespace fs = std::filesystem;
+  fs::path here = "/";         // how far the walk has come, without links
+  std::vector<fs::path> rest;  // the names that follow, the next one last
+  const auto put_before = [&rest](const fs::path& names) {
+    const auto begin = rest.insert(rest.end(), names.begin(), names.end());
+    std::reverse(begin, rest.end());
+  };
+  std::error_code error;
+  put_before(fs::absolute(path, error).relative_path());
+  absl::Status fault = CheckOne(here, owners);  // the last one, which is the nearest to the file
+  for (int links = 0; !rest.empty();) {
+    const fs::path name = std::move(rest.back());
+    rest.pop_back();
+    if (name.empty() || name == ".") continue;
+    const fs::path next = name == ".." ? here.parent_path() : here / name;
+    if (absl::Status status = CheckOne(next, owners); !status.ok()) fault = status;
+    if (!fs::is_symlink(next, error)) {
+      here = next;
+      continue;
+    }
+    const fs::path target = fs::read_symlink(next, error);
+    if (error || ++links > kMostLinks) {
+      return absl::PermissionDeniedError(absl::StrCat(next.string(), ": the link leads nowhere"));
+    }
+    if (target.is_absolute()) here = "/";
+    put_before(target.relative_path());
   }
+  return fault;
 }
 
 absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_bytes) {
@@ -104,9 +132,8 @@ absl::StatusOr<SmallFile> ReadSmallFile(const std::string& path, size_t most_byt
     return absl::InvalidArgumentError(absl::StrCat(path, " is not a regular file"));
   }
   SmallFile result;
-  if ((status.st_mode & S_IWOTH) != 0) {
-    result.write_fault = absl::StrCat(path, " can be changed by everybody (mode ",
-                                      OctalMode(status.st_mode), "); run chmod go-w ", path);
+  if (absl::Status writers = CheckWriters(path, TrustedOwners()); !writers.ok()) {
+    result.write_fault = absl::StrCat(path, " can be changed by others: ", writers.message());
   }
   result.secret_fault = SecretFault(path, status);
   // One byte more than allowed detects a file that is too long.

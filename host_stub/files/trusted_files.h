@@ -21,16 +21,17 @@ std::vector<uid_t> TrustedOwners();
 // The permission bits of a mode in the usual form: 0644.
 std::string OctalMode(mode_t mode);
 
-// OK if the file and every folder above it belong to one of the owners, and neither group nor
-// others can write to them; a folder with the sticky bit, such as /tmp, may be writable.
-// `real_path` is absolute and contains no links. PERMISSION_DENIED names the file or folder and the
-// command that helps.
-absl::Status CheckWriters(const std::string& real_path, const std::vector<uid_t>& owners);
+// OK if the file and every folder on the way to it belong to one of the owners, and neither group
+// nor others can write to them; a folder with the sticky bit, such as /tmp, may be writable. Links
+// are followed: each must belong to one of the owners, in folders as above, and so must what it
+// leads to. A relative path begins at the current folder. PERMISSION_DENIED names the file or
+// folder and the command that helps.
+absl::Status CheckWriters(const std::string& path, const std::vector<uid_t>& owners);
 
 struct SmallFile {
   std::string contents;
-  // Why the contents must not be relied on, with the command that helps: everybody can change the
-  // file. Empty if they cannot.
+  // Why the contents must not be relied on, with the command that helps: somebody other than root
+  // and this user can change or replace the file (see CheckWriters). Empty if nobody can.
   std::string write_fault;
   // Why the file is no place for a secret, with the command that helps: somebody other than root
   // and this user can read or change it. Empty if nobody can. The group may read a file that

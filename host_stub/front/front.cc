@@ -247,10 +247,8 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
     case InstanceSnapshot::Outcome::kNotFound:
       RespondText(exchange, 404, LRI_REASON_UNKNOWN_PATH, "No instance is served under this path.");
       return http::HeadVerdict::Answered();
-    case InstanceSnapshot::Outcome::kNotExternal:
-      RespondText(exchange, 403, LRI_REASON_EXTERNAL_KEY_MISSING,
-                  absl::StrCat("The server configuration does not allow this: ",
-                               ExternalKey(match.name), " is not true."));
+    case InstanceSnapshot::Outcome::kClosed:
+      RespondText(exchange, 403, match.entry->closed_reason, match.entry->closed);
       return http::HeadVerdict::Answered();
     case InstanceSnapshot::Outcome::kFound:
       break;

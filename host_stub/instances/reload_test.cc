@@ -123,11 +123,11 @@ TEST_F(ReloadTest, ReloadChangesTheServerConfigurationForAll) {
     return instances_->current()->FindPath("/instance/execute/" + name).outcome;
   };
   EXPECT_EQ(outcome("filed"), InstanceSnapshot::Outcome::kFound);
-  EXPECT_EQ(outcome("stored"), InstanceSnapshot::Outcome::kNotExternal);
+  EXPECT_EQ(outcome("stored"), InstanceSnapshot::Outcome::kClosed);
   Configuration next = FileOfXsoar6({{"filed", filed}});
   next.server_configuration = {{"instance.execute.external.stored", "true"}};
   ASSERT_TRUE(manager_->Reload(next).ok());
-  EXPECT_EQ(outcome("filed"), InstanceSnapshot::Outcome::kNotExternal);
+  EXPECT_EQ(outcome("filed"), InstanceSnapshot::Outcome::kClosed);
   EXPECT_EQ(outcome("stored"), InstanceSnapshot::Outcome::kFound);
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "host_stub/config/configuration.h"
 
 namespace host_stub {
@@ -20,7 +21,7 @@ InstanceSnapshot::Match InstanceSnapshot::FindPath(absl::string_view path) const
     const absl::string_view name = rest.substr(0, rest.find('/'));
     const InstanceEntry* const entry = Find(name);
     if (entry == nullptr || entry->instance == nullptr || entry->path_prefix != prefix) continue;
-    return {entry->open ? Outcome::kFound : Outcome::kNotExternal, entry, name,
+    return {entry->closed.empty() ? Outcome::kFound : Outcome::kClosed, entry, name,
             rest.substr(name.size())};
   }
   return {};
@@ -49,10 +50,20 @@ void InstanceSnapshot::Remove(absl::string_view name) {
 void InstanceSnapshot::Finish() {
   path_prefixes_.clear();
   for (auto& [name, entry] : entries_) {
-    const bool open = !entry->external_key_needed || IsExternal(server_configuration, name);
-    if (entry->open != open) {
+    std::string closed;
+    lri_reason reason = LRI_REASON_ANSWERED;
+    if (entry->external_key_needed && !IsExternal(server_configuration, name)) {
+      reason = LRI_REASON_EXTERNAL_KEY_MISSING;
+      closed = absl::StrCat("The server configuration does not allow this: ", ExternalKey(name),
+                            " is not true.");
+    } else if (entry->settings.parameters.contains("client_ca")) {
+      reason = LRI_REASON_CERTIFICATE;
+      closed = "This instance is served on its listen port only, to senders with a certificate.";
+    }
+    if (entry->closed != closed) {
       auto changed = std::make_shared<InstanceEntry>(*entry);
-      changed->open = open;
+      changed->closed = std::move(closed);
+      changed->closed_reason = reason;
       entry = std::move(changed);
     }
     const std::string& prefix = entry->path_prefix;

@@ -38,15 +38,17 @@ struct InstanceEntry {
   // Set by InstanceSnapshot::Put from the plugin's description.
   std::string path_prefix;  // of the host's front, before the name: "/instance/execute/"
   bool external_key_needed = false;
-  // Set when the snapshot is published: the front serves it, and does not answer 403.
-  bool open = false;
+  // Set when the snapshot is published: why the host's own doors do not serve it, for its sender.
+  // Empty: they do. The control socket serves it in any case.
+  std::string closed;
+  lri_reason closed_reason = LRI_REASON_ANSWERED;
 };
 
 class InstanceSnapshot {
  public:
   using Entries = std::map<std::string, std::shared_ptr<const InstanceEntry>, std::less<>>;
 
-  enum class Outcome { kFound, kNotFound, kNotExternal };
+  enum class Outcome { kFound, kNotFound, kClosed };
 
   struct Match {
     Outcome outcome = Outcome::kNotFound;
@@ -58,9 +60,8 @@ class InstanceSnapshot {
   // Null where there is none. The entry is the snapshot's.
   const InstanceEntry* Find(absl::string_view name) const;
 
-  // The instance that the front serves under this path. kNotExternal: the server configuration does
-  // not open it to the outside. Names are compared byte for byte: a valid name contains nothing
-  // that would be percent-encoded.
+  // The instance that the front serves under this path. kClosed: its entry says why not. Names are
+  // compared byte for byte: a valid name contains nothing that would be percent-encoded.
   Match FindPath(absl::string_view path) const;
 
   const Entries& entries() const { return entries_; }  // in the order of the names

@@ -61,6 +61,16 @@ TEST_F(SnapshotTest, InstanceIsFoundByItsNameAndUnderItsPath) {
   }
 }
 
+TEST_F(SnapshotTest, InstanceThatWantsClientCertificatesIsClosedAtTheHostsOwnDoors) {
+  auto next = Copy();
+  InstanceEntry entry = Entry("hook");
+  entry.settings.parameters["client_ca"] = "any";
+  ASSERT_TRUE(next->Put(std::move(entry)).ok());
+  published_.Publish(next);
+  EXPECT_EQ(OutcomeOf("/instance/execute/hook"), InstanceSnapshot::Outcome::kClosed);
+  EXPECT_NE(published_.Find("hook")->closed.find("listen port only"), std::string::npos);
+}
+
 TEST_F(SnapshotTest, EntryWithoutAnInstanceIsListedAndNotServed) {
   auto next = Copy();
   InstanceEntry entry;

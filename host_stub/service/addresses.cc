@@ -14,10 +14,8 @@
 #include <system_error>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 
 namespace host_stub {
@@ -72,16 +70,6 @@ bool IsLoopback(absl::string_view host) {
   if (::inet_pton(AF_INET, text.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
   if (::inet_pton(AF_INET6, text.c_str(), &six) == 1) return IN6_IS_ADDR_LOOPBACK(&six);
   return text == "localhost";
-}
-
-std::string UnixTarget(absl::string_view path) {
-  std::string target = "unix:";
-  for (const char c : path) {
-    const unsigned char byte = static_cast<unsigned char>(c);
-    const bool plain = absl::ascii_isalnum(byte) || (c != 0 && absl::StrContains("/._-~", c));
-    absl::StrAppend(&target, plain ? std::string(1, c) : absl::StrFormat("%%%02X", byte));
-  }
-  return target;
 }
 
 absl::Status PrepareControlSocket(const std::string& path) {

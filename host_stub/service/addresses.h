@@ -24,9 +24,6 @@ std::string FormatHostPort(absl::string_view host, int port);
 // 127.0.0.0/8, ::1 and "localhost" are reached from this machine only.
 bool IsLoopback(absl::string_view host);
 
-// gRPC's name for a unix socket.
-std::string UnixTarget(absl::string_view path);
-
 // Prepares for listening at `path`: creates its folder (0700) or checks it, and removes a socket
 // that a dead process has left. INVALID_ARGUMENT: longer than the 107 bytes that the system
 // accepts. FAILED_PRECONDITION: the folder is open to others. ALREADY_EXISTS: a host serves there.

@@ -59,10 +59,6 @@ TEST(IsLoopback, OnlyThisMachineIs) {
   }
 }
 
-TEST(UnixTarget, PathsSurviveGrpcsPercentDecoding) {
-  EXPECT_EQ(UnixTarget("/tmp/a b%/c.sock"), "unix:/tmp/a%20b%25/c.sock");
-}
-
 TEST_F(ControlSocketTest, ALongPathIsRefusedWithTheRemedy) {
   const std::string path = absl::StrCat(folder_, "/", std::string(108, 'x'));
   EXPECT_EQ(PrepareControlSocket(path).code(), absl::StatusCode::kInvalidArgument);

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "host_stub/service/readable.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/clock.h"
 
@@ -63,6 +64,7 @@ ExecuteResponse TextAnswer(int status, const std::string& line) {
 }  // namespace
 
 absl::Status CheckFields(const ExecuteRequest& request) {
+  if (absl::Status status = CheckReadable(request); !status.ok()) return status;
   if (absl::Status status = CheckName("instance", request.instance()); !status.ok()) return status;
   if (!request.method().empty() &&
       (!base::IsToken(request.method()) || request.method().size() > kMethodBytes)) {
@@ -180,6 +182,10 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
   absl::StatusOr<std::shared_ptr<const InstanceEntry>> entry =
       server_->FindInstance(request.instance());
   if (!entry.ok()) return entry.status();
+  from_outside_ = caller.address != "unix";
+  if (from_outside_ && !(*entry)->closed.empty()) {
+    return absl::PermissionDeniedError((*entry)->closed);
+  }
   entry_ = *std::move(entry);
   counted_by_ = entry_->instance;
   return absl::OkStatus();
@@ -224,7 +230,7 @@ absl::Status ExecuteCall::HandOver(absl::Time now) {
   while (absl::IsUnavailable(status)) {
     auto other = server_->instances->Find(mutable_request().instance());
     if (other == nullptr || other->instance == nullptr) break;
-    if (other->instance == entry_->instance) break;
+    if (other->instance == entry_->instance || (from_outside_ && !other->closed.empty())) break;
     entry_ = std::move(other);
     status = entry_->instance->Execute(request, this, &handle_);
   }

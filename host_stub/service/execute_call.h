@@ -93,6 +93,7 @@ class ExecuteCall : public AnswerReceiver,
 
   // What the plugin's views point to, beside the request.
   std::string peer_;
+  bool from_outside_ = false;  // not over the control socket
   std::string path_;
   std::vector<lri_pair> headers_;
   int64_t counted_bytes_ = 0;  // of the server's bytes_in_flight

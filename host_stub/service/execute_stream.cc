@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "host_stub/service/execute_rpcs.h"
 #include "host_stub/service/once_reactor.h"
+#include "host_stub/service/readable.h"
 
 namespace host_stub {
 namespace {
@@ -32,10 +33,15 @@ constexpr int64_t kLongestTimeoutSeconds = 366 * 86'400;
 
 absl::StatusOr<absl::Time> MessageDeadline(const ExecuteStreamRequest& message,
                                            absl::Time deadline) {
+  if (absl::Status status = CheckReadable(message); !status.ok()) return status;
   if (!message.has_request()) return absl::InvalidArgumentError("request: is missing");
   if (!message.has_timeout()) return deadline;
   const auto& timeout = message.timeout();
   if (timeout.seconds() > kLongestTimeoutSeconds) return deadline;
+  // What Duration permits.
+  if (timeout.nanos() < -999'999'999 || timeout.nanos() > 999'999'999) {
+    return absl::InvalidArgumentError("timeout: nanos must be below 1,000,000,000");
+  }
   const absl::Duration wait = absl::Seconds(timeout.seconds()) + absl::Nanoseconds(timeout.nanos());
   if (wait <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("timeout: must be above zero");

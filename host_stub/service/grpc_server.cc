@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <malloc.h>
 #include <unistd.h>
 
@@ -17,8 +18,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/service/addresses.h"
+#include "host_stub/service/client_certificates.h"
 #include "host_stub/service/grpc_door.h"
 #include "host_stub/service/grpc_server_context.h"
+#include "host_stub/service/once_reactor.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/tls.h"
 
@@ -29,8 +32,10 @@ constexpr char kIntegration[] = "long_running_integration.v1.LongRunningIntegrat
 constexpr char kInstances[] = "long_running_integration.v1.InstanceService";
 constexpr char kIncidents[] = "long_running_integration.v1.IncidentService";
 
-// Room for what a message holds beside the body.
-constexpr int64_t kMessageMargin = 1 << 20;
+// gRPC ends a call, or a stream with all its requests, for a message of more than so many times
+// body_bytes; a shorter one is answered 413. It has read the message by then in any case.
+constexpr int64_t kMostBodies = 4;
+constexpr int64_t kLeastMessageBytes = 4 << 20;  // headers need room, too
 // On the control socket, which only the owner can reach.
 constexpr int64_t kStreamsOfTheOwner = 1'024;
 // HTTP/2's least. A longer frame is refused before it is read.
@@ -98,6 +103,26 @@ std::function<void(int64_t)> CloserLog(const std::shared_ptr<GrpcServerContext>&
   };
 }
 
+// Asked by gRPC at the end of every handshake, also of one that resumes a session.
+class JudgeOfClients : public grpc::experimental::ExternalCertificateVerifier {
+ public:
+  explicit JudgeOfClients(std::shared_ptr<const ClientCertificates> clients)
+      : clients_(std::move(clients)) {}
+
+  bool Verify(grpc::experimental::TlsCustomVerificationCheckRequest* request,
+              std::function<void(grpc::Status)>, grpc::Status* status) override {
+    const grpc::string_ref certificate = request->peer_cert();
+    const grpc::string_ref chain = request->peer_cert_full_chain();
+    *status = ToGrpc(
+        clients_->Judge({certificate.data(), certificate.size()}, {chain.data(), chain.size()}));
+    return true;  // the verdict is there already
+  }
+  void Cancel(grpc::experimental::TlsCustomVerificationCheckRequest*) override {}
+
+ private:
+  const std::shared_ptr<const ClientCertificates> clients_;
+};
+
 // gRPC itself only says that it cannot listen; this says what is wrong with the certificate.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
     const std::optional<GrpcTls>& tls) {
@@ -110,12 +135,26 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
     return absl::InvalidArgumentError(
         absl::StrCat("--grpc-certificate, --grpc-key: ", checked.status().message()));
   }
-  grpc::SslServerCredentialsOptions options(
-      tls->client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                             : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = tls->client_ca;
-  options.pem_key_cert_pairs.push_back({tls->private_key, tls->certificate_chain});
-  return grpc::SslServerCredentials(options);
+  if (tls->client_ca.empty()) {
+    grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+    options.pem_key_cert_pairs.push_back({tls->private_key, tls->certificate_chain});
+    return grpc::SslServerCredentials(options);
+  }
+  auto clients = ClientCertificates::Create(tls->client_ca, tls->client_crl_file);
+  if (!clients.ok()) return clients.status();
+  namespace tls_api = grpc::experimental;
+  tls_api::TlsServerCredentialsOptions options(
+      std::make_shared<tls_api::StaticDataCertificateProvider>(
+          tls->client_ca,
+          std::vector<tls_api::IdentityKeyCertPair>{{tls->private_key, tls->certificate_chain}}));
+  options.watch_root_certs();  // their names are sent to clients
+  options.watch_identity_key_cert_pairs();
+  // Verified by JudgeOfClients, which is asked in every handshake.
+  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
+  options.set_certificate_verifier(
+      tls_api::ExternalCertificateVerifier::Create<JudgeOfClients>(*std::move(clients)));
+  options.set_check_call_host(false);
+  return tls_api::TlsServerCredentials(options);
 }
 
 }  // namespace
@@ -165,7 +204,8 @@ struct GrpcServer::Listener {
           limits.grpc_age_ms + absl::ToInt64Milliseconds(kAgeGrace));
     }
     builder.SetResourceQuota(grpc::ResourceQuota().Resize(QuotaBytes(limits)));
-    builder.SetMaxReceiveMessageSize(static_cast<int>(limits.body_bytes + kMessageMargin));
+    builder.SetMaxReceiveMessageSize(
+        static_cast<int>(std::max(kLeastMessageBytes, kMostBodies * limits.body_bytes)));
     builder.SetMaxSendMessageSize(-1);
     using Builder = grpc::ServerBuilder::experimental_type;
     std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor =

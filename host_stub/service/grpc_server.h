@@ -35,6 +35,7 @@ struct GrpcTls {
   std::string certificate_chain;
   std::string private_key;
   std::string client_ca;  // if not empty, clients without a certificate of this CA are refused
+  std::string client_crl_file;  // the path of a PEM file: certificates that the CA has revoked
 };
 
 struct GrpcServerOptions {

@@ -66,7 +66,7 @@ TEST_F(GrpcServerTest, SwitchedOffOnlyTheControlSocketServes) {
   const auto server = GrpcServer::Start(options, other.Parts());
   ASSERT_TRUE(server.ok()) << server.status();
   EXPECT_EQ((*server)->address(), "off");
-  EXPECT_EQ(Health(Dial(UnixTarget((*server)->control_path())), ""), 1);
+  EXPECT_EQ(Health(Dial("unix:" + (*server)->control_path()), ""), 1);
 }
 
 TEST_F(GrpcServerTest, AnAddressInUseIsRefusedByNameAndReason) {

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "host_stub/service/grpc_server_context.h"
 #include "host_stub/service/once_reactor.h"
+#include "host_stub/service/readable.h"
 #include "host_stub/store/incident_store.h"
 #include "long_running_integration/v1/incident.grpc.pb.h"
 #include "plugin/base/characters.h"
@@ -218,6 +219,9 @@ class IncidentService : public v1::IncidentService::CallbackService {
 
   grpc::ServerUnaryReactor* GetIncident(Context* context, const v1::GetIncidentRequest* request,
                                         v1::Incident* response) override {
+    if (absl::Status status = CheckReadable(*request); !status.ok()) {
+      return EndCall(*context, status);
+    }
     const absl::StatusOr<int64_t> id = ParseId("id", request->id());
     if (!id.ok()) return EndCall(*context, id.status());
     auto reactor = OnceReactor::Make(server_);
@@ -235,6 +239,9 @@ class IncidentService : public v1::IncidentService::CallbackService {
   // The page token is the id before which the next page begins.
   grpc::ServerUnaryReactor* ListIncidents(Context* context, const v1::ListIncidentsRequest* request,
                                           v1::ListIncidentsResponse* response) override {
+    if (absl::Status status = CheckReadable(*request); !status.ok()) {
+      return EndCall(*context, status);
+    }
     const absl::StatusOr<IncidentQuery> query = MakeQuery(*server_, *request);
     if (!query.ok()) return EndCall(*context, query.status());
     auto reactor = OnceReactor::Make(server_);
@@ -256,7 +263,9 @@ class IncidentService : public v1::IncidentService::CallbackService {
 
   IncidentReactor* FollowIncidents(Context* context,
                                    const v1::FollowIncidentsRequest* request) override {
-    if (absl::Status status = CheckView(request->view()); !status.ok()) return new Refusal(status);
+    absl::Status status = CheckReadable(*request);
+    status.Update(CheckView(request->view()));
+    if (!status.ok()) return new Refusal(status);
     absl::StatusOr<std::string> uid = FilterUid(*server_, *request);
     if (!uid.ok()) return new Refusal(uid.status());
     IncidentQuery query;

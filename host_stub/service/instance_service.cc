@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/service/instance_messages.h"
 #include "host_stub/service/once_reactor.h"
+#include "host_stub/service/readable.h"
 #include "long_running_integration/v1/instance.grpc.pb.h"
 #include "plugin/base/characters.h"
 
@@ -15,6 +18,7 @@ using Context = grpc::CallbackServerContext;
 
 constexpr int kDefaultPage = 100;
 constexpr int kLargestPage = 1'000;
+constexpr absl::string_view kAfter = "after:";
 
 class InstanceService : public v1::InstanceService::CallbackService {
  public:
@@ -23,6 +27,9 @@ class InstanceService : public v1::InstanceService::CallbackService {
 
   grpc::ServerUnaryReactor* GetInstance(Context* context, const v1::GetInstanceRequest* request,
                                         v1::Instance* response) override {
+    if (absl::Status status = CheckReadable(*request); !status.ok()) {
+      return EndCall(*context, status);
+    }
     const auto entry = server_->FindEntry("name", request->name());
     if (entry.ok()) {
       FillInstance(ToListed(*server_->instances->current(), **entry), server_->draining, *response);
@@ -30,22 +37,26 @@ class InstanceService : public v1::InstanceService::CallbackService {
     return EndCall(*context, entry.status());
   }
 
-  // The page token is the last name of the page before.
+  // The page token is kAfter and the last name of the page before.
   grpc::ServerUnaryReactor* ListInstances(Context* context, const v1::ListInstancesRequest* request,
                                           v1::ListInstancesResponse* response) override {
+    if (absl::Status status = CheckReadable(*request); !status.ok()) {
+      return EndCall(*context, status);
+    }
     if (request->page_size() < 0) {
       return EndCall(*context, FieldFault("page_size", "must not be negative"));
     }
-    if (!request->page_token().empty() && !base::IsName(request->page_token())) {
+    absl::string_view after = request->page_token();
+    if (!after.empty() && (!absl::ConsumePrefix(&after, kAfter) || !base::IsName(after))) {
       return EndCall(*context, FieldFault("page_token", "is not a token of this method"));
     }
     const int size =
         request->page_size() == 0 ? kDefaultPage : std::min(request->page_size(), kLargestPage);
     const std::shared_ptr<const InstanceSnapshot> snapshot = server_->instances->current();
     const InstanceSnapshot::Entries& entries = snapshot->entries();
-    for (auto entry = entries.upper_bound(request->page_token()); entry != entries.end(); ++entry) {
+    for (auto entry = entries.upper_bound(after); entry != entries.end(); ++entry) {
       if (response->instances_size() == size) {
-        response->set_next_page_token(response->instances(size - 1).name());
+        response->set_next_page_token(absl::StrCat(kAfter, response->instances(size - 1).name()));
         break;
       }
       FillInstance(ToListed(*snapshot, *entry->second), server_->draining,
@@ -57,6 +68,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
   grpc::ServerUnaryReactor* CreateInstance(Context*, const v1::CreateInstanceRequest* request,
                                            v1::Instance* response) override {
     return Change(
+        *request,
         [server = server_, request = *request](v1::Instance& result) {
           absl::StatusOr<InstanceSettings> settings = ToSettings(request);
           if (!settings.ok()) return settings.status();
@@ -70,6 +82,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
   grpc::ServerUnaryReactor* UpdateInstance(Context*, const v1::UpdateInstanceRequest* request,
                                            v1::Instance* response) override {
     return Change(
+        *request,
         [server = server_, request = *request](v1::Instance& result) {
           absl::Status named = CheckName("instance.name", request.instance().name());
           if (!named.ok()) return named;
@@ -87,6 +100,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
   grpc::ServerUnaryReactor* DeleteInstance(Context*, const v1::DeleteInstanceRequest* request,
                                            google::protobuf::Empty* response) override {
     return Change(
+        *request,
         [server = server_, request = *request](google::protobuf::Empty&) {
           absl::Status named = CheckName("name", request.name());
           if (!named.ok()) return named;
@@ -99,10 +113,14 @@ class InstanceService : public v1::InstanceService::CallbackService {
  private:
   // Runs `change` on the thread pool, since it may wait for the disk and for requests in flight. It
   // fills a response of its own: if the caller is gone by then, gRPC's response is gone as well.
-  template <typename Response, typename Function>
-  grpc::ServerUnaryReactor* Change(Function change, Response* response) {
+  template <typename Request, typename Response, typename Function>
+  grpc::ServerUnaryReactor* Change(const Request& request, Function change, Response* response) {
     auto reactor = OnceReactor::Make(
         server_, "the host is stopping; it is not known whether the change was made");
+    if (absl::Status status = CheckReadable(request); !status.ok()) {
+      reactor->Complete(status);
+      return reactor.get();
+    }
     if (server_->manager == nullptr) {
       reactor->Complete(absl::UnimplementedError("this host's instances cannot be changed"));
       return reactor.get();

@@ -24,7 +24,7 @@ TEST_F(GrpcServerTest, InstancesAreShownWithoutTheirSecrets) {
   v1::ListInstancesResponse page;
   ASSERT_TRUE(stub->ListInstances(&context, request, &page).ok());
   ASSERT_EQ(page.instances_size(), 1);
-  EXPECT_EQ(page.next_page_token(), "first");
+  EXPECT_EQ(page.next_page_token(), "after:first");
   const v1::Instance& instance = page.instances(0);
   EXPECT_EQ(instance.parameters().at("username"), "user");
   EXPECT_EQ(instance.secrets_set_size(), 1);
@@ -52,7 +52,8 @@ TEST_F(GrpcServerTest, WhatIsNoNameNoPageAndNoTokenIsRefused) {
   const grpc::Status status = stub->GetInstance(&get_context, get, &none);
   EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("name: must be"));
-  for (const auto& [size, token] : {std::pair(-1, ""), std::pair(0, "a b")}) {
+  for (const auto& [size, token] : {std::pair(-1, ""), std::pair(0, "a b"), std::pair(0, "junk"),
+                                    std::pair(0, "after:"), std::pair(0, "after:a b")}) {
     v1::ListInstancesRequest list;
     list.set_page_size(size);
     list.set_page_token(token);

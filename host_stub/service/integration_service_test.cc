@@ -162,7 +162,7 @@ TEST_F(TightLimitsTest, WithoutADeadlineTheHostsOwnAnswers504) {
 
 TEST_F(TightLimitsTest, MessagesPastTheLimitAreRefusedAndBodiesWithinItPass) {
   v1::ExecuteResponse response;
-  EXPECT_EQ(Execute(Request(std::string(3 << 20, 'x')), &response).error_code(),
+  EXPECT_EQ(Execute(Request(std::string(5 << 20, 'x')), &response).error_code(),
             StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(Execute(Request(std::string(1 << 20, 'x')), &response).ok());
 }

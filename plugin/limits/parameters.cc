@@ -34,7 +34,8 @@ constexpr Parameter kParameters[] = {
     {"client_ca", kText, !kSecret, kMayBeFile, "", "",
      "PEM text. Senders to the listen port must show a certificate of one of these authorities "
      "(mTLS). Each is trusted as it stands: an issuing authority needs no root beside it, and a "
-     "certificate that is no authority matches itself"},
+     "certificate that is no authority matches itself. The instance is then served there only: the "
+     "front answers 403, the gRPC address PERMISSION_DENIED"},
     {"client_crl", kText, !kSecret, kMayBeFile, "", "",
      "PEM text: revocation lists (CRL). A certificate that is on the list of its authority is "
      "refused. Each authority in `client_ca`, and each one between it and a sender's certificate, "

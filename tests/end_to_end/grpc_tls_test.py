@@ -2,12 +2,15 @@
 
 import os
 import pathlib
+import socket
+import ssl
 import subprocess
 import tempfile
+import time
 import unittest
 
 from host_process import HOST_STUB, HostProcess, configuration
-from peers import openssl
+from peers import address_of, openssl
 
 
 def make_certificates(folder):
@@ -18,8 +21,13 @@ def make_certificates(folder):
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
             f" -subj /CN={name} -keyout {name}.key -out {name}.pem",
         )
+    pathlib.Path(folder, "ca.index").write_text("")
+    pathlib.Path(folder, "ca.conf").write_text(
+        "[ca]\ndefault_ca=all\n[all]\ndatabase=ca.index\nserial=ca.serial\ndefault_md=sha256\n"
+        "default_days=2\ndefault_crl_days=2\n[any]\ncommonName=supplied\n"
+    )
     pathlib.Path(folder, "extensions").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    for name in ("server", "client"):
+    for name in ("server", "client", "revoked"):
         openssl(
             folder,
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
@@ -160,6 +168,90 @@ class GrpcTlsTest(unittest.TestCase):
         known = ["--certificate", self.file("client.pem"), "--key", self.file("client.key")]
         self.assertEqual(self.ask(host, "incidents", "list", *ca, *known).returncode, 0)
         self.assertEqual(self.ask(host, "instances", "list", *ca, *known).returncode, 0)
+
+    def known(self, name="client"):
+        return ["--certificate", self.file(f"{name}.pem"), "--key", self.file(f"{name}.key")]
+
+    def list_with(self, host, *identity):
+        return self.ask(host, "incidents", "list", "--ca", self.file("ca.pem"), *identity).returncode
+
+    def test_revoked_certificate_is_refused_from_the_next_connection_on(self):
+        crl = self.file("crl.pem")
+        make_crl = f"ca -config ca.conf -cert ca.pem -keyfile ca.key -gencrl -out {crl}"
+        openssl(self.folder, make_crl)
+        options = [*self.tls(), "--grpc-client-ca", self.file("ca.pem"), "--grpc-client-crl", crl]
+        host = self.serve(*options)
+        host.start()
+        self.assertEqual(self.list_with(host, *self.known("revoked")), 0)
+        openssl(self.folder, "ca -config ca.conf -cert ca.pem -keyfile ca.key -revoke revoked.pem")
+        openssl(self.folder, make_crl)
+        self.assertNotEqual(self.list_with(host, *self.known("revoked")), 0)
+        self.assertEqual(self.list_with(host, *self.known()), 0)
+        # Without a list that can be read, nobody can be judged.
+        os.remove(crl)
+        self.assertNotEqual(self.list_with(host, *self.known()), 0)
+        self.assertIn("crl.pem", self.refusal(*options))
+
+    def test_authority_that_an_unknown_one_has_issued_is_trusted_as_it_stands(self):
+        pathlib.Path(self.folder, "is_ca").write_text("basicConstraints=critical,CA:TRUE\n")
+        for name, signer, extensions in (("issuing", "another", "is_ca"), ("below", "issuing", "extensions")):
+            openssl(
+                self.folder,
+                "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+                f" -subj /CN={name} -keyout {name}.key -out {name}.csr",
+            )
+            openssl(
+                self.folder,
+                f"x509 -req -days 2 -CA {signer}.pem -CAkey {signer}.key -CAcreateserial"
+                f" -extfile {extensions} -in {name}.csr -out {name}.pem",
+            )
+        host = self.serve(*self.tls(), "--grpc-client-ca", self.file("issuing.pem"))
+        host.start()
+        self.assertEqual(self.list_with(host, *self.known("below")), 0)
+        self.assertNotEqual(self.list_with(host, *self.known()), 0)
+
+    def test_expired_certificate_does_not_live_on_by_resumption(self):
+        openssl(
+            self.folder,
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+            " -subj /CN=short -keyout short.key -out short.csr",
+        )
+        end = time.time() + 4
+        not_after = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(end))
+        openssl(
+            self.folder,
+            "ca -config ca.conf -policy any -cert ca.pem -keyfile ca.key -batch -notext -outdir ."
+            f" -create_serial -enddate {not_after} -in short.csr -out short.pem",
+        )
+        host = self.serve(*self.tls(), "--grpc-client-ca", self.file("ca.pem"))
+        host.start()
+
+        context = ssl.create_default_context(cafile=self.file("ca.pem"))
+        context.load_cert_chain(self.file("short.pem"), self.file("short.key"))
+        context.set_alpn_protocols(["h2"])
+
+        def connect(session=None):
+            """Says hello in HTTP/2. The session, or None if the client is not let in."""
+            address, port = address_of(host.grpc)
+            with context.wrap_socket(
+                socket.create_connection((address, port), timeout=30),
+                server_hostname=address,
+                session=session,
+            ) as client:
+                try:
+                    client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+                    let_in = len(client.recv(9)) > 0
+                except OSError:
+                    let_in = False
+                self.assertEqual(client.session_reused, session is not None)
+                return client.session if let_in else None
+
+        session = connect()
+        self.assertIsNotNone(session)
+        self.assertIsNotNone(connect(session))
+        time.sleep(max(0, end + 1.5 - time.time()))
+        self.assertIsNone(connect(session))
+        self.assertIsNone(connect())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ class PythonClientTest(unittest.TestCase):
         cls.host = HostProcess(configuration(username="user", password="pass"))
         cls.host.start()
         cls.addClassCleanup(cls.host.__exit__)
-        cls.channel = grpc.insecure_channel(cls.host.grpc)
+        cls.channel = grpc.insecure_channel(
+            cls.host.grpc, [("grpc.max_send_message_length", -1)]
+        )
         cls.addClassCleanup(cls.channel.close)
         cls.control = grpc.insecure_channel(cls.host.control)
         cls.addClassCleanup(cls.control.close)
@@ -56,6 +58,58 @@ class PythonClientTest(unittest.TestCase):
 
     def id_of(self, response):
         return json.loads(response.body)[0]["id"]
+
+    def test_request_that_cannot_be_read_is_an_invalid_argument_and_one_line_of_the_log(self):
+        service = "/long_running_integration.v1."
+        raw = bytes
+        before = self.host.stderr().count("\n")
+        name = b"\x0a\x04\xff\xfe\xff\xfe"  # field 1, a text that is not UTF-8
+        cases = [(self.channel, "LongRunningIntegration", "Execute")]
+        cases += [(self.control, "LongRunningIntegration", method) for method in
+                  ("TestModule", "FetchSamples", "ListSampleFields", "MapSamples")]
+        cases += [(self.control, "InstanceService", method) for method in
+                  ("GetInstance", "DeleteInstance")]
+        cases += [(self.control, "IncidentService", "GetIncident")]
+        for channel, of, method in cases:
+            call = channel.unary_unary(f"{service}{of}/{method}", raw, raw)
+            for octets in (name, b"\x0a\x7f", b"\xff"):
+                with self.assertRaises(grpc.RpcError) as raised:
+                    call(octets, timeout=30)
+                self.assertEqual(
+                    (method, raised.exception.code()), (method, grpc.StatusCode.INVALID_ARGUMENT)
+                )
+        call = self.channel.unary_unary(service + "LongRunningIntegration/Execute", raw, raw)
+        for future in [call.future(name, timeout=60) for _ in range(1_000)]:
+            self.assertEqual(future.code(), grpc.StatusCode.INVALID_ARGUMENT)
+        lines = self.host.stderr().splitlines()[before:]
+        self.assertLessEqual(len(lines), 1)
+        for line in lines:
+            self.assertRegex(line, r"^\S+Z WARNING protobuf: ")
+
+    def test_request_that_is_refused_is_answered_on_its_stream_and_does_not_end_it(self):
+        Message = self.messages.ExecuteStreamRequest
+        good = lambda number: Message(correlation_id=number, request=self.request())
+        messages = [good(number).SerializeToString() for number in range(1, 20)]
+        # After the correlation id comes a request whose instance is not UTF-8.
+        messages.insert(5, Message(correlation_id=100).SerializeToString() + b"\x12\x04\x0a\x02\xff\xff")
+        huge = self.request(body=b" " * (12 << 20))
+        messages.insert(10, Message(correlation_id=200, request=huge).SerializeToString())
+        for number, seconds, nanos in ((300, 0, 2_000_000_000), (301, -1, 0)):
+            wrong = Message(correlation_id=number, request=self.request())
+            wrong.timeout.seconds, wrong.timeout.nanos = seconds, nanos
+            messages.insert(12, wrong.SerializeToString())
+        call = self.channel.stream_stream(
+            "/long_running_integration.v1.LongRunningIntegration/ExecuteStream",
+            bytes,
+            self.messages.ExecuteStreamResponse.FromString,
+        )
+        answers = {one.correlation_id: one for one in call(iter(messages), timeout=60)}
+        self.assertEqual(len(answers), len(messages))
+        for number in range(1, 20):
+            self.assertEqual(answers[number].response.status, 200, answers[number])
+        self.assertEqual(answers[200].response.status, 413)
+        for number in (100, 300, 301):
+            self.assertEqual(answers[number].failure.code, grpc.StatusCode.INVALID_ARGUMENT.value[0])
 
     def test_stream_answers_every_request_with_its_correlation_id(self):
         requests = (

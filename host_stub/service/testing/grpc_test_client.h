@@ -31,7 +31,7 @@ class GrpcServerTest : public ::testing::Test {
   }
   std::shared_ptr<grpc::Channel> Public() { return Dial(server_.server().address()); }
   std::shared_ptr<grpc::Channel> Control() {
-    return Dial(UnixTarget(server_.server().control_path()));
+    return Dial("unix:" + server_.server().control_path());
   }
 
   static v1::ExecuteRequest Request(const std::string& body = "{}") {
