@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "plugin/base/json_reader.h"
@@ -134,10 +135,11 @@ class IncidentParser {
   absl::string_view Unescape(absl::string_view inside, base::LoneSurrogate lone);
   absl::string_view Text(const base::JsonValue& value, const char* what,
                          absl::string_view otherwise) {
-    if (base::CountsAsAbsent(value)) return otherwise;
-    if (value.kind != base::JsonKind::kString) return NoText(what, otherwise);
+    if (value.kind != base::JsonKind::kString) {
+      return base::CountsAsAbsent(value) ? otherwise : NoText(what, otherwise);
+    }
     absl::string_view text = absl::StripAsciiWhitespace(Unescaped(value));
-    if (text.find('\0') != absl::string_view::npos) text = WithoutNul(text, what);
+    if (value.escaped && absl::StrContains(text, '\0')) text = WithoutNul(text, what);
     if (text.size() > static_cast<size_t>(limits_.name_bytes)) text = CutText(text, what);
     return text.empty() ? otherwise : text;
   }

@@ -181,7 +181,9 @@ class CrashHarness:
         # Closed at once: a host waits where another process has a killed host's database open.
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
             yield from database.execute(
-                "SELECT id, details FROM incidents WHERE id > ? ORDER BY id", (after_id,)
+                "SELECT id, details || coalesce(text, '') FROM incidents "
+                "LEFT JOIN details_ends ON number = details_end WHERE id > ? ORDER BY id",
+                (after_id,),
             )
 
     def check_rows(self, after_id):

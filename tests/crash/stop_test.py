@@ -110,7 +110,10 @@ class StopUnderLoadTest(unittest.TestCase):
             sqlite3.connect(f"file:{host.data_dir}/incidents.db?mode=ro", uri=True)
         ) as database:
             stored = {}
-            for number, details in database.execute("SELECT id, details FROM incidents"):
+            for number, details in database.execute(
+                "SELECT id, details || coalesce(text, '') FROM incidents "
+                "LEFT JOIN details_ends ON number = details_end"
+            ):
                 sent = json.loads(details)
                 stored[(sent["sender"], sent["count"])] = str(number)
         acknowledged = {
