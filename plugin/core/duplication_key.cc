@@ -2,14 +2,14 @@
 
 #include <openssl/sha.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "plugin/base/characters.h"
 #include "plugin/base/json_reader.h"
 
 namespace webhook::core {
@@ -45,25 +45,15 @@ absl::Status CheckPath(JsonPath& path, absl::string_view secret_header,
   if (!header.empty() && (header == secret_header || IsWithheldHeader(header, kept_headers))) {
     return absl::InvalidArgumentError(
         absl::StrCat("duplication_key: the header ", header,
-                     " is kept out of incidents as a secret, so it never matches; name another"));
+                     " is kept out of incidents as a secret, so it never matches; name another, or "
+                     "list it in kept_headers if it is none"));
   }
   return absl::OkStatus();
 }
 
-char TypeOf(const base::JsonValue& value) {
-  switch (value.kind) {
-    case base::JsonKind::kString:
-      return 's';
-    case base::JsonKind::kObject:
-      return 'o';
-    case base::JsonKind::kArray:
-      return 'a';
-    case base::JsonKind::kNumber:
-      return 'n';
-    default:
-      return 't';  // false and null count as absent
-  }
-}
+// By the kind; false and null count as absent.
+constexpr base::CharacterMap kTypes("\"0t{[", "sntoa");
+char TypeOf(const base::JsonValue& value) { return kTypes[static_cast<char>(value.kind)]; }
 
 constexpr char kJoined = 'j';
 
@@ -90,8 +80,8 @@ void OpenPadded(std::string& text, base::JsonReader& reader) {
 
 }  // namespace
 
-std::string Sha256(absl::string_view text) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+std::array<char, 32> Sha256(absl::string_view text) {
+  std::array<char, SHA256_DIGEST_LENGTH> digest;
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
          reinterpret_cast<unsigned char*>(digest.data()));
   return digest;
@@ -102,13 +92,19 @@ absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
                                                   absl::string_view mirror_members,
                                                   const KeptHeaders& kept_headers) {
   if (absl::StripAsciiWhitespace(parameter).empty()) return DuplicationKey();
-  absl::StatusOr<DuplicationKey> key = JsonPath::ParseList(parameter);
-  if (!key.ok()) return Refusal(key.status().message());
-  for (std::vector<JsonPath>& paths : *key) {
+  auto alternatives = JsonPath::ParseList(parameter);
+  if (!alternatives.ok()) return Refusal(alternatives.status().message());
+  DuplicationKey key;
+  for (std::vector<JsonPath>& paths : *alternatives) {
+    KeyPaths& one = key.emplace_back();
     for (JsonPath& path : paths) {
       absl::Status status = CheckPath(path, secret_header, mirror_members, kept_headers);
       if (!status.ok()) return status;
+      absl::StrAppend(&one.text, one.text.empty() ? "" : "+", path.text());
+      one.of_request = one.of_request || path.is_of_headers();
     }
+    one.text = absl::StrCat(one.text.size(), ":", one.text, ":");
+    one.paths = std::move(paths);
   }
   return key;
 }
@@ -127,8 +123,8 @@ absl::string_view DeliveryKeyFinder::Find(const DuplicationKey& key,
                                           std::span<const absl::string_view> details,
                                           size_t position) {
   own_is_read_ = false;
-  for (const std::vector<JsonPath>& paths : key) {
-    if (!ReadValues(paths, details)) continue;
+  for (const KeyPaths& paths : key) {
+    if (!ReadValues(paths.paths, details)) continue;
     SetKey(paths, position);
     return key_;
   }
@@ -166,39 +162,29 @@ bool DeliveryKeyFinder::ReadValues(const std::vector<JsonPath>& paths,
   return true;
 }
 
-void DeliveryKeyFinder::SetKey(const std::vector<JsonPath>& paths, size_t position) {
-  const auto path_text = [](std::string* out, const JsonPath& path) {
-    absl::StrAppend(out, path.text());
-  };
-  const std::string path = absl::StrJoin(paths, "+", path_text);
-  const bool of_request = std::any_of(paths.begin(), paths.end(),
-                                      [](const JsonPath& one) { return one.is_of_headers(); });
-  char type = paths.size() > 1 ? kJoined : TypeOf(values_.front());
-  const std::string begin = absl::StrCat(path.size(), ":");
-  key_.assign({kDeliveryKeyVersion, of_request ? 'r' : 'i', type});
-  absl::StrAppend(&key_, begin, path, ":");
-  const size_t prefix = 3 + begin.size();
-  if (paths.size() == 1) {
-    AppendValue(values_.front(), &key_);
-  } else {
-    std::string one;
-    for (const base::JsonValue& value : values_) {
-      one.clear();
-      AppendValue(value, &one);
-      key_.push_back(TypeOf(value));
-      absl::StrAppend(&key_, one.size(), ":", one);
-    }
+void DeliveryKeyFinder::SetKey(const KeyPaths& paths, size_t position) {
+  const bool joined = paths.paths.size() > 1;
+  const char type = joined ? kJoined : TypeOf(values_.front());
+  key_.assign({kDeliveryKeyVersion, paths.of_request ? 'r' : 'i', type});
+  const size_t hashed = key_.size() + paths.text.find(':') + 1;
+  absl::StrAppend(&key_, paths.text);
+  if (!joined) AppendValue(values_.front(), &key_);
+  for (size_t i = 0; joined && i < values_.size(); ++i) {
+    value_.clear();
+    AppendValue(values_[i], &value_);
+    key_.push_back(TypeOf(values_[i]));
+    absl::StrAppend(&key_, value_.size(), ":", value_);
   }
-  if (of_request && position > 0) absl::StrAppend(&key_, "\n", position);
-  if (key_.size() - prefix <= most_bytes_) return;
-  const std::string hash = absl::BytesToHexString(Sha256(absl::string_view(key_).substr(prefix)));
-  key_.replace(prefix, std::string::npos, hash);
+  if (paths.of_request && position > 0) absl::StrAppend(&key_, "\n", position);
+  if (key_.size() - hashed <= most_bytes_) return;
+  const auto hash = Sha256(absl::string_view(key_).substr(hashed));
+  key_.replace(hashed, std::string::npos, absl::BytesToHexString({hash.data(), hash.size()}));
   key_[2] = absl::ascii_toupper(type);
 }
 
 void DeliveryKeyFinder::ReleaseLarge() {
   for (base::JsonReader* const reader : {&headers_, &own_}) reader->ReleaseLarge();
-  for (std::string* const text : {&header_text_, &own_text_, &key_}) {
+  for (std::string* const text : {&header_text_, &own_text_, &key_, &value_}) {
     if (text->capacity() > kKeptBytes) std::string().swap(*text);
   }
 }

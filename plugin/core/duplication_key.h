@@ -2,6 +2,7 @@
 #ifndef PLUGIN_CORE_DUPLICATION_KEY_H_
 #define PLUGIN_CORE_DUPLICATION_KEY_H_
 
+#include <array>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,9 +15,16 @@
 
 namespace webhook::core {
 
-// Paths into the final details, headers included. Of the alternatives the first one counts whose
-// paths all have a value; its values count together. Without any, incidents have no key.
-using DuplicationKey = std::vector<std::vector<JsonPath>>;
+// Paths into the final details, headers included, whose values count together.
+struct KeyPaths {
+  std::vector<JsonPath> paths;
+  std::string text;  // their length, as in a key, and the paths, joined by a plus: "8:event.id:"
+  bool of_request = false;
+};
+
+// Of the alternatives the first one counts whose paths all have a value. Without any, incidents
+// have no key.
+using DuplicationKey = std::vector<KeyPaths>;
 
 // `parameter` is a list as JsonPath::ParseList reads it; a blank one has no alternatives.
 // INVALID_ARGUMENT, with the parameter's name in front, where a path is malformed, can never match,
@@ -30,8 +38,7 @@ absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
 // What a key begins with; the ABI's header tells the rest.
 inline constexpr char kDeliveryKeyVersion = 2;
 
-// The SHA-256 of a text, 32 octets.
-std::string Sha256(absl::string_view text);
+std::array<char, 32> Sha256(absl::string_view text);
 
 // Finds the delivery keys of incidents. Keeps its buffers from incident to incident. Not
 // thread-safe.
@@ -59,7 +66,7 @@ class DeliveryKeyFinder {
 
  private:
   bool ReadValues(const std::vector<JsonPath>& paths, std::span<const absl::string_view> details);
-  void SetKey(const std::vector<JsonPath>& paths, size_t position);
+  void SetKey(const KeyPaths& paths, size_t position);
 
   base::JsonReader headers_;  // of {"headers":{...}}
   base::JsonReader own_;      // of the incident's own details, once they are needed
@@ -68,6 +75,7 @@ class DeliveryKeyFinder {
   std::string own_text_;
   bool own_is_read_ = false;
   std::string key_;
+  std::string value_;
   std::vector<base::JsonValue> values_;
 };
 

@@ -321,7 +321,8 @@ void IncidentParser::AddDeliveryKeys() {
     const absl::string_view key = key_finder_->Find(*defaults_->duplication_key, own_details, i);
     if (key.empty()) continue;
     incident.delivery_key = out_->arena_.Copy(key);
-    incident.content = out_->arena_.Copy(Sha256(out_->sources_[i].text));
+    const auto hash = Sha256(out_->sources_[i].text);
+    incident.content = out_->arena_.Copy({hash.data(), hash.size()});
   }
 }
 

@@ -256,6 +256,7 @@ void Samples::Report(bool succeeded, const char* failure, int32_t code) {
 // ---- commands ----------------------------------------------------------------------------------
 
 std::string Samples::WarningOf(const core::DuplicationKey& key) {
+  if (key.empty()) return "";
   std::vector<core::SharedSample> samples;
   {
     const Lock lock(mutex_);
@@ -267,7 +268,7 @@ std::string Samples::WarningOf(const core::DuplicationKey& key) {
   const bool has_key = std::any_of(
       samples.begin(), samples.end(),
       [&](const core::SharedSample& sample) { return finder.HasKey(key, sample->raw_json); });
-  if (key.empty() || samples.empty() || has_key) return "";
+  if (samples.empty() || has_key) return "";
   return absl::StrCat(
       "duplication_key: none of the last ", samples.size(),
       " samples has a value there, so an event that is sent again is created again");
