@@ -572,6 +572,23 @@ TEST_F(EntryTest, ExpandedBodiesPastTheirLimitAre503UntilOthersAreAnswered) {
   EXPECT_EQ(Ask(sent).status, 200);
 }
 
+// The index of a large body takes up to four times its size.
+TEST_F(EntryTest, LargeBodyWhoseParsingNeedsMoreThanIsLeftIs503) {
+  const std::string name = "expanded_bytes_in_flight", value = "2000000";
+  const lri_pair pair{View(name), View(value)};
+  lri_plugin_options options{sizeof(lri_plugin_options), 0, {&pair, 1, sizeof pair}};
+  table_->plugin_destroy(plugin_);
+  ASSERT_EQ(table_->plugin_create(host_.table(), &options, &plugin_, nullptr), LRI_OK);
+  Start({});
+  std::string dense = "{\"a\":[1";
+  while (dense.size() < 1'200'000) dense += ",[]";
+  const std::string text = "{\"a\":\"" + std::string(1'200'000, 'x') + "\"}";
+  for (int i = 0; i < 3; ++i) {  // what was reserved is given back
+    EXPECT_EQ(Ask({.body = dense + "]}"}).status, 503);
+    EXPECT_EQ(Ask({.body = text}).status, 200);
+  }
+}
+
 TEST_F(EntryTest, SlowCreationDoesNotDelayOtherRequests) {
   Start({});
   host_.hold = true;

@@ -177,6 +177,40 @@ TEST(JsonReaderTest, BuffersOfALargeTextAreGivenBackAndTheReaderStillReads) {
   EXPECT_EQ(Read(reader, R"({"a":1})"), "ok");
 }
 
+TEST(JsonReaderTest, IndexOfALargeTextIsBoundedByItsTokens) {
+  EXPECT_EQ(JsonReader::LargeIndexBytes(Repeat("[1,2],", 10'000)), 0u);
+  // Six tokens of 16 octets; none of them is in a string.
+  const size_t dense = JsonReader::LargeIndexBytes(Repeat(R"({"a":"bcdefg"},{)", 100'000));
+  EXPECT_GE(dense, 600'000 * sizeof(uint32_t));
+  EXPECT_LE(dense, 1'200'004 * sizeof(uint32_t));
+  EXPECT_LE(JsonReader::LargeIndexBytes(Repeat("long text ", 200'000)), sizeof(uint32_t));
+  // Nothing has more tokens than octets.
+  EXPECT_EQ(JsonReader::LargeIndexBytes(std::string(2'000'000, '[')), 2'000'000 * sizeof(uint32_t));
+}
+
+TEST(JsonReaderTest, HalfOfASurrogatePairIsAFaultUnlessItIsAllowed) {
+  JsonReader strict(8);
+  JsonReader lenient(8, /*lone_surrogates=*/true);
+  for (const char* text : {R"("\ud83d")", R"("\ude00x")", R"("\ud83d\ud83d\ude00")",
+                           R"("\ud83d\u0041")", R"("\ude00\ud83d")", R"("\ud83d\n")"}) {
+    EXPECT_NE(Read(strict, text).find("half of a surrogate pair"), std::string::npos) << text;
+    EXPECT_EQ(Read(lenient, text), "ok") << text;
+  }
+  EXPECT_NE(Read(lenient, R"("\ud83d\x")"), "ok");
+  EXPECT_NE(Read(lenient, R"("\ud83d\u00")"), "ok");
+}
+
+TEST(JsonUnescapeTest, HalfOfASurrogatePairIsReplacedOrKeepsItsEscape) {
+  for (const char* escaped : {R"(\ud83d)", R"(\uDE00)"}) {
+    std::string text(6, '\0');
+    text.resize(JsonUnescape(escaped, text.data()));
+    EXPECT_EQ(text, "\xEF\xBF\xBD");
+    text.resize(6);
+    text.resize(JsonUnescape(escaped, text.data(), LoneSurrogate::kKeepEscape));
+    EXPECT_EQ(text, escaped);
+  }
+}
+
 TEST(JsonUnescapeTest, EveryEscapeStandsForItsCharacter) {
   const std::string escaped = R"(\"\\\/\b\f\n\r\t\u0000\u00e9\u20AC\uD83D\uDE00é)";
   std::string text(escaped.size(), '\0');
