@@ -77,41 +77,24 @@ bool IsDeceptive(uint32_t c) {
 }
 
 std::string InvisibleCharacterIn(absl::string_view text) {
-  static constexpr struct {
-    uint32_t first, last;
-    char name[48];
-  } kInvisible[] = {
-      {0x80, 0x9F, "control character"},
-      {0xA0, 0xA0, "no-break space"},
-      {0xAD, 0xAD, "soft hyphen"},
-      {0x34F, 0x34F, "combining grapheme joiner"},
-      {0x61C, 0x61C, "mark of writing direction"},
-      {0x115F, 0x1160, "Hangul filler"},
-      {0x1680, 0x1680, "Ogham space"},
-      {0x180B, 0x180F, "Mongolian selector"},
-      {0x2000, 0x200A, "typographic space"},
-      {0x200B, 0x200B, "zero width space"},
-      {0x200C, 0x200D, "zero width joiner or non-joiner"},
-      {0x200E, 0x200F, "mark of writing direction"},
-      {0x2028, 0x2029, "separator of lines or paragraphs"},
-      {0x202A, 0x202E, "mark of writing direction"},
-      {0x202F, 0x202F, "narrow no-break space"},
-      {0x205F, 0x205F, "mathematical space"},
-      {0x2060, 0x206F, "word joiner or other format character"},
-      {0x2800, 0x2800, "blank pattern of Braille"},
-      {0x3000, 0x3000, "ideographic space"},
-      {0x3164, 0x3164, "Hangul filler"},
-      {0xFE00, 0xFE0F, "variation selector"},
-      {0xFEFF, 0xFEFF, "byte order mark, or zero width no-break space"},
-      {0xFFA0, 0xFFA0, "Hangul filler"},
-      {0xFFF9, 0xFFFB, "annotation mark"},
-      {0xE0000, 0xE0FFF, "tag or variation selector"},
-  };
+  static constexpr uint32_t kInvisible[][2] = {
+      {0x80, 0xA0},     {0xAD, 0xAD},     {0x34F, 0x34F},    {0x61C, 0x61C},   {0x115F, 0x1160},
+      {0x1680, 0x1680}, {0x180B, 0x180F}, {0x2000, 0x200F},  {0x2028, 0x202F}, {0x205F, 0x206F},
+      {0x2800, 0x2800}, {0x3000, 0x3000}, {0x3164, 0x3164},  {0xFE00, 0xFE0F}, {0xFEFF, 0xFEFF},
+      {0xFFA0, 0xFFA0}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE0FFF}};
   while (!text.empty()) {
-    const auto [code_point, bytes] = FirstCharacter(text);
-    for (const auto& [first, last, name] : kInvisible) {
-      if (code_point < first || code_point > last) continue;
-      return absl::StrCat(name, " (U+", absl::Hex(code_point, absl::kZeroPad4), ")");
+    const auto [c, bytes] = FirstCharacter(text);
+    for (const auto& [first, last] : kInvisible) {
+      if (c < first || c > last) continue;
+      const char* const name = c < 0xA0                     ? "control character"
+                               : c == 0xA0 || c == 0x202F   ? "no-break space"
+                               : c == 0xAD                  ? "soft hyphen"
+                               : c >= 0x200B && c <= 0x200D ? "zero width character"
+                               : c == 0xFEFF                ? "byte order mark"
+                               : c >= 0xE0000               ? "tag or variation selector"
+                               : IsDeceptive(c)             ? "mark of writing direction"
+                                                            : "space or character without a shape";
+      return absl::StrCat(name, " (U+", absl::Hex(c, absl::kZeroPad4), ")");
     }
     text.remove_prefix(bytes);
   }

@@ -39,7 +39,7 @@ char* WriteUtf8(uint32_t code_point, char* out);
 bool IsDeceptive(uint32_t code_point);
 
 // The name and number of the first character that nobody sees, or that looks like a blank and is
-// none, as a no-break space or a zero width space; empty if the text has none. What is no UTF-8 is
+// none, such as a no-break space; empty if the text has none. What is no UTF-8 is
 // passed over.
 std::string InvisibleCharacterIn(absl::string_view text);
 

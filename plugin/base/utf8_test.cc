@@ -43,7 +43,7 @@ TEST(Utf8Test, TextIsCutBeforeACharacterThatDoesNotFit) {
 
 TEST(Utf8Test, InvisibleCharactersAreNamed) {
   EXPECT_EQ(InvisibleCharacterIn("pass\xC2\xA0word"), "no-break space (U+00a0)");
-  EXPECT_EQ(InvisibleCharacterIn("\xE2\x80\x8B"), "zero width space (U+200b)");
+  EXPECT_EQ(InvisibleCharacterIn("\xE2\x80\x8B"), "zero width character (U+200b)");
   EXPECT_EQ(InvisibleCharacterIn("a\xF3\xA0\x81\xA1"), "tag or variation selector (U+e0061)");
   EXPECT_EQ(InvisibleCharacterIn("a \t\n\xFF\xC3\xA9\xE6\x97\xA5"), "");
 }

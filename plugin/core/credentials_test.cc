@@ -36,7 +36,7 @@ TEST(CredentialsTest, CharactersThatNobodySeesAreRefusedByNameAndAMarkInFrontIsD
   EXPECT_EQ(Error("user", "pa\xC2\xA0ss"),
             "password: it holds a character that cannot be seen: no-break space (U+00a0)");
   EXPECT_EQ(Error("_header:X-Token", "\xE2\x80\x8Bs"),
-            "password: it holds a character that cannot be seen: zero width space (U+200b)");
+            "password: it holds a character that cannot be seen: zero width character (U+200b)");
   EXPECT_THAT(Error("us\xE2\x80\x8B"
                     "er",
                     "pass"),

@@ -94,71 +94,6 @@ bool ReachedEnd() {
 
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-bool IsBlank(absl::string_view text) { return std::all_of(text.begin(), text.end(), IsSpace); }
-
-// Reads the blocks of a PEM text one after the other.
-class PemReader {
- public:
-  explicit PemReader(absl::string_view text) : text_(text) {
-    absl::ConsumePrefix(&text_, "\xEF\xBB\xBF");
-  }
-
-  // False at the end, and where a block is damaged: then `fault` says how.
-  bool Next() {
-    const size_t word = text_.find("BEGIN", at_);
-    const absl::string_view before = text_.substr(at_, word - at_);
-    if (absl::StrContains(before, "-END ")) return Refuse("has no BEGIN line");
-    if (word == absl::string_view::npos) return false;
-    ++number_;
-    const size_t dashes = before.size() < kDashes.size() ? 0 : before.size() - kDashes.size();
-    if (before.substr(dashes) != kDashes) return Refuse("begins with less than five dashes");
-    // Behind an end there need not be a line end: it may have become a blank, or be missing.
-    const absl::string_view front = before.substr(0, dashes);
-    const size_t line_end = front.find_last_of("\r\n");
-    const bool new_line = at_ == 0 || line_end != absl::string_view::npos;
-    const absl::string_view line = front.substr(line_end + 1);
-    if (new_line && !line.empty() && IsBlank(line))
-      return Refuse("is indented; -----BEGIN must be first in its line");
-    if (!line.empty() && !IsSpace(line.back())) return Refuse("does not begin its line");
-    const size_t label_begin = word + 5;
-    const size_t label_end = text_.find(kDashes, label_begin);
-    label_ = text_.substr(label_begin, label_end - label_begin);
-    if (label_end == absl::string_view::npos || !absl::ConsumePrefix(&label_, " ") ||
-        label_.find_first_of("-\r\n") != absl::string_view::npos) {
-      return Refuse("has a malformed BEGIN line");
-    }
-    const size_t begin = label_end + kDashes.size();
-    const std::string mark = absl::StrCat(kDashes, "END ", label_, kDashes);
-    const size_t end = text_.find(mark, begin);
-    if (end > text_.find("BEGIN ", begin) || end == absl::string_view::npos) {
-      return Refuse("has no END line");
-    }
-    content_ = text_.substr(begin, end - begin);
-    at_ = end + mark.size();
-    return true;
-  }
-
-  absl::string_view label() const { return label_; }
-  absl::string_view content() const { return content_; }
-  absl::Status fault() const { return fault_; }
-
-  bool Refuse(absl::string_view what) {
-    fault_ = absl::InvalidArgumentError(
-        absl::StrCat("number ", std::max(number_, 1), " of the PEM text ", what));
-    return false;
-  }
-
- private:
-  static constexpr absl::string_view kDashes = "-----";
-
-  absl::string_view text_;
-  size_t at_ = 0;
-  int number_ = 0;
-  absl::string_view label_;
-  absl::string_view content_;
-  absl::Status fault_;
-};
-
 int GivePassphrase(char*, int, int, void* asked) {
   *static_cast<bool*>(asked) = true;
   return -1;
@@ -312,33 +247,62 @@ void SetRules(SSL_CTX* context) {
 }  // namespace
 
 absl::StatusOr<std::string> NormalizePem(absl::string_view text, absl::string_view label) {
+  constexpr absl::string_view kDashes = "-----";
+  const bool is_key = label == "PRIVATE KEY";
+  bool has_key = false;
   std::string pem;
   pem.reserve(2 * text.size());  // so that no part of a key is left behind where it grew
-  PemReader reader(text);
-  const bool is_key = label == "PRIVATE KEY";
-  int blocks = 0;
-  while (reader.fault().ok() && reader.Next()) {
-    const bool wanted =
-        is_key ? absl::EndsWith(reader.label(), label)
-               : reader.label() == label || reader.label() == absl::StrCat("X509 ", label);
-    if (is_key && !wanted) continue;  // parameters of a curve, or the certificate
-    if (!wanted) reader.Refuse(absl::StrCat("is no ", label));
-    if (is_key && ++blocks > 1) reader.Refuse("is a second private key");
-    absl::StrAppend(&pem, "-----BEGIN ", reader.label(), "-----");
-    if (const std::string name = base::InvisibleCharacterIn(reader.content()); !name.empty()) {
-      reader.Refuse(absl::StrCat("holds a character that cannot be seen: ", name));
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
+  for (int number = 1;; ++number) {
+    const auto refuse = [&](absl::string_view what) {
+      OPENSSL_cleanse(pem.data(), pem.size());
+      return absl::InvalidArgumentError(absl::StrCat("number ", number, " of the PEM text ", what));
+    };
+    const size_t word = text.find("BEGIN");
+    absl::string_view before = text.substr(0, word);
+    if (absl::StrContains(before, "-END ")) return refuse("has no BEGIN line");
+    if (word == absl::string_view::npos) return pem;
+    if (!absl::ConsumeSuffix(&before, kDashes)) return refuse("begins with less than five dashes");
+    // Behind an end there need not be a line end: it may have become a blank, or be missing.
+    const size_t line_end = before.find_last_of("\r\n");
+    const absl::string_view line = before.substr(line_end + 1);
+    const bool new_line = number == 1 || line_end != absl::string_view::npos;
+    if (new_line && !line.empty() && std::all_of(line.begin(), line.end(), IsSpace)) {
+      return refuse("is indented; -----BEGIN must be first in its line");
     }
+    if (!line.empty() && !IsSpace(line.back())) return refuse("does not begin its line");
+    text.remove_prefix(word + 5);
+    absl::string_view kind = text.substr(0, text.find(kDashes));
+    if (kind.size() == text.size() || kind.find_first_of("-\r\n") != absl::string_view::npos ||
+        !absl::ConsumePrefix(&kind, " ")) {
+      return refuse("has a malformed BEGIN line");
+    }
+    text.remove_prefix(1 + kind.size() + kDashes.size());
+    const std::string mark = absl::StrCat(kDashes, "END ", kind, kDashes);
+    const size_t end = text.find(mark);
+    if (end == absl::string_view::npos || end > text.find("BEGIN ")) {
+      return refuse("has no END line");
+    }
+    const absl::string_view content = text.substr(0, end);
+    text.remove_prefix(end + mark.size());
+    // Beside a key there may be the parameters of its curve, or its certificate.
+    if (is_key && !absl::EndsWith(kind, label)) continue;
+    if (!is_key && kind != label && kind != absl::StrCat("X509 ", label)) {
+      return refuse(absl::StrCat("is no ", label));
+    }
+    if (is_key && std::exchange(has_key, true)) return refuse("is a second private key");
+    if (const std::string name = base::InvisibleCharacterIn(content); !name.empty()) {
+      return refuse(absl::StrCat("holds a character that cannot be seen: ", name));
+    }
+    absl::StrAppend(&pem, "-----BEGIN ", kind, "-----");
     size_t column = 0;
-    for (const char c : reader.content()) {
+    for (const char c : content) {
       if (IsSpace(c)) continue;
       if (column++ % 64 == 0) pem.push_back('\n');
       pem.push_back(c);
     }
-    absl::StrAppend(&pem, "\n-----END ", reader.label(), "-----\n");
+    absl::StrAppend(&pem, "\n", mark, "\n");
   }
-  if (reader.fault().ok()) return pem;
-  OPENSSL_cleanse(pem.data(), pem.size());
-  return reader.fault();
 }
 
 absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Create(const TlsOptions& options) {

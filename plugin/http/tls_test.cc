@@ -111,8 +111,7 @@ TEST(TlsContextTest, PartsThatAReaderOfPemPassesOverAreRefusedWithTheirNumber) {
   EXPECT_EQ(problem(replaced("-----END", "----END")), number + "has no END line");
   EXPECT_EQ(problem(other.certificate.substr(0, 100) + "\n" + one.certificate),
             number + "has no END line");
-  EXPECT_EQ(problem(other.certificate.substr(30)),
-            "client CA: number 1 of the PEM text has no BEGIN line");
+  EXPECT_EQ(problem(other.certificate.substr(30)), number + "has no BEGIN line");
   EXPECT_EQ(problem(other.key), number + "is no CERTIFICATE");
   EXPECT_EQ(Problem(one.certificate, one.key + other.key),
             "private key: number 2 of the PEM text is a second private key");

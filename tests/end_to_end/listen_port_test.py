@@ -1,16 +1,19 @@
 """An instance with a listen port of its own: HTTPS, samples, mapping, duplicates."""
 
+import http.client
 import json
 import os
 import pathlib
+import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
 import unittest
 
 from host_process import OWN_ADDRESS, HostProcess, configuration, listen_port
-from peers import make_certificate
+from peers import make_certificate, openssl
 
 SECONDS_UNTIL_SAMPLED = 30
 
@@ -103,6 +106,48 @@ class ListenPortTest(unittest.TestCase):
         self.assertNotEqual(text["id"], first["id"])
         self.assertEqual(host.run_json("instances", "get", "webhook")["hidden"], 1)
         self.assertEqual(len(host.run_json("incidents", "list")), 2)
+
+    def test_certificate_that_a_new_list_revokes_is_out_at_the_reload(self):
+        at = pathlib.Path(self.folder)
+        (at / "index.txt").touch()
+        (at / "ca.conf").write_text(
+            f"[ca]\ndefault_ca=a\n[a]\ndatabase={at}/index.txt\ndefault_md=sha256\n"
+        )
+        make = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+        openssl(self.folder, f"{make} -x509 -days 2 -subj /CN=ca -keyout ca.key -out ca.pem")
+        openssl(self.folder, f"{make} -subj /CN=one -keyout one.key -out one.csr")
+        openssl(
+            self.folder,
+            "x509 -req -days 2 -CA ca.pem -CAkey ca.key -CAcreateserial -in one.csr -out one.pem",
+        )
+        ca = "ca -config ca.conf -cert ca.pem -keyfile ca.key"
+        openssl(self.folder, f"{ca} -gencrl -crldays 2 -out crl.pem")
+        host = self.serve(client_ca_file=f"{at}/ca.pem", client_crl_file=f"{at}/crl.pem")
+        host.start()
+        tls = ssl.create_default_context(cafile=f"{at}/certificate.pem")
+        tls.load_cert_chain(f"{at}/one.pem", f"{at}/one.key")
+        open_one = http.client.HTTPSConnection(OWN_ADDRESS, self.port, context=tls, timeout=30)
+
+        def ask():
+            headers = {"Authorization": "Basic dXNlcjpwYXNz"}
+            open_one.request("POST", "/", body="{}", headers=headers)
+            answer = open_one.getresponse()
+            answer.read()
+            return answer.status
+
+        self.assertEqual(ask(), 200)
+        openssl(self.folder, f"{ca} -revoke one.pem")
+        openssl(self.folder, f"{ca} -gencrl -crldays 2 -out crl.pem")
+        host.process.send_signal(signal.SIGHUP)
+        with self.assertRaises((OSError, http.client.HTTPException)):
+            open_one.auto_open = 0
+            deadline = time.monotonic() + SECONDS_UNTIL_SAMPLED
+            while time.monotonic() < deadline:
+                ask()
+        open_one.close()
+        open_one.auto_open = 1
+        with self.assertRaises((OSError, http.client.HTTPException)):
+            ask()
 
     def test_incidents_of_one_array_keep_their_ids_in_a_second_delivery_after_a_restart(self):
         host = self.serve(duplication_key="headers.x-delivery")

@@ -72,7 +72,7 @@ class KeyFilesTest(unittest.TestCase):
     def test_characters_that_nobody_sees_are_named_and_a_byte_order_mark_is_dropped(self):
         for character, name in (
             ("\u00a0", "no-break space (U+00a0)"),
-            ("\u200b", "zero width space (U+200b)"),
+            ("\u200b", "zero width character (U+200b)"),
         ):
             for parameters in (
                 {"password_file": self.file("secret", f"se{character}cret\n")},
