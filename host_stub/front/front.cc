@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -121,14 +122,15 @@ http::HeadVerdict Front::Call::CheckHead(const InstanceSnapshot::Match& match, E
   while (absl::IsUnavailable(status) && FindSuccessor()) {
     status = instance_->CheckHead(request_.head, this, &verdict);
   }
+  std::atomic<int64_t>* const bytes = front_.BytesOf(exchange.head(), match.name);
   if (status.ok()) {
     if (verdict.refused) return http::HeadVerdict::Answered();
     request_.head_ticket = verdict.ticket;
     return http::HeadVerdict::ReadBody(
-        static_cast<int64_t>(std::min<uint64_t>(verdict.body_limit_bytes, INT64_MAX)));
+        static_cast<int64_t>(std::min<uint64_t>(verdict.body_limit_bytes, INT64_MAX)), bytes);
   }
   request_.head_ticket = 0;
-  if (absl::IsUnimplemented(status)) return http::HeadVerdict::ReadBody();
+  if (absl::IsUnimplemented(status)) return http::HeadVerdict::ReadBody(INT64_MAX, bytes);
   RespondFailure(status.code());
   return http::HeadVerdict::Answered();
 }
@@ -224,6 +226,13 @@ void Front::Call::RespondFailure(absl::StatusCode code) noexcept {
               unavailable ? LRI_REASON_OVERLOAD : LRI_REASON_OTHER,
               unavailable ? "The instance takes no requests now. Try again later."
                           : "The instance failed.");
+}
+
+// Short bodies need not be told apart.
+std::atomic<int64_t>* Front::BytesOf(const http::RequestHead& head, absl::string_view instance) {
+  constexpr uint64_t kShort = 4096;
+  if (head.content_length.value_or(UINT64_MAX) <= kShort) return nullptr;
+  return &instance_bytes_[absl::Hash<absl::string_view>()(instance) % instance_bytes_.size()];
 }
 
 Front::Front(std::shared_ptr<const PublishedInstances> instances, http::IoThreads& threads,

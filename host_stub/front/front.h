@@ -2,6 +2,7 @@
 #ifndef HOST_STUB_FRONT_FRONT_H_
 #define HOST_STUB_FRONT_FRONT_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -53,6 +54,7 @@ class Front : public webhook::http::Handler {
 
   // The current snapshot, valid until the thread's next call.
   const InstanceSnapshot& InstancesOf(int thread);
+  std::atomic<int64_t>* BytesOf(const webhook::http::RequestHead& head, absl::string_view instance);
   Call* Take(int thread);
   void GiveBack(Call* call) noexcept;
 
@@ -62,6 +64,9 @@ class Front : public webhook::http::Handler {
   const int64_t answer_timeout_ms_;
   ReasonCounts reasons_;
   webhook::http::RefusalLog refusals_;
+  // What the requests of each instance hold. Instances whose names have the same hash share one, so
+  // that a counter need not live as long as an instance.
+  std::array<std::atomic<int64_t>, 256> instance_bytes_{};
   std::vector<Thread> per_thread_;
 };
 

@@ -51,7 +51,8 @@ Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::str
       socket_(std::move(socket)),
       peer_(std::move(peer)),
       policy_(policy),
-      place_(place) {
+      place_(place),
+      budget_(shard_->state().BudgetOf(*place)) {
   if (tls != nullptr) {
     state_ = State::kHandshake;
     tls_ = TlsSession::Create(std::move(tls), socket_.get(), limits_.key_updates_of_a_connection);
@@ -73,7 +74,7 @@ void Connection::Start(const Refusal& refusal) {
   watched_ = EPOLLIN;
   if (!events().Watch(socket_, *this, watched_)) return Close(LRI_REASON_MEMORY);
   if (refusal.status == 0) return SetIdleRank(now_ms() - kUnused);
-  work_ = shard_->loop().workspaces.Take(limits_, shard_->state().budget());
+  work_ = shard_->loop().workspaces.Take(limits_, budget_);
   if (work_ == nullptr) return Close(LRI_REASON_MEMORY);
   Refuse(refusal);
   Drive();
@@ -411,7 +412,7 @@ bool Connection::Read() {
   }
   if (work_ == nullptr) {
     if (!readable_) return false;
-    work_ = shard_->loop().workspaces.Take(limits_, shard_->state().budget());
+    work_ = shard_->loop().workspaces.Take(limits_, budget_);
     if (work_ == nullptr) {
       Close(LRI_REASON_MEMORY);
       return false;
@@ -536,10 +537,10 @@ void Connection::WaitWritable() {
 }
 
 // The answer exists and cannot be refused any more. While it waits for the peer to read it, other
-// requests are refused sooner.
+// requests of that address are refused sooner.
 void Connection::CountUnread(size_t bytes) {
   const auto now = static_cast<int64_t>(bytes);
-  shard_->state().budget().Count(now - std::exchange(unread_bytes_, now));
+  budget_.Count(now - std::exchange(unread_bytes_, now));
 }
 
 void Connection::ReleaseWorkspace() {
@@ -561,6 +562,7 @@ bool Connection::CallOnHead() {
   number_ = ++shard_->loop().requests;
   RequestReader& reader = work_->reader;
   reader.head().peer = peer_;
+  if (budget_.exhausted()) return Refuse({503, "answers that are not read fill bytes_in_flight"});
   const HeadVerdict verdict = shard_->state().handler().OnHead(*this);
   if (state_ == State::kClosed) return false;
   if (answered_.load(std::memory_order_relaxed)) return true;  // AfterAnswer said what is next
@@ -569,7 +571,9 @@ bool Connection::CallOnHead() {
     return Refuse({500, "no answer was given"});
   }
   phase_ = Phase::kReading;
-  reader.ReadBody(verdict.most_bytes());
+  reader.ReadBody(verdict.most_bytes(), verdict.instance_bytes() != nullptr
+                                            ? verdict.instance_bytes()
+                                            : &shard_->state().instance_bytes());
   if (reader.waits_for_continue()) work_->out.append("HTTP/1.1 100 Continue\r\n\r\n");
   state_ = State::kBody;
   since_ms_ = now_ms();

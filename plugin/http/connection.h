@@ -129,6 +129,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   const std::string peer_;
   const uint32_t policy_;  // ServerState::policy, when it was made
   Place* const place_;
+  ByteBudget budget_;
   std::unique_ptr<TlsSession> tls_;
   std::unique_ptr<Workspace> work_;  // null while idle for a while
 

@@ -13,6 +13,7 @@
 #ifndef PLUGIN_HTTP_HANDLER_H_
 #define PLUGIN_HTTP_HANDLER_H_
 
+#include <atomic>
 #include <charconv>
 #include <cstdint>
 
@@ -91,7 +92,7 @@ struct Answered {
   absl::string_view peer;              // as RequestHead::peer
   absl::string_view method;            // empty where it is not known
   absl::string_view path;              // the same; as received, without its query
-  const Exchange* exchange = nullptr;  // for head() and ticket(), if OnHead was called
+  const Exchange* exchange = nullptr;  // for head() and ticket(), if its head is complete
   int status = 0;                      // 0: no answer was sent
   lri_reason reason = LRI_REASON_ANSWERED;
   absl::string_view detail;  // a sentence for the operator, or empty
@@ -108,19 +109,27 @@ void RespondOrGiveUp(Exchange& exchange, const Response& response) noexcept;
 class HeadVerdict {
  public:
   // Read it, if it has at most `most_bytes` (Limits::body_bytes holds as well); else the server
-  // answers 413 by itself. `100 Continue` is sent if the sender waits for it.
-  static HeadVerdict ReadBody(int64_t most_bytes = INT64_MAX) { return HeadVerdict(most_bytes); }
+  // answers 413 by itself. `100 Continue` is sent if the sender waits for it. `instance_bytes`
+  // counts what the requests of one instance hold, for its share of Limits::bytes_in_flight; null:
+  // the server is that of one instance. It must live as long as the server's threads.
+  static HeadVerdict ReadBody(int64_t most_bytes = INT64_MAX,
+                              std::atomic<int64_t>* instance_bytes = nullptr) {
+    return HeadVerdict(most_bytes, instance_bytes);
+  }
 
   // Respond was called inside OnHead. A short body is read and thrown away; after a long one, or
   // one whose sender waits for `100 Continue`, the connection is closed.
-  static HeadVerdict Answered() { return HeadVerdict(-1); }
+  static HeadVerdict Answered() { return HeadVerdict(-1, nullptr); }
 
   bool answered() const { return most_bytes_ < 0; }
   int64_t most_bytes() const { return most_bytes_; }
+  std::atomic<int64_t>* instance_bytes() const { return instance_bytes_; }
 
  private:
-  explicit HeadVerdict(int64_t most_bytes) : most_bytes_(most_bytes) {}
+  HeadVerdict(int64_t most_bytes, std::atomic<int64_t>* instance_bytes)
+      : most_bytes_(most_bytes), instance_bytes_(instance_bytes) {}
   int64_t most_bytes_;
+  std::atomic<int64_t>* instance_bytes_;
 };
 
 // Implemented by the user of a Server, which calls it on its IoThreads, several threads at a time.

@@ -319,6 +319,7 @@ TEST(LimitTest, ConnectionPastALimitIs503WhileNoneIsIdleAndServedAfterwards) {
       busy.Hold(first);
       busy.Hold(second);
       for (int i = 0; i < 5; ++i) ExpectRefused(port);
+      second.Reset();
     }
     while (test.server->connections() > 1) std::this_thread::yield();
     EXPECT_EQ(StatusOfPost(port, "x"), 200);
@@ -417,8 +418,11 @@ TEST(LimitTest, ConnectionThatSendsNothingIsClosedBeforeAnIdleOneAndTold) {
 
 TEST(LimitTest, TooManyBytesInFlightAreAnswered503UntilSomeAreDone) {
   TestServer test;
-  test.options.limits.body_bytes = 1000;
-  test.options.limits.bytes_in_flight = 1500;
+  test.options.limits.body_bytes = 100'000;
+  test.options.limits.bytes_in_flight = 150'000;
+  test.options.limits.bytes_in_flight_percent_of_one_address = 100;
+  test.options.limits.bytes_in_flight_percent_of_one_instance = 100;
+  test.options.limits.bytes_in_flight_percent_for_small_requests = 0;
   Held held;
   std::atomic<int> requests{0};
   test.handler.on_request = [&](Exchange& exchange) {
@@ -427,17 +431,17 @@ TEST(LimitTest, TooManyBytesInFlightAreAnswered503UntilSomeAreDone) {
   };
   const uint16_t port = test.Listen();
   TestClient first(port), second(port), third(port);
-  first.Send(Post("/", std::string(1000, 'x')));
+  first.Send(Post("/", std::string(100'000, 'x')));
   held.Wait();
-  second.Send(Post("/", std::string(501, 'x')));
+  second.Send(Post("/", std::string(50'001, 'x')));
   const auto answer = second.ReadAnswer();
   EXPECT_EQ(answer->status, 503);
   EXPECT_EQ(answer->Header("retry-after"), "1");
-  third.Send(Post("/", std::string(500, 'x')));
+  third.Send(Post("/", std::string(50'000, 'x')));
   EXPECT_EQ(third.ReadAnswer()->status, 200);
   Reply(held.Wait(), 200, "");
   EXPECT_EQ(first.ReadAnswer()->status, 200);
-  third.Send(Post("/", std::string(1000, 'x')));
+  third.Send(Post("/", std::string(100'000, 'x')));
   EXPECT_EQ(third.ReadAnswer()->status, 200);
 }
 

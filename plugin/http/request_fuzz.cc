@@ -173,8 +173,10 @@ void FuzzHead(absl::string_view bytes) {
 std::string Read(absl::string_view bytes, size_t piece) {
   Limits limits;
   limits.body_bytes = kMostBytes;
-  std::atomic<int64_t> used{0};
-  ByteBudget budget(used, int64_t{1} << 40);
+  const ByteShares shares(limits);
+  BytesInFlight all;
+  AddressBytes address{.share = shares.all};
+  ByteBudget budget(all, address, shares);
   RequestReader reader;
   Check(reader.Begin(limits, budget));
   std::string told;
@@ -218,7 +220,7 @@ std::string Read(absl::string_view bytes, size_t piece) {
     }
   }
   reader.End();
-  Check(used == 0);
+  Check(all.bytes == 0 && address.bytes == 0);
   return told;
 }
 

@@ -26,12 +26,6 @@ constexpr size_t kKeptBodyBytes = 64 * 1024;  // larger buffers are given back a
 
 }  // namespace
 
-bool ByteBudget::Reserve(int64_t bytes) {
-  if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= most_) return true;
-  Release(bytes);
-  return false;
-}
-
 bool ByteBlock::Reserve(size_t capacity) {
   if (capacity <= capacity_) return true;
   capacity = (capacity + kPage - 1) / kPage * kPage;
@@ -74,7 +68,9 @@ void RequestReader::End() {
   begin_ = end_ = 0;
   Finish();
   if (input_.capacity() > kReadBytes) input_.Free();
-  budget_->Release(std::exchange(reserved_input_bytes_, 0));
+  if (reserved_input_bytes_ > 0) {
+    budget_->Release(std::exchange(reserved_input_bytes_, 0), nullptr);
+  }
   budget_ = nullptr;
 }
 
@@ -85,7 +81,7 @@ void RequestReader::Finish() {
   body_ = absl::string_view();
   // Memory that is not counted any more must not be kept: a busy connection does not reach End.
   if (block_.capacity() > kKeptBodyBytes) block_.Free();
-  if (reserved_bytes_ > 0) budget_->Release(std::exchange(reserved_bytes_, 0));
+  if (reserved_bytes_ > 0) budget_->Release(std::exchange(reserved_bytes_, 0), instance_);
   if (empty()) begin_ = end_ = 0;
 }
 
@@ -179,21 +175,23 @@ RequestReader::Event RequestReader::ReadHead() {
   return Event::kHead;
 }
 
-void RequestReader::ReadBody(int64_t most_bytes) {
+// A body that stays in the usual buffer needs nothing of the budget.
+void RequestReader::ReadBody(int64_t most_bytes, std::atomic<int64_t>* instance) {
   const uint64_t most = std::min(most_bytes, limits_->body_bytes);
   const bool chunked = head().chunked;
   const uint64_t length = head().content_length.value_or(0);
   body_bytes_ = 0;
   body_received_ = end_ - begin_;
+  instance_ = instance;
   if (length > most) {
     Refuse(413, "the body is too long");
-  } else if (!Reserve(std::min<uint64_t>(length, kLeastReserveStep))) {
-    return;
   } else if (chunked) {
     chunked_.emplace(*limits_, most);
     state_ = State::kChunkedBody;
   } else if (head_end_ + length + kBodyPadding <= input_.capacity()) {
     state_ = State::kInPlaceBody;
+  } else if (!Reserve(std::min<uint64_t>(length, kLeastReserveStep), length)) {
+    return;
   } else if (block_.Reserve(length + kBodyPadding)) {
     state_ = State::kWholeBody;
   } else {
@@ -240,7 +238,7 @@ RequestReader::Event RequestReader::ReadWholeBody() {
     body_bytes_ += count;
   }
   const size_t step = std::clamp(body_bytes_, kLeastReserveStep, kMostReserveStep);
-  if (!Reserve(std::min(length, body_bytes_ + step))) return Event::kRefused;
+  if (!Reserve(std::min(length, body_bytes_ + step), length)) return Event::kRefused;
   if (body_bytes_ < length) return Event::kMore;
   std::memset(block_.data() + length, 0, kBodyPadding);
   return GiveBody(block_.data(), length);
@@ -284,11 +282,12 @@ RequestReader::Event RequestReader::ReadSkipped() {
 }
 
 // False: there are too many bytes in flight, and the request is refused.
-bool RequestReader::Reserve(size_t bytes) {
+bool RequestReader::Reserve(size_t bytes, size_t request_bytes) {
   const int64_t more = static_cast<int64_t>(bytes) - reserved_bytes_;
   if (more <= 0) return true;
-  if (!budget_->Reserve(more)) {
-    Refuse(503, "too many requests are under way");
+  const auto all = static_cast<int64_t>(request_bytes);
+  if (const char* const used_up = budget_->Reserve(more, all, instance_)) {
+    Refuse(503, used_up);
     return false;
   }
   reserved_bytes_ += more;
@@ -296,7 +295,7 @@ bool RequestReader::Reserve(size_t bytes) {
 }
 
 bool RequestReader::GrowBody(size_t size) {
-  if (!Reserve(size)) return false;
+  if (!Reserve(size, size)) return false;
   if (size + kBodyPadding <= block_.capacity()) return true;
   if (block_.Reserve(std::max(2 * block_.capacity(), size + kBodyPadding))) return true;
   Refuse(503, "no memory for the body");
@@ -306,8 +305,8 @@ bool RequestReader::GrowBody(size_t size) {
 // For a head that is longer than usual.
 bool RequestReader::GrowInput(size_t capacity) {
   const auto more = static_cast<int64_t>(capacity - input_.capacity());
-  if (!budget_->Reserve(more)) {
-    Refuse(503, "too many requests are under way");
+  if (const char* const used_up = budget_->Reserve(more, static_cast<int64_t>(capacity), nullptr)) {
+    Refuse(503, used_up);
     return false;
   }
   reserved_input_bytes_ += more;

@@ -13,6 +13,7 @@
 #include <span>
 
 #include "absl/strings/string_view.h"
+#include "plugin/http/byte_budget.h"
 #include "plugin/http/chunked_decoder.h"
 #include "plugin/http/head_parser.h"
 #include "plugin/http/message.h"
@@ -22,22 +23,6 @@ namespace webhook::http {
 
 // Readable zero bytes after a body's end: as many as simdjson reads past a document.
 inline constexpr size_t kBodyPadding = 64;
-
-// How much memory requests and answers may hold together. [any thread]
-class ByteBudget {
- public:
-  ByteBudget(std::atomic<int64_t>& used, int64_t most) : used_(used), most_(most) {}
-
-  // False, and nothing changed: that would be too much.
-  bool Reserve(int64_t bytes);
-  // Counts memory that is in use already and cannot be refused, so that other requests are.
-  void Count(int64_t bytes) { used_.fetch_add(bytes, std::memory_order_relaxed); }
-  void Release(int64_t bytes) { Count(-bytes); }
-
- private:
-  std::atomic<int64_t>& used_;
-  const int64_t most_;
-};
 
 // A block of bytes that grows on demand. It is mapped, so that freeing it shrinks the process.
 class ByteBlock {
@@ -105,8 +90,9 @@ class RequestReader {
   absl::string_view path() { return parser_.path(input_.data() + begin_); }
   size_t buffered_bytes() const { return end_ - begin_; }
 
-  // After kHead: reads the body if it has at most `most_bytes`, and Limits::body_bytes.
-  void ReadBody(int64_t most_bytes);
+  // After kHead: reads the body if it has at most `most_bytes`, and Limits::body_bytes. `instance`
+  // counts what it holds (see ByteBudget), until Finish.
+  void ReadBody(int64_t most_bytes, std::atomic<int64_t>* instance = nullptr);
   // After ReadBody: the sender waits for `100 Continue` and has sent nothing of the body yet.
   bool waits_for_continue() const;
   // Valid from kBody until Finish, and empty before. kBodyPadding zero bytes follow.
@@ -145,7 +131,7 @@ class RequestReader {
   Event Refuse(int status, const char* text) { return Refuse(Refusal{status, text}); }
   Event Refuse(Refusal refusal);
   Event GiveBody(const char* data, size_t size);
-  bool Reserve(size_t bytes);
+  bool Reserve(size_t bytes, size_t request_bytes);
   bool GrowInput(size_t capacity);
   bool GrowBody(size_t size);
   void Compact();
@@ -166,6 +152,7 @@ class RequestReader {
   size_t body_bytes_ = 0;  // of the body, decoded, so far
   size_t body_received_ = 0;
   uint64_t skip_left_ = 0;
+  std::atomic<int64_t>* instance_ = nullptr;
   int64_t reserved_bytes_ = 0;        // for the body
   int64_t reserved_input_bytes_ = 0;  // by which the input has grown
 };

@@ -55,8 +55,11 @@ class RequestReaderTest : public ::testing::Test {
   }
 
   Limits limits_;
-  std::atomic<int64_t> used_{0};
-  ByteBudget budget_{used_, 64 * 1024 * 1024};
+  ByteShares shares_{limits_};
+  BytesInFlight all_;
+  AddressBytes address_{.share = shares_.all};
+  std::atomic<int64_t>& used_ = all_.bytes;
+  ByteBudget budget_{all_, address_, shares_};
   RequestReader reader_;
 };
 
@@ -140,7 +143,8 @@ TEST_F(RequestReaderTest, MemoryIsReservedAsABodyArrivesAndReleasedWithIt) {
 }
 
 TEST_F(RequestReaderTest, WhatTheBudgetDoesNotHoldIsRefused) {
-  ByteBudget small(used_, 20'000);
+  AddressBytes address{.share = 20'000};
+  ByteBudget small(all_, address, shares_);
   for (const std::string& request :
        {Whole(std::string(30'000, 'x')), Chunked(std::string(30'000, 'x')),
         Whole("", absl::StrCat("X: ", std::string(40'000, 'x'), "\r\n"))}) {
@@ -216,8 +220,10 @@ size_t BytesKeptAfterBody(RequestReader& reader, size_t size) {
 
 TEST(WorkspaceTest, LargeBuffersAreGivenBackAndSmallOnesKept) {
   Limits limits;
-  std::atomic<int64_t> used{0};
-  ByteBudget budget(used, 64 * 1024 * 1024);
+  const ByteShares shares(limits);
+  BytesInFlight all;
+  AddressBytes address{.share = shares.all};
+  ByteBudget budget(all, address, shares);
   WorkspacePool pool;
   std::unique_ptr<Workspace> workspace = pool.Take(limits, budget);
   Workspace* const first = workspace.get();

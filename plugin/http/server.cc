@@ -353,7 +353,10 @@ void Server::HandOver(Descriptor connection, const Peer& peer, Place* place,
   const std::shared_ptr<Shard>& shard = shards_[next_shard_++ % shards_.size()];
   EventLoop& events = shard->loop().events;
   if (&events == &home_) return shard->Adopt(std::move(connection), peer.text, place, refusal);
-  absl::Cleanup release = [this, place] { state_->Release(place); };
+  absl::Cleanup release = [this, place] {
+    state_->OnClosed(place);
+    state_->OnDeleted(place);
+  };
   events.Post(
       [shard, connection = std::move(connection), text = peer.text, place, refusal]() mutable {
         shard->Adopt(std::move(connection), std::move(text), place, refusal);

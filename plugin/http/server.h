@@ -25,6 +25,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "plugin/http/address.h"
+#include "plugin/http/byte_budget.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"
 #include "plugin/http/tls.h"
@@ -38,12 +39,6 @@ class Server;
 class ServerState;
 class Shard;
 
-// The memory that requests and answers hold together: bodies, the part of heads that exceeds a
-// connection's usual buffer, and answers that the peer does not read.
-struct BytesInFlight {
-  std::atomic<int64_t> bytes{0};
-};
-
 // The number from which on descriptors are left to the rest of the process, by its limit now.
 int FirstSpareDescriptor();
 
@@ -54,8 +49,7 @@ struct ServerOptions {
   Limits limits;
   std::shared_ptr<const TlsContext> tls;  // null: plain HTTP
 
-  // Servers with the same object share Limits::bytes_in_flight. Null: this server has the limit
-  // for itself.
+  // Null: this server has the limit for itself.
   std::shared_ptr<BytesInFlight> bytes_in_flight;
 
   // Peers to whom Limits::connections_from_one_proxy applies.

@@ -67,10 +67,12 @@ ServerState::ServerState(ServerOptions options, Handler& handler)
       handler_(handler),
       bytes_in_flight_(options_.bytes_in_flight != nullptr ? options_.bytes_in_flight
                                                            : std::make_shared<BytesInFlight>()),
-      budget_(bytes_in_flight_->bytes,
-              std::max(options_.limits.bytes_in_flight, options_.limits.body_bytes)),
+      shares_(options_.limits),
       trusted_proxies_(options_.trusted_proxies),
-      tls_(options_.tls) {}
+      tls_(options_.tls) {
+  bytes_of_refusals_.share = shares_.all;
+  refusals_.bytes = &bytes_of_refusals_;
+}
 
 std::shared_ptr<const TlsContext> ServerState::tls() const {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -100,9 +102,11 @@ Refusal ServerState::Admit(const Address& address, Place** place) {
   const int64_t all = connections_.load(std::memory_order_relaxed);
   const Address network = address.Network();
   Place& mine = places_.try_emplace(network, Place{.network = network}).first->second;
-  absl::Cleanup refused = [this, &mine] {
-    if (mine.connections == 0) places_.erase(mine.network);
-  };
+  if (mine.bytes == nullptr) {
+    mine.bytes = bytes_in_flight_->Take(network, is_proxy,
+                                        is_proxy ? shares_.for_large : shares_.of_address);
+  }
+  absl::Cleanup refused = [this, &mine] { EraseUnused(&mine); };
   if (mine.connections >= most) {
     if (mine.connections >= most + kMostGivingWay || !GivesWay(FindIdle(mine))) {
       return {503,
@@ -117,6 +121,7 @@ Refusal ServerState::Admit(const Address& address, Place** place) {
   }
   std::move(refused).Cancel();
   ++mine.connections;
+  ++mine.objects;
   connections_.fetch_add(1, std::memory_order_relaxed);
   *place = &mine;
   return {};
@@ -126,14 +131,27 @@ Place* ServerState::AdmitForRefusal() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (refusals_.connections >= kMostRefusals) return nullptr;
   ++refusals_.connections;
+  ++refusals_.objects;
   connections_.fetch_add(1, std::memory_order_relaxed);
   return &refusals_;
 }
 
-void ServerState::Release(Place* place) {
+void ServerState::OnClosed(Place* place) {
   const std::lock_guard<std::mutex> lock(mutex_);
   connections_.fetch_sub(1, std::memory_order_relaxed);
-  if (--place->connections == 0 && place != &refusals_) places_.erase(place->network);
+  --place->connections;
+}
+
+void ServerState::OnDeleted(Place* place) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --place->objects;
+  EraseUnused(place);
+}
+
+void ServerState::EraseUnused(Place* place) {
+  if (place->objects > 0 || place == &refusals_) return;
+  bytes_in_flight_->Give(place->bytes);
+  places_.erase(Address(place->network));
 }
 
 void ServerState::LetOneGiveWay() {
@@ -201,7 +219,10 @@ Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
       sweep_ms_(SweepMs(limits_)) {}
 
 void Shard::Adopt(Descriptor socket, std::string peer, Place* place, const Refusal& refusal) {
-  absl::Cleanup release = [this, place] { state_->Release(place); };
+  absl::Cleanup release = [this, place] {
+    state_->OnClosed(place);
+    state_->OnDeleted(place);
+  };
   if (draining_) {
     return state_->handler().OnAnswered({.peer = peer, .reason = LRI_REASON_STOPPING});
   }
@@ -256,7 +277,7 @@ void Shard::Cut(const std::function<void()>& cut_off) {
 
 void Shard::OnClosed(Connection& connection) {
   state_->Leave(connection);
-  state_->Release(connection.place_);
+  state_->OnClosed(connection.place_);
   if (--open_ > 0) return;
   loop_.events.Disarm(*this);
   if (draining_ && emptied_) std::exchange(emptied_, nullptr)();
@@ -268,7 +289,9 @@ void Shard::Delete(Connection& connection) {
   if (connection.previous_ != nullptr) connection.previous_->next_ = connection.next_;
   if (connection.next_ != nullptr) connection.next_->previous_ = connection.previous_;
   if (first_ == &connection) first_ = connection.next_;
+  Place* const place = connection.place_;
   delete &connection;
+  state_->OnDeleted(place);
 }
 
 }  // namespace webhook::http

@@ -71,10 +71,12 @@ struct Peer {
   std::string text;  // the address, with the interface of a link-local one
 };
 
-// The connections of one Address::Network. Guarded by ServerState's mutex.
+// The connections of one Address::Network. Guarded by ServerState's mutex, but for `bytes`.
 struct Place {
   Address network;
-  int64_t connections = 0;
+  AddressBytes* bytes = nullptr;
+  int64_t connections = 0;      // that are open
+  int64_t objects = 0;          // that have not been deleted
   Connection* first = nullptr;  // of those that may be asked to give way
 };
 
@@ -86,7 +88,10 @@ class ServerState {
   const Limits& limits() const { return options_.limits; }
   const ServerOptions& options() const { return options_; }
   Handler& handler() { return handler_; }
-  ByteBudget& budget() { return budget_; }
+  ByteBudget BudgetOf(const Place& place) {
+    return ByteBudget(*bytes_in_flight_, *place.bytes, shares_);
+  }
+  std::atomic<int64_t>& instance_bytes() { return instance_bytes_; }
 
   std::shared_ptr<const TlsContext> tls() const;
   // Another number for each policy (see TlsContext) that tls() has had; it changes after tls().
@@ -96,11 +101,13 @@ class ServerState {
   void SetTrustedProxies(std::vector<Network> proxies);
 
   // Counts a connection at `*place`. Where a limit is reached, an idle connection is closed for it;
-  // the refusal (status 503) says that there is none. Each admitted connection is released once.
+  // the refusal (status 503) says that there is none.
   Refusal Admit(const Address& address, Place** place);
   // Counts one that will be refused. Null: there are too many of these.
   Place* AdmitForRefusal();
-  void Release(Place* place);
+  // Each admitted connection is first closed, then deleted.
+  void OnClosed(Place* place);
+  void OnDeleted(Place* place);
   // An idle connection, if there is one, is closed.
   void LetOneGiveWay();
   // From Enter to Leave it may be asked to give way.
@@ -109,6 +116,7 @@ class ServerState {
   int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
 
  private:
+  void EraseUnused(Place* place);
   bool GivesWay(Connection* connection);
   Connection* FindIdle();
   static Connection* FindIdle(const Place& place);
@@ -117,7 +125,9 @@ class ServerState {
   Handler& handler_;
   std::atomic<int64_t> connections_{0};
   const std::shared_ptr<BytesInFlight> bytes_in_flight_;
-  ByteBudget budget_;
+  const ByteShares shares_;
+  std::atomic<int64_t> instance_bytes_{0};
+  AddressBytes bytes_of_refusals_;
   // Not absl::Mutex: the system's Abseil is opaque to the thread sanitizer.
   mutable std::mutex mutex_;  // guards all below
   std::map<Address, Place> places_;

@@ -322,6 +322,7 @@ TEST_F(TlsServerTest, ClientWithoutTheRightCertificateGetsNothing) {
 
 TEST_F(TlsServerTest, HandshakeThatDoesNotEndIsClosed) {
   test_.options.limits.tls_handshake_timeout_ms = 50;
+  test_.options.limits.first_byte_timeout_ms = 50;
   test_.options.tls = *pair_.Make();
   test_.Listen();
   TestClient silent(test_.server->port()), half(test_.server->port());

@@ -28,11 +28,22 @@ constexpr Setting kSettings[] = {
     {"body_bytes", &Limits::body_bytes, 1, 64 * kMiB,
      "413, before the body is read if its length is announced"},
     {"expansion_ratio", &Limits::expansion_ratio, 1, 2'000,
-     "413: expanded bytes per compressed byte, counted from 64 KiB on"},
+     "413: expanded bytes per compressed byte, counted from `body_bytes` on"},
     {"expanded_body_bytes", &Limits::expanded_body_bytes, 1, 640 * kMiB, "413"},
     {"bytes_in_flight", &Limits::bytes_in_flight, 1, 64 * kGiB,
      "503: bodies, long heads and unread answers of all requests together. The front, the listen "
-     "ports of all instances, and gRPC have one such limit each"},
+     "ports of all instances, and gRPC have one such limit each. Over HTTP, requests that fit into "
+     "16 KiB are not counted, the three shares below hold, and a single body always fits"},
+    {"bytes_in_flight_percent_of_one_address", &Limits::bytes_in_flight_percent_of_one_address, 1,
+     100,
+     "503: what one address (an IPv6 /64) holds of it. What it does not read of its answers counts "
+     "for it alone beyond its share, and all its requests are 503 until it reads. [Trusted "
+     "proxies](#proxies) have no such share"},
+    {"bytes_in_flight_percent_of_one_instance", &Limits::bytes_in_flight_percent_of_one_instance, 1,
+     100, "503: what the requests of one instance hold of it"},
+    {"bytes_in_flight_percent_for_small_requests",
+     &Limits::bytes_in_flight_percent_for_small_requests, 0, 90,
+     "503: only requests of at most 64 KiB get this last part"},
     {"head_timeout_ms", &Limits::head_timeout_ms, 1, kHourMs,
      "408: from a head's first byte to its last"},
     {"body_timeout_ms", &Limits::body_timeout_ms, 1, kHourMs,

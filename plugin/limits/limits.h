@@ -25,8 +25,13 @@ struct Limits {
   int64_t expansion_ratio = 100;         // expanded bytes per compressed byte; 413
   int64_t expanded_body_bytes = 16 * 1024 * 1024;  // 413
   // Bodies, long heads and unread answers of all requests together; 503. The front, the listen
-  // ports of all instances, and gRPC have one each.
+  // ports of all instances, and gRPC have one each. Over HTTP, what fits into a connection's 16 KiB
+  // is not counted, and these shares of it hold: of an address, of an instance, and kept for
+  // requests of at most 64 KiB. A single body always fits.
   int64_t bytes_in_flight = 64 * 1024 * 1024;
+  int64_t bytes_in_flight_percent_of_one_address = 25;
+  int64_t bytes_in_flight_percent_of_one_instance = 50;
+  int64_t bytes_in_flight_percent_for_small_requests = 10;
 
   // Time, in milliseconds.
   int64_t head_timeout_ms = 10'000;           // from a head's first byte to its last; 408

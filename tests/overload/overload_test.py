@@ -22,6 +22,7 @@ from peers import (
 
 PATH = "/xsoar/instance/execute/webhook"
 GOOD = basic("user:pass")
+ONE = request(PATH, b"{}", Authorization=GOOD)
 
 SYNC_MS = 40
 INCIDENTS_OF_A_COMMIT = 4
@@ -161,6 +162,47 @@ class BytesInFlightTest(unittest.TestCase):
             self.assertLess(memory.growth(), 40 * MIB)
             for peer in peers:
                 peer.close()
+
+    def test_sender_that_reads_no_answers_denies_nobody_else_anything(self):
+        with HostProcess(config(), "--store", "memory") as host:
+            address = address_of(host.http)
+            many = request(PATH, b"[" + b",".join([b"{}"] * 10_000) + b"]", Authorization=GOOD)
+            lazy = [Peer(address, receive_buffer=8_192, source="127.0.5.1") for _ in range(32)]
+            for peer in lazy:
+                peer.reading = False
+                peer.send(8 * many)
+            refused = lambda: ask(address, ONE, source="127.0.5.1").status == 503
+            while not refused():
+                pump(lazy, 0.01)
+            large = request(PATH, b"[" + b" " * 200_000 + b"{}]", Authorization=GOOD)
+            for number in range(46):
+                answer = ask(address, large if number % 2 else ONE, source="127.0.5.2")
+                self.assertEqual(answer.status, 200)
+            self.assertIn("127.0.5.1 was refused: answers that are not read fill", host.stderr())
+            for peer in lazy:
+                peer.close()
+
+    def test_bodies_that_stall_deny_other_addresses_and_other_instances_nothing(self):
+        configuration = config()
+        configuration["instances"].append(
+            {"name": "other", "configuration": {"username": "user", "password": "pass"}}
+        )
+        with HostProcess(configuration, "--store", "memory") as host:
+            address = address_of(host.http)
+            stalled = request(PATH, b"[" + b" " * (8 * MIB - 100), length=8 * MIB, Authorization=GOOD)
+            large = request(PATH, b"[" + b" " * 200_000 + b"{}]", Authorization=GOOD)
+            other = large.replace(b"execute/webhook", b"execute/other")
+            # Nine of one address, and then as many of nine addresses.
+            of_nine = [f"127.0.5.{i}" for i in range(1, 10)]
+            for sources, of_instance in ((of_nine[:1] * 9, large), (of_nine, other)):
+                peers = [Peer(address, source=source).send(stalled) for source in sources]
+                self.assertTrue(pump(peers, 30, lambda: any(peer.answers for peer in peers)))
+                for _ in range(23):
+                    for octets in (of_instance, ONE):
+                        answer = ask(address, octets, source="127.0.5.99")
+                        self.assertEqual(answer.status, 200)
+                for peer in peers:
+                    peer.close()
 
     def test_calls_past_their_limit_are_503_and_the_others_are_answered(self):
         with HostProcess(config(calls_in_flight=1)) as host:

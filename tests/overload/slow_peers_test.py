@@ -75,7 +75,8 @@ class SlowSendersTest(unittest.TestCase):
         # Each answer is 2 MB long and creates no row.
         many = request(PATH, b"[" + b",".join([b'{"n":1}'] * 10_000) + b"]", Authorization=GOOD)
         self.assertEqual(ask(address, many).status, 200)
-        lazy = [Peer(address, receive_buffer=8_192) for _ in range(20)]
+        # What they do not read counts for their address.
+        lazy = [Peer(address, receive_buffer=8_192, source="127.0.5.1") for _ in range(20)]
         for peer in lazy:
             peer.reading = False
             peer.send(8 * many)

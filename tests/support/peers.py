@@ -228,9 +228,9 @@ def pump(peers, seconds, until=lambda: False):
         poll.close()
 
 
-def ask(address, octets, seconds=30, tls=None):
+def ask(address, octets, seconds=30, tls=None, source=None):
     """One request over a connection of its own: its answer, or None."""
-    peer = Peer(address, tls=tls).send(octets)
+    peer = Peer(address, source, tls=tls).send(octets)
     pump([peer], seconds, lambda: peer.answers)
     peer.close()
     return peer.answers[0] if peer.answers else None
