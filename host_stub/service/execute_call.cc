@@ -167,8 +167,12 @@ void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
 }
 
 absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
-  const ExecuteRequest& request = mutable_request();
+  ExecuteRequest& request = mutable_request();
   if (absl::Status status = CheckFields(request); !status.ok()) return status;
+  // Also for what is refused before the plugin has it.
+  if (request.request_id().empty()) {
+    request.set_request_id(absl::StrCat("grpc-", server_->next_request++));
+  }
   absl::StatusOr<std::string> peer = EffectivePeer(request, caller);
   if (!peer.ok()) return peer.status();
   peer_ = *std::move(peer);
@@ -196,9 +200,6 @@ Request ExecuteCall::MakeRequest(absl::Time now) {
   // The plugin may read LRI_BODY_PADDING bytes beyond the end.
   message.mutable_body()->reserve(message.body().size() + LRI_BODY_PADDING);
   if (message.method().empty()) message.set_method("POST");
-  if (message.request_id().empty()) {
-    message.set_request_id(absl::StrCat("grpc-", server_->next_request++));
-  }
   path_.clear();
   absl::StrAppend(&path_, entry_->path_prefix, message.instance(), message.path_remainder());
   headers_.reserve(message.headers_size());

@@ -77,6 +77,12 @@ TEST_F(GrpcServerTest, RequestWithoutAnIdIsAnsweredWithOneOfTheHosts) {
   ASSERT_TRUE(Execute(Request(), &second).ok());
   EXPECT_NE(first.request_id(), "");
   EXPECT_NE(first.request_id(), second.request_id());
+  v1::ExecuteRequest refused = Request();
+  for (int i = 0; i < 300; ++i) refused.add_headers()->set_name("X");
+  v1::ExecuteResponse third;
+  ASSERT_TRUE(Execute(refused, &third).ok());
+  EXPECT_EQ(third.status(), 431);
+  EXPECT_THAT(third.request_id(), StartsWith("grpc-"));
 }
 
 // The host uses a call's objects again.

@@ -23,6 +23,9 @@ constexpr int64_t kParkAfterMs = 1000;
 // While draining, peers that do not close, or have not sent a request, get no more time than this.
 constexpr int64_t kDrainLingerMs = 300;
 
+constexpr Refusal kStopping = {503, "the server is stopping; nothing was done",
+                               LRI_REASON_STOPPING};
+
 // Pipelined answers are gathered up to this size before they are written.
 constexpr size_t kGatheredBytes = 64 * 1024;
 
@@ -140,8 +143,7 @@ bool Connection::StepHandshake() {
 
 bool Connection::StepReader() {
   if (state_ == State::kIdle && !HasInput()) {
-    const bool last = shard_->draining() && !shard_->patient() && requests_ > 0;
-    if (eof_ || last) state_ = State::kFlush;
+    if (eof_ || (hurry() && requests_ > 0)) state_ = State::kFlush;
     return false;
   }
   RequestReader& reader = work_->reader;
@@ -177,7 +179,7 @@ bool Connection::StepReader() {
   }
   if (state_ == State::kIdle) {
     state_ = State::kHead;
-    SetDeadline(limits_.head_timeout_ms);
+    SetRequestDeadline(limits_.head_timeout_ms);
   }
   if (eof_) {
     // A request cut short is not answered (RFC 9112 section 8).
@@ -190,11 +192,15 @@ bool Connection::StepReader() {
 
 void Connection::SetDeadline(int64_t timeout_ms) { deadline_ms_ = now_ms() + timeout_ms; }
 
+// For the rest of a request.
+void Connection::SetRequestDeadline(int64_t timeout_ms) {
+  SetDeadline(hurry() ? std::min(timeout_ms, limits_.drain_request_timeout_ms) : timeout_ms);
+}
+
 void Connection::BeginIdle() {
   state_ = State::kIdle;
   since_ms_ = now_ms();
-  const bool hurry = shard_->draining() && !shard_->patient();
-  SetDeadline(hurry            ? kDrainLingerMs
+  SetDeadline(hurry()          ? kDrainLingerMs
               : requests_ == 0 ? limits_.first_byte_timeout_ms
                                : limits_.idle_timeout_ms);
   SetIdleRank(requests_ == 0 ? since_ms_ - kUnused : since_ms_);
@@ -309,10 +315,12 @@ bool Connection::BodyIsTooSlow(int64_t now_ms) const {
 void Connection::OnDeadline() {
   switch (state_) {
     case State::kHead:
-      Refuse({408, "the head comes too slowly", LRI_REASON_TIMEOUT_HEAD});
+      Refuse(hurry() ? kStopping
+                     : Refusal{408, "the head comes too slowly", LRI_REASON_TIMEOUT_HEAD});
       return Drive();
     case State::kBody:
-      Refuse({408, "the body comes too slowly", LRI_REASON_TIMEOUT_BODY});
+      Refuse(hurry() ? kStopping
+                     : Refusal{408, "the body comes too slowly", LRI_REASON_TIMEOUT_BODY});
       return Drive();
     case State::kAnswer:
       return AnswerTimedOut();
@@ -329,6 +337,9 @@ void Connection::OnDeadline() {
 }
 
 void Connection::OnDrain() {
+  if (state_ == State::kHead || state_ == State::kBody) {
+    deadline_ms_ = std::min(deadline_ms_, now_ms() + limits_.drain_request_timeout_ms);
+  }
   if (state_ != State::kIdle || HasInput() || writing_) return;
   if (requests_ == 0) {
     deadline_ms_ = std::min(deadline_ms_, now_ms() + kDrainLingerMs);
@@ -561,6 +572,7 @@ bool Connection::CallOnHead() {
   set_ticket(0);
   number_ = ++shard_->loop().requests;
   RequestReader& reader = work_->reader;
+  reader.NormalizePath();
   reader.head().peer = peer_;
   if (budget_.exhausted()) return Refuse({503, "answers that are not read fill bytes_in_flight"});
   const HeadVerdict verdict = shard_->state().handler().OnHead(*this);
@@ -577,7 +589,7 @@ bool Connection::CallOnHead() {
   if (reader.waits_for_continue()) work_->out.append("HTTP/1.1 100 Continue\r\n\r\n");
   state_ = State::kBody;
   since_ms_ = now_ms();
-  SetDeadline(limits_.body_timeout_ms);
+  SetRequestDeadline(limits_.body_timeout_ms);
   return true;
 }
 

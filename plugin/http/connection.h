@@ -80,7 +80,10 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   bool StepReader();
   bool HasInput() const { return work_ != nullptr && !work_->reader.empty(); }
   bool BodyIsTooSlow(int64_t now_ms) const;
+  // The server stops, and the peer is to be told.
+  bool hurry() const { return shard_->draining() && !shard_->patient(); }
   void SetDeadline(int64_t timeout_ms);
+  void SetRequestDeadline(int64_t timeout_ms);
   void OnDeadline();
   void BeginIdle();
   void SetIdleRank(int64_t rank) { idle_rank_.store(rank, std::memory_order_relaxed); }

@@ -529,6 +529,43 @@ TEST(DrainTest, SecondDrainShortensTheDeadline) {
   Reply(held.Wait(), 200, "late");
 }
 
+// Whatever the timeouts of a server that does not stop.
+TEST(DrainTest, RequestThatIsHalfThereIs503AfterAMomentAndOneThatGoesOnIsAnswered) {
+  TestServer test;
+  test.options.limits.drain_request_timeout_ms = 300;
+  std::atomic<int> dropped{0};
+  std::atomic<int> heads{0};
+  test.handler.on_head = [&heads](Exchange&) {
+    ++heads;
+    return HeadVerdict::ReadBody();
+  };
+  test.handler.on_dropped = [&dropped](Exchange&) { ++dropped; };
+  const uint16_t port = test.Listen();
+  TestClient head(port), body(port), whole(port);
+  head.Send("POST / HTTP/1.1\r\nHost:");
+  body.Send(kHead);
+  body.Send("half");
+  whole.Send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1");
+  while (heads < 2 || test.server->connections() < 3) std::this_thread::yield();
+  Signal drained;
+  bool was_clean = false;
+  test.server->Drain(absl::Seconds(60), [&](bool clean) {
+    was_clean = clean;
+    drained.Notify();
+  });
+  whole.Send("2");
+  EXPECT_EQ(whole.ReadAnswer()->body, "12");
+  for (TestClient* client : {&head, &body}) {
+    const std::optional<Answer> answer = client->ReadAnswer();
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status, 503);
+    EXPECT_EQ(answer->Header("retry-after"), "1");
+  }
+  drained.WaitForNotification();
+  EXPECT_TRUE(was_clean);
+  EXPECT_EQ(dropped, 1);
+}
+
 TEST(DrainTest, NothingToDoIsClean) {
   TestServer test;
   test.Listen();

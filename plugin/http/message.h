@@ -23,9 +23,9 @@ struct HeaderField {
 // as the exchange they belong to.
 struct RequestHead {
   absl::string_view method;  // as received: methods are case-sensitive
-  absl::string_view path;    // percent-encoding untouched; of an absolute-form target its path;
-                             // "*" only with OPTIONS
-  absl::string_view query;   // raw, what follows the first '?', without it
+  absl::string_view path;   // in the spelling of RequestReader::NormalizePath, else not decoded; of
+                            // an absolute-form target its path; "*" only with OPTIONS
+  absl::string_view query;  // raw, what follows the first '?', without it
   std::span<const HeaderField> fields;  // in received order; trailers never join them
   absl::string_view peer;               // the peer's address without its port: "127.0.0.1", "::1"
   int minor_version = 1;                // of HTTP/1.x: 0 or 1

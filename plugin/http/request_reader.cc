@@ -6,6 +6,9 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "plugin/base/characters.h"
+
 namespace webhook::http {
 namespace {
 
@@ -197,6 +200,27 @@ void RequestReader::ReadBody(int64_t most_bytes, std::atomic<int64_t>* instance)
   } else {
     Refuse(503, "no memory for the body");
   }
+}
+
+void RequestReader::NormalizePath() {
+  absl::string_view& path = parser_.head().path;
+  if (absl::StartsWith(path, "//")) path.remove_prefix(1);
+  const size_t first = path.find('%');
+  if (first == absl::string_view::npos) return;
+  char* out = input_.data() + (path.data() - input_.data()) + first;
+  for (size_t i = first; i < path.size(); ++i) {
+    // The parser has refused broken escapes.
+    char c = path[i];
+    if (c == '%') {
+      const int decoded = 16 * base::HexDigit(path[i + 1]) + base::HexDigit(path[i + 2]);
+      if (base::IsAlphanumeric(decoded) || base::IsOneOf(decoded, "-._~")) {
+        c = static_cast<char>(decoded);
+        i += 2;
+      }
+    }
+    *out++ = c;
+  }
+  path = path.substr(0, static_cast<size_t>(out - path.data()));
 }
 
 bool RequestReader::waits_for_continue() const {

@@ -83,6 +83,11 @@ class RequestReader {
   bool keep_alive() const { return parser_.keep_alive(); }
   bool expects_continue() const { return parser_.expects_continue(); }
   bool is_head_method() const { return parser_.is_head_method(); }
+  // Once, after kHead: gives the path the spelling that all equivalent ones have in common, in
+  // place. A doubled slash at its begin becomes one, and escapes of unreserved characters are
+  // undone (RFC 3986 section 6.2.2.2). Dot segments, other slashes and other escapes are left as
+  // they are.
+  void NormalizePath();
   size_t head_bytes() const { return parser_.size(); }
 
   // While no head is complete, also after kRefused: what is known of it.

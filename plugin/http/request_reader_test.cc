@@ -156,6 +156,32 @@ TEST_F(RequestReaderTest, WhatTheBudgetDoesNotHoldIsRefused) {
   }
 }
 
+TEST_F(RequestReaderTest, EquivalentPathsAreOneAndOthersStayAsTheyAre) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"/a/web%68ook", "/a/webhook"},
+      {"//a/webhook", "/a/webhook"},
+      {"//", "/"},
+      {"/%41%7a%30%2D%2e%5F%7E", "/Az0-._~"},
+      {"http://h//%61", "/a"},
+      {"///a", "//a"},
+      {"/a//b", "/a//b"},
+      {"/a%2fb%2Fc", "/a%2fb%2Fc"},
+      {"/%2577%00%3f%3B%80", "/%2577%00%3f%3B%80"},
+      {"/./a/../b", "/./a/../b"},
+      {"/%2e%2e/b", "/../b"},
+      {"/", "/"},
+      {"http://h", "/"},
+  };
+  for (const auto& [sent, path] : cases) {
+    const std::string request = absl::StrCat("GET ", sent, "?%41 HTTP/1.1\r\nHost: h\r\n\r\n");
+    ASSERT_EQ(GiveAll(request), Event::kHead) << sent;
+    reader_.NormalizePath();
+    EXPECT_EQ(reader_.head().path, path) << sent;
+    EXPECT_EQ(reader_.head().query, "%41");
+    reader_.Finish();
+  }
+}
+
 TEST_F(RequestReaderTest, SkippedBodyIsNoRequest) {
   absl::string_view bytes;
   const std::string all = Whole(Whole("smuggled")) + Whole("next");

@@ -28,10 +28,10 @@ constexpr size_t kKeptOutputBytes = 64 * 1024;  // larger output buffers are giv
 // Deadlines are checked this often: a fraction of the shortest timeout, but rarely enough that
 // thousands of idle connections cost nothing.
 int64_t SweepMs(const Limits& limits) {
-  const int64_t shortest = std::min({limits.head_timeout_ms, limits.body_timeout_ms,
-                                     limits.write_timeout_ms, limits.first_byte_timeout_ms,
-                                     limits.idle_timeout_ms, limits.tls_handshake_timeout_ms,
-                                     limits.answer_timeout_ms, limits.linger_timeout_ms});
+  const int64_t shortest = std::min(
+      {limits.head_timeout_ms, limits.body_timeout_ms, limits.write_timeout_ms,
+       limits.first_byte_timeout_ms, limits.idle_timeout_ms, limits.drain_request_timeout_ms,
+       limits.tls_handshake_timeout_ms, limits.answer_timeout_ms, limits.linger_timeout_ms});
   return std::clamp<int64_t>(shortest / 8, 5, 250);
 }
 

@@ -40,6 +40,7 @@ struct Limits {
   int64_t write_timeout_ms = 30'000;          // closes
   int64_t first_byte_timeout_ms = 5'000;      // of a connection, until its first request; closes
   int64_t idle_timeout_ms = 75'000;           // between requests; closes
+  int64_t drain_request_timeout_ms = 1'500;   // while stopping, for the rest of a request; 503
   int64_t tls_handshake_timeout_ms = 10'000;  // closes
   int64_t answer_timeout_ms = 10'000;         // from a request's end to its answer; 504
   int64_t linger_timeout_ms = 2'000;          // for the peer to read a last answer; closes

@@ -204,17 +204,19 @@ absl::Status Instance::Stop(absl::Time deadline) {
   commands_.Close();
   // Without the lock: a thread that describes the instance may be one that its calls wait for.
   const bool empty = calls_.WaitUntilEmpty(deadline) && commands_.WaitUntilEmpty(deadline);
-  const bool kept = empty && samples_.Stop(deadline);
+  // Those that ended just now are not waited for any more.
+  const int64_t left = empty ? 0 : calls_.entered() + commands_.entered();
+  const bool kept = left == 0 && samples_.Stop(deadline);
   commands_.Open();
   const std::lock_guard lock(mutex_);
   stopping_ = false;
   if (kept) return absl::OkStatus();
-  if (empty) {
+  if (left == 0) {
     return absl::DeadlineExceededError(absl::StrCat("instance ", configuration()->name,
                                                     " waits for the host to keep its samples"));
   }
-  return absl::DeadlineExceededError(absl::StrCat("instance ", configuration()->name, " still has ",
-                                                  calls_.entered(), " calls in flight"));
+  return absl::DeadlineExceededError(
+      absl::StrCat("instance ", configuration()->name, " still has ", left, " calls in flight"));
 }
 
 absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(

@@ -62,6 +62,10 @@ class FrontTest(unittest.TestCase):
         self.refused(404, path="/xsoar" + PATH)
         self.refused(404, path=PATH + "/what/follows")
 
+    def test_equivalent_spellings_of_the_path_are_the_same_resource(self):
+        for path in ("/" + PATH, PATH.replace("webhook", "web%68ook"), "/" + PATH.replace("i", "%69")):
+            self.created(b'{"name":"equivalent"}', path=path)
+
     def test_instance_without_its_external_key_is_403_and_the_key_is_named(self):
         for name in ("closed", "turned_off"):
             _, text = self.refused(403, path=f"/instance/execute/{name}", headers={})
