@@ -142,11 +142,11 @@ TEST(StoredHeadersTest, WhetherAnyIsBeyondAsciiIsKnown) {
   TextBuffer out;
   const HeaderView ascii[] = {{"A", "\t\"quoted\""}},
                    other[] = {{"A", "b"}, {"A", "long, caf\xE9"}};
-  headers.Append(other, "", &out);
+  headers.Append(other, "", {}, &out);
   EXPECT_TRUE(headers.beyond_ascii());
-  headers.Append(ascii, "", &out);
+  headers.Append(ascii, "", {}, &out);
   EXPECT_FALSE(headers.beyond_ascii());
-  headers.Append(other, "a", &out);
+  headers.Append(other, "a", {}, &out);
   EXPECT_FALSE(headers.beyond_ascii());
 }
 

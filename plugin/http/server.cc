@@ -346,7 +346,10 @@ void Server::Refuse(Descriptor connection, const Peer& peer, const Refusal& refu
 void Server::HandOver(Descriptor connection, const Peer& peer, Place* place,
                       const Refusal& refusal) {
   if (const auto& take = state_->options().take; take) {
-    absl::Cleanup release = [state = state_, place] { state->Release(place); };
+    absl::Cleanup release = [state = state_, place] {
+      state->OnClosed(place);
+      state->OnDeleted(place);
+    };
     auto held = std::make_shared<decltype(release)>(std::move(release));
     return take(home_, std::move(connection), std::move(held));
   }

@@ -221,14 +221,16 @@ absl::StatusOr<core::Credentials> ReadCredentials(const Given& given, const Limi
   return credentials;
 }
 
-// The headers that a path, or a list of them, leads to.
-void AddHeaders(core::JsonPath& path, std::vector<std::string>& headers) {
-  const absl::string_view name = path.LowerCaseHeaderName();
-  if (!name.empty()) headers.emplace_back(name);
-}
-template <typename Paths>
-void AddHeaders(std::vector<Paths>& paths, std::vector<std::string>& headers) {
-  for (Paths& one : paths) AddHeaders(one, headers);
+// The headers that its paths lead to.
+std::vector<std::string> HeadersOf(core::DuplicationKey& key) {
+  std::vector<std::string> headers;
+  for (core::KeyPaths& alternative : key) {
+    for (core::JsonPath& path : alternative.paths) {
+      const absl::string_view name = path.LowerCaseHeaderName();
+      if (!name.empty()) headers.emplace_back(name);
+    }
+  }
+  return headers;
 }
 
 // As in 2024-05-01. Abseil's own formatting would leave a time zone in memory when the plugin is
@@ -350,8 +352,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   auto duplication_key = core::ReadDuplicationKey(
       given->at("duplication_key"), credentials->secret_header(), *mirror_members, *kept_headers);
   if (!duplication_key.ok()) return duplication_key.status();
-  std::vector<std::string> delivery_headers;
-  AddHeaders(*duplication_key, delivery_headers);
+  std::vector<std::string> delivery_headers = HeadersOf(*duplication_key);
   // It stands in incidents and answers, which are JSON.
   if (!base::IsUtf8(given->at("incidentType"))) {
     return Invalid("incidentType must be valid UTF-8");
