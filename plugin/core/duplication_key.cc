@@ -71,11 +71,11 @@ void AppendValue(const base::JsonValue& value, std::string* key) {
   }
 }
 
-// Opens a text that was validated when it was parsed, so there is no fault.
-void OpenPadded(std::string& text, base::JsonReader& reader) {
+// False only of what the host gave back as a sample: the rest was validated when it was parsed.
+bool OpenPadded(std::string& text, base::JsonReader& reader) {
   const size_t size = text.size();
   text.append(base::JsonReader::kPadding, ' ');
-  reader.Open({text.data(), size});
+  return reader.Open({text.data(), size});
 }
 
 }  // namespace
@@ -116,7 +116,7 @@ DeliveryKeyFinder::DeliveryKeyFinder(int max_depth, size_t most_bytes)
 
 void DeliveryKeyFinder::SetHeaders(absl::string_view tail) {
   header_text_ = absl::StrCat("{", tail.substr(1));  // a brace in place of the comma
-  OpenPadded(header_text_, headers_);
+  headers_are_open_ = OpenPadded(header_text_, headers_);
 }
 
 absl::string_view DeliveryKeyFinder::Find(const DuplicationKey& key,
@@ -148,9 +148,10 @@ bool DeliveryKeyFinder::ReadValues(const std::vector<JsonPath>& paths,
       own_text_.clear();
       for (const absl::string_view slice : details) absl::StrAppend(&own_text_, slice);
       own_text_.push_back('}');
-      OpenPadded(own_text_, own_);
+      own_is_open_ = OpenPadded(own_text_, own_);
       own_is_read_ = true;
     }
+    if (!(path.is_of_headers() ? headers_are_open_ : own_is_open_)) return false;
     base::JsonReader& reader = path.is_of_headers() ? headers_ : own_;
     const size_t before = values_.size();
     reader.Rewind();

@@ -73,7 +73,9 @@ class DeliveryKeyFinder {
   const size_t most_bytes_;
   std::string header_text_;  // with its padding, as is own_text_
   std::string own_text_;
+  bool headers_are_open_ = false;
   bool own_is_read_ = false;
+  bool own_is_open_ = false;
   std::string key_;
   std::string value_;
   std::vector<base::JsonValue> values_;

@@ -186,6 +186,18 @@ TEST_F(DuplicationKeyTest, LongKeyHasItsHashAndKeepsItsType) {
             "\2iS2:774f62ac308e9715e87e8eb6e5ac3d377eac69c56d5c0201284acfa74e7ff9b4");
 }
 
+// A sample comes back from the host, which may have kept anything.
+TEST_F(DuplicationKeyTest, SampleHasAKeyOrIsNoJsonAndHasNone) {
+  const auto key = ReadDuplicationKey("headers.x, id + name");
+  EXPECT_TRUE(finder_.HasKey(*key, R"({"a":1,"headers":{"x":"7"}})"));
+  EXPECT_TRUE(finder_.HasKey(*key, R"({"id":1,"name":"\ud83d","headers":{}})"));
+  for (const char* sample :
+       {R"({"id":1,"headers":{}})", "", "{", "}", "[]", "\"", "{\"id\":1,\"name\"",
+        "{\"id\":\"\x01\"}", "{\"\xff\":1}", "not JSON", "{}{}"}) {
+    EXPECT_FALSE(finder_.HasKey(*key, sample)) << sample;
+  }
+}
+
 TEST_F(DuplicationKeyTest, LargeIncidentLeavesNothingBehind) {
   const std::string large(2 << 20, 'a');
   EXPECT_EQ(Find("id", "{\"id\":\"" + large + "\"}").size(), 64u + 5);
