@@ -263,7 +263,10 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
       break;
   }
   Call* const call = Take(exchange.thread());
-  absl::Cleanup give_back = [this, call] { GiveBack(call); };
+  absl::Cleanup give_back = [this, call, &exchange] {
+    exchange.set_ticket(0);
+    GiveBack(call);
+  };
   exchange.set_ticket(reinterpret_cast<uint64_t>(call));
   const http::HeadVerdict verdict = call->CheckHead(match, exchange);
   if (verdict.answered()) return verdict;

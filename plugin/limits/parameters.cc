@@ -29,7 +29,7 @@ constexpr Parameter kParameters[] = {
     {"bind_address", kText, !kSecret, !kMayBeFile, "0.0.0.0", "",
      "the IPv4 or IPv6 address of the listen port; `0.0.0.0` is every IPv4 address of the machine"},
     {"trusted_proxies", kText, !kSecret, !kMayBeFile, "", "",
-     "[proxies](#proxies) before the listen port: addresses and networks, separated by commas, as in "
+     "proxies before the listen port: addresses and networks, separated by commas, as in "
      "`10.0.0.0/8, 2001:db8::7`"},
     {"client_ca", kText, !kSecret, kMayBeFile, "", "",
      "PEM text. Senders to the listen port must show a certificate of one of these authorities "
@@ -45,7 +45,7 @@ constexpr Parameter kParameters[] = {
      "further passwords for `username`, for a rotation: `[{\"password\": \"...\", \"expires\": "
      "\"2024-06-01T00:00:00Z\"}]`; `expires` may be left out"},
     {"duplication_key", kText, !kSecret, !kMayBeFile, "", "",
-     "where a sender's own id is found: see [below](#duplication_key)"},
+     "where a sender's own id is found; its rules are in docs/configuration.md"},
     {"kept_headers", kText, !kSecret, !kMayBeFile, "", "",
      "names of headers, separated by commas, that look like secrets by their names and are to be "
      "stored all the same, such as `x-session-id`. Not for `authorization`, cookies and the "

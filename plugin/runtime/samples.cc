@@ -129,7 +129,11 @@ void Samples::Read(Lock lock) {
   if (kept_ != Kept::kUnread) return;
   kept_ = Kept::kReading;
   ++at_host_;
-  reading_slot_ = done_slots_.Take();
+  try {
+    reading_slot_ = done_slots_.Take();
+  } catch (const std::bad_alloc&) {
+    // HaveRead schedules another read.
+  }
   lock.unlock();
   if (reading_slot_.object == nullptr) return HaveRead(LRI_RESOURCE_EXHAUSTED, {});
   void* const context = reading_slot_.object->Arm(this);
