@@ -140,6 +140,14 @@ absl::Status Host::Reload(const Configuration& configuration) {
   return status;
 }
 
+void Host::LogStoreWarning() {
+  std::string warning = store_->warning();
+  if (warning == store_warning_) return;
+  options_.logger->Log(warning.empty() ? Severity::kInfo : Severity::kWarning, "",
+                       warning.empty() ? absl::StrCat("this is over: ", store_warning_) : warning);
+  store_warning_ = std::move(warning);
+}
+
 absl::Status Host::Drain(absl::Duration time) {
   if (std::exchange(drained_, true)) return absl::OkStatus();
   const absl::Time deadline = absl::Now() + time;

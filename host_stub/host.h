@@ -60,6 +60,9 @@ class Host {
   // case.
   absl::Status Drain(absl::Duration time);
 
+  // Tells the log what the store warns of, once, and when that is over. Called every few seconds.
+  void LogStoreWarning();
+
   // Takes over another configuration's platform, serverConfiguration, instances and
   // trusted_proxies as one change,
   // while requests come in. The error is one line, and everything stays as it was. Where an
@@ -86,6 +89,7 @@ class Host {
   std::string http_address_;
   std::unique_ptr<GrpcServer> grpc_;
   bool drained_ = false;
+  std::string store_warning_;  // that was told last
 };
 
 }  // namespace host_stub

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <string>
@@ -45,7 +47,12 @@ void PrintOne(const v1::Incident& incident) {
                                                 {"its uid", incident.instance_uid()}};
   for (const std::string& warning : incident.warnings()) rows.push_back({"warning", warning});
   std::fputs(FormatTable(rows).c_str(), stdout);
-  std::printf("\n%s\n", EscapeForTerminal(incident.raw_json(), true).c_str());
+  // A pipe gets the bytes: an escape such as \x7F is no JSON.
+  std::puts("");
+  const std::string text =
+      ::isatty(STDOUT_FILENO) ? EscapeForTerminal(incident.raw_json(), true) : incident.raw_json();
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::puts("");
 }
 
 }  // namespace

@@ -189,6 +189,7 @@ int Serve(const ServeOptions& options) {
     if (wish == StopSignals::Wish::kStop) break;
     if (wish == StopSignals::Wish::kReload) Reload(options.config, **host, *logger);
     trim.Tick();
+    (*host)->LogStoreWarning();
   }
   logger->Log(Severity::kInfo, "", "stopping; a second signal stops at once");
   const absl::Status drained = (*host)->Drain(kDrainTime);

@@ -29,6 +29,9 @@ TEST(EscapeForTerminal, ASenderCannotDriveTheTerminal) {
                               "txt",
                               true),
             "\\u{202e}txt");
+  // Zero width, a soft hyphen, a tag character, variation selectors.
+  EXPECT_EQ(EscapeForTerminal("a\u200Bb\u2060\u00AD\U000E0041\uFE0F\U000E0100", true),
+            "a\\u{200b}b\\u{2060}\\u{00ad}\\u{e0041}\\u{fe0f}\\u{e0100}");
 }
 
 TEST(EscapeForTerminal, LineBreaksStayOnlyWhereTheyMay) {

@@ -265,7 +265,9 @@ absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings
   if (!validate_only) return ToListed(*table_, *table_->Find(settings.name));
   InstanceEntry entry;
   entry.settings = std::move(settings);
-  return ToListed(*table_, entry);
+  ListedInstance listed = ToListed(*table_, entry);
+  listed.uid = listed.etag = "";  // there is no such instance
+  return listed;
 }
 
 absl::StatusOr<ListedInstance> InstanceManager::Update(
@@ -280,6 +282,12 @@ absl::StatusOr<ListedInstance> InstanceManager::Update(
   absl::Status status = change_settings(settings);
   if (status.ok()) status = CheckSettings(parts_.plugin->info().parameters, settings);
   if (!status.ok()) return status;
+  const InstanceSettings& before = (*entry)->settings;
+  const std::string etag_before = before.etag();
+  if (settings.parameters == before.parameters && settings.disabled == before.disabled &&
+      settings.on_engine == before.on_engine) {
+    return ToListed(*table_, **entry);
+  }
   ++settings.generation;
   settings.changed = Now();
   InstanceChange change(*table_);
@@ -288,7 +296,9 @@ absl::StatusOr<ListedInstance> InstanceManager::Update(
   if (status = Run(change, validate_only); !status.ok()) return status;
   InstanceEntry shown = *table_->Find(name);
   shown.settings = std::move(settings);
-  return ToListed(*table_, shown);
+  ListedInstance listed = ToListed(*table_, shown);
+  if (validate_only) listed.etag = etag_before;
+  return listed;
 }
 
 absl::Status InstanceManager::Delete(const std::string& name, const std::string& etag) {

@@ -131,6 +131,14 @@ TEST_F(InstanceManagerTest, AnotherEtagIsRefusedAndAnOldOneBecomesAnother) {
   EXPECT_TRUE(manager_->Delete("hook", Listed("hook")->etag).ok());
 }
 
+TEST_F(InstanceManagerTest, UpdateThatChangesNothingKeepsTheEtag) {
+  Start();
+  ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "old"}})).ok());
+  const std::string etag = Listed("hook")->etag;
+  ASSERT_TRUE(Set("hook", "password", "old").ok());
+  EXPECT_EQ(Listed("hook")->etag, etag);
+}
+
 TEST_F(InstanceManagerTest, RefusedChangeLeavesTheInstanceAsItWas) {
   Start();
   ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "old"}})).ok());
@@ -154,14 +162,19 @@ TEST_F(InstanceManagerTest, StoreThatRefusesChangesNothing) {
 
 TEST_F(InstanceManagerTest, ValidationAloneChangesNothing) {
   Start();
-  EXPECT_TRUE(manager_->Create(New("hook"), /*validate_only=*/true).ok());
+  const auto valid = manager_->Create(New("hook"), /*validate_only=*/true);
+  ASSERT_TRUE(valid.ok());
+  EXPECT_EQ(valid->uid, "");
+  EXPECT_EQ(valid->etag, "");
   EXPECT_THAT(Names(), ElementsAre());
   ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "old"}})).ok());
   const auto change = [](InstanceSettings& settings) {
     settings.parameters["password"] = "new";
     return absl::OkStatus();
   };
-  EXPECT_TRUE(manager_->Update("hook", "", change, /*validate_only=*/true).ok());
+  const std::string etag = Listed("hook")->etag;
+  EXPECT_EQ(manager_->Update("hook", "", change, /*validate_only=*/true)->etag, etag);
+  EXPECT_EQ(Listed("hook")->etag, etag);
   EXPECT_EQ(Post("hook", "user:old"), 200);
   EXPECT_EQ(Post("hook", "user:new"), 401);
 }

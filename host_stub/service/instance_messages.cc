@@ -181,7 +181,16 @@ std::string QuoteForWindows(absl::string_view text) {
     backslashes = c == '\\' ? backslashes + 1 : 0;
     quoted += c;
   }
-  return quoted.append(backslashes, '\\') + "\"";
+  quoted.append(backslashes, '\\') += '"';
+  // cmd.exe sees each quote as the end of a quoted part, also after a backslash, so that an & of
+  // the text would begin another command. With a caret before each character that means something
+  // to it, it sees no quotes at all; %NAME^% is no variable.
+  std::string line;
+  for (const char c : quoted) {
+    if (absl::StrContains("()%!^\"<>&|", c)) line += '^';
+    line += c;
+  }
+  return line;
 }
 
 void FillAddress(const InstanceDescription& description, const ListedInstance& listed,

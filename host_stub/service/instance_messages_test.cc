@@ -55,9 +55,9 @@ TEST(WebhookAddressTest, CurlHasThePlaceholderOfASecret) {
   EXPECT_EQ(basic.curl_posix(), start + R"( -u 'it'\''s me:<password>')" + type + kBody);
   EXPECT_EQ(header.curl_posix(), start + " -H 'X-Token: <password>'" + type + kBody);
   EXPECT_EQ(basic.curl_windows(),
-            start + R"( -u "it's me:<password>" -H "Content-Type: application/json" -d )"
-                    R"("{\"name\":\"incident created via generic webhook\",)"
-                    R"(\"rawJson\":{\"some_field\":\"some_value\"}}")");
+            start + R"( -u ^"it's me:^<password^>^" -H ^"Content-Type: application/json^" -d )"
+                    R"(^"{\^"name\^":\^"incident created via generic webhook\^",)"
+                    R"(\^"rawJson\^":{\^"some_field\^":\^"some_value\^"}}^")");
 }
 
 TEST(WebhookAddressTest, WithoutAPlatformTheHostsOwnFrontIsShown) {
@@ -72,7 +72,12 @@ TEST(WebhookAddressTest, WithoutAPlatformTheHostsOwnFrontIsShown) {
 }
 
 TEST(QuoteTest, BackslashesBeforeAQuoteAreDoubled) {
-  EXPECT_EQ(QuoteForWindows(R"(a\b\"c\)"), R"("a\b\\\"c\\")");
+  EXPECT_EQ(QuoteForWindows(R"(a\b\"c\)"), R"(^"a\b\\\^"c\\^")");
+}
+
+TEST(QuoteTest, NothingInATextIsACommandOrAVariableToCmd) {
+  EXPECT_EQ(QuoteForWindows(R"("x" & calc | %PATH% ^ <>())"),
+            R"(^"\^"x\^" ^& calc ^| ^%PATH^% ^^ ^<^>^(^)^")");
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
     }
     const auto entry = server_->FindEntry("name", request->name());
     if (entry.ok()) {
-      FillInstance(ToListed(*server_->instances->current(), **entry), server_->draining, *response);
+      Show(*server_, ToListed(*server_->instances->current(), **entry), *response);
     }
     return EndCall(*context, entry.status());
   }
@@ -59,8 +59,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
         response->set_next_page_token(absl::StrCat(kAfter, response->instances(size - 1).name()));
         break;
       }
-      FillInstance(ToListed(*snapshot, *entry->second), server_->draining,
-                   *response->add_instances());
+      Show(*server_, ToListed(*snapshot, *entry->second), *response->add_instances());
     }
     return EndCall(*context, absl::OkStatus());
   }
@@ -138,8 +137,16 @@ class InstanceService : public v1::InstanceService::CallbackService {
 
   static absl::Status Fill(const GrpcServerContext& server,
                            const absl::StatusOr<ListedInstance>& listed, v1::Instance& message) {
-    if (listed.ok()) FillInstance(*listed, server.draining, message);
+    if (listed.ok()) Show(server, *listed, message);
     return listed.status();
+  }
+
+  static void Show(const GrpcServerContext& server, const ListedInstance& listed,
+                   v1::Instance& message) {
+    FillInstance(listed, server.draining, message);
+    // The store has the instances' secrets.
+    std::string warning = server.store->warning();
+    if (!warning.empty() && !listed.in_file) message.add_warnings(std::move(warning));
   }
 
   const std::shared_ptr<GrpcServerContext> server_;

@@ -58,6 +58,7 @@ class GroupCommit : public Store {
   int64_t last_id() const override { return last_id_.load(std::memory_order_acquire); }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override;
   absl::Status health() const override;
+  std::string warning() const override { return database_->warning(); }
   void Close() override;
 
   absl::Status GetContext(absl::string_view uid, absl::string_view key, ContextDone done) override;

@@ -178,6 +178,10 @@ class IncidentStore {
   // OK, or the reason why the last commit failed.
   virtual absl::Status health() const = 0;
 
+  // What a person should do something about although the store works, in one line; or empty. Any
+  // thread.
+  virtual std::string warning() const { return ""; }
+
   // Refuses new batches, finishes and completes those that it has accepted, and joins its threads.
   // Reading still works. A second call does nothing. Do not call it in Complete or in a
   // subscription's callback.

@@ -15,6 +15,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "host_stub/store/store.h"
@@ -330,12 +331,42 @@ TEST_F(SqliteStateTest, SecretsThatWereReplacedOrDeletedAreInNoByteOfTheFolder) 
 TEST_F(SqliteStateTest, SecretThatAReaderKeptInTheWalGoesWithTheReader) {
   auto store = Open();
   sqlite3* const reader = DeleteBehindAReader(*store, folder_.path());
+  EXPECT_THAT(store->warning(), HasSubstr("is still in " + folder_.path() + "/incidents.db-wal"));
   sqlite3_close(reader);
   const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  while (absl::StrContains(BytesOf(folder_.path()), "planted-") && absl::Now() < deadline) {
+  while (!store->warning().empty() && absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(50));
   }
+  EXPECT_EQ(store->warning(), "");
   EXPECT_THAT(BytesOf(folder_.path()), Not(HasSubstr("planted-")));
+}
+
+TEST_F(SqliteStateTest, WalThatAReaderKeepsIsWarnedOfFromALengthOn) {
+  webhook::Limits limits;
+  limits.wal_warning_bytes = 1 << 20;
+  auto opened = OpenSqliteStore({.data_dir = folder_.path(), .limits = limits});
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  Store& store = **opened;
+  sqlite3* reader = nullptr;
+  ASSERT_EQ(sqlite3_open((folder_.path() + "/incidents.db").c_str(), &reader), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM incidents", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  EXPECT_EQ(store.warning(), "");
+  for (int i = 0; i < 3; ++i) {
+    absl::Notification written;
+    ASSERT_TRUE(store
+                    .SetContext("uid", "key", std::string(1 << 20, 'a' + i),
+                                [&](const auto&) { written.Notify(); })
+                    .ok());
+    written.WaitForNotification();
+  }
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (store.warning().empty() && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(10));  // it is told after the commit
+  }
+  EXPECT_THAT(store.warning(), HasSubstr("is longer than wal_warning_bytes (1048576)"));
+  sqlite3_close(reader);
 }
 
 TEST_F(SqliteStateTest, SecretThatAKilledProcessLeftInTheWalGoesAtTheNextStart) {

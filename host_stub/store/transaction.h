@@ -78,6 +78,7 @@ class Database {
   // Any thread, as IncidentStore has them.
   virtual absl::StatusOr<StoredIncident> Get(int64_t id) = 0;
   virtual absl::StatusOr<IncidentPage> List(const IncidentQuery& query) = 0;
+  virtual std::string warning() const { return ""; }
 };
 
 }  // namespace host_stub

@@ -88,9 +88,13 @@ std::string JsonString(absl::string_view text) {
     const uint32_t code_point = character.code_point;
     if (code_point == Character::kMalformed) {
       json += "\xEF\xBF\xBD";
-    } else if (code_point < 0x10000 && IsDeceptive(code_point)) {
+    } else if (IsDeceptive(code_point)) {
       char escape[6];
-      json.append(escape, WriteHexEscape(code_point, escape));
+      if (code_point >= 0x10000) {
+        json.append(escape, WriteHexEscape(0xD7C0 + (code_point >> 10), escape));
+      }
+      const uint32_t last = code_point < 0x10000 ? code_point : 0xDC00 | (code_point & 0x3FF);
+      json.append(escape, WriteHexEscape(last, escape));
     } else {
       if (code_point == '"' || code_point == '\\') json += '\\';
       json.append(text.data(), character.bytes);

@@ -80,6 +80,7 @@ TEST(JsonTextTest, StringOfAnyBytesIsValidAndCannotDeceive) {
   EXPECT_EQ(JsonString("a\"\\\n\x1b"), R"("a\"\\\u000a\u001b")");
   EXPECT_EQ(JsonString("\xff\xC3("), "\"\xEF\xBF\xBD\xEF\xBF\xBD(\"");
   EXPECT_EQ(JsonString("\u202Eä\U0001F600"), "\"\\u202eä\U0001F600\"");
+  EXPECT_EQ(JsonString("\u200B\U000E0041"), "\"\\u200b\\udb40\\udc41\"");
 }
 
 TEST(JsonTextTest, BlanksBetweenPartsGoAndThoseInStringsStay) {

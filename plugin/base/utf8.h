@@ -34,8 +34,8 @@ absl::string_view CutAtCharacter(absl::string_view text, size_t most_bytes);
 char* WriteUtf8(uint32_t code_point, char* out);
 
 // Whether a character moves the cursor, ends a line, or changes the order or the look of the
-// characters around it: control characters, DEL, C1, line separators, the marks of writing
-// direction, and the zero-width U+FEFF.
+// characters around it, or is not seen at all: control characters, DEL, C1, line separators, the
+// marks of writing direction, zero-width and tag characters, variation selectors.
 bool IsDeceptive(uint32_t code_point);
 
 // The name and number of the first character that nobody sees, or that looks like a blank and is

@@ -410,7 +410,7 @@ class WebhookUrlTest(DocumentsCase):
         command = command.replace("https://ext-xsoar.mycompany.com", f"http://{self.host.http}")
         done = subprocess.run(["sh", "-c", command + " -sS"], capture_output=True, timeout=60)
         self.assertTrue(json.loads(done.stdout)[0]["id"], done)
-        self.assertIn('"user:<password>"', shown["curlWindows"])
+        self.assertIn('^"user:^<password^>^"', shown["curlWindows"])
 
 
 class UsageTest(DocumentsCase):

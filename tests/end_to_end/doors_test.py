@@ -4,8 +4,10 @@ import os
 import pathlib
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
+import time
 import unittest
 
 from host_process import HOST_STUB, HostProcess, configuration, listen_port
@@ -68,6 +70,35 @@ class DoorsTest(unittest.TestCase):
         told = [self.over_grpc(host, "test", name) for name in ("webhook", "open")]
         self.assertEqual(told[0].stdout + told[0].stderr, told[1].stdout + told[1].stderr)
         self.assertEqual(told[0].returncode, told[1].returncode)
+
+
+class ReaderOfTheDatabaseTest(unittest.TestCase):
+    def test_command_says_that_a_reader_keeps_the_secret_that_it_replaced(self):
+        host = HostProcess(configuration("XSOAR_8_ON_PREM"))
+        self.addCleanup(host.__exit__)
+        host.start()
+        secret = ["-p", "username=user", "-p"]
+        done = host.run("instances", "create", "hook", *secret, "password=planted-in-the-wal")
+        self.assertEqual(done.returncode, 0, done)
+        reader = sqlite3.connect(os.path.join(host.data_dir, "incidents.db"))
+        self.addCleanup(reader.close)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM incidents").fetchall()
+        done = host.run("instances", "update", "hook", "-p", "password=another")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("is still in", done.stderr.decode())
+        self.await_(lambda: "is still in" in host.stderr())
+        reader.rollback()
+        self.await_(lambda: "this is over" in host.stderr())
+        self.assertNotIn("is still in", host.run("instances", "get", "hook").stderr.decode())
+        for file in pathlib.Path(host.data_dir).glob("incidents.db*"):
+            self.assertNotIn(b"planted-in-the-wal", file.read_bytes())
+
+    def await_(self, condition):
+        end = time.monotonic() + 30
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
 
 
 class CommandLinesPeerTest(unittest.TestCase):

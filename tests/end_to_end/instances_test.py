@@ -81,7 +81,7 @@ class InstancesTest(unittest.TestCase):
         self.assertIn("https://ext-my.xsoar.live/xsoar/instance/execute/hook", url)
         self.assertIn("curl -X POST https://ext-my.xsoar.live/xsoar/instance/execute/hook", url)
         self.assertIn("-u 'user:<password>'", url)
-        self.assertIn('-u "user:<password>"', url)
+        self.assertIn('-u ^"user:^<password^>^"', url)
         self.assertEqual(self.host.run("test", "hook").stdout.strip(), b"ok")
         warnings = self.host.run_json("test", "hook")["warnings"]
         self.assertEqual(len(warnings), len(set(warnings)), warnings)

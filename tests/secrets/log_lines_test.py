@@ -233,6 +233,18 @@ class LogLinesTest(unittest.TestCase):
         names = [incident["name"] for incident in json.loads(shown)]
         self.assertEqual(names[::-1], [control + FORGED for control in CONTROLS.values()])
 
+    def test_incident_that_is_written_into_a_pipe_is_the_json_that_was_sent(self):
+        host = self.serve()
+        details = '{"a":"\x7f\u009b\u200b\U000e0041"}'
+        body = '{"name":"piped","rawJson":' + details + "}"
+        done = host.run("execute", "webhook", "-u", "user:pass", "-d", "-", stdin=body.encode())
+        self.assertEqual(done.returncode, 0, done)
+        [incident] = host.run_json("incidents", "list")
+        shown = host.run("incidents", "get", incident["id"]).stdout.decode()
+        head, _, text = shown.partition("\n\n")
+        self.assertIn("piped", head)
+        self.assertEqual(json.loads(text)["a"], json.loads(details)["a"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -17,6 +17,8 @@ namespace {
 constexpr char kDatabase[] = "incidents.db";
 constexpr char kWal[] = "incidents.db-wal";
 
+constexpr int64_t kPageBytes = 4096;
+
 class SqliteDatabase : public Database {
  public:
   SqliteDatabase(std::unique_ptr<DataFolder> folder, std::shared_ptr<DiskCalls> calls,
@@ -51,6 +53,17 @@ class SqliteDatabase : public Database {
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     return readers_.List(query);
   }
+  std::string warning() const override {
+    constexpr char kWhy[] =
+        ": another process keeps reading an old state of the database; end it, and this ends";
+    if (wal_.holds_secret) {
+      return absl::StrCat("a secret that was replaced or deleted is still in ", path_, "-wal",
+                          kWhy);
+    }
+    if (wal_.pages * kPageBytes <= options_.limits.wal_warning_bytes) return "";
+    return absl::StrCat(path_, "-wal is longer than wal_warning_bytes (",
+                        options_.limits.wal_warning_bytes, ")", kWhy);
+  }
 
  private:
   absl::Status PrepareFiles() {
@@ -71,7 +84,8 @@ class SqliteDatabase : public Database {
     absl::StatusOr<std::unique_ptr<WriterDatabase>> writer =
         WriterDatabase::Open(path_, options_.vfs, options_.now(),
                              {options_.wal_pages_between_copies, options_.copies_on_a_thread, sync,
-                              [this] { calls_->BeginWriting(file_->get()); }});
+                              [this] { calls_->BeginWriting(file_->get()); }},
+                             wal_);
     if (SqliteCodeOf(writer.status()) == SQLITE_NOTADB) return NoDatabase(path_);
     if (!writer.ok()) return writer.status();
     // Once more, for the WAL that SQLite has made: it overlooks a failure of its own sync of the
@@ -90,6 +104,7 @@ class SqliteDatabase : public Database {
   // it is open as long as any connection.
   std::optional<DiskFile> file_;
   SqliteReaders readers_;
+  WalState wal_;
 };
 
 }  // namespace

@@ -151,14 +151,14 @@ const int64_t kSchemaVersion = std::size(kSteps);
 
 absl::StatusOr<std::unique_ptr<WriterDatabase>> WriterDatabase::Open(
     const std::string& path, const std::string& vfs, absl::Time now,
-    const Checkpointer::Options& checkpointer) {
+    const Checkpointer::Options& checkpointer, WalState& wal) {
   std::error_code no_file;
   const auto wal_bytes = std::filesystem::file_size(path + "-wal", no_file);
   const bool left_a_wal = !no_file && wal_bytes > 0;
   absl::StatusOr<std::unique_ptr<SqliteConnection>> connection =
       SqliteConnection::Open(path, vfs, SqliteAccess::kReadWrite, kBusyTimeoutMs);
   if (!connection.ok()) return connection.status();
-  std::unique_ptr<WriterDatabase> database(new WriterDatabase(*std::move(connection)));
+  std::unique_ptr<WriterDatabase> database(new WriterDatabase(*std::move(connection), wal));
   for (const char* pragma : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"}) {
     if (absl::Status status = database->connection_->Execute(pragma); !status.ok()) return status;
   }
@@ -186,6 +186,7 @@ absl::StatusOr<std::unique_ptr<WriterDatabase>> WriterDatabase::Open(
   // A process that was killed, or a connection that was lost, may have left a secret there.
   database->wal_holds_secret_ = left_a_wal;
   if (left_a_wal) database->WipeWal(false);
+  database->TellOfWal();
   if (!database->lost_.ok()) return database->lost_;
   return database;
 }
@@ -255,6 +256,7 @@ TransactionResult WriterDatabase::End(const absl::Status& written) {
     if (removed_secret) {  // gone before the caller is told, unless a reader is in the way
       wal_holds_secret_ = true;
       WipeWal(true);
+      TellOfWal();
     }
     return {};
   }
@@ -453,7 +455,13 @@ absl::Status WriterDatabase::RunMaintenance() {
     Checkpoint(SQLITE_CHECKPOINT_PASSIVE, true);
   }
   lost_.Update(checkpointer_->status());
+  TellOfWal();
   return lost_;
+}
+
+void WriterDatabase::TellOfWal() {
+  wal_.holds_secret = wal_holds_secret_;
+  wal_.pages = wal_pages_;
 }
 
 std::optional<Clock::time_point> WriterDatabase::next_maintenance() const {
@@ -482,6 +490,7 @@ int WriterDatabase::Checkpoint(int mode, bool wait) {
 void WriterDatabase::WipeWal(bool wait) {
   wipe_at_ = Clock::now() + kPauseBetweenWipes;
   wal_holds_secret_ = Checkpoint(SQLITE_CHECKPOINT_TRUNCATE, wait) != SQLITE_OK;
+  if (!wal_holds_secret_) wal_pages_ = 0;
 }
 
 // Leaves no WAL behind. After a failed sync it must stay: it alone has what was acknowledged.

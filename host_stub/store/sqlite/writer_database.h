@@ -3,6 +3,7 @@
 #ifndef HOST_STUB_STORE_SQLITE_WRITER_DATABASE_H_
 #define HOST_STUB_STORE_SQLITE_WRITER_DATABASE_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,12 @@ namespace host_stub {
 // PRAGMA user_version of what this program writes.
 extern const int64_t kSchemaVersion;
 
+// What the writer's thread tells of the WAL. Any thread reads it.
+struct WalState {
+  std::atomic<bool> holds_secret{false};  // one that was replaced or deleted
+  std::atomic<int64_t> pages{0};
+};
+
 // For the writer's thread.
 class WriterDatabase : public Transaction {
  public:
@@ -33,7 +40,7 @@ class WriterDatabase : public Transaction {
   // FAILED_PRECONDITION, with the file's path: a newer program made the database.
   static absl::StatusOr<std::unique_ptr<WriterDatabase>> Open(
       const std::string& path, const std::string& vfs, absl::Time now,
-      const Checkpointer::Options& checkpointer);
+      const Checkpointer::Options& checkpointer, WalState& wal);
 
   absl::Status Begin() override;
   TransactionResult End(const absl::Status& written) override;
@@ -65,16 +72,18 @@ class WriterDatabase : public Transaction {
     std::string brand;
   };
 
-  explicit WriterDatabase(std::unique_ptr<SqliteConnection> connection)
-      : connection_(std::move(connection)) {}
+  WriterDatabase(std::unique_ptr<SqliteConnection> connection, WalState& wal)
+      : connection_(std::move(connection)), wal_(wal) {}
   absl::Status Migrate(const std::string& path);
   absl::Status PrepareStatements();
   absl::StatusOr<int64_t> ReadInstance(absl::string_view uid);
   absl::Status RunOverwriting(SqliteStatement& statement);
   int Checkpoint(int mode, bool wait);
   void WipeWal(bool wait);
+  void TellOfWal();
 
   const std::unique_ptr<SqliteConnection> connection_;
+  WalState& wal_;
   std::unique_ptr<Checkpointer> checkpointer_;
   SqliteStatement begin_;
   SqliteStatement commit_;
