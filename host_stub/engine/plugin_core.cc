@@ -210,7 +210,7 @@ struct PluginCore::HostFunctions {
   // Of requests that came through the host's own doors these tell what was sent.
   static void OnAnswered(void*, const lri_answered* answered) noexcept {
     if (answered == nullptr || !LRI_HAS(answered, duration_ns)) return;
-    if (answered->instance == nullptr || answered->door == LRI_DOOR_EXECUTE) return;
+    if (answered->instance == nullptr || answered->door != LRI_DOOR_LISTEN) return;
     InstanceRecord::From(answered->instance)->Count(*answered);
   }
 
@@ -234,6 +234,7 @@ PluginCore::PluginCore(PluginLibrary library, HostServices services)
   host_.log = &HostFunctions::Log;
   host_.now = &HostFunctions::Now;
   host_.on_answered = &HostFunctions::OnAnswered;
+  host_.answered_doors = 1u << LRI_DOOR_LISTEN;
 }
 
 void PluginCore::LeakPermanently(absl::string_view why) {

@@ -79,7 +79,10 @@ void Call::Run(base::ObjectPool<Call>::Lease lease, CallContext context,
   call->handle_ = request.call;
   call->head_ = request.head;
   call->body_bytes_ = request.body.size;
-  call->begun_ns_ = context.door == LRI_DOOR_EXECUTE ? base::MonotonicNanoseconds() : 0;
+  call->begun_ns_ =
+      context.door == LRI_DOOR_EXECUTE && context.plugin->host().wants_answered(LRI_DOOR_EXECUTE)
+          ? base::MonotonicNanoseconds()
+          : 0;
   call->context_ = std::move(context);
   try {
     call->Process(request);
@@ -110,7 +113,10 @@ void Call::Process(const lri_request& request) {
     return AnswerRefusal(refusal, *request.head, configuration, host_, context_.host_instance,
                          [this](const lri_answer& answer) { Finish(answer); });
   }
-  if (begun_ns_ > request.head->deadline_mono_ns && request.head->deadline_mono_ns != 0) {
+  // The listen port sets the deadline itself. The coarse clock is some milliseconds behind.
+  constexpr int64_t kMsNs = 1'000'000;
+  if (context_.door == LRI_DOOR_EXECUTE && request.head->deadline_mono_ns != 0 &&
+      base::CoarseMonotonicMilliseconds() > request.head->deadline_mono_ns / kMsNs) {
     return FinishWithText(504, LRI_REASON_ANSWER_TIMEOUT, "No incident was created in time.");
   }
   absl::string_view body = FromView(request.body);
@@ -312,7 +318,7 @@ void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_
 void Call::Finish(const lri_answer& answer) noexcept {
   Plugin* const plugin = context_.plugin;
   base::Gate* const gate = context_.gate;
-  if (context_.door == LRI_DOOR_EXECUTE && host_.wants_answered()) ReportAnswer(answer);
+  if (begun_ns_ != 0) ReportAnswer(answer);
   context_.complete(plugin->host(), handle_, answer);
   decoded_ = {};
   parsed_.Clear();

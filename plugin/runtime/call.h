@@ -76,7 +76,7 @@ class Call {
   lri_call* handle_ = nullptr;
   const lri_request_head* head_ = nullptr;  // the host keeps it until `complete`
   size_t body_bytes_ = 0;
-  int64_t begun_ns_ = 0;
+  int64_t begun_ns_ = 0;  // 0: nobody wants to know of the answer
 
   core::DecodedBody decoded_;
   int64_t reserved_bytes_ = 0;  // of decoded_ and of a large parsed_, counted in the plugin

@@ -39,7 +39,7 @@ class Tickets {
   static constexpr size_t kRemembered = 4096;
   struct Slot {
     std::atomic<uint64_t> ticket{0};
-    std::atomic<uint64_t> head{0};  // a hash of the configuration and the head
+    std::atomic<uint64_t> head{0};  // a sum over the configuration and the head
   };
 
   std::atomic<uint64_t> last_{0};

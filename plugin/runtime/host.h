@@ -172,9 +172,11 @@ class Host {
   void SetHealth(lri_host_instance* instance, lri_health health, absl::string_view message) const;
   void Log(lri_host_instance* instance, lri_severity severity, absl::string_view message) const;
   absl::Time Now() const;
-  // False: nobody listens to OnAnswered.
-  bool wants_answered() const {
-    return LRI_HAS(table_, on_answered) && table_->on_answered != nullptr;
+  // False: nobody listens to OnAnswered for that door.
+  bool wants_answered(lri_door door) const {
+    if (!LRI_HAS(table_, on_answered) || table_->on_answered == nullptr) return false;
+    const uint32_t doors = LRI_HAS(table_, answered_doors) ? table_->answered_doors : 0;
+    return doors == 0 || (doors >> door & 1) != 0;
   }
   void OnAnswered(const lri_answered& answered) const;
 

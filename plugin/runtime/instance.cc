@@ -319,9 +319,9 @@ int32_t Instance::CheckHead(const lri_request_head& head, lri_answer_sink sink, 
                             lri_head_verdict& verdict) {
   if (!host_may_send_.load(std::memory_order_acquire)) return LRI_UNAVAILABLE;
   const Host& host = plugin_.host();
-  const int64_t begun_ns = host.wants_answered() ? base::MonotonicNanoseconds() : 0;
+  const int64_t begun_ns = host.wants_answered(LRI_DOOR_EXECUTE) ? base::MonotonicNanoseconds() : 0;
   const auto give = [&](const lri_answer& answer) {
-    if (host.wants_answered()) {
+    if (begun_ns != 0) {
       ReportToHost(host, host_instance_, head, 0, answer, base::MonotonicNanoseconds() - begun_ns);
     }
     CallHost("sink of check_head", sink, sink_context, &answer);

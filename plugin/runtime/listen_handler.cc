@@ -107,7 +107,7 @@ void ListenHandler::OnRequest(http::Exchange& exchange) {
 void ListenHandler::OnAnswered(const http::Answered& answered) noexcept {
   answers_.Add(answered.status);
   if (answered.reason != LRI_REASON_ANSWERED) instance_.LogRefusal(answered);
-  if (!host_.wants_answered()) return;
+  if (!host_.wants_answered(LRI_DOOR_LISTEN)) return;
   Report report(LRI_DOOR_LISTEN, host_instance_, answered.path);
   lri_answered& abi = report.abi();
   std::optional<http::RequestId> id;

@@ -131,6 +131,7 @@ class HostTable(Structure):
         ("log", CFUNCTYPE(None, c_void_p, c_void_p, c_int32, View)),
         ("now", CFUNCTYPE(c_int64, c_void_p)),
         ("on_answered", CFUNCTYPE(None, c_void_p, POINTER(Answered))),
+        ("answered_doors", c_uint32), ("reserved", c_uint32),
     ]  # fmt: skip
 
 

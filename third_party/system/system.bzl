@@ -71,7 +71,6 @@ _FROM_SOURCE = {
             "base/internal",
             "debugging",
             "debugging/internal",
-            "hash/internal",
             "numeric",
             "profiling/internal",
             "status",
