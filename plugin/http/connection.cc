@@ -337,7 +337,8 @@ void Connection::OnDeadline() {
 }
 
 void Connection::OnDrain() {
-  if (state_ == State::kHead || state_ == State::kBody) {
+  const State unfinished[] = {State::kHandshake, State::kHead, State::kBody, State::kSkip};
+  if (std::find(std::begin(unfinished), std::end(unfinished), state_) != std::end(unfinished)) {
     deadline_ms_ = std::min(deadline_ms_, now_ms() + limits_.drain_request_timeout_ms);
   }
   if (state_ != State::kIdle || HasInput() || writing_) return;
@@ -465,7 +466,7 @@ bool Connection::ReadDecrypted() {
   if (!Receive(work_->cipher.data(), work_->cipher.capacity(), &count)) return false;
   if (state_ == State::kHandshake) {
     if (handshake_bytes_ == 0) {
-      SetDeadline(limits_.tls_handshake_timeout_ms);
+      SetRequestDeadline(limits_.tls_handshake_timeout_ms);
       SetIdleRank(kBusy);
     }
     handshake_bytes_ += count;
@@ -749,7 +750,7 @@ void Connection::AfterAnswer(bool close) {
   } else if (unread > 0) {
     work_->reader.Skip(unread);
     state_ = State::kSkip;
-    SetDeadline(limits_.body_timeout_ms);
+    SetRequestDeadline(limits_.body_timeout_ms);
   } else {
     BeginIdle();
   }

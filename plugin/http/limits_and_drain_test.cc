@@ -376,6 +376,23 @@ TEST(LimitTest, SenderIsServedHoweverManyIdleConnectionsThereAre) {
   while (test.server->connections() > 0) std::this_thread::yield();
 }
 
+TEST(LimitTest, ConnectionsThatWaitToReadTheirRefusalTakeNobodysPlace) {
+  TestServer test;
+  test.options.limits.connections = 5;
+  test.options.limits.connections_from_one_address = 1;
+  Busy busy(test);
+  const uint16_t port = test.Listen();
+  TestClient first(port);
+  busy.Hold(first);
+  std::vector<std::unique_ptr<TestClient>> refused;
+  for (int i = 0; i < 20; ++i) {
+    refused.push_back(std::make_unique<TestClient>(port));
+    EXPECT_EQ(refused.back()->ReadAnswer()->status, 503);
+  }
+  test.server->SetTrustedProxies(ParseNetworks("127.0.0.1").value());  // stands for another sender
+  EXPECT_EQ(StatusOfPost(port, "x"), 200);
+}
+
 TEST(LimitTest, TrustedProxiesHaveALimitOfTheirOwnAlsoWhenItChanges) {
   TestServer test;
   test.options.limits.connections_from_one_address = 1;

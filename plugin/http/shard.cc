@@ -99,7 +99,8 @@ Refusal ServerState::Admit(const Address& address, Place** place) {
   const int64_t most = is_local   ? limits().connections
                        : is_proxy ? limits().connections_from_one_proxy
                                   : limits().connections_from_one_address;
-  const int64_t all = connections_.load(std::memory_order_relaxed);
+  // Those that only wait for their peers to read a refusal take nobody's place.
+  const int64_t all = connections_.load(std::memory_order_relaxed) - refusals_.connections;
   const Address network = address.Network();
   Place& mine = places_.try_emplace(network, Place{.network = network}).first->second;
   if (mine.bytes == nullptr) {

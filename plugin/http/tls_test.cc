@@ -16,6 +16,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -327,6 +328,20 @@ TEST_F(TlsServerTest, HandshakeThatDoesNotEndIsClosed) {
   test_.Listen();
   TestClient silent(test_.server->port()), half(test_.server->port());
   half.Send("\x16\x03\x01");
+  EXPECT_TRUE(silent.ReadUntilClosed());
+  EXPECT_TRUE(half.ReadUntilClosed());
+}
+
+TEST_F(TlsServerTest, DrainDoesNotWaitForHandshakesThatDoNotGoOn) {
+  test_.options.limits.drain_request_timeout_ms = 50;
+  test_.options.limits.tls_handshake_timeout_ms = 3'600'000;
+  test_.options.limits.first_byte_timeout_ms = 3'600'000;
+  test_.options.tls = *pair_.Make();
+  test_.Listen();
+  TestClient silent(test_.server->port()), half(test_.server->port());
+  half.Send("\x16\x03\x01");
+  while (test_.server->connections() < 2) std::this_thread::yield();
+  test_.server->Drain(absl::Seconds(60));
   EXPECT_TRUE(silent.ReadUntilClosed());
   EXPECT_TRUE(half.ReadUntilClosed());
 }

@@ -60,7 +60,7 @@ constexpr Setting kSettings[] = {
      "closes the connection: between two requests"},
     {"drain_request_timeout_ms", &Limits::drain_request_timeout_ms, 1, kHourMs,
      "503, when the host or an instance stops: from then on to the last byte of a request that has "
-     "begun to come"},
+     "begun to come, or to the end of a TLS handshake (which is closed)"},
     {"tls_handshake_timeout_ms", &Limits::tls_handshake_timeout_ms, 1, kHourMs,
      "closes the connection. gRPC: from its beginning to the first HTTP/2 settings"},
     {"answer_timeout_ms", &Limits::answer_timeout_ms, 1, kHourMs,
