@@ -64,8 +64,9 @@ class Front::Call final : public AnswerReceiver, public HeadAnswerReceiver {
 
   int thread() const { return thread_; }
 
-  // Tells the instance what became of the request.
-  void Report(const http::Answered& answered);
+  // Tells the instance what became of the request. False: memory ran out, and the call has let go
+  // of its instance.
+  bool Report(const http::Answered& answered);
 
   // Answered: the exchange was answered, and the call is over.
   http::HeadVerdict CheckHead(const InstanceSnapshot::Match& match, Exchange& exchange);
@@ -201,7 +202,8 @@ void Front::Call::Respond(const Answer& answer) noexcept {
                                      .detail = answer.detail});
 }
 
-void Front::Call::Report(const http::Answered& answered) {
+bool Front::Call::Report(const http::Answered& answered) {
+  if (instance_ == nullptr) return false;
   lri_answered abi = {};
   abi.struct_size = sizeof abi;
   abi.door = LRI_DOOR_FRONT;
@@ -216,6 +218,7 @@ void Front::Call::Report(const http::Answered& answered) {
   abi.bytes_sent = static_cast<uint64_t>(answered.bytes_out);
   abi.duration_ns = answered.duration_ms * 1'000'000;
   instance_->OnAnswered(abi);
+  return true;
 }
 
 void Front::Call::RespondFailure(absl::StatusCode code) noexcept {
@@ -263,10 +266,7 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
       break;
   }
   Call* const call = Take(exchange.thread());
-  absl::Cleanup give_back = [this, call, &exchange] {
-    exchange.set_ticket(0);
-    GiveBack(call);
-  };
+  absl::Cleanup give_back = [this, call] { GiveBack(call); };
   exchange.set_ticket(reinterpret_cast<uint64_t>(call));
   const http::HeadVerdict verdict = call->CheckHead(match, exchange);
   if (verdict.answered()) return verdict;
@@ -292,10 +292,8 @@ void Front::OnAnswered(const http::Answered& answered) noexcept {
     const std::string line = refusals_.LineFor(answered, absl::Now());
     if (!line.empty()) logger_->Log(Severity::kWarning, "", line);
   }
-  if (answered.exchange == nullptr || answered.exchange->ticket() == 0) {
-    return reasons_.Add(answered.reason);
-  }
-  Call::Of(*answered.exchange).Report(answered);
+  const bool has_call = answered.exchange != nullptr && answered.exchange->ticket() != 0;
+  if (!has_call || !Call::Of(*answered.exchange).Report(answered)) reasons_.Add(answered.reason);
 }
 
 void Front::RefreshThreads() {

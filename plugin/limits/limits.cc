@@ -37,8 +37,8 @@ constexpr Setting kSettings[] = {
     {"bytes_in_flight_percent_of_one_address", &Limits::bytes_in_flight_percent_of_one_address, 1,
      100,
      "503: what one address (an IPv6 /64) holds of it. What it does not read of its answers counts "
-     "for it alone beyond its share, and all its requests are 503 until it reads. [Trusted "
-     "proxies](#proxies) have no such share"},
+     "for it alone beyond its share, and all its requests are 503 until it reads. Trusted "
+     "proxies have no such share"},
     {"bytes_in_flight_percent_of_one_instance", &Limits::bytes_in_flight_percent_of_one_instance, 1,
      100, "503: what the requests of one instance hold of it"},
     {"bytes_in_flight_percent_for_small_requests",
@@ -76,7 +76,7 @@ constexpr Setting kSettings[] = {
      "the same among the connections of that address. An IPv6 /64 counts as one address; unix "
      "sockets do not count"},
     {"connections_from_one_proxy", &Limits::connections_from_one_proxy, 1, 1'000'000,
-     "the same for an address of [`trusted_proxies`](#proxies)"},
+     "the same for an address of `trusted_proxies`"},
     {"requests_of_a_connection", &Limits::requests_of_a_connection, 1, 1'000'000'000,
      "the connection is closed after so many requests"},
     {"key_updates_of_a_connection", &Limits::key_updates_of_a_connection, 1, 1'000'000,

@@ -1,5 +1,6 @@
 #include "plugin/runtime/head_check.h"
 
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -87,8 +88,9 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers,
   return HeadRefusal::kNone;
 }
 
-uint64_t Load(const char* at) {
-  uint64_t octets;
+template <typename Word>
+Word Load(const char* at) {
+  Word octets;
   std::memcpy(&octets, at, sizeof octets);
   return octets;
 }
@@ -96,19 +98,21 @@ uint64_t Load(const char* at) {
 // Mixes the text in, eight octets at a time.
 uint64_t Mix(uint64_t sum, absl::string_view text) {
   constexpr uint64_t kOdd = 0x9E37'79B9'7F4A'7C15;
-  const auto add = [&sum](uint64_t octets) {
-    sum = (sum ^ octets) * kOdd;
-    sum ^= sum >> 32;
-  };
-  const char* at = text.data();
-  size_t left = text.size();
-  add(left);
-  for (; left >= 8; at += 8, left -= 8) add(Load(at));
-  if (text.size() >= 8) {
-    if (left > 0) add(Load(at + left - 8));
-  } else {
-    for (; left > 0; --left) add(static_cast<unsigned char>(*at++));
+  const auto add = [&sum](uint64_t octets) { sum = std::rotl(sum ^ octets, 23) * kOdd; };
+  sum += text.size();
+  if (text.size() < 8) {
+    // Less than a word: by two halves that overlap, or octet by octet.
+    if (text.size() >= 4) {
+      add(uint64_t{Load<uint32_t>(text.data())} << 32 |
+          Load<uint32_t>(text.data() + text.size() - 4));
+    } else {
+      for (const char c : text) add(static_cast<unsigned char>(c));
+    }
+    return sum;
   }
+  const char* const last = text.data() + text.size() - 8;
+  for (const char* at = text.data(); at < last; at += 8) add(Load<uint64_t>(at));
+  add(Load<uint64_t>(last));
   return sum;
 }
 

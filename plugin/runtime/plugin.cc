@@ -4,8 +4,10 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "plugin/runtime/call.h"
 
 namespace webhook::runtime {
@@ -28,14 +30,19 @@ absl::StatusOr<std::unique_ptr<Plugin>> Plugin::Create(const lri_host* host,
   OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
   Limits limits;
   if (options != nullptr && LRI_HAS(options, limits)) {
+    std::set<absl::string_view> given;
     for (size_t i = 0; i < options->limits.count; ++i) {
-      const lri_pair& pair = At(options->limits, i);
-      absl::Status status = SetLimit(FromView(pair.name), FromView(pair.value), limits);
+      const absl::string_view name = FromView(At(options->limits, i).name);
+      absl::Status status = SetLimit(name, FromView(At(options->limits, i).value), limits);
       if (!status.ok()) return status;
+      if (!given.insert(name).second) {
+        return absl::InvalidArgumentError(absl::StrCat("the limit ", name, " is given twice"));
+      }
     }
   }
-  // Chooses simdjson's code for this processor, which allocates, before there are requests.
-  simdjson::get_active_implementation();
+  // simdjson chooses its code for this processor at its first use, which allocates and cannot fail.
+  // Here that is no request's.
+  simdjson::get_active_implementation()->name();
   const uint32_t threads =
       options != nullptr && LRI_HAS(options, io_threads) ? options->io_threads : 0;
   return std::make_unique<Plugin>(Host(*host), limits, threads);

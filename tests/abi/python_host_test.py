@@ -70,6 +70,17 @@ class PythonHostTest(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, name):
             abi.Host(TABLE, limits=[(name, str(value))])
 
+    def test_limit_that_is_given_twice_or_is_no_plain_number_is_refused(self):
+        for limits in ([("body_bytes", "1"), ("body_bytes", "1")], [("body_bytes", "+1")]):
+            with self.assertRaisesRegex(RuntimeError, "body_bytes"):
+                abi.Host(TABLE, limits=limits)
+
+    def test_answers_of_a_door_that_is_left_out_are_not_reported(self):
+        self.host.host_table.answered_doors = 1 << abi.LISTEN
+        instance = self.serve()
+        self.assertEqual(self.host.execute(instance)[0], 200)
+        self.assertEqual(self.host.answered, [])
+
     def test_required_parameters_are_those_that_create_demands(self):
         required = {one["name"]: one["required"] for one in abi.info(TABLE)["parameters"]}
         for product in ("XSOAR_8_CLOUD", "XSIAM_2", "XSIAM_3"):

@@ -235,7 +235,7 @@ class LogLinesTest(unittest.TestCase):
         self.assertIsNone(FORBIDDEN.search(shown), ascii(shown))
         names = [incident["name"] for incident in json.loads(shown)]
         # Blanks around a name are cut, and a NUL is replaced when it is read.
-        sent = [(control + FORGED).strip().replace("\0", "\ufffd") for control in CONTROLS.values()]
+        sent = [(control + FORGED).strip(" \t\r\n\v\f").replace("\0", "\ufffd") for control in CONTROLS.values()]
         self.assertEqual(names[::-1], sent)
 
     def test_incident_that_is_written_into_a_pipe_is_the_json_that_was_sent(self):
