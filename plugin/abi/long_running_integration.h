@@ -38,8 +38,9 @@
  * RESULTS. int32_t results are google.rpc.Code numbers, 0 is OK. For asynchronous functions OK
  * means that the callback is called exactly once, perhaps before the function returns and on any
  * thread; another result means that it is never called. A callback that is called a second time, or
- * after another result, is ignored. Where an lri_error is taken, it may be NULL, and is written only
- * when the result is not OK; one whose struct_size leaves no room for a message is left as it is.
+ * after another result, is ignored. Where an lri_error is taken, it may be NULL, and is written
+ * only when the result is not OK; one whose struct_size leaves no room for a message is left as it
+ * is.
  *
  * FORK. A child process may do nothing but exec or _exit: the plugin's threads are not in it. Every
  * descriptor of the plugin is close-on-exec, so a program that the engine starts holds no port of a
@@ -148,10 +149,10 @@ typedef struct lri_request_head {
   lri_view peer_address;   /* an IP address without a port, "unix", or empty where not known */
   lri_view request_id;     /* for logs, chosen by the host; [A-Za-z0-9._-], 64 bytes at most */
   uint64_t content_length; /* bytes, or LRI_LENGTH_UNKNOWN */
-  int64_t deadline_mono_ns; /* CLOCK_MONOTONIC at which the sender gives up; 0: none. A request
-                               whose deadline has passed is not begun and is answered 504. The plugin
-                               keeps no clock for a request that it has begun: a host that wants to
-                               answer in time does so itself, and ignores what `complete` brings */
+  /* CLOCK_MONOTONIC at which the sender gives up; 0: none. A request whose deadline has passed is
+   * not begun and is answered 504. The plugin keeps no clock for a request that it has begun: a
+   * host that wants to answer in time does so itself, and ignores what `complete` brings. */
+  int64_t deadline_mono_ns;
 } lri_request_head;
 
 typedef struct lri_request {
@@ -160,10 +161,10 @@ typedef struct lri_request {
   lri_call* call;    /* passed back in `complete` */
   const lri_request_head* head;
   lri_view body;        /* the exact bytes; LRI_BODY_PADDING more are readable */
-  uint64_t head_ticket; /* of check_head. A ticket belongs to one accepted head of one instance under
-                           one configuration, and is used once: execute then repeats no check of the
-                           head. With 0, an unknown or used ticket, one of another head or from before
-                           an update, execute makes all checks itself */
+  uint64_t head_ticket; /* of check_head. A ticket belongs to one accepted head of one instance
+                           under one configuration, and is used once: execute then repeats no check
+                           of the head. With 0, an unknown or used ticket, one of another head or
+                           from before an update, execute makes all checks itself */
 } lri_request;
 
 typedef struct lri_answer {
@@ -283,8 +284,8 @@ typedef struct lri_incident_batch {
   lri_call* call;        /* of lri_request; NULL for a request of the listen port and for a test */
   lri_view request_id;   /* as in lri_request_head; the plugin's own for the listen port */
   lri_view peer_address; /* the same */
-  lri_view content; /* as lri_incident.content, of all that has the batch's key. Since minor
-                       version 2 */
+  lri_view content;      /* as lri_incident.content, of all that has the batch's key. Since minor
+                            version 2 */
 } lri_incident_batch;
 
 /* ---- what became of a request ---------------------------------------------------------------- */
@@ -302,14 +303,14 @@ typedef struct lri_answered {
   uint32_t struct_size;
   int32_t door; /* enum lri_door; one that the reader does not know: some other door */
   lri_host_instance* instance;
-  lri_view request_id;   /* empty where no head was read */
-  lri_view peer_address; /* as in lri_request_head */
-  lri_view method;       /* empty where it is not known */
-  lri_view path;         /* as sent, without the query; cut to 256 bytes */
+  lri_view request_id;    /* empty where no head was read */
+  lri_view peer_address;  /* as in lri_request_head */
+  lri_view method;        /* empty where it is not known */
+  lri_view path;          /* as sent, without the query; cut to 256 bytes */
   lri_views header_names; /* as sent; 32 at most, each cut to 64 bytes */
-  int32_t status;        /* HTTP; 0: no answer was sent */
-  int32_t reason;        /* enum lri_reason */
-  lri_view detail;       /* a sentence for the operator, or empty; without a secret */
+  int32_t status;         /* HTTP; 0: no answer was sent */
+  int32_t reason;         /* enum lri_reason */
+  lri_view detail;        /* a sentence for the operator, or empty; without a secret */
   uint64_t bytes_received;
   uint64_t bytes_sent;
   int64_t duration_ns; /* from the first byte, or from check_head or execute, to the answer */
@@ -387,9 +388,9 @@ typedef struct lri_instance_options {
   lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
   /* The documented parameters: longRunningPort username password certificate key incidentType
    * store_samples duplication_key mirror_direction mirror_tags mirror_instance, and beyond the
-   * documents bind_address trusted_proxies client_ca client_crl passwords kept_headers. Booleans are
-   * "true" and "false". Where the configuration names a file (password_file), the host passes its
-   * contents under the documented name. */
+   * documents bind_address trusted_proxies client_ca client_crl passwords kept_headers. Booleans
+   * are "true" and "false". Where the configuration names a file (password_file), the host passes
+   * its contents under the documented name. */
   lri_pairs parameters;
   uint64_t reserved; /* 0. Since minor version 1 */
 } lri_instance_options;
@@ -454,8 +455,8 @@ typedef struct lri_description {
   lri_view listen_url;          /* of the listen port; empty where there is none */
   lri_view record_noun;         /* what a created record is called: "incident", "alert", "issue" */
   lri_views warnings; /* of the configuration, one line each: "no credentials are set ..." */
-  /* Since `create`, across updates: answers that the listen port sent, with 2xx, 4xx and 5xx. A host
-   * with on_answered is told of each. Since minor version 1. */
+  /* Since `create`, across updates: answers that the listen port sent, with 2xx, 4xx and 5xx. A
+   * host with on_answered is told of each. Since minor version 1. */
   uint64_t listen_succeeded;
   uint64_t listen_refused;
   uint64_t listen_failed;
@@ -514,8 +515,8 @@ typedef struct lri_plugin_table {
    * Not OK: none (UNAVAILABLE: stopping or too much in flight).
    *
    * It works on the calling thread until the batch is with the host: a compressed body is expanded
-   * and the JSON parsed there, 7 ms for each MiB at worst. A host with an event loop hands bodies of
-   * more than some 100 KiB to a thread of its own. */
+   * and the JSON parsed there, 7 ms for each MiB at worst. A host with an event loop hands bodies
+   * of more than some 100 KiB to a thread of its own. */
   int32_t (*execute)(lri_instance* instance, const lri_request* request);
 
   /* [any thread] [never blocks] The sender is gone. A hint: `complete` is called all the same.
@@ -546,19 +547,16 @@ typedef struct lri_plugin_table {
   int32_t (*describe)(lri_instance* instance, lri_description_sink sink, void* sink_context);
 
   /* [any thread] Runs a named command. OK: exactly one done. NOT_FOUND: no such command;
-   * UNIMPLEMENTED: known, but nothing is behind it yet ("try"). Arguments are a JSON object, or empty
-   * for those that take none.
+   * UNIMPLEMENTED: known, but nothing is behind it yet ("try"). Arguments are a JSON object, or
+   * empty for those that take none. Results:
    *
-   *   name       arguments           result
-   *   "test"                         "ok", or {"result":"ok","warnings":["text",...]}; a fault is a
-   *                                  code and a line
-   *   "samples"                      [{"name":"...","type":"...","occurred":"...","rawJSON":"...",
-   *                                    "truncated":false},...], newest first; rawJSON is the text of
-   *                                  the details
-   *   "fields"                       [{"path":"a.b[].c","types":["string"],"example":"...",
-   *                                    "count":3},...]; example is JSON text
-   *   "map"      {"mapper":"TEXT"}   [{"target":value,...},...], one object for each sample. TEXT is
-   *                                  {"target":{"path":"a.b","default":value},...} */
+   * "test"     "ok", or {"result":"ok","warnings":["text",...]}; a fault is a code and a line
+   * "samples"  [{"name":"...","type":"...","occurred":"...","rawJSON":"...","truncated":false},
+   *            ...], newest first; rawJSON is the text of the details
+   * "fields"   [{"path":"a.b[].c","types":["string"],"example":"...","count":3},...]; example is
+   *            JSON text
+   * "map"      [{"target":value,...},...], one object for each sample. Its arguments are
+   *            {"mapper":"TEXT"}, where TEXT is {"target":{"path":"a.b","default":value},...} */
   int32_t (*command)(lri_instance* instance, lri_view name, lri_view arguments,
                      lri_command_done done, void* done_context);
 } lri_plugin_table;

@@ -474,8 +474,8 @@ bool Connection::ReadDecrypted() {
   // No record of TLS begins with a letter, and every method of HTTP does.
   if (!tls_->fed() && count > 0 && absl::ascii_isupper(work_->cipher.data()[0])) {
     tls_.reset();
-    return Refuse({400, "this port speaks HTTPS; use https:// in the URL",
-                   LRI_REASON_PLAIN_HTTP_ON_TLS});
+    return Refuse(
+        {400, "this port speaks HTTPS; use https:// in the URL", LRI_REASON_PLAIN_HTTP_ON_TLS});
   }
   // An end without close_notify may be an attacker's; what was decrypted before it is valid.
   tls_->Feed(absl::string_view(work_->cipher.data(), count));
