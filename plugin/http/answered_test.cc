@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -211,7 +212,7 @@ TEST(AnsweredTest, SlowRequestsAre408OnceAndALateAnswerIsNotToldAfterThe504) {
 TEST(AnsweredTest, SenderThatGoesAwayIsToldOnceHoweverFarItsRequestWas) {
   TestServer test;
   Record record(test);
-  Exchange* held = nullptr;
+  std::atomic<Exchange*> held{nullptr};
   test.handler.on_request = [&held](Exchange& exchange) { held = &exchange; };
   const uint16_t port = test.Listen();
   for (const char* bytes :
@@ -222,7 +223,7 @@ TEST(AnsweredTest, SenderThatGoesAwayIsToldOnceHoweverFarItsRequestWas) {
       TestClient client(port);
       client.Send(bytes);
       if (absl::EndsWith(bytes, "12")) {
-        while (held == nullptr) std::this_thread::yield();
+        while (held.load() == nullptr) std::this_thread::yield();
         client.Reset();
       }
     }
@@ -231,7 +232,7 @@ TEST(AnsweredTest, SenderThatGoesAwayIsToldOnceHoweverFarItsRequestWas) {
     EXPECT_EQ(told.reason, LRI_REASON_PEER_GONE);
     EXPECT_EQ(told.path, "/x");
   }
-  Reply(*held, 200, "to nobody");
+  Reply(*held.load(), 200, "to nobody");
   for (const char* bytes : {"", "\r\n"}) TestClient(port).Send(bytes);  // no requests
   EXPECT_TRUE(test.server->Drain(absl::Seconds(10)));
   EXPECT_EQ(record.left(), 0u);
