@@ -291,7 +291,8 @@ void Call::RecordSamples(const lri_create_result& result) {
 void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_s,
                             absl::string_view message) {
   const std::string code_name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
-  if (message.empty()) message = code_name.empty() ? "the host gives no reason" : code_name;
+  if (message.empty()) message = code_name;
+  if (message.empty()) message = "the host gives no reason";
   const bool is_known = outcome != LRI_NOT_KNOWN;
   const Host& host = context_.plugin->host();
   if (const auto left_out = context_.plugin->warnings().Admit(host.Now()); left_out.has_value()) {
