@@ -248,8 +248,13 @@ TEST(AnsweredTest, ConnectionsPastALimitAreToldWithTheLimit) {
     TestClient first(port);
     TestClient second(port);  // the first gives way
     Told told = record.Next();
-    EXPECT_EQ(told.status, 0);
+    EXPECT_EQ(told.status, 503);
     EXPECT_EQ(told.reason, LRI_REASON_TOO_MANY_CONNECTIONS);
+    const std::optional<Answer> answer = first.ReadAnswer();
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status, 503);
+    EXPECT_EQ(answer->Header("retry-after"), "1");
+    EXPECT_EQ(told.bytes_out, static_cast<int64_t>(answer->bytes.size()));
     EXPECT_TRUE(first.ReadUntilClosed());
     second.Send("POST /");
     told = record.Next();

@@ -241,8 +241,13 @@ void Connection::BeginLinger() {
 void Connection::Close(lri_reason reason) {
   if (state_ == State::kClosed) return;
   if (IsOwed(reason)) {
+    // Its first request may be on its way: a proxy must not take the end for a fault.
     const bool gave_way = reason == LRI_REASON_TOO_MANY_CONNECTIONS;
-    Tell(0, reason, gave_way ? "it had sent nothing, and gave way to a new one" : "", 0);
+    const bool sent = gave_way && tls_ == nullptr &&
+                      send(socket_.get(), kUnreadRefusal.data(), kUnreadRefusal.size(),
+                           MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+    Tell(sent ? 503 : 0, reason, gave_way ? "it had sent nothing, and gave way to a new one" : "",
+         sent ? kUnreadRefusal.size() : 0);
   }
   if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
   state_ = State::kClosed;

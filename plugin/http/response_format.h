@@ -23,6 +23,11 @@ class DateText {
   char text_[kBytes + 1] = {};
 };
 
+// An answer that needs no memory: 503 to a peer whose request was not read.
+inline constexpr absl::string_view kUnreadRefusal =
+    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+    "Content-Length: 0\r\n\r\n";
+
 // Appends the whole answer to `out`. `for_head`: the request's method was HEAD, so the answer tells
 // the body's length and leaves out the body. `close` adds `Connection: close`. Throws
 // std::bad_alloc; then `out` is unchanged.

@@ -24,6 +24,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/http/response_format.h"
 #include "plugin/http/shard.h"
 
 namespace webhook::http {
@@ -331,16 +332,14 @@ void Server::Refuse(Descriptor connection, const Peer& peer, const Refusal& refu
       return HandOver(std::move(connection), peer, place, refusal);
     }
   }
-  constexpr absl::string_view kAnswer =
-      "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
-      "Content-Length: 0\r\n\r\n";
-  const bool sent = plain && send(connection.get(), kAnswer.data(), kAnswer.size(),
+  const bool sent = plain && send(connection.get(), kUnreadRefusal.data(), kUnreadRefusal.size(),
                                   MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
-  state_->handler().OnAnswered({.peer = peer.text,
-                                .status = sent ? refusal.status : 0,
-                                .reason = refusal.reason,
-                                .detail = refusal.text,
-                                .bytes_out = sent ? static_cast<int64_t>(kAnswer.size()) : 0});
+  state_->handler().OnAnswered(
+      {.peer = peer.text,
+       .status = sent ? refusal.status : 0,
+       .reason = refusal.reason,
+       .detail = refusal.text,
+       .bytes_out = sent ? static_cast<int64_t>(kUnreadRefusal.size()) : 0});
 }
 
 void Server::HandOver(Descriptor connection, const Peer& peer, Place* place,
