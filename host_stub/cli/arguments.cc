@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "host_stub/files/trusted_files.h"
+#include "plugin/base/utf8.h"
 #include "plugin/http/tls.h"
 
 namespace host_stub {
@@ -51,8 +52,8 @@ absl::StatusOr<std::string> ReadArgument(absl::string_view option, const std::st
     if (!fault.empty()) return absl::PermissionDeniedError(absl::StrCat(option, ": ", fault));
     contents = std::move(file->contents);
   }
-  // An editor's byte order mark, and the end of the line, do not belong to a secret.
-  absl::string_view text_alone = absl::StripPrefix(contents, "\xEF\xBB\xBF");
+  // The end of the line does not belong to a secret either.
+  absl::string_view text_alone = absl::StripPrefix(contents, base::kByteOrderMark);
   return std::string(absl::StripSuffix(absl::StripSuffix(text_alone, "\n"), "\r"));
 }
 

@@ -283,7 +283,7 @@ absl::StatusOr<Configuration> LoadConfiguration(const std::string& path) {
                                                         : path.substr(0, slash);
   if (!file->write_fault.empty()) return absl::PermissionDeniedError(file->write_fault);
   absl::string_view text = file->contents;
-  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");  // Windows editors put it there
+  absl::ConsumePrefix(&text, base::kByteOrderMark);
   absl::StatusOr<Configuration> configuration = ParseConfiguration(text, path, folder);
   Wipe(file->contents);
   if (!configuration.ok()) return configuration;

@@ -109,7 +109,9 @@ const std::string& HostedInstance::name() const { return record_->name; }
 InstanceHealth HostedInstance::health() const { return record_->health(); }
 InstanceCounts HostedInstance::counts() const { return record_->counts(); }
 
-void HostedInstance::OnAnswered(const lri_answered& answered) { record_->Count(answered); }
+void HostedInstance::CountAnswer(int status, int32_t reason) {
+  record_->CountAnswer(status, reason);
+}
 
 std::map<std::string, int64_t> ReasonCounts::counts() const {
   std::map<std::string, int64_t> told;

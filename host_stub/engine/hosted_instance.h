@@ -170,8 +170,9 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   InstanceHealth health() const;
   InstanceCounts counts() const;
 
-  // Told by a door of the host what became of one of the instance's requests. Any thread.
-  void OnAnswered(const lri_answered& answered);
+  // Told by a door of the host what became of one of the instance's requests: the answer's status,
+  // 0 where none was sent, and its reason (enum lri_reason). Any thread.
+  void CountAnswer(int status, int32_t reason);
 
   // When the last reference is dropped, the instance is handed to `end` instead of being ended
   // there, because that may wait. Called once, by somebody who holds a reference.

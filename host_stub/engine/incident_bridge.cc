@@ -279,9 +279,10 @@ void IncidentBridge::CountHidden(InstanceRecord& record, int64_t incidents) {
   if (!left_out.has_value()) return;
   record.logger.Log(
       Severity::kWarning, record.name,
-      absl::StrCat("not created, because their delivery keys are known with another "
-                   "content: ",
-                   incidents, " incidents; see duplication_key", base::LeftOut(*left_out)));
+      absl::StrCat(incidents, incidents == 1 ? " incident was" : " incidents were",
+                   " not created, because the delivery key is known with another content; see "
+                   "duplication_key",
+                   base::LeftOut(*left_out)));
 }
 
 void IncidentBridge::Finish(Pending& pending) noexcept {

@@ -73,15 +73,10 @@ void InstanceRecord::TakeAnswer(const lri_answer* given,
   take(PlainAnswer(500, LRI_REASON_OTHER, "The webhook's answer was not usable.\n"));
 }
 
-void InstanceRecord::Count(const lri_answered& answered) {
-  reasons_.Add(answered.reason);
-  if (answered.door == LRI_DOOR_LISTEN && answered.method.size > 0) {
-    listen_requests_.fetch_add(1, std::memory_order_relaxed);
-  }
-  if (answered.status == 0) return;
-  std::atomic<int64_t>& count = answered.status >= 500   ? failed_
-                                : answered.status >= 400 ? refused_
-                                                         : succeeded_;
+void InstanceRecord::CountAnswer(int status, int32_t reason) {
+  reasons_.Add(reason);
+  if (status == 0) return;
+  std::atomic<int64_t>& count = status >= 500 ? failed_ : status >= 400 ? refused_ : succeeded_;
   count.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -100,7 +95,7 @@ InstanceCounts InstanceRecord::counts() const {
   counts.batches_in_flight = batches_begun.load(std::memory_order_acquire) - batches_done;
   counts.calls += heads_answered.load(std::memory_order_relaxed);
   counts.abandoned = abandoned.load(std::memory_order_relaxed);
-  counts.calls += listen_requests_.load(std::memory_order_relaxed);
+  counts.calls += listen_requests.load(std::memory_order_relaxed);
   counts.answers.succeeded = succeeded_.load(std::memory_order_relaxed);
   counts.answers.refused = refused_.load(std::memory_order_relaxed);
   counts.answers.failed = failed_.load(std::memory_order_relaxed);

@@ -40,8 +40,8 @@ struct InstanceRecord {
   // usable, an answer 500.
   void TakeAnswer(const lri_answer* given, absl::FunctionRef<void(const Answer&)> take);
 
-  // What became of a request or a connection, at any door.
-  void Count(const lri_answered& answered);
+  // What became of a request or a connection, at any door. `status` 0: no answer was sent.
+  void CountAnswer(int status, int32_t reason);
 
   InstanceHealth health() const;
   InstanceCounts counts() const;
@@ -62,6 +62,7 @@ struct InstanceRecord {
   std::atomic<int64_t> incidents_created{0};
   alignas(64) std::atomic<int64_t> abandoned{0};
   std::atomic<int64_t> heads_answered{0};  // without a call
+  std::atomic<int64_t> listen_requests{0};
   std::atomic<int64_t> incidents_hidden{0};
   std::atomic<int64_t> faults{0};
 
@@ -73,7 +74,6 @@ struct InstanceRecord {
   alignas(64) std::atomic<int64_t> succeeded_{0};
   std::atomic<int64_t> refused_{0};
   std::atomic<int64_t> failed_{0};
-  std::atomic<int64_t> listen_requests_{0};
 
   mutable absl::Mutex mutex_;
   InstanceHealth health_ ABSL_GUARDED_BY(mutex_);

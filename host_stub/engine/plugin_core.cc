@@ -211,7 +211,9 @@ struct PluginCore::HostFunctions {
   static void OnAnswered(void*, const lri_answered* answered) noexcept {
     if (answered == nullptr || !LRI_HAS(answered, duration_ns)) return;
     if (answered->instance == nullptr || answered->door != LRI_DOOR_LISTEN) return;
-    InstanceRecord::From(answered->instance)->Count(*answered);
+    InstanceRecord& record = *InstanceRecord::From(answered->instance);
+    if (answered->method.size > 0) record.listen_requests.fetch_add(1, std::memory_order_relaxed);
+    record.CountAnswer(answered->status, answered->reason);
   }
 
   static int64_t Now(void*) noexcept { return absl::GetCurrentTimeNanos(); }

@@ -64,9 +64,9 @@ class Front::Call final : public AnswerReceiver, public HeadAnswerReceiver {
 
   int thread() const { return thread_; }
 
-  // Tells the instance what became of the request. False: memory ran out, and the call has let go
-  // of its instance.
-  bool Report(const http::Answered& answered);
+  // Counts at the instance what became of the request. False: memory ran out, and the call has let
+  // go of its instance.
+  bool Count(const http::Answered& answered);
 
   // Answered: the exchange was answered, and the call is over.
   http::HeadVerdict CheckHead(const InstanceSnapshot::Match& match, Exchange& exchange);
@@ -202,22 +202,9 @@ void Front::Call::Respond(const Answer& answer) noexcept {
                                      .detail = answer.detail});
 }
 
-bool Front::Call::Report(const http::Answered& answered) {
+bool Front::Call::Count(const http::Answered& answered) {
   if (instance_ == nullptr) return false;
-  lri_answered abi = {};
-  abi.struct_size = sizeof abi;
-  abi.door = LRI_DOOR_FRONT;
-  abi.request_id = ToView(request_.head.request_id);
-  abi.peer_address = ToView(answered.peer);
-  abi.method = ToView(answered.method);
-  abi.path = ToView(answered.path);
-  abi.status = answered.status;
-  abi.reason = answered.reason;
-  abi.detail = ToView(answered.detail);
-  abi.bytes_received = static_cast<uint64_t>(answered.bytes_in);
-  abi.bytes_sent = static_cast<uint64_t>(answered.bytes_out);
-  abi.duration_ns = answered.duration_ms * 1'000'000;
-  instance_->OnAnswered(abi);
+  instance_->CountAnswer(answered.status, answered.reason);
   return true;
 }
 
@@ -293,7 +280,7 @@ void Front::OnAnswered(const http::Answered& answered) noexcept {
     if (!line.empty()) logger_->Log(Severity::kWarning, "", line);
   }
   const bool has_call = answered.exchange != nullptr && answered.exchange->ticket() != 0;
-  if (!has_call || !Call::Of(*answered.exchange).Report(answered)) reasons_.Add(answered.reason);
+  if (!has_call || !Call::Of(*answered.exchange).Count(answered)) reasons_.Add(answered.reason);
 }
 
 void Front::RefreshThreads() {

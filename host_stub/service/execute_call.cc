@@ -186,7 +186,7 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
   absl::StatusOr<std::shared_ptr<const InstanceEntry>> entry =
       server_->FindInstance(request.instance());
   if (!entry.ok()) return entry.status();
-  from_outside_ = caller.address != "unix";
+  from_outside_ = !caller.is_owner();
   if (from_outside_ && !(*entry)->closed.empty()) {
     return absl::PermissionDeniedError((*entry)->closed);
   }
@@ -250,8 +250,7 @@ bool ExecuteCall::GiveUp() {
 }
 
 void ExecuteCall::Tell(absl::Status status) {
-  Report(status.ok() ? mutable_response().status() : 0, status.ok() ? reason_ : ReasonOf(status),
-         status.message());
+  Count(status.ok() ? mutable_response().status() : 0, status.ok() ? reason_ : ReasonOf(status));
   // A failure has no response, so this needs no memory then.
   if (status.ok()) {
     status = GuardMemory([this] {
@@ -262,22 +261,9 @@ void ExecuteCall::Tell(absl::Status status) {
   OnOutcome(status);
 }
 
-// Counts the outcome. `status` 0: the call had no answer.
-void ExecuteCall::Report(int status, int32_t reason, absl::string_view detail) {
-  if (counted_by_ == nullptr) return;
-  lri_answered answered = {};
-  answered.struct_size = sizeof answered;
-  answered.door = LRI_DOOR_GRPC;
-  answered.request_id = ToView(mutable_request().request_id());
-  answered.peer_address = ToView(peer_);
-  answered.method = ToView(mutable_request().method());
-  answered.path = ToView(path_);
-  answered.status = status;
-  answered.reason = reason;
-  answered.detail = ToView(detail);
-  answered.bytes_received = static_cast<uint64_t>(counted_bytes_);
-  answered.bytes_sent = mutable_response().body().size();
-  counted_by_->OnAnswered(answered);
+// `status` 0: the call had no answer.
+void ExecuteCall::Count(int status, int32_t reason) {
+  if (counted_by_ != nullptr) counted_by_->CountAnswer(status, reason);
 }
 
 void ExecuteCall::OnAnswer(const Answer& answer) noexcept {
@@ -309,7 +295,7 @@ void ExecuteCall::OnRequestReleased() noexcept {
 bool ExecuteCall::Cancel() {
   if (!GiveUp()) return false;
   server_->calls.Remove(token_);
-  Report(0, LRI_REASON_PEER_GONE, "");
+  Count(0, LRI_REASON_PEER_GONE);
   return true;
 }
 

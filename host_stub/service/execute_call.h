@@ -87,7 +87,7 @@ class ExecuteCall : public AnswerReceiver,
   // that nobody waits for its answer.
   bool GiveUp();
   void Tell(absl::Status status);
-  void Report(int status, int32_t reason, absl::string_view detail);
+  void Count(int status, int32_t reason);
 
   const std::shared_ptr<GrpcServerContext> server_;
 

@@ -114,7 +114,7 @@ class ExecuteStream : public StreamReactor<ExecuteStream, ExecuteStreamReactor> 
   ExecuteStream(std::shared_ptr<GrpcServerContext> server,
                 std::shared_ptr<base::ObjectPool<StreamCall>> pool, Caller caller,
                 absl::Time deadline)
-      : StreamReactor(std::move(server), /*ages=*/caller.address != "unix"),
+      : StreamReactor(std::move(server), /*ages=*/!caller.is_owner()),
         pool_(std::move(pool)),
         caller_(std::move(caller)),
         deadline_(deadline) {}

@@ -90,7 +90,7 @@ std::function<void(int64_t)> CloserLog(const std::shared_ptr<GrpcServerContext>&
       last->logged = absl::Now();
       server->logger->Log(Severity::kError, "",
                           absl::StrCat("the process has ", resident_bytes,
-                                       " bytes of memory, and memory_soft_limit ", "is ",
+                                       " bytes of memory, and memory_soft_limit is ",
                                        server->limits.memory_soft_limit,
                                        ": gRPC's connections are closed until it has less"));
     }

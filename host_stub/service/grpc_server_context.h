@@ -56,6 +56,9 @@ struct Caller {
   // for a request's peer address.
   bool trusted = false;
   std::string address;  // an IP address without a port, "unix", or empty if it is not known
+
+  // Only the host's own user reaches the control socket.
+  bool is_owner() const { return address == "unix"; }
 };
 
 // From gRPC's text for a peer ("ipv4:127.0.0.1:5000", "ipv6:%5B::1%5D:5000", "unix:").

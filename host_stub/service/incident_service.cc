@@ -280,7 +280,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
     }
     auto follower = std::make_shared<Follower>(server_, std::move(query),
                                                request->view() != v1::INCIDENT_VIEW_BASIC,
-                                               CallerOf(*context, false).address != "unix");
+                                               !CallerOf(*context, false).is_owner());
     follower->Begin();
     return follower.get();
   }

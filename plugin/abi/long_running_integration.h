@@ -284,8 +284,7 @@ typedef struct lri_incident_batch {
   lri_call* call;        /* of lri_request; NULL for a request of the listen port and for a test */
   lri_view request_id;   /* as in lri_request_head; the plugin's own for the listen port */
   lri_view peer_address; /* the same */
-  lri_view content;      /* as lri_incident.content, of all that has the batch's key. Since minor
-                            version 2 */
+  lri_view content;      /* as lri_incident.content, of all that has the batch's key */
 } lri_incident_batch;
 
 /* ---- what became of a request ---------------------------------------------------------------- */

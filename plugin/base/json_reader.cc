@@ -9,6 +9,7 @@
 #include <new>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/utf8.h"
@@ -211,8 +212,7 @@ JsonReader::JsonReader(JsonReader&&) noexcept = default;
 JsonReader& JsonReader::operator=(JsonReader&&) noexcept = default;
 
 bool JsonReader::Open(absl::string_view text) {
-  skipped_ =
-      absl::string_view(text.data(), std::min<size_t>(text.size(), 3)) == "\xEF\xBB\xBF" ? 3 : 0;
+  skipped_ = absl::StartsWith(text, kByteOrderMark) ? kByteOrderMark.size() : 0;
   text.remove_prefix(skipped_);
   text_ = text.data();
   text_bytes_ = text.size();

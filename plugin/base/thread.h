@@ -1,3 +1,4 @@
+// Threads of our own.
 #ifndef PLUGIN_BASE_THREAD_H_
 #define PLUGIN_BASE_THREAD_H_
 

@@ -10,6 +10,9 @@
 
 namespace base {
 
+// U+FEFF. Editors put it at the front of a file; it is no part of the text.
+inline constexpr absl::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
 struct Character {
   static constexpr uint32_t kMalformed = UINT32_MAX;
 

@@ -72,11 +72,11 @@ absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
 absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
                                                 std::span<const Password> given) {
   Credentials credentials;
-  // An editor may have put a byte order mark in front.
-  constexpr absl::string_view kMark = "\xEF\xBB\xBF";
-  absl::ConsumePrefix(&username, kMark);
+  absl::ConsumePrefix(&username, base::kByteOrderMark);
   std::vector<Password> passwords(given.begin(), given.end());
-  for (Password& password : passwords) absl::ConsumePrefix(&password.text, kMark);
+  for (Password& password : passwords) {
+    absl::ConsumePrefix(&password.text, base::kByteOrderMark);
+  }
   const bool any_password = std::any_of(passwords.begin(), passwords.end(),
                                         [](const Password& one) { return !one.text.empty(); });
   if (username.empty()) {

@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "plugin/base/utf8.h"
 
 namespace webhook::core {
 namespace {
@@ -115,8 +116,6 @@ bool IsAscii(absl::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
 }
 
-bool HasUtf8Mark(absl::string_view text) { return absl::StartsWith(text, "\xEF\xBB\xBF"); }
-
 // The name of the charset whose byte order mark begins the text, or null.
 const char* Utf16Mark(absl::string_view text) {
   if (absl::StartsWith(text, "\xFF\xFE")) return "UTF-16LE";
@@ -143,7 +142,7 @@ absl::Status Convert(absl::string_view text, Form form, const Limits& limits, De
   const bool may_be_utf16 = form.charset == Charset::kUtf16 || form.charset == Charset::kNone;
   const bool may_be_utf8 = form.charset == Charset::kUtf8 || form.charset == Charset::kNone;
   if ((mark != nullptr && (!may_be_utf16 || (form.name != nullptr && form.name != mark))) ||
-      (HasUtf8Mark(text) && !may_be_utf8)) {
+      (absl::StartsWith(text, base::kByteOrderMark) && !may_be_utf8)) {
     return absl::InvalidArgumentError(
         "The body begins with the byte order mark of another charset than Content-Type names");
   }

@@ -470,17 +470,18 @@ bool Connection::ReadDecrypted() {
   }
   if (!Receive(work_->cipher.data(), work_->cipher.capacity(), &count)) return false;
   if (state_ == State::kHandshake) {
-    if (handshake_bytes_ == 0) {
+    const bool is_first = handshake_bytes_ == 0;
+    handshake_bytes_ += count;
+    if (is_first) {
       SetRequestDeadline(limits_.tls_handshake_timeout_ms);
       SetIdleRank(kBusy);
     }
-    handshake_bytes_ += count;
-  }
-  // No record of TLS begins with a letter, and every method of HTTP does.
-  if (!tls_->fed() && count > 0 && absl::ascii_isupper(work_->cipher.data()[0])) {
-    tls_.reset();
-    return Refuse(
-        {400, "this port speaks HTTPS; use https:// in the URL", LRI_REASON_PLAIN_HTTP_ON_TLS});
+    // No record of TLS begins with a letter, and every method of HTTP does.
+    if (is_first && count > 0 && absl::ascii_isupper(work_->cipher.data()[0])) {
+      tls_.reset();
+      return Refuse(
+          {400, "this port speaks HTTPS; use https:// in the URL", LRI_REASON_PLAIN_HTTP_ON_TLS});
+    }
   }
   // An end without close_notify may be an attacker's; what was decrypted before it is valid.
   tls_->Feed(absl::string_view(work_->cipher.data(), count));
@@ -601,18 +602,26 @@ bool Connection::CallOnHead() {
 
 // Answers without the handler and closes. Returns true: there is an answer to write.
 bool Connection::Refuse(Refusal refusal) {
-  const std::string body = std::string(refusal.text) + "\n";
-  const size_t before = work_->out.size();
-  Append(PlainText(refusal.status, body), /*close=*/true);
-  Tell(refusal.status, ReasonOf(refusal), refusal.text, work_->out.size() - before);
+  AnswerAndClose(refusal);
   if (phase_ == Phase::kReading) Drop();
   phase_ = Phase::kNone;
   state_ = State::kFlush;
   return true;
 }
 
-void Connection::Append(const Response& response, bool close) {
+void Connection::AnswerAndClose(const Refusal& refusal) {
+  const std::string body = std::string(refusal.text) + "\n";
+  Response response = PlainText(refusal.status, body);
+  response.reason = ReasonOf(refusal);
+  response.detail = refusal.text;
+  Answer(response, /*close=*/true);
+}
+
+// Appends the answer to the output and tells of it.
+void Connection::Answer(const Response& response, bool close) {
+  const size_t before = work_->out.size();
   AppendResponse(response, work_->reader.is_head_method(), close, shard_->date(), work_->out);
+  Tell(response.status, response.reason, response.detail, work_->out.size() - before);
 }
 
 // Must precede the end of the exchange, of which it tells.
@@ -709,9 +718,7 @@ void Connection::RespondHere(const Response& response) {
   if (phase_ == Phase::kNone || phase_ == Phase::kReading) return;  // nothing is owed
   if (phase_ == Phase::kLost) return EndExchange();
   const bool close = WillClose();
-  const size_t before = work_->out.size();
-  Append(response, close);
-  Tell(response.status, response.reason, response.detail, work_->out.size() - before);
+  Answer(response, close);
   answered_.store(true, std::memory_order_relaxed);
   AfterAnswer(close);
   if (driving_) return;  // Drive goes on when the handler has returned
@@ -777,12 +784,8 @@ void Connection::Drop() {
 void Connection::AnswerTimedOut() {
   // An answer that is on its way from another thread is in time.
   if (answered_.load(std::memory_order_relaxed)) return;
-  constexpr absl::string_view kText =
-      "no answer in time; whether the request took effect is not known\n";
-  const size_t before = work_->out.size();
-  Append(PlainText(504, kText), /*close=*/true);
-  Tell(504, LRI_REASON_ANSWER_TIMEOUT, kText.substr(0, kText.size() - 1),
-       work_->out.size() - before);
+  AnswerAndClose({504, "no answer in time; whether the request took effect is not known",
+                  LRI_REASON_ANSWER_TIMEOUT});
   phase_ = Phase::kLost;
   state_ = State::kFlush;
   shard_->state().handler().OnAbandoned(*this);

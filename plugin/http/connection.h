@@ -112,7 +112,8 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   // The handler's side.
   bool CallOnHead();
   bool Refuse(Refusal refusal);
-  void Append(const Response& response, bool close);
+  void AnswerAndClose(const Refusal& refusal);
+  void Answer(const Response& response, bool close);
   void Tell(int status, lri_reason reason, absl::string_view detail, size_t bytes_out) noexcept;
   bool WillClose() const;
   void RespondHere(const Response& response);

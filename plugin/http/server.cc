@@ -345,20 +345,14 @@ void Server::Refuse(Descriptor connection, const Peer& peer, const Refusal& refu
 void Server::HandOver(Descriptor connection, const Peer& peer, Place* place,
                       const Refusal& refusal) {
   if (const auto& take = state_->options().take; take) {
-    absl::Cleanup release = [state = state_, place] {
-      state->OnClosed(place);
-      state->OnDeleted(place);
-    };
+    absl::Cleanup release = [state = state_, place] { state->Release(place); };
     auto held = std::make_shared<decltype(release)>(std::move(release));
     return take(home_, std::move(connection), std::move(held));
   }
   const std::shared_ptr<Shard>& shard = shards_[next_shard_++ % shards_.size()];
   EventLoop& events = shard->loop().events;
   if (&events == &home_) return shard->Adopt(std::move(connection), peer.text, place, refusal);
-  absl::Cleanup release = [this, place] {
-    state_->OnClosed(place);
-    state_->OnDeleted(place);
-  };
+  absl::Cleanup release = [this, place] { state_->Release(place); };
   events.Post(
       [shard, connection = std::move(connection), text = peer.text, place, refusal]() mutable {
         shard->Adopt(std::move(connection), std::move(text), place, refusal);

@@ -149,6 +149,11 @@ void ServerState::OnDeleted(Place* place) {
   EraseUnused(place);
 }
 
+void ServerState::Release(Place* place) {
+  OnClosed(place);
+  OnDeleted(place);
+}
+
 void ServerState::EraseUnused(Place* place) {
   if (place->objects > 0 || place == &refusals_) return;
   bytes_in_flight_->Give(place->bytes);
@@ -220,10 +225,7 @@ Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
       sweep_ms_(SweepMs(limits_)) {}
 
 void Shard::Adopt(Descriptor socket, std::string peer, Place* place, const Refusal& refusal) {
-  absl::Cleanup release = [this, place] {
-    state_->OnClosed(place);
-    state_->OnDeleted(place);
-  };
+  absl::Cleanup release = [this, place] { state_->Release(place); };
   if (draining_) {
     return state_->handler().OnAnswered({.peer = peer, .reason = LRI_REASON_STOPPING});
   }

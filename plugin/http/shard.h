@@ -108,6 +108,8 @@ class ServerState {
   // Each admitted connection is first closed, then deleted.
   void OnClosed(Place* place);
   void OnDeleted(Place* place);
+  // Both, for one that never became a Connection.
+  void Release(Place* place);
   // An idle connection, if there is one, is closed.
   void LetOneGiveWay();
   // From Enter to Leave it may be asked to give way.

@@ -252,7 +252,7 @@ absl::StatusOr<std::string> NormalizePem(absl::string_view text, absl::string_vi
   bool has_key = false;
   std::string pem;
   pem.reserve(2 * text.size());  // so that no part of a key is left behind where it grew
-  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
+  absl::ConsumePrefix(&text, base::kByteOrderMark);
   for (int number = 1;; ++number) {
     const auto refuse = [&](absl::string_view what) {
       OPENSSL_cleanse(pem.data(), pem.size());

@@ -98,12 +98,7 @@ class TlsSession {
 
   // Passes in a block that was read from the socket. It must stay in place until kWantRead is
   // returned, which means that all of it was taken.
-  void Feed(absl::string_view ciphertext) {
-    in_ = ciphertext;
-    fed_ = true;
-  }
-  // Feed was called.
-  bool fed() const { return fed_; }
+  void Feed(absl::string_view ciphertext) { in_ = ciphertext; }
 
   Result Handshake();
   // After kOk, `*count` > 0 bytes were read or written.
@@ -121,7 +116,6 @@ class TlsSession {
   std::shared_ptr<const TlsContext> context_;
   ssl_st* ssl_ = nullptr;
   int socket_;
-  bool fed_ = false;
   int64_t key_updates_left_;
   absl::string_view in_;
 };

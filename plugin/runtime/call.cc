@@ -58,8 +58,7 @@ static_assert(core::kDeliveryKeyVersion == LRI_DELIVERY_KEY_VERSION);
 
 constexpr absl::string_view kOtherContent[] = {
     "this delivery key is known with another content, so nothing was created; the id is that of "
-    "the "
-    "first incident"};
+    "the first incident"};
 
 absl::Status TooMuchInFlight() {
   return absl::UnavailableError("Too many large bodies are in flight. Try again later.");
@@ -319,7 +318,10 @@ void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_
 void Call::Finish(const lri_answer& answer) noexcept {
   Plugin* const plugin = context_.plugin;
   base::Gate* const gate = context_.gate;
-  if (begun_ns_ != 0) ReportAnswer(answer);
+  if (begun_ns_ != 0) {
+    ReportToHost(host_, context_.host_instance, *head_, body_bytes_, answer,
+                 base::MonotonicNanoseconds() - begun_ns_);
+  }
   context_.complete(plugin->host(), handle_, answer);
   decoded_ = {};
   parsed_.Clear();
@@ -331,11 +333,6 @@ void Call::Finish(const lri_answer& answer) noexcept {
   context_.configuration = nullptr;
   plugin->calls().GiveBack(lease_.index);
   gate->Leave();
-}
-
-void Call::ReportAnswer(const lri_answer& answer) const {
-  ReportToHost(host_, context_.host_instance, *head_, body_bytes_, answer,
-               base::MonotonicNanoseconds() - begun_ns_);
 }
 
 void Call::AnswerNotKnown(uint32_t retry_after_s, absl::string_view detail) {

@@ -68,7 +68,6 @@ class Call {
   // As Finish. 0 seconds: no Retry-After. `detail`: for the operator; empty: the text.
   void FinishWithText(int32_t status, lri_reason reason, absl::string_view text,
                       uint32_t retry_after_s = 0, absl::string_view detail = "") noexcept;
-  void ReportAnswer(const lri_answer& answer) const;
 
   const Host host_;
   base::ObjectPool<Call>::Lease lease_{};

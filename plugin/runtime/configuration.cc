@@ -109,8 +109,7 @@ absl::StatusOr<Given> Collect(const lri_pairs& parameters) {
       return Invalid("parameter ", FromView(pair.name), " is given twice");
     }
     found->second = FromView(pair.value);
-    // A file that an editor of Windows wrote begins with one.
-    absl::ConsumePrefix(&found->second, "\xEF\xBB\xBF");
+    absl::ConsumePrefix(&found->second, base::kByteOrderMark);
   }
   return given;
 }
