@@ -17,8 +17,8 @@ namespace {
 
 namespace http = webhook::http;
 
-// A flood of calls that are reset at once takes some 100 MiB in a second.
-constexpr int64_t kMemoryCheckMs = 100;
+// A flood of calls that are reset at once takes some 100 MiB in a second on one connection.
+constexpr int64_t kMemoryCheckMs = 20;
 // How often the connections themselves are looked at.
 constexpr int64_t kLookMs = 1'000;
 // A window's worth of HTTP/2. Pings, window updates and short headers stay below.
@@ -93,6 +93,7 @@ GrpcDoor::~GrpcDoor() {
 
 void GrpcDoor::Take(http::EventLoop& loop, http::Descriptor socket, std::shared_ptr<void> place) {
   loop_ = &loop;
+  if (!options_.is_owners && IsOverMemoryLimit()) return;
   const int theirs = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
   if (theirs < 0) return;
   // What gRPC sets where it accepts by itself. A unix socket has neither.
@@ -126,16 +127,21 @@ void GrpcDoor::OnTimer() {
   if (connections_.empty()) return;
   const int64_t now_ms = loop_->now_ms();
   loop_->Arm(*this, now_ms + kMemoryCheckMs);
-  const int64_t resident_bytes = ResidentBytes();
-  if (resident_bytes > options_.limits.memory_soft_limit) {
+  if (IsOverMemoryLimit()) {
     for (const Connection& connection : connections_) ShutDown(connection.socket);
-    options_.on_memory(resident_bytes);
   } else if (now_ms >= look_at_ms_) {
     look_at_ms_ = now_ms + kLookMs;
     for (Connection& connection : connections_) {
       if (IsUnanswered(connection)) ShutDown(connection.socket);
     }
   }
+}
+
+bool GrpcDoor::IsOverMemoryLimit() const {
+  const int64_t resident_bytes = ResidentBytes();
+  if (resident_bytes <= options_.limits.memory_soft_limit) return false;
+  options_.on_memory(resident_bytes);
+  return true;
 }
 
 // gRPC has no limit on how long a header or a message takes, and a header that never ends costs it

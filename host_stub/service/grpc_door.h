@@ -28,7 +28,7 @@ struct GrpcDoorOptions {
   bool is_owners = false;
   // Takes a connected socket, which is the callee's from then on.
   std::function<void(int socket)> hand_over;
-  // Connections are closed because of memory_soft_limit. Must not block.
+  // Connections are closed, or not taken, because of memory_soft_limit. Must not block.
   std::function<void(int64_t resident_bytes)> on_memory;
 };
 
@@ -68,6 +68,7 @@ class GrpcDoor : private webhook::http::EventLoop::Timer {
   void Take(webhook::http::EventLoop& loop, webhook::http::Descriptor socket,
             std::shared_ptr<void> place);
   void OnTimer() override;
+  bool IsOverMemoryLimit() const;
   bool IsUnanswered(Connection& connection) const;
   void Forget(Connection& connection);
 

@@ -1,37 +1,40 @@
 #include "plugin/http/byte_budget.h"
 
+#include <limits>
+
 namespace webhook::http {
 
-// The address first: each change of it is one step, so that the changes of `all`, each by how much
-// the address's part within its share grew or shrank in that step, always add up.
-void ByteBudget::Count(int64_t bytes) {
+// Each change of the address is one step. The changes of `all`, each by how much the address's part
+// within its share grew or shrank in that step, always add up.
+int64_t ByteBudget::AddToAddress(int64_t bytes) {
   const int64_t before = address_.bytes.fetch_add(bytes, std::memory_order_relaxed);
-  const int64_t share = address_.share;
-  all_.bytes.fetch_add(std::min(before + bytes, share) - std::min(before, share),
-                       std::memory_order_relaxed);
+  return std::min(before + bytes, address_.share) - std::min(before, address_.share);
+}
+
+void ByteBudget::Count(int64_t bytes) {
+  all_.bytes.fetch_add(AddToAddress(bytes), std::memory_order_relaxed);
 }
 
 const char* ByteBudget::Reserve(int64_t bytes, int64_t request_bytes,
                                 std::atomic<int64_t>* instance) {
+  constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
   const bool is_large = request_bytes > kSmallRequestBytes;
-  int64_t before = address_.bytes.load(std::memory_order_relaxed);
-  do {
-    if (before + bytes > address_.share) return "the address has its share of bytes_in_flight";
-  } while (
-      !address_.bytes.compare_exchange_weak(before, before + bytes, std::memory_order_relaxed));
-  // It is within the share.
-  const int64_t all = all_.bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes;
-  if (all > (is_large ? shares_.for_large : shares_.all)) {
-    Count(-bytes);
-    return "the limit bytes_in_flight is reached";
+  if (!AddWithin(address_.bytes, bytes, address_.share)) {
+    return "the address has its share of bytes_in_flight";
   }
-  if (instance == nullptr) return nullptr;
-  if (instance->fetch_add(bytes, std::memory_order_relaxed) + bytes > shares_.of_instance &&
-      is_large) {
-    Release(bytes, instance);
-    return "the instance has its share of bytes_in_flight";
+  const char* used_up = nullptr;
+  if (instance != nullptr &&
+      !AddWithin(*instance, bytes, is_large ? shares_.of_instance : kNoLimit)) {
+    used_up = "the instance has its share of bytes_in_flight";
+  } else if (!AddWithin(all_.bytes, bytes, is_large ? shares_.for_large : shares_.all)) {
+    if (instance != nullptr) instance->fetch_sub(bytes, std::memory_order_relaxed);
+    used_up = "the limit bytes_in_flight is reached";
   }
-  return nullptr;
+  // `all` was not told of what the address gives back.
+  if (used_up != nullptr) {
+    all_.bytes.fetch_add(bytes + AddToAddress(-bytes), std::memory_order_relaxed);
+  }
+  return used_up;
 }
 
 void ByteBudget::Release(int64_t bytes, std::atomic<int64_t>* instance) {

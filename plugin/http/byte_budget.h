@@ -15,6 +15,16 @@
 
 namespace webhook::http {
 
+// Adds to what is held, or returns false. It never passes `most`, not even for a moment: somebody
+// else would be refused for it.
+inline bool AddWithin(std::atomic<int64_t>& held, int64_t bytes, int64_t most) {
+  int64_t before = held.load(std::memory_order_relaxed);
+  do {
+    if (before + bytes > most) return false;
+  } while (!held.compare_exchange_weak(before, before + bytes, std::memory_order_relaxed));
+  return true;
+}
+
 // What the connections of one Address::Network hold.
 struct AddressBytes {
   std::atomic<int64_t> bytes{0};
@@ -94,6 +104,9 @@ class ByteBudget {
   }
 
  private:
+  // Returns how much that is of its share, and so of `all`.
+  int64_t AddToAddress(int64_t bytes);
+
   BytesInFlight& all_;
   AddressBytes& address_;
   const ByteShares& shares_;

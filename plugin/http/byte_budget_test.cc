@@ -85,6 +85,29 @@ TEST_F(ByteBudgetTest, NothingIsLeftOverHoweverThreadsInterleave) {
   EXPECT_EQ(addresses_[0].bytes, 0);
 }
 
+TEST_F(ByteBudgetTest, RequestThatIsRefusedTakesNoRoomFromOthersMeanwhile) {
+  std::atomic<int64_t> full{0}, other{0};
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Takes(i, 8 * kMiB, &full));
+  ASSERT_TRUE(Takes(4, 10 * kMiB, &other));
+  // 42 of 57.6 MiB are in use.
+  std::atomic<bool> is_over{false};
+  std::vector<std::thread> refused;
+  for (const int address : {5, 6}) {
+    refused.emplace_back([this, address, &full, &is_over] {
+      while (!is_over) EXPECT_FALSE(Takes(address, 16 * kMiB, &full));
+    });
+  }
+  int taken = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    if (!Takes(4, kMiB, &other)) continue;
+    ++taken;
+    Of(4).Release(kMiB, &other);
+  }
+  is_over = true;
+  for (std::thread& thread : refused) thread.join();
+  EXPECT_EQ(taken, 200'000);
+}
+
 TEST(ByteSharesTest, SingleBodyAlwaysFits) {
   Limits limits;
   limits.bytes_in_flight = 1;

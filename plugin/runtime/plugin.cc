@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/http/byte_budget.h"
 #include "plugin/runtime/call.h"
 
 namespace webhook::runtime {
@@ -59,9 +60,7 @@ Plugin::Plugin(const Host& host, const Limits& limits, uint32_t io_threads)
 Plugin::~Plugin() = default;
 
 bool Plugin::ReserveMemory(int64_t bytes) {
-  if (reserved_bytes_.fetch_add(bytes) + bytes <= limits_.expanded_bytes_in_flight) return true;
-  ReleaseMemory(bytes);
-  return false;
+  return http::AddWithin(reserved_bytes_, bytes, limits_.expanded_bytes_in_flight);
 }
 
 absl::StatusOr<http::IoThreads*> Plugin::io_threads() {
