@@ -191,30 +191,27 @@ std::optional<int64_t> NanosecondsOf(const std::shared_ptr<const TlsContext>& co
   return std::nullopt;
 }
 
+// Of each version: 1.3 does more for a ClientHello than 1.2, whatever the group, and how much more
+// depends on what else the processor does.
 TEST(TlsCostTest, CostliestClientHelloCostsAtMostTwiceTheCheapest) {
   const auto context = *Pair("cost").Make();
-  std::map<std::string, int64_t> least;
-  int64_t cheapest = 0, costliest = 0;
-  // What else the machine does only adds to a time: the least of enough rounds is the cost.
-  for (int round = 0; round < 15 || (round < 150 && costliest > 2 * cheapest); ++round) {
-    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    std::map<std::string, int64_t> least;
+    for (int round = 0; round < 15; ++round) {
       for (const char* group : {"X25519", "P-256", "P-384", "P-521", "X448", "ffdhe2048",
                                 "ffdhe3072", "ffdhe4096", "ffdhe6144", "ffdhe8192"}) {
         const auto took = NanosecondsOf(context, version, group);
         if (!took.has_value()) continue;
-        const auto found = least.try_emplace(absl::StrCat(group, " ", version), *took).first;
+        const auto found = least.try_emplace(group, *took).first;
         found->second = std::min(found->second, *took);
       }
     }
-    const auto by_cost = [](const auto& a, const auto& b) { return a.second < b.second; };
-    const auto [low, high] = std::minmax_element(least.begin(), least.end(), by_cost);
-    cheapest = low->second;
-    costliest = high->second;
+    // TLS 1.2 wants the group of the certificate, too, so that X25519 alone does not do there.
+    ASSERT_EQ(least.size(), version == TLS1_2_VERSION ? 1u : 2u);
+    const auto [cheapest, costliest] = std::minmax_element(
+        least.begin(), least.end(), [](auto& a, auto& b) { return a.second < b.second; });
+    EXPECT_LE(costliest->second, 2 * cheapest->second) << costliest->first;
   }
-  // TLS 1.2 wants the group of the certificate, too, so that X25519 alone does not do there.
-  EXPECT_EQ(least.size(), 3u);
-  for (const auto& [name, took] : least) printf("%s: %ld us\n", name.c_str(), took / 1000);
-  EXPECT_LE(costliest, 2 * cheapest);
 }
 
 class TlsServerTest : public ::testing::Test {
