@@ -59,7 +59,7 @@ extern "C" {
 #endif
 
 /* Grows by one with each appending to any struct. */
-#define LRI_ABI_MINOR 2u
+#define LRI_ABI_MINOR 3u
 
 /* The one symbol that a plugin exports; its type is lri_plugin_entry_function. */
 #define LRI_PLUGIN_ENTRY_SYMBOL "lri_plugin_entry_v1"
@@ -398,7 +398,8 @@ enum lri_parameter_type {
   LRI_TEXT = 1,
   LRI_PORT = 2,    /* a whole number from 1 to 65535 */
   LRI_BOOLEAN = 3, /* "true" or "false" */
-  LRI_LIST = 4     /* the text of a JSON array */
+  LRI_LIST = 4,    /* a text, or the text of a JSON array */
+  LRI_OBJECT = 5   /* a text, or the text of a JSON object. Since minor version 3 */
 };
 
 /* A parameter of an instance. */
@@ -434,6 +435,21 @@ typedef struct lri_limit_list {
   size_t stride;
 } lri_limit_list;
 
+/* A sender that the plugin knows: what the parameter source may name. */
+typedef struct lri_source {
+  lri_view name;        /* as in "github" */
+  lri_view title;       /* one line for a person */
+  lri_view description; /* lines for a person: what to configure at the sender's side, what is
+                           checked, what becomes of a body */
+  lri_view profile;     /* JSON text: the rules themselves */
+} lri_source;
+
+typedef struct lri_source_list {
+  const lri_source* data;
+  size_t count;
+  size_t stride;
+} lri_source_list;
+
 typedef struct lri_plugin_info {
   uint32_t struct_size;
   uint32_t reserved;
@@ -443,6 +459,7 @@ typedef struct lri_plugin_info {
   /* The same parameters with their descriptions, and all limits. Since minor version 2. */
   lri_parameter_list described_parameters;
   lri_limit_list limits;
+  lri_source_list sources; /* since minor version 3 */
 } lri_plugin_info;
 
 typedef struct lri_description {
@@ -546,7 +563,7 @@ typedef struct lri_plugin_table {
   int32_t (*describe)(lri_instance* instance, lri_description_sink sink, void* sink_context);
 
   /* [any thread] Runs a named command. OK: exactly one done. NOT_FOUND: no such command;
-   * UNIMPLEMENTED: known, but nothing is behind it yet ("try"). Arguments are a JSON object, or
+   * UNIMPLEMENTED: known, but this plugin has nothing behind it. Arguments are a JSON object, or
    * empty for those that take none. Results:
    *
    * "test"     "ok", or {"result":"ok","warnings":["text",...]}; a fault is a code and a line
@@ -555,7 +572,19 @@ typedef struct lri_plugin_table {
    * "fields"   [{"path":"a.b[].c","types":["string"],"example":"...","count":3},...]; example is
    *            JSON text
    * "map"      [{"target":value,...},...], one object for each sample. Its arguments are
-   *            {"mapper":"TEXT"}, where TEXT is {"target":{"path":"a.b","default":value},...} */
+   *            {"mapper":"TEXT"}, where TEXT is {"target":{"path":"a.b","default":value},...}
+   * "try"      what would become of a request: nothing is created and nothing is used up. Its
+   *            arguments are {"method":"POST","path":"","query":"","peer_address":"","at":"",
+   *            "headers":[{"name":"...","value":"..."},...],"body":"BASE64"}; path is what follows
+   *            the instance's name, and at an RFC 3339 time at which the request is judged, instead
+   *            of now. Each may be left out. The result is
+   *            {"outcome":"accept","step":"","reason":"","status":200,"headers":[...],"body":"...",
+   *            "delivery":"","duplicate_of":"","steps":[{"step":"credentials","what":"..."},...],
+   *            "incidents":[{"name":"...","type":"...","occurred":"...","severity":0,
+   *            "delivery":"...","details":{...}},...]}: outcome is accept, refuse or handshake;
+   * step is where it was refused or answered: method, address, credentials, signature, body, rules
+   * or incidents; headers and body are the answer. It names a secret by its number only, and shows
+   * nothing that was made with one */
   int32_t (*command)(lri_instance* instance, lri_view name, lri_view arguments,
                      lri_command_done done, void* done_context);
 } lri_plugin_table;
