@@ -39,6 +39,7 @@ struct Row {
   absl::string_view warnings;              // each ends with a line break
   std::shared_ptr<const std::string> end;  // of the details, where rows of a batch share it
   bool keeps_end = false;                  // the one of them that counts it
+  double severity = 0;
 
   int64_t bytes() const {
     return static_cast<int64_t>(sizeof(Row) + name.size() + type.size() + occurred.size() +
@@ -105,6 +106,7 @@ class MemoryTables : public IncidentTables {
     row.occurred = copier.Copy(incident.occurred);
     row.details = copier.CopyAll(incident.details, shared_bytes);
     row.warnings = copier.CopyLines(incident.warnings);
+    row.severity = incident.severity;
     if (shared_bytes != 0) {
       row.keeps_end = end.number == 0;
       if (row.keeps_end) end_ = std::make_shared<const std::string>(end.text);
@@ -121,7 +123,7 @@ class MemoryTables : public IncidentTables {
     if (const Row* row = Find(id); row != nullptr) {
       duplicate.created = row->created;
       *duplicate.first = {std::string(row->name), std::string(row->type),
-                          std::string(row->occurred)};
+                          std::string(row->occurred), row->severity};
     }
     return absl::OkStatus();
   }
@@ -158,7 +160,8 @@ class MemoryTables : public IncidentTables {
             std::string(row.occurred),
             row.created,
             absl::StrCat(row.details, row.end == nullptr ? "" : *row.end),
-            absl::StrSplit(row.warnings, '\n', absl::SkipEmpty())};
+            absl::StrSplit(row.warnings, '\n', absl::SkipEmpty()),
+            row.severity};
   }
 
  private:

@@ -192,7 +192,15 @@ typedef struct lri_head_verdict {
 /* DELIVERY KEYS. A key names what was delivered, so that the host creates it once: an incident
  * whose key the instance has used before is not created, and the host answers with the first one's
  * id. The keys of incidents and the keys of batches are separate name spaces of one instance, and
- * are compared byte for byte.
+ * are compared byte for byte. The host decides in the transaction that writes the incidents, so
+ * that of two equal batches that race one is created.
+ *
+ * A batch may have two keys: delivery_key, as its sender names it, and replay_key, of what its
+ * sender signed. It is a duplicate where either is known, and delivery_key is looked up first. New
+ * incidents are remembered under both. Where only delivery_key is known, the host remembers the
+ * replay key for the same incidents, because what the sender signed anew could be captured anew.
+ * Where only replay_key is known, delivery_key is not remembered: anybody who has captured a request
+ * can make up names for it, and would drive out the keys that count.
  *
  * Within a batch, an incident that has the key of an earlier one is its duplicate. So a plugin may
  * give two incidents of a batch the same key only where that key comes from the incidents
@@ -208,11 +216,17 @@ typedef struct lri_head_verdict {
  *            'a': a number, true, an object or an array, as it was sent; 'j': several values that
  *            count together, each written as its type, its length in decimal, ':' and its bytes. A
  *            capital letter: the SHA-256 of all that would follow the length of the path stands in
- *            its place, in 64 hexadecimal digits
+ *            its place, in 64 lower-case hexadecimal digits. 'B', of a replay key alone: the same
+ *            of the path, a zero octet and the octets that the sender signed
  *   then     the length of the path in decimal and ':'
  *   then     the path, ':' and the value; after that, for the scope 'r' and every incident of its
  *            batch but the first, a line feed and its position, counted from 0
- * Example: "\2is8:event.id:17". Keys of version 1 began with the path: "event.id:17", or the digits
+ * The path is where the value was found. In what a known kind of sender has delivered it is the name
+ * of that kind, or the instance's uid where the kind is the instance's own; the position is then
+ * left out, for the keys are the batch's.
+ * Examples: "\2is8:event.id:17", "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as
+ * its replay key "\2rB6:" with the hash of "github", a zero octet and the body. Keys of version 1
+ * began with the path: "event.id:17", or the digits
  * of the hash. A host that has stored such keys looks up both: the key, and what follows the first
  * ':' behind octet 2. */
 #define LRI_DELIVERY_KEY_VERSION 2u
@@ -229,6 +243,9 @@ typedef struct lri_incident {
   lri_view content;      /* where there is a key: the SHA-256, 32 octets, of what was sent of this
                             incident; empty: not known. Since minor version 2: read it only where
                             the stride has room for it */
+  double severity;       /* as the platform counts: 0: unknown, 0.5: informational, 1: low,
+                            2: medium, 3: high, 4: critical; a host refuses a batch with another
+                            value. Since minor version 3, by the stride likewise */
 } lri_incident;
 
 typedef struct lri_incidents {
@@ -255,6 +272,8 @@ typedef struct lri_created_incident {
   lri_view name;          /* these three only for a duplicate */
   lri_view type;
   lri_view occurred;
+  double severity; /* likewise, as in lri_incident. Since minor version 3: read it only where the
+                      stride has room for it */
 } lri_created_incident;
 
 typedef struct lri_create_result {
@@ -275,8 +294,9 @@ typedef struct lri_incident_batch {
   uint32_t dry_run;        /* 1: everything but the writing; ids are then empty */
   lri_incidents incidents; /* one at least */
   lri_view delivery_key;   /* of the whole batch; empty: none. Known: every incident a duplicate */
-  int64_t
-      delivery_key_ttl_s;   /* how long the keys must be remembered; 0: as long as there is room */
+  /* How long all keys of the batch and its incidents must be remembered; 0: as long as there is
+   * room. A host has a bound for an instance's keys, and may forget the oldest before their time. */
+  int64_t delivery_key_ttl_s;
   int64_t deadline_mono_ns; /* after it the batch must not be begun; 0: none */
   lri_create_done done;
   void* done_context;
@@ -285,6 +305,8 @@ typedef struct lri_incident_batch {
   lri_view request_id;   /* as in lri_request_head; the plugin's own for the listen port */
   lri_view peer_address; /* the same */
   lri_view content;      /* as lri_incident.content, of all that has the batch's key */
+  /* A second key of the whole batch: see DELIVERY KEYS; empty: none. Since minor version 3. */
+  lri_view replay_key;
 } lri_incident_batch;
 
 /* ---- what became of a request ---------------------------------------------------------------- */

@@ -47,6 +47,7 @@ struct ParsedIncident {
   std::span<const absl::string_view> warnings;
   absl::string_view delivery_key;  // as the duplication key finds it; empty: none
   absl::string_view content;       // where there is a key: the SHA-256 of the object in the body
+  double severity = 0;             // as in the ABI; the documented body has none
 };
 
 // Owns what the views refer to; the parser keeps no reference to it. Use it again for the next

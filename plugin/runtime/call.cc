@@ -192,7 +192,8 @@ void Call::FillBatch() {
                           .details = add(incident.details),
                           .warnings = add(incident.warnings),
                           .delivery_key = ToView(incident.delivery_key),
-                          .content = ToView(incident.content)});
+                          .content = ToView(incident.content),
+                          .severity = incident.severity});
   }
 }
 
@@ -245,6 +246,8 @@ void Call::AnswerCreated(const lri_create_result& result) {
   answer_.Clear();
   core::AnswerWriter writer(&answer_, kSourceBrand, context_.configuration->name);
   size_t duplicates = 0;
+  const bool host_has_severity =
+      result.stride >= offsetof(lri_created_incident, severity) + sizeof(double);
   for (size_t i = 0; i < result.count; ++i) {
     const lri_created_incident& created = At(result, i);
     const core::ParsedIncident& parsed = parsed_.incidents()[i];
@@ -258,7 +261,10 @@ void Call::AnswerCreated(const lri_create_result& result) {
                 .created = FromView(created.created),
                 .duplicate = duplicate,
                 .warnings = only_id ? kOtherContent : parsed.warnings,
-                .only_id = only_id});
+                .only_id = only_id,
+                .severity = !duplicate         ? parsed.severity
+                            : host_has_severity ? created.severity
+                                                : 0});
   }
   writer.Finish();
   if (context_.samples != nullptr) RecordSamples(result);
