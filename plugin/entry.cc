@@ -97,6 +97,12 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
       limits.push_back(
           {ToView(one.name), one.default_value, one.least, one.most, ToView(one.meaning)});
     }
+    std::vector<sources::BuiltIn> built_in = sources::DescribeBuiltIn();
+    std::vector<lri_source> known;
+    for (const sources::BuiltIn& one : built_in) {
+      known.push_back({ToView(one.name), ToView(one.title), ToView(one.description),
+                       ToView(one.json)});
+    }
     const lri_plugin_info info{
         .struct_size = sizeof(lri_plugin_info),
         .reserved = 0,
@@ -104,7 +110,8 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
         .version = ToView(kVersion),
         .parameters = {names.data(), names.size(), sizeof(lri_view)},
         .described_parameters = {parameters.data(), parameters.size(), sizeof(lri_parameter)},
-        .limits = {limits.data(), limits.size(), sizeof(lri_limit)}};
+        .limits = {limits.data(), limits.size(), sizeof(lri_limit)},
+        .sources = {known.data(), known.size(), sizeof(lri_source)}};
     runtime::CallHost("sink of info", sink, sink_context, &info);
     return LRI_OK;
   });

@@ -91,9 +91,6 @@ class WipedParser {
 // How long before its end a certificate is warned of.
 constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
 
-// The parameters' values by their names; empty where none was given.
-using Given = std::map<absl::string_view, absl::string_view>;
-
 absl::StatusOr<Given> Collect(const lri_pairs& parameters) {
   Given given;
   for (const Parameter& parameter : Parameters()) given[parameter.name] = "";
@@ -144,7 +141,8 @@ absl::StatusOr<uint64_t> NewTicket() {
 }
 
 absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& platform) {
-  if (platform.credentials_required &&
+  // What a source signs with counts as credentials.
+  if (platform.credentials_required && given.at("signing_secrets").empty() &&
       (given.at("username").empty() ||
        (given.at("password").empty() && given.at("passwords").empty()))) {
     return Invalid(given.at("username").empty() ? "username" : "password", " is required for ",
@@ -342,6 +340,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
   if (!credentials.ok()) return credentials.status();
+  auto source = ReadSource(*given, *credentials, now);
+  if (!source.ok()) return source.status();
   auto mirror_members = core::MirrorMembers(given->at("mirror_direction"), given->at("mirror_tags"),
                                             given->at("mirror_instance"), name);
   if (!mirror_members.ok()) return mirror_members.status();
@@ -369,12 +369,18 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .tls = *std::move(tls),
                               .store_samples = store_samples == "true",
                               .credentials = *std::move(credentials),
+                              .source = *std::move(source),
                               .duplication_key = *std::move(duplication_key),
                               .kept_headers = *std::move(kept_headers),
                               .delivery_headers = std::move(delivery_headers),
                               .mirror_members = *std::move(mirror_members),
                               .ticket = *ticket};
-  if (!configuration.credentials.required()) {
+  if (configuration.source != nullptr) {
+    const auto warnings = configuration.source->warnings();
+    configuration.warnings.insert(configuration.warnings.end(), warnings.begin(), warnings.end());
+  }
+  if (!configuration.credentials.required() &&
+      (configuration.source == nullptr || !configuration.source->can_authenticate())) {
     configuration.warnings.push_back(
         "no credentials are set: unexpected requests can create incidents; set username and "
         "password");
