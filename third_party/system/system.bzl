@@ -2,8 +2,8 @@
 
 Headers come from the compiler's default folders. Shared libraries are link
 options; static ones are symlinked in, since only a file in `srcs` stays inside
-a shared object. Abseil and simdjson exist a second time, built from Debian's source
-packages: their archives are not position independent, and the plugin needs both inside.
+a shared object. Abseil and simdjson exist a second time, and RE2 only so, built from Debian's source
+packages: their archives are not position independent, and the plugin needs them inside.
 A missing file stops the build with its Debian package's name.
 """
 
@@ -82,6 +82,15 @@ _FROM_SOURCE = {
             "time/internal/cctz/src",
         ]],
         "-Iexternal/system/abseil",
+    ),
+    "re2_static": (
+        "re2",
+        [
+            "re2/re2/*.cc",
+            "re2/util/rune.cc",
+            "re2/util/strutil.cc",
+        ],
+        "-Iexternal/system/re2",
     ),
     "simdjson_static": (
         "simdjson",
