@@ -69,7 +69,7 @@ std::string CredentialsText(const Configuration& configuration, const sources::R
   return text.empty() ? "none are asked for" : text;
 }
 
-class Report {
+class JsonMembers {
  public:
   void Add(absl::string_view name, absl::string_view json) {
     absl::StrAppend(&text_, text_.empty() ? "{" : ",", base::JsonString(name), ":", json);
@@ -95,7 +95,7 @@ std::string HeadersJson(const lri_pairs& headers) {
 
 std::string IncidentJson(const core::ParsedIncident& incident, absl::string_view delivery) {
   std::string details;
-  for (const absl::string_view slice : incident.details) details.append(slice);
+  for (const absl::string_view slice : incident.details) absl::StrAppend(&details, slice);
   std::string warnings;
   for (const absl::string_view warning : incident.warnings) {
     absl::StrAppend(&warnings, warnings.empty() ? "" : ",", base::JsonString(warning));
@@ -212,7 +212,7 @@ void Trial::Tell(const lri_answer& answer, const Configuration& configuration,
   }
   if (!step.empty()) add_step(step, FromView(answer.detail));
   const bool is_handshake = answer.reason == LRI_REASON_HANDSHAKE;
-  Report report;
+  JsonMembers report;
   report.AddText("outcome", is_handshake ? "handshake" : succeeded ? "accept" : "refuse");
   report.AddText("step", is_handshake ? "handshake" : step);
   report.AddText("reason", is_handshake || answer.detail.size != 0 ? FromView(answer.detail)

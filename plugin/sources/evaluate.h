@@ -48,6 +48,8 @@ struct Settings {
   std::shared_ptr<const Certificates> certificates;
   std::shared_ptr<const Jwks> jwks;
   bool replay_check = true;
+  // Without anything to check credentials with, everybody may send.
+  bool unauthenticated = false;
 };
 
 // A profile with an instance's settings. Immutable, for any thread.
