@@ -55,7 +55,7 @@ class Call {
  private:
   void Process(const lri_request& request);
   // Makes `body` what it is without its content coding.
-  absl::Status Decode(const HeaderViews& headers, absl::string_view& body);
+  absl::Status Decode(const HeaderViews& headers, absl::string_view& body, core::DecodeStep& step);
   absl::Status Parse(absl::string_view body, const HeaderViews& headers);
   // Judges the request by the source, and makes its events incidents. False: it was answered.
   bool ParseBySource(const lri_request& request, const HeaderViews& headers);
