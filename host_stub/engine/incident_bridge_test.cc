@@ -268,6 +268,23 @@ TEST_F(IncidentBridgeTest, KnownDeliveryKeyWithAnotherContentGivesTheIdAloneAndI
   EXPECT_EQ(record_.counts().incidents_hidden, 1);
 }
 
+TEST_F(IncidentBridgeTest, KeysThatAreForgottenBeforeTheirTimeAreCounted) {
+  auto store = UseManualStore();
+  BridgeUnderTest bridge(test_.services, record_);
+  Result result;
+  Batch batch(1, result);
+  batch.abi().delivery_key_ttl_s = 60;
+  ASSERT_EQ(bridge.Create(record_, &batch.abi()), LRI_OK);
+  EXPECT_EQ(store->waiting[0]->delivery_key_lifetime, absl::Seconds(60));
+  store->waiting[0]->outcome = CreationOutcome::kCreated;
+  store->waiting[0]->created.resize(1);
+  store->waiting[0]->keys_forgotten_early = 2;
+  store->Commit();
+  result.done.WaitForNotification();
+  while (record_.in_flight()) std::this_thread::yield();
+  EXPECT_EQ(record_.counts().keys_forgotten_early, 2);
+}
+
 TEST_F(IncidentBridgeTest, DryRunGivesNoIds) {
   BridgeUnderTest bridge(test_.services, record_);
   Result result;

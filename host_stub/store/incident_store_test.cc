@@ -330,6 +330,26 @@ TEST_P(IncidentStoreTest, KeyIsForgottenAfterItsLifetime) {
   EXPECT_THAT(late.duplicates(), ElementsAre(false));
 }
 
+TEST_P(IncidentStoreTest, KeysThatAreForgottenBeforeTheirTimeAreToldToTheBatchThatTookTheirRoom) {
+  store_.reset();
+  webhook::Limits limits;
+  limits.remembered_delivery_keys = 3;
+  Open(limits);
+  TestBatch first({Plain()}, "delivery-1", "uid-1", "signed");
+  first->delivery_key_lifetime = absl::Seconds(60);
+  Create(first);
+  TestBatch lasting({{.key = "a"}, {.key = "b"}});
+  Create(lasting);
+  EXPECT_EQ(lasting->keys_forgotten_early, 1);
+  TestBatch other_instance({Plain()}, "delivery-1", "uid-2");
+  Create(other_instance);
+  EXPECT_EQ(other_instance->keys_forgotten_early, 0);
+  now_ += absl::Seconds(60);
+  TestBatch late({{.key = "c"}, {.key = "d"}});
+  Create(late);
+  EXPECT_EQ(late->keys_forgotten_early, 0);
+}
+
 TEST_P(IncidentStoreTest, BatchLargerThanTheMemoryIsStillCheckedWhole) {
   store_.reset();
   webhook::Limits limits;

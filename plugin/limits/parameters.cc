@@ -46,6 +46,10 @@ constexpr Parameter kParameters[] = {
      "\"2024-06-01T00:00:00Z\"}]`; `expires` may be left out"},
     {"duplication_key", kText, !kSecret, !kMayBeFile, "", "",
      "where a sender's own id is found; its rules are in docs/configuration.md"},
+    {"delivery_key_ttl", kText, !kSecret, !kMayBeFile, "", "",
+     "how long a delivery that was created is recognised when it is sent again: seconds, or as in "
+     "`24h` or `30m`. Without it, what `duplication_key` finds is remembered as long as there is "
+     "room"},
     {"kept_headers", kText, !kSecret, !kMayBeFile, "", "",
      "names of headers, separated by commas, that look like secrets by their names and are to be "
      "stored all the same, such as `x-session-id`. Not for `authorization`, cookies and the "
