@@ -303,6 +303,18 @@ void IncidentBridge::CountHidden(InstanceRecord& record, int64_t incidents) {
                    base::LeftOut(*left_out)));
 }
 
+void IncidentBridge::CountForgotten(InstanceRecord& record, int64_t keys) {
+  record.keys_forgotten_early.fetch_add(keys, std::memory_order_relaxed);
+  const auto left_out = forgotten_.Admit(absl::Now());
+  if (!left_out.has_value()) return;
+  record.logger.Log(
+      Severity::kWarning, record.name,
+      absl::StrCat(keys, keys == 1 ? " delivery key was" : " delivery keys were",
+                   " forgotten before delivery_key_ttl was over: sent again, such a delivery is "
+                   "created again; raise the limit remembered_delivery_keys",
+                   base::LeftOut(*left_out)));
+}
+
 void IncidentBridge::Finish(Pending& pending) noexcept {
   pending.FormatCreatedIncidents();
   const Submission& submission = pending.submission;
@@ -316,6 +328,7 @@ void IncidentBridge::Finish(Pending& pending) noexcept {
     }
     record.incidents_created.fetch_add(fresh, std::memory_order_relaxed);
     if (hidden > 0) CountHidden(record, hidden);
+    if (submission.keys_forgotten_early > 0) CountForgotten(record, submission.keys_forgotten_early);
   }
   lri_create_result result = {};
   result.struct_size = sizeof(result);

@@ -125,6 +125,7 @@ absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& table
   batch.created.resize(batch.incidents.size());
   const absl::StatusOr<int64_t> instance = tables.InstanceNumber(batch, !batch.dry_run);
   if (!instance.ok()) return instance.status();
+  batch.instance_number = *instance;
   const auto find = [&](absl::string_view key) {
     return key.empty() ? nullptr : index.Find(*instance, KeyScope::kBatch, key, now);
   };
@@ -163,6 +164,13 @@ absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& table
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
+}
+
+void KeepKeys(std::span<Submission* const> batches, absl::Time now, DuplicateIndex& index) {
+  index.Commit(now);
+  for (Submission* const batch : batches) {
+    batch->keys_forgotten_early = index.TakeForgottenEarly(batch->instance_number);
+  }
 }
 
 void SetFailure(Submission& batch, CreationOutcome outcome, const absl::Status& status,

@@ -97,10 +97,14 @@ struct Submission {
   // For kCreated, one for each of `incidents`, in their order; otherwise empty. A batch whose own
   // key is known gets the ids of the first batch, all of them as duplicates.
   std::vector<CreatedIncident> created;
+  // For kCreated: keys of the instance that were forgotten before the end of their lifetime, because
+  // of Limits::remembered_delivery_keys, since the last batch that was told.
+  int64_t keys_forgotten_early = 0;
 
   // For the store, while it has the submission. In Complete: the next one of the list, or null.
   Submission* next = nullptr;
   int64_t queued_bytes = 0;
+  int64_t instance_number = 0;
 };
 
 // Receives finished submissions. There may be several, such as one for each I/O thread.

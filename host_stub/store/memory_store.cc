@@ -117,7 +117,10 @@ class MemoryTables : public IncidentTables {
     return last_id();
   }
 
-  absl::Status AddKey(DeliveryKey&) override { return absl::OkStatus(); }
+  absl::Status AddKey(DeliveryKey& key) override {
+    key.row = ++keys_;
+    return absl::OkStatus();
+  }
 
   absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override {
     if (const Row* row = Find(id); row != nullptr) {
@@ -170,6 +173,7 @@ class MemoryTables : public IncidentTables {
   std::deque<Row> rows_;
   int64_t first_id_ = 1;
   int64_t bytes_ = 0;
+  int64_t keys_ = 0;  // that were ever added
   std::vector<Instance> instances_;
   std::map<std::string, int64_t, std::less<>> numbers_;  // index + 1, by uid
 };
@@ -317,7 +321,8 @@ class MemoryStore : public Store {
     batch.status = WriteBatch(batch, now, tables_, index_);
     batch.outcome = CreationOutcome::kCreated;
     batch.retry_after_seconds = 0;
-    index_.Commit(now);
+    Submission* const one = &batch;
+    KeepKeys({&one, 1}, now, index_);
     index_.forgotten_rows().clear();
     tables_.DropOldest(options_.kept_incidents, options_.kept_bytes);
   }

@@ -316,6 +316,9 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   batch_ = {};
   batch_.struct_size = sizeof batch_;
   batch_.incidents = {incidents_.data(), incidents_.size(), sizeof(lri_incident)};
+  absl::Duration ttl = context_.configuration->delivery_key_ttl;
+  if (judge_.object != nullptr && ttl == absl::ZeroDuration()) ttl = absl::Hours(24);
+  batch_.delivery_key_ttl_s = absl::ToInt64Seconds(ttl);
   batch_.deadline_mono_ns = deadline_mono_ns;
   batch_.done = &Call::Done;
   if (context_.door == LRI_DOOR_EXECUTE) batch_.call = handle_;

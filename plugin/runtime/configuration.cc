@@ -120,6 +120,20 @@ absl::StatusOr<uint16_t> ReadPort(absl::string_view text) {
   return static_cast<uint16_t>(port);
 }
 
+// Zero where it is not set.
+absl::StatusOr<absl::Duration> ReadTtl(absl::string_view text) {
+  constexpr absl::Duration kMost = absl::Hours(24 * 365);
+  absl::Duration ttl;
+  if (text.empty()) return ttl;
+  const bool read = base::IsDigit(text.back()) ? absl::ParseDuration(absl::StrCat(text, "s"), &ttl)
+                                               : absl::ParseDuration(text, &ttl);
+  if (!read || ttl < absl::Seconds(1) || ttl > kMost || ttl % absl::Seconds(1) != absl::Duration()) {
+    return Invalid(
+        "delivery_key_ttl must be whole seconds, from 1 to 31536000, or a time as in \"24h\"");
+  }
+  return ttl;
+}
+
 absl::StatusOr<std::string> ReadAddress(absl::string_view text) {
   const std::string address(text.empty() ? absl::string_view(kEveryAddress) : text);
   in6_addr parsed;
@@ -177,6 +191,9 @@ absl::Status CheckTogether(const Given& given) {
   }
   if (!given.at("client_crl").empty() && given.at("client_ca").empty()) {
     return Invalid("client_crl needs client_ca, whose certificates it lists");
+  }
+  if (!given.at("delivery_key_ttl").empty() && given.at("duplication_key").empty()) {
+    return Invalid("delivery_key_ttl needs duplication_key: without it no delivery is recognised");
   }
   for (const char* const name : {"bind_address", "trusted_proxies", "client_ca"}) {
     if (!given.at(name).empty() && given.at("longRunningPort").empty()) {
@@ -352,6 +369,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
       given->at("duplication_key"), credentials->secret_header(), *mirror_members, *kept_headers);
   if (!duplication_key.ok()) return duplication_key.status();
   std::vector<std::string> delivery_headers = HeadersOf(*duplication_key);
+  auto delivery_key_ttl = ReadTtl(given->at("delivery_key_ttl"));
+  if (!delivery_key_ttl.ok()) return delivery_key_ttl.status();
   // It stands in incidents and answers, which are JSON.
   if (!base::IsUtf8(given->at("incidentType"))) {
     return Invalid("incidentType must be valid UTF-8");
@@ -371,6 +390,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .credentials = *std::move(credentials),
                               .source = *std::move(source),
                               .duplication_key = *std::move(duplication_key),
+                              .delivery_key_ttl = *delivery_key_ttl,
                               .kept_headers = *std::move(kept_headers),
                               .delivery_headers = std::move(delivery_headers),
                               .mirror_members = *std::move(mirror_members),

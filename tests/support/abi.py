@@ -291,6 +291,7 @@ class Host:
         self.batches, self.answers, self.answered, self.log, self.health = [], {}, [], [], []
         self.context = {}
         self.outcome = {}  # of the next batches: members of CreateResult
+        self.first = None  # what all incidents of the next batches are duplicates of
         self.completions = 1  # how often each done is called
         self.hold = []  # where it is not None: batches that wait
         self.held = None
@@ -364,6 +365,10 @@ class Host:
             )
             for i in range(count)
         ]
+        for one in created if self.first else ():
+            one.duplicate, one.severity = 1, self.first["severity"]
+            for member in ("name", "type", "occurred"):
+                setattr(one, member, keeper.view(self.first[member]))
         array = keeper.array(CreatedIncident, created)
         result = sized(
             CreateResult, outcome=CREATED, incidents=array.data, count=count, stride=array.stride
