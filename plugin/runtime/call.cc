@@ -78,11 +78,10 @@ void Call::Run(base::ObjectPool<Call>::Lease lease, CallContext context,
   call->handle_ = request.call;
   call->head_ = request.head;
   call->body_bytes_ = request.body.size;
-  call->begun_ns_ =
-      context.door == LRI_DOOR_EXECUTE && context.trial == nullptr &&
-              context.plugin->host().wants_answered(LRI_DOOR_EXECUTE)
-          ? base::MonotonicNanoseconds()
-          : 0;
+  call->begun_ns_ = context.door == LRI_DOOR_EXECUTE && context.trial == nullptr &&
+                            context.plugin->host().wants_answered(LRI_DOOR_EXECUTE)
+                        ? base::MonotonicNanoseconds()
+                        : 0;
   call->context_ = std::move(context);
   try {
     call->Process(request);
@@ -109,10 +108,9 @@ void Call::Process(const lri_request& request) {
                            : context_.plugin->tickets().Redeem(
                                  request.head_ticket, configuration.ticket, *request.head, headers);
   if (!checked) {
-    refusal =
-        CheckHead(*request.head, headers, configuration, limits,
-                  context_.trial != nullptr ? Now() : TimeOfCheck(configuration, host_),
-                  judge_.object);
+    refusal = CheckHead(*request.head, headers, configuration, limits,
+                        context_.trial != nullptr ? Now() : TimeOfCheck(configuration, host_),
+                        judge_.object);
   }
   if (refusal == HeadRefusal::kNone &&
       request.body.size > static_cast<uint64_t>(BodyLimit(configuration, limits))) {
@@ -388,7 +386,7 @@ void Call::AnswerCreated(const lri_create_result& result) {
                 .duplicate = duplicate,
                 .warnings = only_id ? kOtherContent : parsed.warnings,
                 .only_id = only_id,
-                .severity = !duplicate         ? parsed.severity
+                .severity = !duplicate          ? parsed.severity
                             : host_has_severity ? created.severity
                                                 : 0});
   }
@@ -429,9 +427,8 @@ void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_
   if (message.empty()) message = "the host gives no reason";
   const bool is_known = outcome != LRI_NOT_KNOWN;
   const Host& host = context_.plugin->host();
-  const auto left_out = context_.trial == nullptr
-                            ? context_.plugin->warnings().Admit(host.Now())
-                            : std::nullopt;
+  const auto left_out =
+      context_.trial == nullptr ? context_.plugin->warnings().Admit(host.Now()) : std::nullopt;
   if (left_out.has_value()) {
     host.Log(context_.host_instance, LRI_WARNING,
              absl::StrCat(is_known ? "incidents were not created: "

@@ -173,10 +173,9 @@ void AnswerBySource(const sources::Result& result, const Configuration& configur
                     AnswerSink sink) {
   const bool refused = result.outcome == sources::Outcome::kRefuse;
   // A stranger learns nothing.
-  const absl::string_view text =
-      !refused                  ? absl::string_view(result.answer.body)
-      : !result.message.empty() ? absl::string_view(result.message)
-                                : core::kAuthorizationFailed;
+  const absl::string_view text = !refused                  ? absl::string_view(result.answer.body)
+                                 : !result.message.empty() ? absl::string_view(result.message)
+                                                           : core::kAuthorizationFailed;
   std::vector<lri_pair> headers;
   const auto add = [&headers](absl::string_view name, absl::string_view value) {
     headers.push_back({ToView(name), ToView(value)});
@@ -248,8 +247,9 @@ absl::Time TimeOfCheck(const Configuration& configuration, const Host& host) {
 }
 
 int64_t BodyLimit(const Configuration& configuration, const Limits& limits) {
-  const auto own =
-      configuration.source == nullptr ? 0 : static_cast<int64_t>(configuration.source->body_limit());
+  const auto own = configuration.source == nullptr
+                       ? 0
+                       : static_cast<int64_t>(configuration.source->body_limit());
   return own == 0 ? limits.body_bytes : std::min(own, limits.body_bytes);
 }
 

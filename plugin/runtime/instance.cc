@@ -355,8 +355,7 @@ int32_t Instance::ValidateHead(lri_door door, const lri_request_head& head, Answ
       runtime::CheckHead(head, headers, *configuration, plugin_.limits(),
                          TimeOfCheck(*configuration, plugin_.host()), judge.object);
   verdict.refused = refusal != HeadRefusal::kNone;
-  verdict.body_limit_bytes =
-      static_cast<uint64_t>(BodyLimit(*configuration, plugin_.limits()));
+  verdict.body_limit_bytes = static_cast<uint64_t>(BodyLimit(*configuration, plugin_.limits()));
   verdict.ticket = 0;
   if (refusal != HeadRefusal::kNone) {
     AnswerRefusal(refusal, head, *configuration, plugin_.host(), host_instance_, judge.object,

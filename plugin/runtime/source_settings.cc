@@ -139,14 +139,13 @@ absl::StatusOr<std::shared_ptr<const sources::Profile>> ReadGivenProfile(absl::s
 
 // The parameters that mean something only where there is a source.
 constexpr absl::string_view kOfSources[] = {
-    "signing_secrets", "named_secrets",    "unauthenticated",  "replay_check",
-    "rules",           "certificates",     "jwks",             "public_url",
-    "header_name",     "signature_header", "timestamp_header", "topic_arn",
-    "audience",        "service_account",  "webhook_id"};
+    "signing_secrets",  "named_secrets", "unauthenticated", "replay_check",    "rules",
+    "certificates",     "jwks",          "public_url",      "header_name",     "signature_header",
+    "timestamp_header", "topic_arn",     "audience",        "service_account", "webhook_id"};
 // Of these, what a profile lists under `config`.
-constexpr absl::string_view kOfConfig[] = {"public_url", "header_name", "signature_header",
-                                           "timestamp_header", "topic_arn", "audience",
-                                           "service_account", "webhook_id"};
+constexpr absl::string_view kOfConfig[] = {"public_url",       "header_name", "signature_header",
+                                           "timestamp_header", "topic_arn",   "audience",
+                                           "service_account",  "webhook_id"};
 
 }  // namespace
 
@@ -184,8 +183,7 @@ absl::StatusOr<std::shared_ptr<const sources::Source>> ReadSource(
   if (!given.at("certificates").empty()) {
     auto certificates = sources::Certificates::Create(given.at("certificates"));
     if (!certificates.ok()) return Invalid("certificates: ", certificates.status().message());
-    settings.certificates =
-        std::make_shared<const sources::Certificates>(*std::move(certificates));
+    settings.certificates = std::make_shared<const sources::Certificates>(*std::move(certificates));
   }
   if (!given.at("jwks").empty()) {
     auto jwks = sources::Jwks::Create(given.at("jwks"));

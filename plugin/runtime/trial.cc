@@ -100,12 +100,11 @@ std::string IncidentJson(const core::ParsedIncident& incident, absl::string_view
   for (const absl::string_view warning : incident.warnings) {
     absl::StrAppend(&warnings, warnings.empty() ? "" : ",", base::JsonString(warning));
   }
-  return absl::StrCat("{\"name\":", base::JsonString(incident.name),
-                      ",\"type\":", base::JsonString(incident.type),
-                      ",\"occurred\":", base::JsonString(incident.occurred),
-                      ",\"severity\":", incident.severity,
-                      ",\"delivery\":", base::JsonString(delivery), ",\"warnings\":[", warnings,
-                      "],\"details\":", details, "}");
+  return absl::StrCat(
+      "{\"name\":", base::JsonString(incident.name), ",\"type\":", base::JsonString(incident.type),
+      ",\"occurred\":", base::JsonString(incident.occurred), ",\"severity\":", incident.severity,
+      ",\"delivery\":", base::JsonString(delivery), ",\"warnings\":[", warnings,
+      "],\"details\":", details, "}");
 }
 
 }  // namespace
@@ -216,7 +215,7 @@ void Trial::Tell(const lri_answer& answer, const Configuration& configuration,
   report.AddText("outcome", is_handshake ? "handshake" : succeeded ? "accept" : "refuse");
   report.AddText("step", is_handshake ? "handshake" : step);
   report.AddText("reason", is_handshake || answer.detail.size != 0 ? FromView(answer.detail)
-                                                                  : "it creates incidents");
+                                                                   : "it creates incidents");
   report.Add("status", absl::StrCat(answer.status));
   report.Add("headers", HeadersJson(answer.headers));
   report.AddText("body", FromView(answer.body));
