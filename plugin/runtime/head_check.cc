@@ -10,7 +10,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/octets.h"
 #include "plugin/core/credentials.h"
@@ -183,8 +182,6 @@ void AnswerBySource(const sources::Result& result, const Configuration& configur
   for (const auto& [name, value] : result.answer.headers) add(name, value);
   if (refused) add("Content-Type", kTextPlain);
   const int status = result.answer.status;
-  const std::string methods = absl::StrJoin(configuration.source->profile().methods, ", ");
-  if (refused && status == 405) add("Allow", methods);
   if (refused && status == 401) {
     const absl::string_view challenge = configuration.credentials.challenge();
     add("WWW-Authenticate", challenge.empty() ? "Webhook realm=\"webhook\"" : challenge);

@@ -62,8 +62,8 @@ std::string CredentialsText(const Configuration& configuration, const sources::R
                                      : absl::StrCat("the token in ", header, " is right");
   }
   if (judged != nullptr && judged->entry >= 0 && judged->kind != sources::Kind::kBasic) {
-    absl::StrAppend(&text, text.empty() ? "" : "; ", sources::NameOf(judged->kind), ", rule ",
-                    judged->entry, " of the profile");
+    absl::StrAppend(&text, text.empty() ? "" : "; ", sources::NameOf(judged->kind),
+                    ", authenticate[", judged->entry, "] of the profile");
     if (judged->secret > 0) absl::StrAppend(&text, ", with secret ", judged->secret);
   }
   return text.empty() ? "none are asked for" : text;

@@ -47,9 +47,8 @@ struct Settings {
   std::optional<core::Credentials> credentials;  // username and password, for `basic`
   std::shared_ptr<const Certificates> certificates;
   std::shared_ptr<const Jwks> jwks;
-  bool replay_check = true;
-  // Without anything to check credentials with, everybody may send.
-  bool unauthenticated = false;
+  bool unauthenticated = false;  // takes everything where nothing can be authenticated
+  bool replay_check = true;      // Result::replay is set
 };
 
 // A profile with an instance's settings. Immutable, for any thread.
@@ -169,7 +168,7 @@ struct Answer {
   std::string BodyWith(absl::string_view incident_id) const;
 };
 
-// What becomes an incident. The texts live as long as the result and the body.
+// What becomes an incident. The texts live as long as the result, the source and the request.
 struct Event {
   absl::string_view name;  // empty: the documented default, as with the next two
   absl::string_view type;
