@@ -184,8 +184,7 @@ absl::StatusOr<absl::string_view> ReadJsonLines(absl::string_view body, int max_
 }
 
 std::string MediaType(absl::string_view content_type) {
-  return absl::AsciiStrToLower(
-      base::WithoutBlanks(content_type.substr(0, content_type.find(';'))));
+  return absl::AsciiStrToLower(base::WithoutBlanks(content_type.substr(0, content_type.find(';'))));
 }
 
 bool IsJsonType(absl::string_view media_type) {
@@ -269,8 +268,8 @@ absl::StatusOr<std::string> JsonOfCloudEvent(std::span<const core::HeaderView> h
     const std::string name = absl::AsciiStrToLower(header.name.substr(3));
     if (name == "data" || name == "data_base64" || name == "datacontenttype" ||
         std::find(names.begin(), names.end(), name) != names.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("not a CloudEvent: the header ce-", name, " must not be there, or not twice"));
+      return absl::InvalidArgumentError(absl::StrCat("not a CloudEvent: the header ce-", name,
+                                                     " must not be there, or not twice"));
     }
     absl::StatusOr<std::string> text = AttributeText(base::WithoutBlanks(header.value));
     if (!text.ok()) {

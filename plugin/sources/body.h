@@ -1,5 +1,5 @@
-// Bodies that are not JSON, written as JSON. Where a JSON reader is needed, base::JsonReader::kPadding
-// readable bytes must follow `body`.
+// Bodies that are not JSON, written as JSON. Where a JSON reader is needed,
+// base::JsonReader::kPadding readable bytes must follow `body`.
 #ifndef PLUGIN_SOURCES_BODY_H_
 #define PLUGIN_SOURCES_BODY_H_
 

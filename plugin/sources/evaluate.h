@@ -133,7 +133,15 @@ enum class Outcome : uint8_t {
   kRefuse,
   kHandshake,
 };
-enum class Step : uint8_t { kMethod, kCredentials, kSignature, kHandshake, kBody, kIncidents, kRules };
+enum class Step : uint8_t {
+  kMethod,
+  kCredentials,
+  kSignature,
+  kHandshake,
+  kBody,
+  kIncidents,
+  kRules
+};
 const char* NameOf(Outcome outcome);
 const char* NameOf(Step step);
 
@@ -193,14 +201,14 @@ struct Result {
   int secret = 0;  // from 1; 0: none was used
   bool has_signed_time = false;
 
-  absl::string_view delivery;                    // of the request; empty: none
-  std::optional<std::array<char, 32>> replay;    // SPEC: SHA-256(profile, NUL, signed bytes)
-  bool documented = false;                       // the events are documented bodies
-  bool is_array = false;                         // whether they were in an array
-  std::vector<Event> events;                     // dropped ones included
-  std::vector<uint32_t> rule_counts;             // of events, by rule
-  std::string envelope;                          // JSON text; empty: none
-  absl::string_view document;                    // the JSON that was read, with padding
+  absl::string_view delivery;                  // of the request; empty: none
+  std::optional<std::array<char, 32>> replay;  // SPEC: SHA-256(profile, NUL, signed bytes)
+  bool documented = false;                     // the events are documented bodies
+  bool is_array = false;                       // whether they were in an array
+  std::vector<Event> events;                   // dropped ones included
+  std::vector<uint32_t> rule_counts;           // of events, by rule
+  std::string envelope;                        // JSON text; empty: none
+  absl::string_view document;                  // the JSON that was read, with padding
 
  private:
   friend class Evaluator;

@@ -145,9 +145,8 @@ class TemplateReader {
     part.reference = *std::move(reference);
     if (words.size() - 1 > kMostFunctions) return Refuse("too many functions", text_);
     for (size_t i = 1; i < words.size(); ++i) {
-      const auto* const found =
-          std::find_if(std::begin(kFunctions), std::end(kFunctions),
-                       [&](const auto& one) { return one.word == words[i]; });
+      const auto* const found = std::find_if(std::begin(kFunctions), std::end(kFunctions),
+                                             [&](const auto& one) { return one.word == words[i]; });
       if (found == std::end(kFunctions)) return Refuse("unknown function", words[i]);
       part.functions.push_back(found->function);
     }
@@ -166,9 +165,9 @@ absl::StatusOr<Reference> ReadReference(absl::string_view text, const Vocabulary
   absl::string_view rest = text;
   result.optional = absl::ConsumeSuffix(&rest, "?");
   const absl::string_view word = rest.substr(0, rest.find(':'));
-  const auto* const found = std::find_if(std::begin(kWords), std::end(kWords), [&](const auto& one) {
-    return one.word == (one.has_name ? word : rest);
-  });
+  const auto* const found =
+      std::find_if(std::begin(kWords), std::end(kWords),
+                   [&](const auto& one) { return one.word == (one.has_name ? word : rest); });
   if (found == std::end(kWords) || !ExistsIn(found->from, words)) {
     return Refuse("unknown reference", text);
   }

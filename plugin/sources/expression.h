@@ -47,9 +47,9 @@ enum class From : uint8_t {
 
 struct Reference {
   From from = From::kMethod;
-  bool optional = false;      // in a template: empty where it is absent
-  bool from_config = false;   // `name` is that of a config value, which is the name that is meant
-  uint32_t slot = 0;          // of kJson and kItem, in the paths that they were read with
+  bool optional = false;     // in a template: empty where it is absent
+  bool from_config = false;  // `name` is that of a config value, which is the name that is meant
+  uint32_t slot = 0;         // of kJson and kItem, in the paths that they were read with
   std::string name;
 
   // Whether the head alone tells the value.
@@ -126,10 +126,10 @@ struct Condition {
 
 // What a reference may be where it stands.
 struct Vocabulary {
-  JsonPaths* paths;               // of the texts json: and item:
-  bool is_signature = false;      // entry:, ts and id exist
-  bool has_incident = false;      // incident:id exists
-  bool has_event = false;         // event: exists
+  JsonPaths* paths;                 // of the texts json: and item:
+  bool is_signature = false;        // entry:, ts and id exist
+  bool has_incident = false;        // incident:id exists
+  bool has_event = false;           // event: exists
   std::vector<std::string> config;  // names of config values that exist
 };
 

@@ -104,28 +104,28 @@ bool JsonPaths::WalkNode(uint32_t index, base::JsonReader& reader, const char* k
     const char* const begin = reader.position();
     bool empty = true;
     uint32_t next = 0;
-    const bool good =
-        enters_object ? reader.EachMember([&](const base::JsonValue& name) {
-          const uint32_t child = ChildOf(node, name);
-          if (child == kNone) {
-            empty = false;
-            return reader.SkipValue();
-          }
-          if (empty) {
-            empty = false;
-          } else {
-            Forget(child, found);  // a repeated name: the last one counts
-          }
-          return WalkNode(child, reader, name.text.data(), found);
-        })
-                      : reader.EachItem([&] {
-                          empty = false;
-                          for (const auto& [wanted, child] : node.elements) {
-                            if (wanted == next) return ++next, WalkNode(child, reader, nullptr, found);
-                          }
-                          ++next;
-                          return reader.SkipValue();
-                        });
+    const bool good = enters_object ? reader.EachMember([&](const base::JsonValue& name) {
+      const uint32_t child = ChildOf(node, name);
+      if (child == kNone) {
+        empty = false;
+        return reader.SkipValue();
+      }
+      if (empty) {
+        empty = false;
+      } else {
+        Forget(child, found);  // a repeated name: the last one counts
+      }
+      return WalkNode(child, reader, name.text.data(), found);
+    })
+                                    : reader.EachItem([&] {
+                                        empty = false;
+                                        for (const auto& [wanted, child] : node.elements) {
+                                          if (wanted == next)
+                                            return ++next, WalkNode(child, reader, nullptr, found);
+                                        }
+                                        ++next;
+                                        return reader.SkipValue();
+                                      });
     if (!good) return false;
     value.kind = base::KindOf(first);
     value.empty = empty;

@@ -32,14 +32,13 @@ bool ReadTree(base::JsonReader& reader, Json& json) {
   json.kind = base::KindOf(reader.Peek());
   const char* const begin = reader.position();
   if (json.kind == base::JsonKind::kObject || json.kind == base::JsonKind::kArray) {
-    const bool good = json.kind == base::JsonKind::kObject
-                          ? reader.EachMember([&](const base::JsonValue& key) {
-                              return ReadTree(
-                                  reader,
-                                  json.members.emplace_back(base::TextOfString(key), Json()).second);
-                            })
-                          : reader.EachItem(
-                                [&] { return ReadTree(reader, json.items.emplace_back()); });
+    const bool good =
+        json.kind == base::JsonKind::kObject
+            ? reader.EachMember([&](const base::JsonValue& key) {
+                return ReadTree(reader,
+                                json.members.emplace_back(base::TextOfString(key), Json()).second);
+              })
+            : reader.EachItem([&] { return ReadTree(reader, json.items.emplace_back()); });
     if (!good) return false;
     json.raw = absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin));
     return true;
@@ -425,8 +424,8 @@ void ProfileReader::ReadAuthenticate(const Json& json, Authenticate& out) {
 }
 
 void ProfileReader::CheckAuthenticate(const Authenticate& entry) {
-  const bool is_signed = entry.kind != Kind::kBasic && entry.kind != Kind::kToken &&
-                         entry.kind != Kind::kJwt;
+  const bool is_signed =
+      entry.kind != Kind::kBasic && entry.kind != Kind::kToken && entry.kind != Kind::kJwt;
   if (entry.kind == Kind::kBasic ? !entry.from.empty() : entry.from.empty()) {
     Fail(entry.kind == Kind::kBasic ? "basic has no from" : "from is missing");
   }
@@ -806,8 +805,8 @@ const char* NameOf(Kind kind) {
 }
 
 std::optional<absl::Time> ReadTime(absl::string_view text, TimeForm form) {
-  const bool digits = !text.empty() && text.size() <= 16 &&
-                      std::all_of(text.begin(), text.end(), base::IsDigit);
+  const bool digits =
+      !text.empty() && text.size() <= 16 && std::all_of(text.begin(), text.end(), base::IsDigit);
   if (form != TimeForm::kRfc3339 && digits) {
     int64_t number = 0;
     if (!absl::SimpleAtoi(text, &number)) return std::nullopt;
@@ -825,8 +824,9 @@ std::optional<absl::Time> ReadTime(absl::string_view text, TimeForm form) {
   if (text.size() <= kShape.size()) return std::nullopt;
   for (size_t i = 0; i < kShape.size(); ++i) {
     const char c = text[i];
-    if (kShape[i] == '0' ? !base::IsDigit(c)
-                         : kShape[i] == 'T' ? c != 'T' && c != 't' && c != ' ' : c != kShape[i]) {
+    if (kShape[i] == '0'   ? !base::IsDigit(c)
+        : kShape[i] == 'T' ? c != 'T' && c != 't' && c != ' '
+                           : c != kShape[i]) {
       return std::nullopt;
     }
   }
@@ -837,8 +837,8 @@ std::optional<absl::Time> ReadTime(absl::string_view text, TimeForm form) {
     if (fraction == 0) return std::nullopt;
     zone.remove_prefix(fraction);
   }
-  const bool is_offset =
-      zone.size() >= 5 && (zone[0] == '+' || zone[0] == '-') && zone.size() == (zone[3] == ':' ? 6 : 5);
+  const bool is_offset = zone.size() >= 5 && (zone[0] == '+' || zone[0] == '-') &&
+                         zone.size() == (zone[3] == ':' ? 6 : 5);
   if (zone != "Z" && zone != "z" && !is_offset) return std::nullopt;
   const std::optional<core::OccurredText> normal = core::NormalizeOccurred(text);
   if (!normal.has_value()) return std::nullopt;
@@ -892,14 +892,14 @@ absl::StatusOr<std::shared_ptr<const Profile>> FindProfile(absl::string_view nam
   std::vector<absl::string_view> near;
   for (const BuiltInProfile& one : BuiltInProfiles()) {
     if (one.name == name) return ReadProfile(one.json);
-    if (name.size() > 2 && (absl::StrContains(one.name, name) ||
-                            absl::StartsWith(one.name, name.substr(0, 3)))) {
+    if (name.size() > 2 &&
+        (absl::StrContains(one.name, name) || absl::StartsWith(one.name, name.substr(0, 3)))) {
       near.push_back(one.name);
     }
   }
-  return absl::NotFoundError(
-      absl::StrCat("there is no source of this name", near.empty() ? "" : "; did you mean ",
-                   absl::StrJoin(near, " or ")));
+  return absl::NotFoundError(absl::StrCat("there is no source of this name",
+                                          near.empty() ? "" : "; did you mean ",
+                                          absl::StrJoin(near, " or ")));
 }
 
 absl::StatusOr<std::shared_ptr<const Rules>> ReadRules(absl::string_view json,

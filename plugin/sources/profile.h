@@ -68,11 +68,11 @@ struct Authenticate {
   std::string prefix;  // of the values that count
   Encoding encoding = Encoding::kHex;
   Hash hash = Hash::kSha256;
-  std::vector<Reference> hash_from;                        // chooses it by hash_map, if there is any
+  std::vector<Reference> hash_from;  // chooses it by hash_map, if there is any
   std::vector<std::pair<std::string, Hash>> hash_map;
-  std::vector<Template> is_signed;                         // any of them
+  std::vector<Template> is_signed;  // any of them
   KeyForm key_form = KeyForm::kText;
-  std::string key_strip, key_only, key_not;                // prefixes of secrets
+  std::string key_strip, key_only, key_not;  // prefixes of secrets
   std::optional<Timestamp> timestamp;
   std::optional<Reference> id;
   std::optional<Condition> when;
@@ -83,7 +83,7 @@ struct Authenticate {
   std::vector<Pattern> certificate_host, certificate_path;  // one each
   std::vector<std::string> issuers;                         // of a JWT
   std::optional<Template> audience;
-  std::vector<std::pair<std::string, Template>> claims;     // further ones
+  std::vector<std::pair<std::string, Template>> claims;  // further ones
 
   // Whether what is signed, and where the signature is, can only be known once the body is parsed.
   bool needs_parsing() const;
@@ -127,8 +127,8 @@ struct Severity {
 struct IncidentsForm {
   std::optional<Condition> when;
   bool keep = true;
-  bool documented = false;       // the body is the documented one, for core::IncidentParser as it is
-  std::optional<uint32_t> each;  // the slot of the array that is split
+  bool documented = false;  // the body is the documented one, for core::IncidentParser as it is
+  std::optional<uint32_t> each;                // the slot of the array that is split
   std::vector<Template> name, type, delivery;  // the first that is not empty
   std::vector<Occurred> occurred;
   std::optional<Severity> severity;
