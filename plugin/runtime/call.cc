@@ -41,11 +41,11 @@ int32_t StatusOfBodyError(const absl::Status& error) {
   }
 }
 
-// Why a body's coding was refused, and why what it holds.
-lri_reason ReasonOfCodingError(const absl::Status& error) {
+// Why a body's coding or charset was refused, and why what it holds.
+lri_reason ReasonOfDecodeError(const absl::Status& error, core::DecodeStep step) {
   if (absl::IsUnavailable(error)) return LRI_REASON_MEMORY;
   if (absl::IsResourceExhausted(error)) return LRI_REASON_BODY_TOO_LARGE;
-  return LRI_REASON_CONTENT_ENCODING;
+  return step == core::DecodeStep::kCharset ? LRI_REASON_CHARSET : LRI_REASON_CONTENT_ENCODING;
 }
 lri_reason ReasonOfBodyError(const absl::Status& error) {
   if (absl::IsUnavailable(error)) return LRI_REASON_MEMORY;
@@ -119,9 +119,10 @@ void Call::Process(const lri_request& request) {
     return FinishWithText(504, LRI_REASON_ANSWER_TIMEOUT, "No incident was created in time.");
   }
   absl::string_view body = FromView(request.body);
-  if (absl::Status status = Decode(headers, body); !status.ok()) {
-    return FinishWithText(StatusOfBodyError(status), ReasonOfCodingError(status), status.message(),
-                          absl::IsUnavailable(status));
+  core::DecodeStep step;
+  if (absl::Status status = Decode(headers, body, step); !status.ok()) {
+    return FinishWithText(StatusOfBodyError(status), ReasonOfDecodeError(status, step),
+                          status.message(), absl::IsUnavailable(status));
   }
   if (absl::Status status = Parse(body, headers); !status.ok()) {
     return FinishWithText(StatusOfBodyError(status), ReasonOfBodyError(status), status.message(),
@@ -131,9 +132,10 @@ void Call::Process(const lri_request& request) {
   CreateIncidents(request.head->deadline_mono_ns);
 }
 
-absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body) {
+absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body,
+                          core::DecodeStep& step) {
   if (!core::IsEncoded(body, headers)) return absl::OkStatus();
-  auto decoded = core::DecodeBody(body, headers, context_.plugin->limits());
+  auto decoded = core::DecodeBody(body, headers, context_.plugin->limits(), &step);
   if (!decoded.ok()) return decoded.status();
   if (!Reserve(decoded->text().size())) return TooMuchInFlight();
   decoded_ = *std::move(decoded);
@@ -344,7 +346,7 @@ void Call::FinishWithText(int32_t status, lri_reason reason, absl::string_view t
                           uint32_t retry_after_s, absl::string_view detail) noexcept {
   const absl::AlphaNum seconds(retry_after_s);
   Answer answer(status, kTextPlain, text);
-  if (status == 415) answer.Add("Accept-Encoding", "gzip, deflate");  // RFC 9110 section 12.5.3
+  if (status == 415) answer.Add("Accept-Encoding", core::kAcceptEncoding);
   if (retry_after_s > 0) answer.Add("Retry-After", seconds.Piece());
   answer.Because(reason, detail.empty() ? text : detail);
   Finish(answer.abi());

@@ -51,7 +51,7 @@ class Call {
  private:
   void Process(const lri_request& request);
   // Makes `body` what it is without its content coding.
-  absl::Status Decode(const HeaderViews& headers, absl::string_view& body);
+  absl::Status Decode(const HeaderViews& headers, absl::string_view& body, core::DecodeStep& step);
   absl::Status Parse(absl::string_view body, const HeaderViews& headers);
   bool Reserve(size_t bytes);
   void CreateIncidents(int64_t deadline_mono_ns);

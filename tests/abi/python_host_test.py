@@ -184,7 +184,10 @@ class PythonHostTest(unittest.TestCase):
             ("method", b"{}", {"method": "GET", "headers": GOOD}),
             ("unknown_path", b"{}", {"remainder": "/x", "headers": GOOD}),
             ("malformed_json", b"{", {"headers": GOOD}),
+            ("content_encoding", b"{}", {"headers": GOOD + [("Content-Encoding", "br,br")]}),
             ("content_encoding", b"{}", {"headers": GOOD + [("Content-Encoding", "br")]}),
+            ("charset", b"{}", {"headers": GOOD + [("Content-Type", "a/b; charset=x")]}),
+            ("charset", b"\x81", {"headers": GOOD + [("Content-Type", "a/b; charset=cp1252")]}),
             ("answered", b"{}", {"headers": GOOD}),
         ):
             self.host.answered.clear()

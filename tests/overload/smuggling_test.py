@@ -13,6 +13,8 @@ import tempfile
 import time
 import unittest
 
+import brotli
+import zstandard
 from doors import FRONT_PATH, open_doors
 from peers import Peer, ask, basic, free_ports, pump, request
 
@@ -475,6 +477,12 @@ backend out
             ("gzip", members, 200),
             ("gzip", members + hidden, 400),
             ("gzip", gzip.compress(b"{}") + gzip.compress(hidden), 400),
+            ("zstd", zstandard.compress(b"[{},") + zstandard.compress(b"{}]"), 200),
+            ("zstd", zstandard.compress(b"{}") + hidden, 400),
+            ("zstd", zstandard.compress(b"{}") + zstandard.compress(hidden), 400),
+            ("br", brotli.compress(b"{}"), 200),
+            ("br", brotli.compress(b"{}") + hidden, 400),
+            ("br, chunked", brotli.compress(b"{}"), 415),
             ("UTF-8", b"{}", 200),
             ("UTF-8", hidden, 400),
             ("UTF-8, chunked", b"0\r\n\r\n" + hidden, 415),

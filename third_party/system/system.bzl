@@ -60,7 +60,9 @@ _SHARED = {
 
 # name -> (archives, their Debian package, link options)
 _STATIC = {
+    "brotli_static": (["libbrotlienc.a", "libbrotlidec.a", "libbrotlicommon.a"], "libbrotli-dev", []),
     "openssl_static": (["libssl.a", "libcrypto.a"], "libssl-dev", ["-ldl", "-lpthread"]),
+    "zstd_static": (["libzstd.a"], "libzstd-dev", []),
 }
 
 # name -> (Debian's source package, its files, a flag that finds its headers, archives with what the
