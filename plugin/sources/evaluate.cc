@@ -229,8 +229,8 @@ absl::Status Source::Prepare() {
           absl::StrCat(name, ": the source ", profile.name, " has no such parameter"));
     }
     if (value.size() > kMostTextBytes || std::any_of(value.begin(), value.end(), IsControl)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name, ": expected at most ", kMostTextBytes, " bytes without control characters"));
+      return absl::InvalidArgumentError(absl::StrCat(name, ": expected at most ", kMostTextBytes,
+                                                     " bytes without control characters"));
     }
     known->second = value;
   }
@@ -301,8 +301,8 @@ absl::Status Source::Prepare() {
         return absl::InvalidArgumentError(
             absl::StrCat(reference.name, ": expected the name of a header"));
       }
-      secret_headers_.push_back(absl::StrCat(
-          absl::AsciiStrToLower(name), reference.from == From::kHeaderNumbers ? "#" : ""));
+      secret_headers_.push_back(absl::StrCat(absl::AsciiStrToLower(name),
+                                             reference.from == From::kHeaderNumbers ? "#" : ""));
     } else if (reference.from == From::kQuery) {
       secret_parameters_.push_back(absl::AsciiStrToLower(name));
     }
@@ -532,8 +532,8 @@ class Evaluator::Run {
   const std::vector<FoundValue>* root_ = nullptr;
   const std::vector<FoundValue>* item_ = nullptr;
   absl::string_view timestamp_, id_;
-  bool bounded_ = false;   // texts are cut to kMostTextBytes
-  bool was_cut_ = false;   // one was
+  bool bounded_ = false;  // texts are cut to kMostTextBytes
+  bool was_cut_ = false;  // one was
   const Event* event_ = nullptr;
   bool loaded_ = false;
   bool load_failed_ = false;
@@ -641,8 +641,7 @@ std::optional<absl::string_view> Evaluator::Run::Get(const Reference& reference)
       return body_ == nullptr ? std::nullopt : std::optional(body_->raw);
     case From::kUrl:
     case From::kUrlWithPort: {
-      const std::string& url =
-          reference.from == From::kUrl ? source_.url_ : source_.url_with_port_;
+      const std::string& url = reference.from == From::kUrl ? source_.url_ : source_.url_with_port_;
       if (url.empty() || request_.query.empty()) return full(url);
       return arena_.Copy(absl::StrCat(url, "?", request_.query));
     }
@@ -725,8 +724,8 @@ std::optional<absl::string_view> Evaluator::Run::Apply(Function function, absl::
     case Function::kSha256:
       return arena_.Copy(Digest(Hash::kSha256, std::span(&value, 1)));
     case Function::kCrc32:
-      return arena_.Copy(absl::StrCat(crc32_z(0, reinterpret_cast<const Bytef*>(value.data()),
-                                              value.size())));
+      return arena_.Copy(
+          absl::StrCat(crc32_z(0, reinterpret_cast<const Bytef*>(value.data()), value.size())));
     case Function::kLower:
       return arena_.Copy(absl::AsciiStrToLower(value));
     case Function::kHmacSha256:
@@ -859,8 +858,8 @@ bool Evaluator::Run::ReadDocument(absl::string_view text) {
     document_kind_ = base::JsonKind::kNull;
   } else if (!reader.Open(text) || !profile_.paths.Walk(reader, buffers_.root) ||
              !reader.Finish()) {
-    return FailDecoded(absl::InvalidArgumentError(absl::StrCat("byte ", reader.fault().byte, ": ",
-                                                               reader.fault().what)),
+    return FailDecoded(absl::InvalidArgumentError(
+                           absl::StrCat("byte ", reader.fault().byte, ": ", reader.fault().what)),
                        "JSON");
   } else {
     document_kind_ = buffers_.root[profile_.whole].value.kind;
@@ -918,13 +917,13 @@ bool Evaluator::Run::LoadText(absl::string_view text) {
   buffers_.form.clear();
   switch (decoder) {
     case Decoder::kRefuse: {
-      std::string taken = absl::StrJoin(
-          profile_.types, " or ",
-          [](std::string* out, const auto& one) { absl::StrAppend(out, one.first); });
-      return FailLoad(415, Reason::kContentType,
-                      absl::StrCat("The Content-Type ", content_type.empty() ? "is missing" : "",
-                                   content_type, content_type.empty() ? "" : " is not taken",
-                                   "; send ", taken));
+      std::string taken =
+          absl::StrJoin(profile_.types, " or ",
+                        [](std::string* out, const auto& one) { absl::StrAppend(out, one.first); });
+      return FailLoad(
+          415, Reason::kContentType,
+          absl::StrCat("The Content-Type ", content_type.empty() ? "is missing" : "", content_type,
+                       content_type.empty() ? "" : " is not taken", "; send ", taken));
     }
     case Decoder::kJsonLines: {
       if (absl::StripAsciiWhitespace(text).empty()) break;
@@ -988,9 +987,8 @@ bool Evaluator::Run::Unwrap() {
     }
     const absl::string_view document = result_.document;
     const auto before = static_cast<size_t>(found.value.text.data() - document.data());
-    const std::string copy =
-        absl::StrCat(document.substr(0, before), inside.text,
-                     document.substr(before + found.value.text.size()));
+    const std::string copy = absl::StrCat(document.substr(0, before), inside.text,
+                                          document.substr(before + found.value.text.size()));
     if (!ReadDocument(Keep(copy))) return false;
   }
   return true;
@@ -1093,16 +1091,18 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
   }
   const std::optional<absl::Time> at = ReadTime(*text, time.form);
   if (!at.has_value()) {
-    return Fail(Rank::kForm, Step::kCredentials, "is no time of the form that is signed", reference);
+    return Fail(Rank::kForm, Step::kCredentials, "is no time of the form that is signed",
+                reference);
   }
   timestamp_ = *text;
   const absl::Duration apart = request_.now - *at;
   if (absl::AbsDuration(apart) > time.tolerance) {
-    return Fail(Rank::kWrong, Step::kCredentials,
-                apart > absl::ZeroDuration() ? "is too old" : "is in the future", reference,
-                absl::StrCat("by ", absl::FormatDuration(absl::Trunc(absl::AbsDuration(apart),
-                                                                     absl::Seconds(1))),
-                             ", of which ", absl::FormatDuration(time.tolerance), " are permitted"));
+    return Fail(
+        Rank::kWrong, Step::kCredentials,
+        apart > absl::ZeroDuration() ? "is too old" : "is in the future", reference,
+        absl::StrCat("by ",
+                     absl::FormatDuration(absl::Trunc(absl::AbsDuration(apart), absl::Seconds(1))),
+                     ", of which ", absl::FormatDuration(time.tolerance), " are permitted"));
   }
   return true;
 }
@@ -1133,7 +1133,8 @@ bool Evaluator::Run::CheckToken(const Entry& entry) {
     if (same && request_.now < key.expires && found == nullptr) found = &key;
   }
   if (found == nullptr) {
-    return Fail(Rank::kWrong, Step::kCredentials, "equals no secret that is set", &entry.what->from[0]);
+    return Fail(Rank::kWrong, Step::kCredentials, "equals no secret that is set",
+                &entry.what->from[0]);
   }
   result_.secret = found->number;
   return true;
@@ -1274,10 +1275,11 @@ Attempt Evaluator::Run::TryOne(const Entry& entry) {
   if (what.kind == Kind::kToken) {
     if (!CheckChecks(what)) return Attempt::kRefused;
     if (!CheckToken(entry)) return Attempt::kRefused;
-    const bool checks_body = std::any_of(what.checks.begin(), what.checks.end(), [](const auto& one) {
-      return one.first.needs_body() ||
-             one.second.Any([](const Reference& r) { return r.needs_body(); });
-    });
+    const bool checks_body =
+        std::any_of(what.checks.begin(), what.checks.end(), [](const auto& one) {
+          return one.first.needs_body() ||
+                 one.second.Any([](const Reference& r) { return r.needs_body(); });
+        });
     return checks_body && body_ == nullptr ? Attempt::kNeedsBody : Attempt::kAccepted;
   }
   if (what.kind == Kind::kJwt) return CheckJwt(entry) ? Attempt::kAccepted : Attempt::kRefused;
@@ -1294,12 +1296,13 @@ Attempt Evaluator::Run::TryOne(const Entry& entry) {
     }
     id_ = *id;
   }
-  // A time in the body that is not signed apart can wait until the body is known to be the sender's.
+  // A time in the body that is not signed apart can wait until the body is known to be the
+  // sender's.
   bool late_time = false;
   if (what.timestamp.has_value()) {
     const auto& from = what.timestamp->from;
-    const bool in_body = std::any_of(from.begin(), from.end(),
-                                     [](const Reference& r) { return r.needs_body(); });
+    const bool in_body =
+        std::any_of(from.begin(), from.end(), [](const Reference& r) { return r.needs_body(); });
     late_time = in_body && !what.needs_parsing() &&
                 std::none_of(what.is_signed.begin(), what.is_signed.end(), [](const Template& t) {
                   return t.Any([](const Reference& r) { return r.from == From::kTimestamp; });
@@ -1335,7 +1338,7 @@ Attempt Evaluator::Run::TryEach(const Entry& entry) {
     if (!profile_.paths.Walk(reader, buffers_.item)) return false;
     item_ = &buffers_.item;
     attempt = ++count > static_cast<size_t>(limits_.incidents_of_a_request) ? Attempt::kRefused
-                                                                           : TryOne(entry);
+                                                                            : TryOne(entry);
     if (attempt != Attempt::kAccepted) return false;
     if (count > 1) each_signed_.push_back('\0');
     if (!entry.what->is_signed.empty()) {
@@ -1353,7 +1356,7 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   trying_ = index;
   if (!entry.can_accept) {
     Fail(Rank::kNotConfigured, Step::kCredentials,
-         what.kind == Kind::kBasic ? "needs username and password, and no signing_secrets"
+         what.kind == Kind::kBasic         ? "needs username and password, and no signing_secrets"
          : what.kind == Kind::kCertificate ? "needs certificates_file"
          : what.kind == Kind::kJwt         ? "needs jwks_file"
                                            : "no secret of its form is set");
@@ -1375,14 +1378,14 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
     if (attempt == Attempt::kRefused) {
       const bool missing = check == core::CredentialCheck::kMissing;
       Fail(missing ? Rank::kMissing : Rank::kWrong, Step::kCredentials,
-           missing                                        ? "is missing"
+           missing                                     ? "is missing"
            : check == core::CredentialCheck::kRepeated ? "occurs more than once"
                                                        : "has not the username and password",
            &kAuthorization);
     }
   } else {
-    const bool head_tells = std::none_of(
-        what.from.begin(), what.from.end(), [](const Reference& r) { return r.needs_body(); });
+    const bool head_tells = std::none_of(what.from.begin(), what.from.end(),
+                                         [](const Reference& r) { return r.needs_body(); });
     if (what.needs_parsing() && body_ != nullptr) {
       // What the head tells first: a stranger's body is not read.
       if (head_tells && !what.each.has_value() && !FindCandidates(what)) return Attempt::kRefused;
@@ -1487,8 +1490,8 @@ bool Evaluator::Run::AppendAnswer(const AnswerBody& body, absl::string_view* fau
     if (is_json) out.push_back('"');
   }
   if (body.kind == AnswerBody::Kind::kText || is_json) {
-    result_.answer.headers.emplace_back(
-        "Content-Type", is_json ? "application/json" : "text/plain; charset=utf-8");
+    result_.answer.headers.emplace_back("Content-Type",
+                                        is_json ? "application/json" : "text/plain; charset=utf-8");
   }
   return true;
 }
@@ -1723,8 +1726,8 @@ void Evaluator::Run::Judge() {
                                absl::StrJoin(profile_.methods, " or ")));
   }
   const Attempt attempt = Authenticate();
-  const bool stranger_may = std::any_of(
-      profile_.handshakes.begin(), profile_.handshakes.end(), [](const Handshake& one) {
+  const bool stranger_may =
+      std::any_of(profile_.handshakes.begin(), profile_.handshakes.end(), [](const Handshake& one) {
         return one.when.needs_body() && one.auth != Handshake::Auth::kSame;
       });
   if (body_ == nullptr) {

@@ -3,7 +3,8 @@
 Headers come from the compiler's default folders. Shared libraries are link
 options; static ones are symlinked in, since only a file in `srcs` stays inside
 a shared object. Abseil and simdjson exist a second time, and RE2 only so, built from Debian's source
-packages: their archives are not position independent, and the plugin needs them inside.
+packages: their archives are not position independent, and the plugin needs them inside. Of RE2
+the source package lacks the tables of characters; those alone come from its archive.
 A missing file stops the build with its Debian package's name.
 """
 
@@ -64,7 +65,8 @@ _STATIC = {
     "zstd_static": (["libzstd.a"], "libzstd-dev", []),
 }
 
-# name -> (Debian's source package, its files, a flag that finds its headers)
+# name -> (Debian's source package, its files, a flag that finds its headers, archives with what the
+# source package lacks)
 _FROM_SOURCE = {
     "abseil_static": (
         "abseil",
@@ -84,6 +86,7 @@ _FROM_SOURCE = {
             "time/internal/cctz/src",
         ]],
         "-Iexternal/system/abseil",
+        [],
     ),
     "re2_static": (
         "re2",
@@ -93,11 +96,13 @@ _FROM_SOURCE = {
             "re2/util/strutil.cc",
         ],
         "-Iexternal/system/re2",
+        ["libre2.a"],
     ),
     "simdjson_static": (
         "simdjson",
         ["simdjson/singleheader/simdjson.cpp"],
         "-Iexternal/system/simdjson/singleheader",
+        [],
     ),
 }
 
@@ -115,10 +120,10 @@ def _require(ctx, file, package):
 def _library(name, srcs, linkopts):
     return "cc_library(name = %r, srcs = %r, linkopts = %r)\n" % (name, srcs, linkopts)
 
-def _library_from_source(name, files, include):
+def _library_from_source(name, files, include, archives):
     return """cc_library(
     name = %r,
-    srcs = glob(%r, exclude = ["**/*test*.cc", "**/*benchmark*.cc"]),
+    srcs = glob(%r, exclude = ["**/*test*.cc", "**/*benchmark*.cc"]) + %r,
     copts = ["-w", "-fvisibility=hidden", %r],
     deps = [":headers_of_%s"],
 )
@@ -126,7 +131,7 @@ cc_library(
     name = "headers_of_%s",
     textual_hdrs = glob(["%s/**/*.h", "%s/**/*.inc"]),
 )
-""" % (name, files, include, name, name, files[0].split("/")[0], files[0].split("/")[0])
+""" % (name, files, archives, include, name, name, files[0].split("/")[0], files[0].split("/")[0])
 
 def _system_libraries_impl(ctx):
     build = ["package(default_visibility = [\"//visibility:public\"])\n"]
@@ -140,12 +145,14 @@ def _system_libraries_impl(ctx):
         for archive in archives:
             ctx.symlink(_require(ctx, _LIBRARY_FOLDER + "/" + archive, package), archive)
         build.append(_library(name, archives, linkopts))
-    for name, (package, files, include) in _FROM_SOURCE.items():
+    for name, (package, files, include, archives) in _FROM_SOURCE.items():
         source = ctx.path("%s/.cache/generic-webhook-sources/%s" % (ctx.os.environ["HOME"], package))
         if not source.exists:
             fail("%s is missing: run ./tools/install-sources" % source)
         ctx.symlink(source, package)
-        build.append(_library_from_source(name, files, include))
+        for archive in archives:
+            ctx.symlink(_require(ctx, _LIBRARY_FOLDER + "/" + archive, package), archive)
+        build.append(_library_from_source(name, files, include, archives))
     for tool, package in _TOOLS.items():
         ctx.symlink(_require(ctx, "/usr/bin/" + tool, package), tool)
     build.append("exports_files(%r)\n" % _TOOLS.keys())
