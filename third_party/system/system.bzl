@@ -65,8 +65,8 @@ _STATIC = {
     "zstd_static": (["libzstd.a"], "libzstd-dev", []),
 }
 
-# name -> (Debian's source package, its files, a flag that finds its headers, archives with what the
-# source package lacks)
+# name -> (Debian's source package, its files, a flag that finds its headers, an archive and those of
+# its members that the source package lacks)
 _FROM_SOURCE = {
     "abseil_static": (
         "abseil",
@@ -96,7 +96,9 @@ _FROM_SOURCE = {
             "re2/util/strutil.cc",
         ],
         "-Iexternal/system/re2",
-        ["libre2.a"],
+        # Tables that a script makes of Unicode's data. They are data alone, so that it does not matter
+        # that the archive is not for shared objects.
+        ["libre2.a", "perl_groups", "unicode_casefold", "unicode_groups"],
     ),
     "simdjson_static": (
         "simdjson",
@@ -120,7 +122,7 @@ def _require(ctx, file, package):
 def _library(name, srcs, linkopts):
     return "cc_library(name = %r, srcs = %r, linkopts = %r)\n" % (name, srcs, linkopts)
 
-def _library_from_source(name, files, include, archives):
+def _library_from_source(name, files, include, objects):
     return """cc_library(
     name = %r,
     srcs = glob(%r, exclude = ["**/*test*.cc", "**/*benchmark*.cc"]) + %r,
@@ -131,7 +133,7 @@ cc_library(
     name = "headers_of_%s",
     textual_hdrs = glob(["%s/**/*.h", "%s/**/*.inc"]),
 )
-""" % (name, files, archives, include, name, name, files[0].split("/")[0], files[0].split("/")[0])
+""" % (name, files, objects, include, name, name, files[0].split("/")[0], files[0].split("/")[0])
 
 def _system_libraries_impl(ctx):
     build = ["package(default_visibility = [\"//visibility:public\"])\n"]
@@ -145,14 +147,18 @@ def _system_libraries_impl(ctx):
         for archive in archives:
             ctx.symlink(_require(ctx, _LIBRARY_FOLDER + "/" + archive, package), archive)
         build.append(_library(name, archives, linkopts))
-    for name, (package, files, include, archives) in _FROM_SOURCE.items():
+    for name, (package, files, include, missing) in _FROM_SOURCE.items():
         source = ctx.path("%s/.cache/generic-webhook-sources/%s" % (ctx.os.environ["HOME"], package))
         if not source.exists:
             fail("%s is missing: run ./tools/install-sources" % source)
         ctx.symlink(source, package)
-        for archive in archives:
-            ctx.symlink(_require(ctx, _LIBRARY_FOLDER + "/" + archive, package), archive)
-        build.append(_library_from_source(name, files, include, archives))
+        objects = [member + ".pic.o" for member in missing[1:]]
+        if missing:
+            archive = _require(ctx, _LIBRARY_FOLDER + "/" + missing[0], package)
+            for member in missing[1:]:
+                ctx.execute(["ar", "x", archive, member + ".o"])
+                ctx.execute(["mv", member + ".o", member + ".pic.o"])
+        build.append(_library_from_source(name, files, include, objects))
     for tool, package in _TOOLS.items():
         ctx.symlink(_require(ctx, "/usr/bin/" + tool, package), tool)
     build.append("exports_files(%r)\n" % _TOOLS.keys())
