@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/store/deduplication.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/counted.h"
 #include "plugin/base/thread.h"
 
 namespace host_stub {
@@ -52,8 +53,8 @@ absl::Status GroupCommit::Create(Submission* submission) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (closed_) return absl::UnavailableError("the incident store is closed");
     if (batches_ + 1 > options_.limits.queued_batches) {
-      return absl::UnavailableError(
-          absl::StrCat("the incident store is busy: ", batches_, " batches wait"));
+      return absl::UnavailableError(absl::StrCat(
+          "the incident store is busy: ", base::Counted(batches_, "batch waits", "batches wait")));
     }
     if (bytes_ + bytes > options_.limits.queued_bytes) {
       return absl::UnavailableError(absl::StrCat("the incident store is busy: ", bytes_,
