@@ -39,7 +39,7 @@ std::string SeverityText(const v1::Incident& incident) {
 }
 
 std::vector<std::string> Row(const v1::Incident& incident) {
-  return {incident.id(),   incident.created(),      incident.instance(),
+  return {incident.id(),   incident.created(),     incident.instance(),
           incident.type(), SeverityText(incident), incident.name()};
 }
 
@@ -68,8 +68,8 @@ void PrintOne(const v1::Incident& incident) {
 int ListIncidents(const IncidentsOptions& options) {
   Client client(options);
   std::vector<std::string> documents;
-  std::vector<std::vector<std::string>> rows = {{"ID",   "CREATED",  "INSTANCE",
-                                                 "TYPE", "SEVERITY", "NAME"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "CREATED", "INSTANCE", "TYPE", "SEVERITY", "NAME"}};
   v1::ListIncidentsRequest request;
   request.set_instance(options.instance);
   request.set_instance_uid(options.instance_uid);

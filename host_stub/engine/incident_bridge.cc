@@ -328,7 +328,8 @@ void IncidentBridge::Finish(Pending& pending) noexcept {
     }
     record.incidents_created.fetch_add(fresh, std::memory_order_relaxed);
     if (hidden > 0) CountHidden(record, hidden);
-    if (submission.keys_forgotten_early > 0) CountForgotten(record, submission.keys_forgotten_early);
+    if (submission.keys_forgotten_early > 0)
+      CountForgotten(record, submission.keys_forgotten_early);
   }
   lri_create_result result = {};
   result.struct_size = sizeof(result);

@@ -157,10 +157,9 @@ absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& table
   if (batch.dry_run) return absl::OkStatus();
   for (const absl::string_view key : {batch.delivery_key, batch.replay_key}) {
     if (key.empty()) continue;
-    absl::Status status =
-        RememberKey({*instance, KeyScope::kBatch, std::string(key), ids, Expiry(batch, now), 0,
-                     std::string(batch.content)},
-                    tables, index);
+    absl::Status status = RememberKey({*instance, KeyScope::kBatch, std::string(key), ids,
+                                       Expiry(batch, now), 0, std::string(batch.content)},
+                                      tables, index);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

@@ -5,7 +5,8 @@
 // Then the keys are kept (Commit) or dropped (Abandon). Not thread-safe: it belongs to the writer.
 //
 // Of an instance so many keys are kept at most; then the oldest go. A key that has expired is not
-// found, and its memory is freed once those that were written before it and expire too have expired.
+// found, and its memory is freed once those that were written before it and expire too have
+// expired.
 #ifndef HOST_STUB_STORE_DUPLICATE_INDEX_H_
 #define HOST_STUB_STORE_DUPLICATE_INDEX_H_
 

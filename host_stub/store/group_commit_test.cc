@@ -343,9 +343,9 @@ TEST_F(GroupCommitTest, MaintenanceThatFailsLosesTheConnectionAndNothingThatWasT
 
 TEST_F(GroupCommitTest, KeysThatExpireWhileNothingComesAreFreed) {
   std::atomic<int64_t> now_s{1'700'000'000};
-  auto store = GroupCommit::Start(std::make_unique<FakeDatabase>(disk_),
-                                  {.now = [&] { return absl::FromUnixSeconds(now_s); },
-                                   .expiry_pause = absl::Milliseconds(1)});
+  auto store = GroupCommit::Start(
+      std::make_unique<FakeDatabase>(disk_),
+      {.now = [&] { return absl::FromUnixSeconds(now_s); }, .expiry_pause = absl::Milliseconds(1)});
   ASSERT_TRUE(store.ok()) << store.status();
   std::vector<TestIncident> incidents(1'000);
   for (size_t i = 0; i < incidents.size(); ++i) incidents[i].key = std::to_string(i);

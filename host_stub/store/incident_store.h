@@ -7,10 +7,10 @@
 //
 // The store decides what is a duplicate, because it writes the rows: two equal deliveries cannot
 // race there. A delivery key belongs to its instance (by uid). Keys of batches and keys of
-// incidents are separate name spaces; a batch may have two keys, and the ABI's header says what that
-// means (DELIVERY KEYS). The store remembers the newest Limits::remembered_delivery_keys keys of
-// each instance, for the lifetime that their submission asks for; they survive a restart. A failed
-// creation remembers nothing.
+// incidents are separate name spaces; a batch may have two keys, and the ABI's header says what
+// that means (DELIVERY KEYS). The store remembers the newest Limits::remembered_delivery_keys keys
+// of each instance, for the lifetime that their submission asks for; they survive a restart. A
+// failed creation remembers nothing.
 //
 // Every function may be called on any thread. Create never waits for a disk. Get and List do, so do
 // not call them on an I/O thread.
@@ -97,8 +97,8 @@ struct Submission {
   // For kCreated, one for each of `incidents`, in their order; otherwise empty. A batch whose own
   // key is known gets the ids of the first batch, all of them as duplicates.
   std::vector<CreatedIncident> created;
-  // For kCreated: keys of the instance that were forgotten before the end of their lifetime, because
-  // of Limits::remembered_delivery_keys, since the last batch that was told.
+  // For kCreated: keys of the instance that were forgotten before the end of their lifetime,
+  // because of Limits::remembered_delivery_keys, since the last batch that was told.
   int64_t keys_forgotten_early = 0;
 
   // For the store, while it has the submission. In Complete: the next one of the list, or null.

@@ -199,8 +199,8 @@ typedef struct lri_head_verdict {
  * sender signed. It is a duplicate where either is known, and delivery_key is looked up first. New
  * incidents are remembered under both. Where only delivery_key is known, the host remembers the
  * replay key for the same incidents, because what the sender signed anew could be captured anew.
- * Where only replay_key is known, delivery_key is not remembered: anybody who has captured a request
- * can make up names for it, and would drive out the keys that count.
+ * Where only replay_key is known, delivery_key is not remembered: anybody who has captured a
+ * request can make up names for it, and would drive out the keys that count.
  *
  * Within a batch, an incident that has the key of an earlier one is its duplicate. So a plugin may
  * give two incidents of a batch the same key only where that key comes from the incidents
@@ -221,13 +221,13 @@ typedef struct lri_head_verdict {
  *   then     the length of the path in decimal and ':'
  *   then     the path, ':' and the value; after that, for the scope 'r' and every incident of its
  *            batch but the first, a line feed and its position, counted from 0
- * The path is where the value was found. In what a known kind of sender has delivered it is the name
- * of that kind, or the instance's uid where the kind is the instance's own; the position is then
- * left out, for the keys are the batch's.
- * Examples: "\2is8:event.id:17", "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as
- * its replay key "\2rB6:" with the hash of "github", a zero octet and the body. Keys of version 1
- * began with the path: "event.id:17", or the digits
- * of the hash. A host that has stored such keys looks up both: the key, and what follows the first
+ * The path is where the value was found. In what a known kind of sender has delivered it is the
+ * name of that kind, or the instance's uid where the kind is the instance's own; the position is
+ * then left out, for the keys are the batch's. Examples: "\2is8:event.id:17",
+ * "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as its replay key "\2rB6:" with the hash
+ * of "github", a zero octet and the body. Keys of version 1 began with the path: "event.id:17", or
+ * the digits of the hash. A host that has stored such keys looks up both: the key, and what follows
+ * the first
  * ':' behind octet 2. */
 #define LRI_DELIVERY_KEY_VERSION 2u
 #define LRI_DELIVERY_KEY_PREFIX 9u /* the most octets that stand before the path */
@@ -295,7 +295,8 @@ typedef struct lri_incident_batch {
   lri_incidents incidents; /* one at least */
   lri_view delivery_key;   /* of the whole batch; empty: none. Known: every incident a duplicate */
   /* How long all keys of the batch and its incidents must be remembered; 0: as long as there is
-   * room. A host has a bound for an instance's keys, and may forget the oldest before their time. */
+   * room. A host has a bound for an instance's keys, and may forget the oldest before their time.
+   */
   int64_t delivery_key_ttl_s;
   int64_t deadline_mono_ns; /* after it the batch must not be begun; 0: none */
   lri_create_done done;

@@ -263,7 +263,7 @@ void Call::AnswerCreated(const lri_create_result& result) {
                 .duplicate = duplicate,
                 .warnings = only_id ? kOtherContent : parsed.warnings,
                 .only_id = only_id,
-                .severity = !duplicate         ? parsed.severity
+                .severity = !duplicate          ? parsed.severity
                             : host_has_severity ? created.severity
                                                 : 0});
   }

@@ -130,7 +130,8 @@ absl::StatusOr<absl::Duration> ReadTtl(absl::string_view text) {
   if (text.empty()) return ttl;
   const bool read = base::IsDigit(text.back()) ? absl::ParseDuration(absl::StrCat(text, "s"), &ttl)
                                                : absl::ParseDuration(text, &ttl);
-  if (!read || ttl < absl::Seconds(1) || ttl > kMost || ttl % absl::Seconds(1) != absl::Duration()) {
+  if (!read || ttl < absl::Seconds(1) || ttl > kMost ||
+      ttl % absl::Seconds(1) != absl::Duration()) {
     return Invalid(
         "delivery_key_ttl must be whole seconds, from 1 to 31536000, or a time as in \"24h\"");
   }

@@ -39,7 +39,8 @@ struct Configuration {
   bool store_samples = false;
   core::Credentials credentials;
   core::DuplicationKey duplication_key;
-  // How long delivery keys are remembered, in whole seconds; zero: not set, as long as there is room.
+  // How long delivery keys are remembered, in whole seconds; zero: not set, as long as there is
+  // room.
   absl::Duration delivery_key_ttl;
   core::KeptHeaders kept_headers;
   std::vector<std::string> delivery_headers;  // that duplication_key names, in lower case

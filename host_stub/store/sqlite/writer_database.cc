@@ -429,8 +429,8 @@ absl::Status WriterDatabase::WriteInstance(const StoredInstance& instance) {
   }
   return RunOverwriting(write_instance_.Bind(
       instance.uid, instance.name, instance.configuration, int64_t{instance.disabled},
-      int64_t{instance.on_engine}, instance.generation, instance.request_id, absl::ToUnixMicros(instance.created),
-      absl::ToUnixMicros(instance.changed)));
+      int64_t{instance.on_engine}, instance.generation, instance.request_id,
+      absl::ToUnixMicros(instance.created), absl::ToUnixMicros(instance.changed)));
 }
 
 // Overwrites with zeros what a configuration leaves behind in its pages. Not used for what senders

@@ -148,7 +148,8 @@ std::string SimulationModel::SettleUnknown(
       const auto found = extra.find(DetailsOf(incident));
       there.push_back(found == extra.end() ? nullptr : found->second);
     }
-    const auto first = std::ranges::find_if(there, [](auto* incident) { return incident != nullptr; });
+    const auto first =
+        std::ranges::find_if(there, [](auto* incident) { return incident != nullptr; });
     if (first == there.end()) {
       const auto known = batch_keys_.find({batch.uid, batch.key});
       if (known != batch_keys_.end()) RememberReplay(batch, known->second, /*certain=*/false);
@@ -184,8 +185,8 @@ std::string SimulationModel::SettleUnknown(
   if (explained == extra.size()) return "";
   for (const auto& [details, incident] : extra) {
     if (!incidents_.contains(incident->id)) {
-      return absl::StrCat("incident ", incident->id, " is there and was refused: ",
-                          details.substr(0, 40));
+      return absl::StrCat("incident ", incident->id,
+                          " is there and was refused: ", details.substr(0, 40));
     }
   }
   return "";
