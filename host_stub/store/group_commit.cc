@@ -21,8 +21,6 @@ constexpr size_t kStateWorksOfATransaction = 64;
 // Forgotten keys are deleted when nobody waits, or when there are too many of them.
 constexpr size_t kForgottenKeysWhenIdle = 1'000;
 constexpr size_t kForgottenKeysAlways = 100'000;
-// How often keys that have expired are looked for while no incident comes.
-constexpr std::chrono::minutes kPauseBetweenExpiries(1);
 
 }  // namespace
 
@@ -333,7 +331,7 @@ void GroupCommit::RunMaintenance() {
   if (transaction_ == nullptr) return;
   if (index_.has_expiring() && Clock::now() >= expire_at_) {
     index_.Expire(options_.now());
-    expire_at_ = Clock::now() + kPauseBetweenExpiries;
+    expire_at_ = Clock::now() + absl::ToChronoMilliseconds(options_.expiry_pause);
   }
   if (absl::Status status = transaction_->RunMaintenance(); !status.ok()) {
     LoseConnection(status);
@@ -389,6 +387,7 @@ absl::Status GroupCommit::Open() {
     index_.Commit(now);
   });
   if (!status.ok()) return status;
+  expire_at_ = Clock::now() + absl::ToChronoMilliseconds(options_.expiry_pause);
   transaction_ = *std::move(opened);
   last_id_.store(*last, std::memory_order_release);
   return absl::OkStatus();
