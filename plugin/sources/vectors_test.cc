@@ -77,8 +77,7 @@ class Played {
           core::Credentials::Create(std::string(list.at(0)), std::string(list.at(1))).value();
     }
     if (json_["certificates"].get(object) == simdjson::SUCCESS) {
-      absl::StatusOr<Certificates> certificates =
-          Certificates::Create(simdjson::minify(object));
+      absl::StatusOr<Certificates> certificates = Certificates::Create(simdjson::minify(object));
       EXPECT_TRUE(certificates.ok()) << certificates.status();
       settings.certificates = std::make_shared<const Certificates>(*std::move(certificates));
     }
@@ -210,8 +209,8 @@ TEST_P(VectorTest, BecomesIncidentsIfItIsAccepted) {
   json.resize(size + base::JsonReader::kPadding);
   core::IncidentParser parser(limits_);
   core::ParsedRequest parsed;
-  const absl::Status status =
-      parser.Parse({json.data(), size}, {}, core::Defaults{.trigger_time = absl::UnixEpoch()}, parsed);
+  const absl::Status status = parser.Parse(
+      {json.data(), size}, {}, core::Defaults{.trigger_time = absl::UnixEpoch()}, parsed);
   ASSERT_TRUE(status.ok()) << status << " " << json;
   ASSERT_EQ(parsed.incidents().size(), result_.events.size());
   for (size_t i = 0; i < result_.events.size(); ++i) {
@@ -232,15 +231,16 @@ TEST_P(VectorTest, IsRefusedWithOneByteOfItsSignedBodyChanged) {
     return;
   }
   // A handshake that needs no signature stays one.
-  const Outcome otherwise =
-      result_.outcome == Outcome::kHandshake && source == "notion" ? Outcome::kHandshake
-                                                                   : Outcome::kRefuse;
+  const Outcome otherwise = result_.outcome == Outcome::kHandshake && source == "notion"
+                                ? Outcome::kHandshake
+                                : Outcome::kRefuse;
   const std::string body = played.body();
   for (size_t i = 0; i < body.size(); ++i) {
     played.body() = body;
     played.body()[i] ^= static_cast<char>(1 << (i % 7));
     played.Judge(evaluator_, result_);
-    ASSERT_TRUE(result_.outcome == Outcome::kRefuse || result_.outcome == otherwise) << "byte " << i;
+    ASSERT_TRUE(result_.outcome == Outcome::kRefuse || result_.outcome == otherwise)
+        << "byte " << i;
   }
   for (const std::string& other : {body + " ", body.substr(0, body.size() - 1), std::string()}) {
     played.body() = other;
