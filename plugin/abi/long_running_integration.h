@@ -221,9 +221,10 @@ typedef struct lri_head_verdict {
  *   then     the length of the path in decimal and ':'
  *   then     the path, ':' and the value; after that, for the scope 'r' and every incident of its
  *            batch but the first, a line feed and its position, counted from 0
- * The path is where the value was found. For a known kind of sender it is the name of that kind. A key of the batch has no position.
- * Examples: "\2is8:event.id:17", "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as the
- * replay key of the latter "\2rB6:" with the hash of "github", a zero octet and the body.
+ * The path is where the value was found. For a known kind of sender it is the name of that kind. A
+ * key of the batch has no position. Examples: "\2is8:event.id:17",
+ * "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as the replay key of the latter "\2rB6:"
+ * with the hash of "github", a zero octet and the body.
  *
  * Keys of version 1 began with the path: "event.id:17", or the digits of the hash. A host that has
  * stored such keys looks up both: the key, and what follows the first ':' behind octet 2. */
@@ -496,6 +497,10 @@ typedef struct lri_description {
   uint64_t listen_succeeded;
   uint64_t listen_refused;
   uint64_t listen_failed;
+  /* On how many events each rule of the parameter rules has decided, in their order, since it was
+   * set. Since minor version 3. */
+  const uint64_t* rule_counts;
+  size_t rules;
 } lri_description;
 
 typedef void (*lri_plugin_info_sink)(void* sink_context, const lri_plugin_info* info);

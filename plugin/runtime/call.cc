@@ -163,6 +163,10 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
                                     ToSourceRequest(*request.head, headers, Now()),
                                     {FromView(request.body), decode}, result);
   const auto finish = [this](const lri_answer& answer) { Finish(answer); };
+  if (context_.trial == nullptr) {
+    if (!result.show.empty()) configuration.source_record->set_confirmation(result.show);
+    configuration.source_record->CountRules(result.rule_counts);
+  }
   if (result.outcome != sources::Outcome::kAccept) {
     if (result.outcome == sources::Outcome::kHandshake) {
       AnswerBySource(result, configuration, finish);

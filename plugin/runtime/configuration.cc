@@ -321,6 +321,10 @@ std::string Configuration::FaultAt(absl::Time now) const {
 std::vector<std::string> Configuration::WarningsAt(absl::Time now) const {
   std::vector<std::string> all = warnings;
   if (std::string fault = FaultAt(now); !fault.empty()) all.push_back(std::move(fault));
+  if (const std::string asked = source_record->confirmation(); !asked.empty()) {
+    all.push_back(
+        absl::StrCat("the source wants a person to confirm the webhook with this: ", asked));
+  }
   if (tls == nullptr || now >= tls->not_after()) return all;
   if (now < tls->not_before()) {
     all.push_back(absl::StrCat("certificate: it is not valid before ", Day(tls->not_before()),
@@ -397,6 +401,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .delivery_headers = std::move(delivery_headers),
                               .mirror_members = *std::move(mirror_members),
                               .ticket = *ticket};
+  configuration.source_record = std::make_shared<SourceRecord>(configuration.source.get());
   if (configuration.source != nullptr) {
     const auto warnings = configuration.source->warnings();
     configuration.warnings.insert(configuration.warnings.end(), warnings.begin(), warnings.end());

@@ -59,6 +59,7 @@ struct Configuration {
   // What an operator should know now: `warnings`, the fault, a certificate that expires soon.
   std::vector<std::string> WarningsAt(absl::Time now) const;
 
+  std::shared_ptr<SourceRecord> source_record;
   // Of lines about refused credentials.
   std::shared_ptr<base::LineLimiter> unauthorized = std::make_shared<base::LineLimiter>();
 

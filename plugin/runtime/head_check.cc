@@ -172,8 +172,10 @@ void AnswerBySource(const sources::Result& result, const Configuration& configur
                     AnswerSink sink) {
   const bool refused = result.outcome == sources::Outcome::kRefuse;
   // A stranger learns nothing.
+  const bool of_method = result.reason == sources::Reason::kMethod;
   const absl::string_view text = !refused                  ? absl::string_view(result.answer.body)
                                  : !result.message.empty() ? absl::string_view(result.message)
+                                 : of_method               ? "The method is not taken here."
                                                            : core::kAuthorizationFailed;
   std::vector<lri_pair> headers;
   const auto add = [&headers](absl::string_view name, absl::string_view value) {

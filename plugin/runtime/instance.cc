@@ -401,6 +401,7 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
   std::vector<lri_view> warnings;
   for (const std::string& warning : texts) warnings.push_back(ToView(warning));
   const core::Platform& platform = *configuration->platform;
+  const std::vector<uint64_t> rule_counts = configuration->source_record->rule_counts();
   const lri_description description{
       .struct_size = sizeof(lri_description),
       .external_key_needed = platform.external_key_needed,
@@ -412,6 +413,8 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
       .listen_succeeded = listen_handler_.answers().succeeded(),
       .listen_refused = listen_handler_.answers().refused(),
       .listen_failed = listen_handler_.answers().failed(),
+      .rule_counts = rule_counts.data(),
+      .rules = rule_counts.size(),
   };
   CallHost("sink of describe", sink, sink_context, &description);
 }

@@ -72,6 +72,10 @@ class Source {
   std::span<const std::string> secret_headers() const { return secret_headers_; }
   std::span<const std::string> secret_parameters() const { return secret_parameters_; }
 
+  size_t rule_count() const {
+    return settings_.rules == nullptr ? 0 : settings_.rules->rules.size();
+  }
+
   // The most bytes that a body may have, or 0 where the profile says nothing.
   size_t body_limit() const { return profile().body_limit; }
 

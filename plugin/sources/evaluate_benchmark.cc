@@ -30,8 +30,9 @@ std::string Push() {
   absl::StrAppend(&body, "\"id\":186853002,\"full_name\":\"octo/hello\",\"private\":false",
                   urls("repository"), urls("owner"), ",\"stargazers_count\":12},\"commits\":[");
   for (int i = 0; i < 3; ++i) {
-    absl::StrAppend(&body, i == 0 ? "" : ",", "{\"id\":\"c441029cf673\",\"message\":\"Fix \\\"it\\\"\"",
-                    urls("commit"), ",\"added\":[],\"removed\":[\"a/b.cc\"]}");
+    absl::StrAppend(&body, i == 0 ? "" : ",",
+                    "{\"id\":\"c441029cf673\",\"message\":\"Fix \\\"it\\\"\"", urls("commit"),
+                    ",\"added\":[],\"removed\":[\"a/b.cc\"]}");
   }
   absl::StrAppend(&body, "],\"head_commit\":{\"timestamp\":\"2019-05-15T15:20:41Z\"", urls("head"),
                   "},\"sender\":{\"login\":\"octo\"", urls("sender"), "}}");
