@@ -226,9 +226,10 @@ struct Result {
 // no object becomes {"value": it}.
 std::string DetailsOf(const Result& result, const Event& event);
 
-// Writes what was accepted in the documented form, [{"name", "type", "occurred", "rawJson"}, ...],
-// without dropped events, with base::JsonReader::kPadding bytes reserved after its end.
-std::string ToIncidents(const Result& result);
+// What was accepted in the documented form, for core::IncidentParser: the document itself where it
+// has that form, else [{"name", "type", "occurred", "rawJson"}, ...] in `buffer`, without dropped
+// events. base::JsonReader::kPadding readable bytes follow it.
+absl::string_view ToIncidents(const Result& result, std::string& buffer);
 
 // Holds the buffers that judging needs, so use one again and again. Not thread-safe.
 class Evaluator {
