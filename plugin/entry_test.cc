@@ -184,6 +184,9 @@ class EntryTest : public ::testing::Test {
     std::string remainder;
     Headers headers;
     std::string body;
+    std::string query;
+    std::string peer;
+    uint32_t peer_flags = 0;
   };
 
   int32_t Execute(const Sent& sent, uint64_t ticket = 0) {
@@ -193,6 +196,9 @@ class EntryTest : public ::testing::Test {
     head.struct_size = sizeof head;
     head.method = View(sent.method);
     head.remainder = View(sent.remainder);
+    head.query = View(sent.query);
+    head.peer_address = View(sent.peer);
+    head.peer_flags = sent.peer_flags;
     head.headers = {pairs.data(), pairs.size(), sizeof(lri_pair)};
     head.content_length = sent.body.size();
     // A held batch reads the body later, so it lives as long as the test.
@@ -283,6 +289,25 @@ TEST_F(EntryTest, NothingIsServedBeforeStartAndAfterStop) {
   ASSERT_EQ(table_->stop(instance_, 0, nullptr), LRI_OK);
   EXPECT_EQ(Execute({.headers = {kGood}, .body = "{}"}), LRI_UNAVAILABLE);
   EXPECT_TRUE(host_.answers.empty());
+}
+
+TEST_F(EntryTest, AddressThatIsNotAllowedIs403BeforeEverythingElse) {
+  Start({{"allow", "192.0.2.0/24, 2001:db8::/32"}});
+  host_.log.clear();
+  const std::string refused[] = {"198.51.100.1", "2001:db9::1", "unix", "", "nonsense"};
+  for (const std::string& peer : refused) {
+    const Answer answer =
+        Ask({.method = "GET", .remainder = "/other", .body = "no JSON", .peer = peer});
+    EXPECT_EQ(answer.status, 403) << peer;
+    EXPECT_EQ(answer.body, "Your address may not send here.");
+  }
+  ASSERT_EQ(host_.log.size(), 1u);
+  EXPECT_THAT(host_.log[0], HasSubstr("from 198.51.100.1 was refused: its address is not in"));
+  EXPECT_EQ(Ask({.body = "{}", .peer = "192.0.2.1", .peer_flags = LRI_PEER_DOUBTFUL}).status, 403);
+  EXPECT_TRUE(host_.incidents.empty());
+  EXPECT_EQ(Ask({.body = "{}", .peer = "192.0.2.1"}).status, 200);
+  EXPECT_EQ(Ask({.body = "{}", .peer = "::ffff:192.0.2.1"}).status, 200);
+  EXPECT_EQ(Ask({.body = "{}", .peer = "2001:db8::1"}).status, 200);
 }
 
 TEST_F(EntryTest, OtherPathIs404BeforeCredentials) {

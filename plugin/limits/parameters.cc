@@ -31,6 +31,15 @@ constexpr Parameter kParameters[] = {
     {"trusted_proxies", kText, !kSecret, !kMayBeFile, "", "",
      "proxies before the listen port: addresses and networks, separated by commas, as in "
      "`10.0.0.0/8, 2001:db8::7`"},
+    {"forwarding_header", kText, !kSecret, !kMayBeFile, "X-Forwarded-For", "",
+     "where these proxies state a request's sender: `X-Forwarded-For`, `Forwarded` (RFC 7239) or "
+     "`none`; the other header is ignored"},
+    {"proxy_protocol", ParameterType::kBoolean, !kSecret, !kMayBeFile, "false", "",
+     "`true`: each connection must come from one of these proxies and begin with a PROXY header, "
+     "version 1 or 2, before TLS; others are closed"},
+    {"allow", kText, !kSecret, !kMayBeFile, "", "",
+     "who may send, as addresses and networks, separated by commas; everybody else is answered "
+     "403, before anything else is looked at. It holds at every door"},
     {"client_ca", kText, !kSecret, kMayBeFile, "", "",
      "PEM text. Senders to the listen port must show a certificate of one of these authorities "
      "(mTLS). Each is trusted as it stands: an issuing authority needs no root beside it, and a "

@@ -185,7 +185,41 @@ absl::Status CheckTogether(const Given& given) {
       return Invalid(name, " needs longRunningPort");
     }
   }
+  for (const char* const name : {"forwarding_header", "proxy_protocol"}) {
+    if (!given.at(name).empty() && given.at(name) != "false" &&
+        given.at("trusted_proxies").empty()) {
+      return Invalid(name, " needs trusted_proxies: nobody else is believed");
+    }
+  }
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> ReadBoolean(const Given& given, absl::string_view name) {
+  const absl::string_view value = given.at(name);
+  if (!value.empty() && value != "true" && value != "false") {
+    return Invalid(name, " must be true or false");
+  }
+  return value == "true";
+}
+
+absl::StatusOr<std::vector<http::Network>> ReadNetworks(const Given& given,
+                                                        absl::string_view name) {
+  auto networks = http::ParseNetworks(given.at(name));
+  if (!networks.ok()) return Invalid(name, ": ", networks.status().message());
+  // A text of commas alone would switch a protection off without a word.
+  if (networks->empty() && !given.at(name).empty()) return Invalid(name, " names no network");
+  return networks;
+}
+
+absl::StatusOr<http::Proxies> ReadProxies(const Given& given) {
+  auto networks = ReadNetworks(given, "trusted_proxies");
+  if (!networks.ok()) return networks.status();
+  auto header = http::ParseForwardingHeader(given.at("forwarding_header"));
+  if (!header.ok()) return Invalid("forwarding_header ", header.status().message());
+  auto proxy_protocol = ReadBoolean(given, "proxy_protocol");
+  if (!proxy_protocol.ok()) return proxy_protocol.status();
+  return http::Proxies{
+      .networks = *std::move(networks), .header = *header, .proxy_protocol = *proxy_protocol};
 }
 
 absl::StatusOr<std::shared_ptr<const http::TlsContext>> ReadTls(const Given& given) {
@@ -330,14 +364,12 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!port.ok()) return port.status();
   auto bind_address = ReadAddress(given->at("bind_address"));
   if (!bind_address.ok()) return bind_address.status();
-  auto trusted_proxies = http::ParseNetworks(given->at("trusted_proxies"));
-  if (!trusted_proxies.ok()) {
-    return Invalid("trusted_proxies: ", trusted_proxies.status().message());
-  }
-  const absl::string_view store_samples = given->at("store_samples");
-  if (!store_samples.empty() && store_samples != "true" && store_samples != "false") {
-    return Invalid("store_samples must be true or false");
-  }
+  auto proxies = ReadProxies(*given);
+  if (!proxies.ok()) return proxies.status();
+  auto allow = ReadNetworks(*given, "allow");
+  if (!allow.ok()) return allow.status();
+  auto store_samples = ReadBoolean(*given, "store_samples");
+  if (!store_samples.ok()) return store_samples.status();
   auto tls = ReadTls(*given);
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
@@ -365,9 +397,10 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .incident_type = std::string(given->at("incidentType")),
                               .listen_port = *port,
                               .bind_address = *std::move(bind_address),
-                              .trusted_proxies = *std::move(trusted_proxies),
+                              .proxies = *std::move(proxies),
                               .tls = *std::move(tls),
-                              .store_samples = store_samples == "true",
+                              .store_samples = *store_samples,
+                              .allow = *std::move(allow),
                               .credentials = *std::move(credentials),
                               .duplication_key = *std::move(duplication_key),
                               .kept_headers = *std::move(kept_headers),

@@ -16,7 +16,7 @@
 #include "plugin/core/credentials.h"
 #include "plugin/core/duplication_key.h"
 #include "plugin/core/platform.h"
-#include "plugin/http/address.h"
+#include "plugin/http/proxies.h"
 #include "plugin/http/tls.h"
 #include "plugin/limits/limits.h"
 
@@ -34,9 +34,10 @@ struct Configuration {
   std::string incident_type;                    // of incidents that name none; may be empty
   uint16_t listen_port = 0;                     // 0: none
   std::string bind_address;                     // of the listen port
-  std::vector<http::Network> trusted_proxies;   // the same
+  http::Proxies proxies;                        // the same
   std::shared_ptr<const http::TlsContext> tls;  // of the listen port; null: plain HTTP
   bool store_samples = false;
+  std::vector<http::Network> allow;  // whose requests are taken; empty: everybody's
   core::Credentials credentials;
   core::DuplicationKey duplication_key;
   core::KeptHeaders kept_headers;
@@ -53,8 +54,9 @@ struct Configuration {
   // What an operator should know now: `warnings`, the fault, a certificate that expires soon.
   std::vector<std::string> WarningsAt(absl::Time now) const;
 
-  // Of lines about refused credentials.
+  // Of lines about refused credentials, and about refused addresses.
   std::shared_ptr<base::LineLimiter> unauthorized = std::make_shared<base::LineLimiter>();
+  std::shared_ptr<base::LineLimiter> not_allowed = std::make_shared<base::LineLimiter>();
 
   // Never 0, and different for each configuration: proves that a head was accepted under this one.
   uint64_t ticket;

@@ -126,6 +126,30 @@ TEST(ConfigurationTest, ParametersThatMeanNothingAloneAreRefused) {
   EXPECT_THAT(Refusal(Read({{"longRunningPort", "8000"}, {"trusted_proxies", "::1, 10.0.0.0/33"}},
                            "XSOAR_6")),
               HasSubstr("trusted_proxies: \"10.0.0.0/33\""));
+  for (const char* name : {"forwarding_header", "proxy_protocol"}) {
+    EXPECT_THAT(
+        Refusal(Read({{"longRunningPort", "8000"}, {name, name[0] == 'f' ? "Forwarded" : "true"}},
+                     "XSOAR_6")),
+        StartsWith(std::string(name) + " needs trusted_proxies"));
+  }
+}
+
+TEST(ConfigurationTest, WordsAndNetworksThatCannotBeReadAreRefused) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"forwarding_header", "X-Real-IP"},
+      {"proxy_protocol", "yes"},
+      {"allow", "10.0.0.1/8"},
+      {"allow", ", ,"},
+      {"allow", "localhost"},
+  };
+  for (const auto& [name, value] : cases) {
+    EXPECT_THAT(Refusal(Read(
+                    {{"longRunningPort", "8000"}, {"trusted_proxies", "10.0.0.0/8"}, {name, value}},
+                    "XSOAR_6")),
+                StartsWith(name))
+        << value;
+  }
+  EXPECT_EQ(Read({{"allow", "10.0.0.0/8, 2001:db8::7"}})->allow.size(), 2u);
 }
 
 TEST(ConfigurationTest, MalformedPasswordsAreRefusedByEntryAndNeverQuoted) {

@@ -24,6 +24,7 @@ constexpr struct {
   absl::string_view text;
 } kAnswers[] = {
     {},
+    {403, LRI_REASON_ADDRESS, "Your address may not send here."},
     {404, LRI_REASON_UNKNOWN_PATH, "Not found."},
     {405, LRI_REASON_METHOD, "Only POST creates incidents."},
     {431, LRI_REASON_HEADER_TOO_LARGE,
@@ -68,6 +69,13 @@ bool IsInterpreted(absl::string_view name, const Configuration& configuration) {
          absl::c_linear_search(configuration.delivery_headers, lower);
 }
 
+// Whose address is not known, or doubtful, may not send.
+bool IsAllowed(const lri_request_head& head, std::span<const http::Network> allow) {
+  if ((head.peer_flags & LRI_PEER_DOUBTFUL) != 0) return false;
+  const auto address = http::Address::Parse(FromView(head.peer_address));
+  return address.ok() && http::IsIn(*address, allow);
+}
+
 HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers,
                          const Configuration& configuration, const Limits& limits) {
   constexpr size_t kColonBlankAndLineEnd = 4;
@@ -86,6 +94,17 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers,
     }
   }
   return HeadRefusal::kNone;
+}
+
+// A line for the log, at most one a second.
+void LogRefusal(base::LineLimiter& limiter, absl::string_view why, const lri_request_head& head,
+                const Host& host, lri_host_instance* host_instance) {
+  const auto left_out = limiter.Admit(host.Now());
+  if (!left_out.has_value()) return;
+  const absl::string_view peer = FromView(head.peer_address);
+  host.Log(host_instance, LRI_WARNING,
+           absl::StrCat("a request", peer.empty() ? "" : " from ", peer, " was refused: ", why,
+                        base::LeftOut(*left_out)));
 }
 
 template <typename Word>
@@ -120,8 +139,9 @@ uint64_t Mix(uint64_t sum, absl::string_view text) {
 // defence is needed against a host that looks for a second head with the same sum.
 uint64_t SumOf(uint64_t configuration, const lri_request_head& head,
                std::span<const core::HeaderView> headers) {
-  uint64_t sum = Mix(configuration + headers.size(), FromView(head.method));
-  sum = Mix(sum, FromView(head.remainder));
+  uint64_t sum = Mix(configuration + headers.size() + head.peer_flags, FromView(head.method));
+  sum = Mix(Mix(sum, FromView(head.remainder)), FromView(head.query));
+  sum = Mix(sum, FromView(head.peer_address));
   for (const core::HeaderView& header : headers) sum = Mix(Mix(sum, header.name), header.value);
   return sum;
 }
@@ -160,6 +180,9 @@ HeaderViews ToHeaderViews(const lri_pairs& pairs) {
 
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
                       const Configuration& configuration, const Limits& limits, const Host& host) {
+  if (!configuration.allow.empty() && !IsAllowed(head, configuration.allow)) {
+    return HeadRefusal::kAddress;
+  }
   const absl::string_view remainder = FromView(head.remainder);
   if (!remainder.empty() && remainder != "/") return HeadRefusal::kNotFound;
   if (FromView(head.method) != "POST") return HeadRefusal::kMethodNotAllowed;
@@ -188,13 +211,15 @@ void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
   if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
   if (refusal == HeadRefusal::kUnauthorized) {
     answer.Add("WWW-Authenticate", configuration.credentials.challenge());
-    if (const auto left_out = configuration.unauthorized->Admit(host.Now())) {
-      const absl::string_view peer = FromView(head.peer_address);
-      host.Log(host_instance, LRI_WARNING,
-               absl::StrCat("a request", peer.empty() ? "" : " from ", peer,
-                            " was refused: its credentials are missing or wrong",
-                            base::LeftOut(*left_out)));
-    }
+    LogRefusal(*configuration.unauthorized, "its credentials are missing or wrong", head, host,
+               host_instance);
+  }
+  if (refusal == HeadRefusal::kAddress) {
+    LogRefusal(*configuration.not_allowed,
+               (head.peer_flags & LRI_PEER_DOUBTFUL) != 0
+                   ? "`allow` is set, and its sender cannot be told from what the proxy states"
+                   : "its address is not in `allow`",
+               head, host, host_instance);
   }
   sink(answer.abi());
 }

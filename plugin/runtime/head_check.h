@@ -48,6 +48,7 @@ class Tickets {
 
 enum class HeadRefusal {
   kNone,
+  kAddress,  // not in `allow`
   kNotFound,
   kMethodNotAllowed,
   kHeadersTooLong,
@@ -57,17 +58,18 @@ enum class HeadRefusal {
   kBodyTooLarge,
 };
 
-// Checks in the order 404, 405, 431 and 400 for the headers, 401, 413: a stranger learns nothing
-// about credentials from sending a large body, and no body is read for a stranger. The rules for
-// headers are the documents': a sender whose token is not ASCII is told so, rather than that it is
-// wrong.
+// Checks in the order 403, 404, 405, 431 and 400 for the headers, 401, 413: a stranger learns
+// nothing about credentials from sending a large body, and no body is read for a stranger. The
+// rules for headers are the documents': a sender whose token is not ASCII is told so, rather than
+// that it is wrong.
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
                       const Configuration& configuration, const Limits& limits, const Host& host);
 
 // Gets an answer, which lives until it returns.
 using AnswerSink = absl::FunctionRef<void(const lri_answer&)>;
 
-// Gives the refusal's answer to the sink, and logs refused credentials. Not for kNone.
+// Gives the refusal's answer to the sink, and logs refused credentials and addresses. Not for
+// kNone.
 void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
                    const Configuration& configuration, const Host& host,
                    lri_host_instance* host_instance, AnswerSink sink);

@@ -266,7 +266,7 @@ void Instance::Commit(InstanceUpdate& update) {
       health_.SetListener(absl::OkStatus());
     } else if (listener_ != nullptr) {
       listener_->SetTls(next.tls);
-      listener_->SetTrustedProxies(next.trusted_proxies);
+      listener_->SetProxies(next.proxies);
     }
     // Who is not trusted any more must not go on through a port that is given up.
     if (next.listen_port != 0) {
@@ -293,7 +293,7 @@ absl::StatusOr<std::shared_ptr<Listener>> Instance::Bind(const Configuration& co
   options.address = configuration.bind_address;
   options.port = configuration.listen_port;
   options.limits = plugin_.limits();
-  options.trusted_proxies = configuration.trusted_proxies;
+  options.proxies = configuration.proxies;
   options.tls = configuration.tls;
   options.bytes_in_flight = plugin_.bytes_in_flight();
   ListenerEnvironment environment{
