@@ -392,10 +392,10 @@ typedef struct lri_instance_options {
   lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
   /* The documented parameters: longRunningPort username password certificate key incidentType
    * store_samples duplication_key mirror_direction mirror_tags mirror_instance, and beyond the
-   * documents bind_address trusted_proxies forwarding_header proxy_protocol allow client_ca
-   * client_crl passwords kept_headers. Booleans
-   * are "true" and "false". Where the configuration names a file (password_file), the host passes
-   * its contents under the documented name. */
+   * documents bind_address trusted_proxies forwarding_header proxy_protocol allow
+   * requests_per_second concurrent_requests rate_limit_status client_ca client_crl passwords
+   * kept_headers. Booleans are "true" and "false". Where the configuration names a file
+   * (password_file), the host passes its contents under the documented name. */
   lri_pairs parameters;
   uint64_t reserved; /* 0. Since minor version 1 */
 } lri_instance_options;

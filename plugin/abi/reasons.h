@@ -52,7 +52,10 @@
   REASON(LRI_REASON_NOT_KNOWN, 93, "not_known") /* whether the incidents were created */       \
   REASON(LRI_REASON_OVERLOAD, 94, "overload")                                                  \
   REASON(LRI_REASON_INSTANCE_STOPPED, 95, "instance_stopped")                                  \
-  REASON(LRI_REASON_EXTERNAL_KEY_MISSING, 96, "external_key_missing")
+  REASON(LRI_REASON_EXTERNAL_KEY_MISSING, 96, "external_key_missing")                          \
+  /* More than an instance takes. */                                                           \
+  REASON(LRI_REASON_RATE, 120, "rate")         /* of requests, or at once */                   \
+  REASON(LRI_REASON_SLOWDOWN, 121, "slowdown") /* wrong credentials again and again */
 
 #define LRI_REASON_AS_ENUMERATOR(identifier, number, name) identifier = number,
 enum lri_reason { LRI_REASONS(LRI_REASON_AS_ENUMERATOR) };

@@ -1,5 +1,6 @@
 // The proxies before a listener, and what they state about whom they pass on: in a header of each
-// request, or at the beginning of each connection (PROXY protocol). Believed from listed peers only.
+// request, or at the beginning of each connection (PROXY protocol). Believed from listed peers
+// only.
 #ifndef PLUGIN_HTTP_PROXIES_H_
 #define PLUGIN_HTTP_PROXIES_H_
 

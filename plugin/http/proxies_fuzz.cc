@@ -1,6 +1,6 @@
 // What proxies state, as any bytes: the outcome of a PROXY header does not depend on how it is
-// split and takes nothing of what follows; a chain of addresses gives none that is listed unless all
-// are, and none from the left of one that is not.
+// split and takes nothing of what follows; a chain of addresses gives none that is listed unless
+// all are, and none from the left of one that is not.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -38,11 +38,26 @@ TEST(ForwardingHeaderTest, OtherNamesAreRefused) {
 }
 
 TEST(SenderOfTest, WhatIsReachedAndCannotBeReadIsNobody) {
-  for (const char* value :
-       {"", ",", "unknown", "_hidden", "192.0.2.1.", "192.0.2.256", "192.0.2.1:", "192.0.2.1:x",
-        "192.0.2.1:65536", "192.0.2.1:080", "[192.0.2.1]", "[2001:db8::1", "[2001:db8::1]x",
-        "[2001:db8::1]:", "2001:db8::1%eth0", "192.0.2.1 192.0.2.2", "localhost", "192.0.2.1, ",
-        "192.0.2.1,\"10.0.0.1\"", "unknown, 10.0.0.1"}) {
+  for (const char* value : {"",
+                            ",",
+                            "unknown",
+                            "_hidden",
+                            "192.0.2.1.",
+                            "192.0.2.256",
+                            "192.0.2.1:",
+                            "192.0.2.1:x",
+                            "192.0.2.1:65536",
+                            "192.0.2.1:080",
+                            "[192.0.2.1]",
+                            "[2001:db8::1",
+                            "[2001:db8::1]x",
+                            "[2001:db8::1]:",
+                            "2001:db8::1%eth0",
+                            "192.0.2.1 192.0.2.2",
+                            "localhost",
+                            "192.0.2.1, ",
+                            "192.0.2.1,\"10.0.0.1\"",
+                            "unknown, 10.0.0.1"}) {
     EXPECT_EQ(SenderOf(ForwardingHeader::kXForwardedFor, {value}), "") << value;
   }
   for (const char* value :
@@ -235,8 +250,8 @@ TEST(StatedPeerTest, EachRequestOfAConnectionHasThePeerThatIsStatedForIt) {
     EXPECT_EQ(PeerOf(client, "X-Forwarded-For: unknown\r\n"), "127.0.0.1?");
     EXPECT_EQ(PeerOf(client, ""), "127.0.0.1");
   }
-  test.server->SetProxies({.networks = ParseNetworks("127.0.0.1").value(),
-                           .header = ForwardingHeader::kForwarded});
+  test.server->SetProxies(
+      {.networks = ParseNetworks("127.0.0.1").value(), .header = ForwardingHeader::kForwarded});
   TestClient client(port);
   EXPECT_EQ(PeerOf(client, "Forwarded: for=203.0.113.9\r\nX-Forwarded-For: 192.0.2.1\r\n"),
             "203.0.113.9");
@@ -381,8 +396,9 @@ TEST(ProxyProtocolTest, StatedAddressHasTheLimitOfItsConnections) {
   test.options.limits.connections_from_one_address = 1;
   const uint16_t port = test.Listen();
   TestClient first(port);
-  first.Send("PROXY TCP4 192.0.2.1 10.0.0.1 4711 80\r\nPOST / HTTP/1.1\r\nHost: a\r\n"
-             "Content-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+  first.Send(
+      "PROXY TCP4 192.0.2.1 10.0.0.1 4711 80\r\nPOST / HTTP/1.1\r\nHost: a\r\n"
+      "Content-Length: 1\r\nExpect: 100-continue\r\n\r\n");
   // It is idle until its head is read; then it does not give way any more.
   int status = 0;
   do {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/base/clock.h"
@@ -94,7 +95,7 @@ void Call::Run(base::ObjectPool<Call>::Lease lease, CallContext context,
 void Call::Process(const lri_request& request) {
   const Configuration& configuration = *context_.configuration;
   const Limits& limits = context_.plugin->limits();
-  const HeaderViews headers = ToHeaderViews(request.head->headers);
+  HeaderViews headers = ToHeaderViews(request.head->headers);
   HeadRefusal refusal = HeadRefusal::kNone;
   // A head of the listen port cannot change, so its configuration is its ticket.
   const bool checked = context_.door == LRI_DOOR_LISTEN
@@ -102,11 +103,16 @@ void Call::Process(const lri_request& request) {
                            : context_.plugin->tickets().Redeem(
                                  request.head_ticket, configuration.ticket, *request.head, headers);
   if (!checked) {
-    refusal = CheckHead(*request.head, headers, configuration, limits, context_.plugin->host());
+    refusal = CheckHead(*request.head, headers, configuration, limits, context_.plugin->host(),
+                        *context_.admission);
   }
   if (refusal == HeadRefusal::kNone &&
       request.body.size > static_cast<uint64_t>(limits.body_bytes)) {
     refusal = HeadRefusal::kBodyTooLarge;
+  }
+  if (refusal == HeadRefusal::kNone && configuration.concurrent_requests != 0) {
+    is_counted_ = context_.admission->BeginCall(configuration.concurrent_requests);
+    if (!is_counted_) refusal = HeadRefusal::kTooManyCalls;
   }
   if (refusal != HeadRefusal::kNone) {
     return AnswerRefusal(refusal, *request.head, configuration, host_, context_.host_instance,
@@ -117,6 +123,16 @@ void Call::Process(const lri_request& request) {
   if (context_.door == LRI_DOOR_EXECUTE && request.head->deadline_mono_ns != 0 &&
       base::CoarseMonotonicMilliseconds() > request.head->deadline_mono_ns / kMsNs) {
     return FinishWithText(504, LRI_REASON_ANSWER_TIMEOUT, "No incident was created in time.");
+  }
+  // A proxy may repeat the URL in a header, which is stored.
+  const absl::string_view secret =
+      configuration.credentials.SecretIn(FromView(request.head->query));
+  if (!secret.empty()) {
+    headers.erase(std::remove_if(headers.begin(), headers.end(),
+                                 [secret](const core::HeaderView& header) {
+                                   return absl::StrContains(header.value, secret);
+                                 }),
+                  headers.end());
   }
   absl::string_view body = FromView(request.body);
   if (absl::Status status = Decode(headers, body); !status.ok()) {
@@ -322,6 +338,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
     ReportToHost(host_, context_.host_instance, *head_, body_bytes_, answer,
                  base::MonotonicNanoseconds() - begun_ns_);
   }
+  if (std::exchange(is_counted_, false)) context_.admission->EndCall();
   context_.complete(plugin->host(), handle_, answer);
   decoded_ = {};
   parsed_.Clear();

@@ -30,7 +30,8 @@ struct CallContext {
   std::shared_ptr<const Configuration> configuration;  // the same for the whole call
   lri_host_instance* host_instance;
   base::Gate* gate;  // was entered for this call; left when the call is over
-  lri_door door;     // of the listen port, what is sent is reported elsewhere
+  Admission* admission;
+  lri_door door;  // of the listen port, what is sent is reported elsewhere
   CompleteFunction complete;
   Samples* samples;  // nullptr: none are kept
 };
@@ -75,7 +76,8 @@ class Call {
   lri_call* handle_ = nullptr;
   const lri_request_head* head_ = nullptr;  // the host keeps it until `complete`
   size_t body_bytes_ = 0;
-  int64_t begun_ns_ = 0;  // 0: nobody wants to know of the answer
+  bool is_counted_ = false;  // in the instance's Admission
+  int64_t begun_ns_ = 0;     // 0: nobody wants to know of the answer
 
   core::DecodedBody decoded_;
   int64_t reserved_bytes_ = 0;  // of decoded_ and of a large parsed_, counted in the plugin

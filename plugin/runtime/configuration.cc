@@ -211,6 +211,19 @@ absl::StatusOr<std::vector<http::Network>> ReadNetworks(const Given& given,
   return networks;
 }
 
+// 0 where it is not given.
+absl::StatusOr<int64_t> ReadBound(const Given& given, absl::string_view name) {
+  constexpr int64_t kMost = 1'000'000;
+  int64_t bound = 0;
+  const absl::string_view text = given.at(name);
+  if (text.empty()) return 0;
+  if (text.find_first_not_of("0123456789") != absl::string_view::npos ||
+      !absl::SimpleAtoi(text, &bound) || bound < 1 || bound > kMost) {
+    return Invalid(name, " must be a whole number from 1 to ", kMost);
+  }
+  return bound;
+}
+
 absl::StatusOr<http::Proxies> ReadProxies(const Given& given) {
   auto networks = ReadNetworks(given, "trusted_proxies");
   if (!networks.ok()) return networks.status();
@@ -368,6 +381,14 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!proxies.ok()) return proxies.status();
   auto allow = ReadNetworks(*given, "allow");
   if (!allow.ok()) return allow.status();
+  auto requests_per_second = ReadBound(*given, "requests_per_second");
+  if (!requests_per_second.ok()) return requests_per_second.status();
+  auto concurrent_requests = ReadBound(*given, "concurrent_requests");
+  if (!concurrent_requests.ok()) return concurrent_requests.status();
+  const absl::string_view rate_limit_status = given->at("rate_limit_status");
+  if (!rate_limit_status.empty() && rate_limit_status != "503" && rate_limit_status != "429") {
+    return Invalid("rate_limit_status must be 503 or 429");
+  }
   auto store_samples = ReadBoolean(*given, "store_samples");
   if (!store_samples.ok()) return store_samples.status();
   auto tls = ReadTls(*given);
@@ -401,6 +422,9 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .tls = *std::move(tls),
                               .store_samples = *store_samples,
                               .allow = *std::move(allow),
+                              .requests_per_second = *requests_per_second,
+                              .concurrent_requests = *concurrent_requests,
+                              .rate_limit_status = rate_limit_status == "429" ? 429 : 503,
                               .credentials = *std::move(credentials),
                               .duplication_key = *std::move(duplication_key),
                               .kept_headers = *std::move(kept_headers),
@@ -411,6 +435,12 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
     configuration.warnings.push_back(
         "no credentials are set: unexpected requests can create incidents; set username and "
         "password");
+  }
+  if (configuration.credentials.in_query() && configuration.tls == nullptr) {
+    configuration.warnings.push_back(
+        "username: a secret in the URL without TLS can be read on the way, and stands in the logs "
+        "of "
+        "proxies; use HTTPS, and a header where the sender can set one");
   }
   if (absl::Status status = AddUrls(configuration); !status.ok()) return status;
   return configuration;

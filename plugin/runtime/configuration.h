@@ -38,6 +38,9 @@ struct Configuration {
   std::shared_ptr<const http::TlsContext> tls;  // of the listen port; null: plain HTTP
   bool store_samples = false;
   std::vector<http::Network> allow;  // whose requests are taken; empty: everybody's
+  int64_t requests_per_second = 0;   // 0: no bound
+  int64_t concurrent_requests = 0;   // the same
+  int32_t rate_limit_status = 503;   // or 429: beyond these, and for wrong credentials too often
   core::Credentials credentials;
   core::DuplicationKey duplication_key;
   core::KeptHeaders kept_headers;
@@ -54,8 +57,9 @@ struct Configuration {
   // What an operator should know now: `warnings`, the fault, a certificate that expires soon.
   std::vector<std::string> WarningsAt(absl::Time now) const;
 
-  // Of lines about refused credentials, and about refused addresses.
+  // Of lines about refused credentials, more requests than are taken, and refused addresses.
   std::shared_ptr<base::LineLimiter> unauthorized = std::make_shared<base::LineLimiter>();
+  std::shared_ptr<base::LineLimiter> too_many = std::make_shared<base::LineLimiter>();
   std::shared_ptr<base::LineLimiter> not_allowed = std::make_shared<base::LineLimiter>();
 
   // Never 0, and different for each configuration: proves that a head was accepted under this one.

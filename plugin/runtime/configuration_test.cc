@@ -136,6 +136,12 @@ TEST(ConfigurationTest, ParametersThatMeanNothingAloneAreRefused) {
 
 TEST(ConfigurationTest, WordsAndNetworksThatCannotBeReadAreRefused) {
   const std::pair<const char*, const char*> cases[] = {
+      {"requests_per_second", "0"},
+      {"requests_per_second", "1.5"},
+      {"concurrent_requests", "1000001"},
+      {"concurrent_requests", "+1"},
+      {"rate_limit_status", "500"},
+      {"username", "_query:"},
       {"forwarding_header", "X-Real-IP"},
       {"proxy_protocol", "yes"},
       {"allow", "10.0.0.1/8"},
@@ -289,7 +295,7 @@ TEST(ConfigurationTest, ListedPasswordsAreTakenBesideTheDocumentedOneUntilTheyEx
   const core::Credentials& credentials = configuration->credentials;
   const auto accepted = [&](absl::string_view basic, absl::Time now) {
     const core::HeaderView header{"Authorization", basic};
-    return credentials.Check(std::span(&header, 1), now) == core::CredentialCheck::kAccepted;
+    return credentials.Check(std::span(&header, 1), "", now) == core::CredentialCheck::kAccepted;
   };
   const absl::Time end = absl::FromUnixSeconds(1'717'192'800);  // 2024-05-31 22:00
   EXPECT_TRUE(accepted("Basic dTpvbmU=", end));

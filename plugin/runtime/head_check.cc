@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/algorithm/container.h"
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -35,7 +36,10 @@ constexpr struct {
      "A header's value may hold no line breaks and control characters, and one that is interpreted "
      "ASCII characters alone. Encode other characters."},
     {401, LRI_REASON_CREDENTIALS, core::kAuthorizationFailed},
+    {503, LRI_REASON_SLOWDOWN, "Authorization failed too often. Try again later."},
     {413, LRI_REASON_BODY_TOO_LARGE, "The body is longer than the limit body_bytes."},
+    {503, LRI_REASON_RATE, "The instance takes no more requests a second. Try again later."},
+    {503, LRI_REASON_RATE, "The instance takes no more requests at once. Try again later."},
 };
 
 constexpr base::CharacterSet kValueCharacters =
@@ -178,8 +182,59 @@ HeaderViews ToHeaderViews(const lri_pairs& pairs) {
   return views;
 }
 
+bool WrongCredentials::Count(const void* instance, absl::string_view peer_address, absl::Time now) {
+  const auto address = http::Address::Parse(peer_address);
+  if (!address.ok()) return false;
+  const Sender sender(instance, address->Network());
+  const std::lock_guard<std::mutex> lock(mutex_);
+  // A clock that was set back does not keep them longer.
+  while (!entries_.empty() && (now - entries_.front().last >= kRemembered ||
+                               entries_.front().last - now >= kRemembered)) {
+    by_address_.erase(entries_.front().sender);
+    entries_.pop_front();
+  }
+  const auto [found, is_new] = by_address_.try_emplace(sender);
+  if (is_new) {
+    absl::Cleanup forget = [this, at = found] { by_address_.erase(at); };
+    found->second = entries_.insert(entries_.end(), {.sender = sender});
+    std::move(forget).Cancel();
+    if (entries_.size() > kMostAddresses) {
+      by_address_.erase(entries_.front().sender);
+      entries_.pop_front();
+    }
+  } else {
+    entries_.splice(entries_.end(), entries_, found->second);
+  }
+  Entry& entry = entries_.back();
+  entry.last = now;
+  if (entry.attempts <= kFree) ++entry.attempts;
+  return entry.attempts > kFree;
+}
+
+bool Admission::TakeRequest(int64_t per_second, absl::Time now) {
+  constexpr int64_t kSecondNs = 1'000'000'000;
+  const int64_t now_ns = absl::ToUnixNanos(now);
+  const int64_t cost_ns = kSecondNs / per_second;
+  int64_t before = paid_until_ns_.load(std::memory_order_relaxed);
+  int64_t after;
+  do {
+    // A second is the most that is paid ahead, so more is from before the clock was set back.
+    const int64_t begin = before < now_ns || before > now_ns + 2 * kSecondNs ? now_ns : before;
+    after = begin + cost_ns;
+    if (after > now_ns + kSecondNs) return false;
+  } while (!paid_until_ns_.compare_exchange_weak(before, after, std::memory_order_relaxed));
+  return true;
+}
+
+bool Admission::BeginCall(int64_t most) {
+  if (calls_.fetch_add(1, std::memory_order_relaxed) < most) return true;
+  EndCall();
+  return false;
+}
+
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
-                      const Configuration& configuration, const Limits& limits, const Host& host) {
+                      const Configuration& configuration, const Limits& limits, const Host& host,
+                      Admission& admission) {
   if (!configuration.allow.empty() && !IsAllowed(head, configuration.allow)) {
     return HeadRefusal::kAddress;
   }
@@ -192,12 +247,23 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
   }
   const core::Credentials& credentials = configuration.credentials;
   const absl::Time now = credentials.any_expires() ? host.Now() : absl::UnixEpoch();
-  if (credentials.Check(headers, now) != core::CredentialCheck::kAccepted) {
-    return HeadRefusal::kUnauthorized;
+  if (credentials.Check(headers, FromView(head.query), now) != core::CredentialCheck::kAccepted) {
+    return admission.wrong().Count(&admission, FromView(head.peer_address), host.Now())
+               ? HeadRefusal::kSlowDown
+               : HeadRefusal::kUnauthorized;
   }
   if (head.content_length != LRI_LENGTH_UNKNOWN &&
       head.content_length > static_cast<uint64_t>(limits.body_bytes)) {
     return HeadRefusal::kBodyTooLarge;
+  }
+  // Here for the sake of the body, which need not be read; what begins is counted later.
+  if (configuration.concurrent_requests != 0 &&
+      admission.calls() >= configuration.concurrent_requests) {
+    return HeadRefusal::kTooManyCalls;
+  }
+  if (configuration.requests_per_second != 0 &&
+      !admission.TakeRequest(configuration.requests_per_second, host.Now())) {
+    return HeadRefusal::kTooManyRequests;
   }
   return HeadRefusal::kNone;
 }
@@ -206,13 +272,24 @@ void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
                    const Configuration& configuration, const Host& host,
                    lri_host_instance* host_instance, AnswerSink sink) {
   const auto& [status, reason, text] = kAnswers[static_cast<size_t>(refusal)];
-  Answer answer(status, kTextPlain, text);
+  const bool is_slowdown = refusal == HeadRefusal::kSlowDown;
+  Answer answer(status == 503 ? configuration.rate_limit_status : status, kTextPlain, text);
+  if (status == 503) answer.Add("Retry-After", is_slowdown ? "10" : "1");
   answer.Because(reason, text);
   if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
   if (refusal == HeadRefusal::kUnauthorized) {
     answer.Add("WWW-Authenticate", configuration.credentials.challenge());
+  }
+  if (refusal == HeadRefusal::kUnauthorized || is_slowdown) {
     LogRefusal(*configuration.unauthorized, "its credentials are missing or wrong", head, host,
                host_instance);
+  }
+  if (reason == LRI_REASON_RATE) {
+    LogRefusal(*configuration.too_many,
+               refusal == HeadRefusal::kTooManyCalls
+                   ? "as many as concurrent_requests allows are at work"
+                   : "more came than requests_per_second allows",
+               head, host, host_instance);
   }
   if (refusal == HeadRefusal::kAddress) {
     LogRefusal(*configuration.not_allowed,

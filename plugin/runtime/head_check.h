@@ -4,7 +4,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <list>
+#include <map>
+#include <mutex>
 #include <span>
+#include <utility>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
@@ -46,6 +50,60 @@ class Tickets {
   Slot slots_[kRemembered];
 };
 
+// The addresses that sent wrong credentials to an instance. Thread-safe; locked by such requests
+// alone.
+class WrongCredentials {
+ public:
+  // An address is forgotten so long after its last wrong attempt.
+  static constexpr absl::Duration kRemembered = absl::Minutes(10);
+  static constexpr size_t kMostAddresses = 10'000;  // of all instances; the oldest goes
+  static constexpr int kFree = 20;                  // attempts before it is slowed down
+
+  // Counts one of this sender (an IPv6 /64 is one) at this instance, which is not used. True: there
+  // were more than kFree. Senders whose address is not known are not counted.
+  bool Count(const void* instance, absl::string_view peer_address, absl::Time now);
+
+  size_t size() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return by_address_.size();
+  }
+
+ private:
+  using Sender = std::pair<const void*, http::Address>;
+  struct Entry {
+    Sender sender;
+    absl::Time last;
+    int attempts = 0;
+  };
+
+  mutable std::mutex mutex_;  // guards all below
+  std::list<Entry> entries_;  // in the order of `last`
+  std::map<Sender, std::list<Entry>::iterator> by_address_;
+};
+
+// How much an instance takes. Thread-safe, without locks; kept across changes of its configuration.
+class Admission {
+ public:
+  // The plugin's, which outlives it.
+  explicit Admission(WrongCredentials& wrong) : wrong_(wrong) {}
+
+  WrongCredentials& wrong() { return wrong_; }
+
+  // Counts a request, unless there were more than `per_second` in the last second: so many may come
+  // at once, and later ones as time goes on.
+  bool TakeRequest(int64_t per_second, absl::Time now);
+
+  // Counts a call that begins. False: `most` are at work already, and it is not counted.
+  bool BeginCall(int64_t most);
+  void EndCall() { calls_.fetch_sub(1, std::memory_order_relaxed); }
+  int64_t calls() const { return calls_.load(std::memory_order_relaxed); }
+
+ private:
+  WrongCredentials& wrong_;
+  std::atomic<int64_t> paid_until_ns_{INT64_MIN};  // each request costs its part of a second
+  std::atomic<int64_t> calls_{0};
+};
+
 enum class HeadRefusal {
   kNone,
   kAddress,  // not in `allow`
@@ -55,15 +113,19 @@ enum class HeadRefusal {
   kHeaderName,   // no token (RFC 9110 section 5.6.2)
   kHeaderValue,  // not ASCII, or with a control character
   kUnauthorized,
+  kSlowDown,  // the same, again and again
   kBodyTooLarge,
+  kTooManyRequests,
+  kTooManyCalls,
 };
 
-// Checks in the order 403, 404, 405, 431 and 400 for the headers, 401, 413: a stranger learns
-// nothing about credentials from sending a large body, and no body is read for a stranger. The
-// rules for headers are the documents': a sender whose token is not ASCII is told so, rather than
-// that it is wrong.
+// Checks in the order 403, 404, 405, 431 and 400 for the headers, 401, 413, and what the instance
+// takes at all, which no stranger can use up: a stranger learns nothing about credentials from
+// sending a large body, and no body is read for a stranger. The rules for headers are the
+// documents': a sender whose token is not ASCII is told so, rather than that it is wrong.
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
-                      const Configuration& configuration, const Limits& limits, const Host& host);
+                      const Configuration& configuration, const Limits& limits, const Host& host,
+                      Admission& admission);
 
 // Gets an answer, which lives until it returns.
 using AnswerSink = absl::FunctionRef<void(const lri_answer&)>;

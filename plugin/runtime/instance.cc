@@ -150,6 +150,7 @@ Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instanc
     : plugin_(plugin),
       host_instance_(host_instance),
       health_(plugin.host(), host_instance),
+      admission_(plugin.wrong_credentials()),
       listen_handler_(*this, plugin.host(), host_instance, plugin.limits()),
       configuration_(std::make_shared<const Configuration>(std::move(configuration))),
       samples_(plugin.host(), host_instance, plugin.limits(), plugin.timers(),
@@ -343,8 +344,8 @@ int32_t Instance::ValidateHead(lri_door door, const lri_request_head& head, Answ
   const absl::Cleanup leave = [this] { calls_.Leave(); };
   const std::shared_ptr<const Configuration> configuration = this->configuration();
   const HeaderViews headers = ToHeaderViews(head.headers);
-  const HeadRefusal refusal =
-      runtime::CheckHead(head, headers, *configuration, plugin_.limits(), plugin_.host());
+  const HeadRefusal refusal = runtime::CheckHead(head, headers, *configuration, plugin_.limits(),
+                                                 plugin_.host(), admission_);
   verdict.refused = refusal != HeadRefusal::kNone;
   verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
   verdict.ticket = 0;
@@ -367,7 +368,8 @@ int32_t Instance::Take(lri_door door, const lri_request& request, CompleteFuncti
   std::shared_ptr<const Configuration> configuration = this->configuration();
   Samples* const samples = configuration->store_samples ? &samples_ : nullptr;
   Call::Run(lease,
-            {&plugin_, std::move(configuration), host_instance_, &calls_, door, complete, samples},
+            {&plugin_, std::move(configuration), host_instance_, &calls_, &admission_, door,
+             complete, samples},
             request);
   return LRI_OK;
 }

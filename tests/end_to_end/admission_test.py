@@ -1,10 +1,11 @@
-"""Who may send, as every door sees it: addresses that proxies state, and `allow`."""
+"""Who may send and how much, as every door sees it: addresses, rates, and secrets in the URL."""
 
 import subprocess
 import unittest
 
 from host_process import HOST_STUB, HostProcess, configuration
 from peers import address_of, ask, basic, free_ports, request
+from planted_secrets import PlantedSecrets
 
 GOOD = basic("user:pass")
 PATH = "/instance/execute/webhook"
@@ -13,14 +14,8 @@ PATH = "/instance/execute/webhook"
 def serve(test, members={}, **parameters):
     """(host, the front's address, the listen port's)."""
     port = free_ports(1)[0]
-    config = configuration(
-        "XSOAR_6",
-        username="user",
-        password="pass",
-        longRunningPort=str(port),
-        bind_address="127.0.0.1",
-        **parameters,
-    )
+    parameters = {"username": "user", "password": "pass", "bind_address": "127.0.0.1"} | parameters
+    config = configuration("XSOAR_6", longRunningPort=str(port), **parameters)
     host = HostProcess(config | members, "--store", "memory")
     test.addCleanup(host.__exit__)
     host.start()
@@ -92,6 +87,77 @@ class StatedAddressTest(unittest.TestCase):
         wrong = request(PATH, Authorization=basic("user:wrong"), X_Forwarded_For="203.0.113.9")
         self.assertEqual(ask(front, wrong, source=self.PROXY).status, 401)
         self.assertIn("from 203.0.113.9 was refused: its credentials", host.stderr())
+
+
+
+class RateTest(unittest.TestCase):
+    def test_requests_beyond_the_rate_are_503_with_retry_after_or_429_and_logged(self):
+        for status, parameters in ((503, {}), (429, {"rate_limit_status": "429"})):
+            # So slow that the test may take its time.
+            host, front, listen = serve(self, requests_per_second="1", **parameters)
+            answers = []
+            for address, path in ((front, PATH), (listen, "/")) * 4:
+                answers.append(ask(address, request(path, Authorization=GOOD)))
+            self.assertEqual(answers[0].status, 200)
+            refused = [answer for answer in answers if answer.status != 200]
+            self.assertEqual({answer.status for answer in refused}, {status})
+            self.assertEqual({answer.headers["retry-after"] for answer in refused}, {"1"})
+            self.assertIn("more came than requests_per_second allows", host.stderr())
+
+    def test_wrong_credentials_again_and_again_are_503_and_right_ones_are_not(self):
+        _, front, listen = serve(self)
+        wrong = basic("user:wrong")
+        for address, path in ((front, PATH), (listen, "/")):
+            statuses = [
+                ask(address, request(path, Authorization=wrong), source="127.0.6.1").status
+                for _ in range(25)
+            ]
+            self.assertEqual(statuses[-1], 503)
+            good = request(path, Authorization=GOOD)
+            self.assertEqual(ask(address, good, source="127.0.6.1").status, 200)
+        first = ask(front, request(PATH, Authorization=wrong), source="127.0.6.2")
+        self.assertEqual(first.status, 401)
+
+
+class QueryTest(unittest.TestCase):
+    def test_secret_in_the_url_opens_every_door_and_is_written_nowhere(self):
+        planted = PlantedSecrets()
+        right, wrong = planted.plant("right"), planted.plant("wrong")
+        host, front, listen = serve(self, username="_query:key", password=right)
+        for address, path in ((front, PATH), (listen, "/")):
+            for query, status in (
+                ("", 401),
+                (f"?key={wrong}", 401),
+                (f"?key={right}&key={right}", 401),
+                (f"?key={right}", 200),
+                (f"?a=b&key=%70{right[1:]}", 200),
+            ):
+                answer = ask(address, request(path + query, Referer=f"https://a/{query}"))
+                self.assertEqual(answer.status, status, query)
+                self.assertEqual(planted.found_in(answer.octets), [])
+            target = f"{path}?key={right}"
+            ask(address, request(target, b"no JSON"))
+            ask(address, request(target, method="GET"))
+            ask(address, request(f"{path}/other?key={right}"))
+            ask(address, f"POST {target} HTTP/1.1\r\nHost: a b\r\n\r\n".encode())
+            ask(address, f"POST {target} HTTP/9.9\r\n\r\n".encode())
+            ask(address, f"POST {target}{'x' * 20_000} HTTP/1.1\r\n\r\n".encode())
+        for connect in (host.grpc, host.control):
+            command = [HOST_STUB, "execute", "webhook", "-d", "{}", "--connect", connect]
+            for query, code in ((f"key={right}", 0), (f"key={wrong}", 1)):
+                done = subprocess.run(command + ["--query", query], capture_output=True, timeout=60)
+                self.assertEqual(done.returncode, code, done)
+                self.assertEqual(planted.found_in(done.stdout + done.stderr), [])
+        self.assertIn("a secret in the URL without TLS", host.stderr())
+        for text in (
+            host.stderr(),
+            host.run("incidents", "list", "--json").stdout,
+            *(str(host.incident(number)) for number in range(1, 7)),
+            host.run("instances", "get", "webhook").stdout,
+            host.run("url", "webhook").stdout,
+            host.run("test", "webhook").stdout,
+        ):
+            self.assertEqual(planted.found_in(text), [])
 
 
 if __name__ == "__main__":
