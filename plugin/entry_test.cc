@@ -324,6 +324,7 @@ TEST_F(EntryTest, AddressOfManyWrongCredentialsIsSlowedDownAndRightOnesNeverAre)
   EXPECT_EQ(Ask({.headers = {kGood}, .body = "{}", .peer = sender}).status, 200);
   EXPECT_EQ(Ask({.headers = wrong, .body = "{}", .peer = sender}).status, 503);
   EXPECT_EQ(Ask({.headers = wrong, .body = "{}", .peer = "192.0.2.1"}).status, 401);
+  EXPECT_EQ(Ask({.body = "{}", .peer = sender}).status, 401);    // none: it waits for a challenge
   EXPECT_EQ(Ask({.headers = wrong, .body = "{}"}).status, 401);  // not known whose it is
   host_.now_ns += int64_t{10 * 60} * 1'000'000'000;
   EXPECT_EQ(Ask({.headers = wrong, .body = "{}", .peer = sender}).status, 401);

@@ -141,7 +141,6 @@ TEST(ConfigurationTest, WordsAndNetworksThatCannotBeReadAreRefused) {
       {"concurrent_requests", "1000001"},
       {"concurrent_requests", "+1"},
       {"rate_limit_status", "500"},
-      {"username", "_query:"},
       {"forwarding_header", "X-Real-IP"},
       {"proxy_protocol", "yes"},
       {"allow", "10.0.0.1/8"},

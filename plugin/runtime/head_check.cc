@@ -247,8 +247,11 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
   }
   const core::Credentials& credentials = configuration.credentials;
   const absl::Time now = credentials.any_expires() ? host.Now() : absl::UnixEpoch();
-  if (credentials.Check(headers, FromView(head.query), now) != core::CredentialCheck::kAccepted) {
-    return admission.wrong().Count(&admission, FromView(head.peer_address), host.Now())
+  const core::CredentialCheck check = credentials.Check(headers, FromView(head.query), now);
+  if (check != core::CredentialCheck::kAccepted) {
+    // Some clients send none until a 401 asks them to.
+    return check != core::CredentialCheck::kMissing &&
+                   admission.wrong().Count(&admission, FromView(head.peer_address), host.Now())
                ? HeadRefusal::kSlowDown
                : HeadRefusal::kUnauthorized;
   }

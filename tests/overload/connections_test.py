@@ -208,6 +208,10 @@ class ProxyProtocolTest(unittest.TestCase):
             bare = Peer(address_of(upstream)).send(request(path))
             self.assertTrue(pump([bare], 30, lambda: bare.closed))
             self.assertEqual(bare.answers, [])
+            self.assertIn("was refused: it does not begin with a PROXY header", host.stderr())
+            stranger = Peer(address_of(upstream), source="127.0.6.1").send(request(path))
+            self.assertTrue(pump([stranger], 30, lambda: stranger.closed))
+            self.assertEqual(stranger.answers, [])
             for before in (nginx_stream_before, haproxy_before):
                 address = before(self, upstream)
                 good = request(path, b"{}", Authorization=GOOD)
@@ -408,7 +412,8 @@ class CredentialsFloodTest(unittest.TestCase):
         self.assertEqual({answer.status for answer in good.answers}, {200})
         self.assertTrue(pump(wrong, 60, lambda: all(len(peer.answers) == 40 for peer in wrong)))
         statuses = [answer.status for peer in wrong for answer in peer.answers]
-        self.assertEqual((statuses.count(401), statuses.count(503)), (20, len(statuses) - 20))
+        # Those without any credentials, and the first that are wrong.
+        self.assertEqual((statuses.count(401), statuses.count(503)), (820, len(statuses) - 820))
         self.assertLess(memory.growth(), 48 * MIB)
         # A line a second at most.
         self.assertIn("127.0.0.1 was refused: its credentials are missing or wrong", host.stderr())
