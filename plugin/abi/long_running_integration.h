@@ -135,9 +135,13 @@ typedef struct lri_call lri_call;                   /* the host's own name for o
 /* lri_request_head.content_length where the length is not announced (chunked). */
 #define LRI_LENGTH_UNKNOWN UINT64_MAX
 
+/* lri_request_head.peer_flags: a proxy that the host trusts stated the sender in a way that cannot
+ * be read, so peer_address is the proxy's. Where an instance has `allow`, it is refused. */
+#define LRI_PEER_DOUBTFUL 1u
+
 typedef struct lri_request_head {
   uint32_t struct_size;
-  uint32_t reserved;       /* 0 */
+  uint32_t peer_flags;     /* a sum of LRI_PEER_...; since minor version 3, 0 before */
   lri_view method;         /* as sent, as in "POST" */
   lri_view path;           /* of the target, as sent (percent-encoded), without the query; for
                               reports alone, since the host has chosen the instance */
@@ -146,7 +150,8 @@ typedef struct lri_request_head {
   lri_view query;          /* as sent, without the '?' */
   lri_pairs headers;       /* in order, names as sent, names may repeat, blanks around values cut;
                               no trailers */
-  lri_view peer_address;   /* an IP address without a port, "unix", or empty where not known */
+  lri_view peer_address;   /* of the sender, as far as trusted proxies state it: an IP address
+                              without a port, "unix", or empty where not known */
   lri_view request_id;     /* for logs, chosen by the host; [A-Za-z0-9._-], 64 bytes at most */
   uint64_t content_length; /* bytes, or LRI_LENGTH_UNKNOWN */
   /* CLOCK_MONOTONIC at which the sender gives up; 0: none. A request whose deadline has passed is
@@ -408,7 +413,9 @@ typedef struct lri_instance_options {
   lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
   /* The documented parameters: longRunningPort username password certificate key incidentType
    * store_samples duplication_key mirror_direction mirror_tags mirror_instance, and beyond the
-   * documents bind_address trusted_proxies client_ca client_crl passwords delivery_key_ttl
+   * documents bind_address trusted_proxies forwarding_header proxy_protocol allow
+   * requests_per_second concurrent_requests rate_limit_status client_ca client_crl passwords
+   * delivery_key_ttl source and what belongs to it (info describes them all)
    * kept_headers. Booleans are "true" and "false". Where the configuration names a file
    * (password_file), the host passes its contents under the documented name. */
   lri_pairs parameters;

@@ -1351,7 +1351,7 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   Attempt attempt;
   if (what.kind == Kind::kBasic) {
     const core::CredentialCheck check =
-        source_.settings_.credentials->Check(request_.headers, request_.now);
+        source_.settings_.credentials->Check(request_.headers, request_.query, request_.now);
     attempt = check == core::CredentialCheck::kAccepted ? Attempt::kAccepted : Attempt::kRefused;
     static const Reference kAuthorization{.from = From::kHeader, .name = "Authorization"};
     if (attempt == Attempt::kRefused) {
