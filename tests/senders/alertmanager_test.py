@@ -18,7 +18,7 @@ from proxies import await_port, open_proxies, start
 SECONDS = 30
 USER = {"username": "prometheus", "password": "the password"}
 TOKEN = "the token of Alertmanager"
-# Several alerts of one group come in one notification; while one fires, they come again each second.
+# Alerts of one group come in one notification; while one fires, it comes again each second.
 CONFIGURATION = """
 route:
   receiver: nobody
@@ -98,7 +98,8 @@ class AlertmanagerTest(unittest.TestCase):
     def alert(self, name, summary, severity, since, *more):
         subprocess.run(
             ["amtool", f"--alertmanager.url={self.url}", "alert", "add", name, "job=node"]
-            + [f"severity={severity}", f"--annotation=summary={summary}", f"--start={since}", *more],
+            + [f"severity={severity}", f"--annotation=summary={summary}"]
+            + [f"--start={since}", *more],
             check=True,
             timeout=SECONDS,
         )
@@ -148,7 +149,8 @@ class AlertmanagerTest(unittest.TestCase):
 
         # Two more rounds of repetitions.
         sent = self.notifications("total")
-        self.await_that("repeated", lambda: self.notifications("total") >= sent + 2 * len(self.ways))
+        enough = sent + 2 * len(self.ways)
+        self.await_that("repeated", lambda: self.notifications("total") >= enough)
         for name in self.ways:
             self.assertEqual(self.events(name), expected)
         self.assertEqual(self.notifications("failed_total"), 0)

@@ -15,7 +15,7 @@ PROGRAM = pathlib.Path("tests/senders/sign.mjs")
 
 @functools.cache
 def senders():
-    """What sign.mjs prints. Signed once, so a test must follow within the 300 s of the signatures."""
+    """What sign.mjs prints. The signatures are good for 300 s."""
     node = shutil.which("node")
     if node is None or not (PROGRAM.resolve().parent / "node_modules").exists():
         raise AssertionError("node or the senders' libraries are missing: run tools/test")

@@ -1,5 +1,5 @@
 // Requests that the senders' own libraries have signed just now, as one JSON document: for each
-// sender the parameters of its instance, and its requests in the order in which they are to be sent.
+// sender the parameters of its instance, and its requests in the order in which they must be sent.
 // A request's `expect` is "created", "refused" (credentials), or "duplicate" (of the last created).
 
 import { createHmac } from "node:crypto";
@@ -34,7 +34,7 @@ function timed(name, secret, wrongSecret, body, incident, sign) {
       request("from the future", "refused", body, sign(secret, now + 400, "msg_1")),
       request("right", "created", body, right, [incident]),
       request("replayed", "duplicate", body, right, [incident]),
-      request("retried, signed anew", "duplicate", body, sign(secret, now - 5, "msg_1"), [incident]),
+      request("signed anew", "duplicate", body, sign(secret, now - 5, "msg_1"), [incident]),
     ],
   };
 }
@@ -57,16 +57,17 @@ async function github() {
       request("right", "created", body, await headers("d-1", secret), [incident]),
       request("redelivered", "duplicate", body, await headers("d-1", secret), [incident]),
       // The id of a delivery is not signed.
-      request("replayed under another id", "duplicate", body, await headers("d-2", secret), [incident]),
+      request("under another id", "duplicate", body, await headers("d-2", secret), [incident]),
     ],
   };
 }
 
 function stripe() {
   const body = '{"id":"evt_1","type":"charge.failed","data":{"object":{"id":"ch_1"}}}';
+  const { generateTestHeaderString } = Stripe.webhooks;
   const sign = (secret, timestamp) => ({
     ...JSON_TYPE,
-    "Stripe-Signature": Stripe.webhooks.generateTestHeaderString({ payload: body, secret, timestamp }),
+    "Stripe-Signature": generateTestHeaderString({ payload: body, secret, timestamp }),
   });
   const incident = { name: "Stripe charge.failed: ch_1", type: "Stripe charge.failed" };
   return timed("stripe", "whsec_4vRjyKDmIK1ZgLVG", "whsec_4vRjyKDmIK1ZgLVH", body, incident, sign);

@@ -1,5 +1,5 @@
-"""The two stories that the documents open with: a form's drop-down chooses the incident's type, and a
-message in Slack creates an incident."""
+"""The two stories that the documents open with: a form's drop-down chooses the type of an incident,
+and a message in Slack creates one."""
 
 import hashlib
 import hmac
@@ -55,8 +55,8 @@ class FormTest(StoryTest):
         self.serve(source=self.PROFILE, signing_secrets=self.TOKEN, rules=rules)
 
     def submit(self, token=TOKEN, **fields):
-        body = urllib.parse.urlencode({name.replace("_", " "): text for name, text in fields.items()})
-        return self.post(FORM, body, X_Form_Token=token)
+        named = {name.replace("_", " "): text for name, text in fields.items()}
+        return self.post(FORM, urllib.parse.urlencode(named), X_Form_Token=token)
 
     def test_strangers_are_401_and_other_kinds_of_bodies_415(self):
         self.assertEqual(self.submit("another token", Incident_type="Phishing").status, 401)
@@ -140,7 +140,7 @@ class SlackTest(StoryTest):
                 "type": "event_callback",
                 "event_id": "Ev08MFMKH6",
                 "event_time": 1714557600,
-                "event": {"type": "message", "text": "the disk of db1 is full", "user": "U061F7AUR"},
+                "event": {"type": "message", "text": "db1: disk full", "user": "U061F7AUR"},
             }
         )
         self.assertEqual(self.post("application/json", body).status, 401)
@@ -152,7 +152,7 @@ class SlackTest(StoryTest):
         [one] = self.stored()
         self.assertEqual(
             (one["name"], one["type"], one["occurred"]),
-            ("Slack message: the disk of db1 is full", "Slack message", "2024-05-01T10:00:00Z"),
+            ("Slack message: db1: disk full", "Slack message", "2024-05-01T10:00:00Z"),
         )
         self.assertEqual(one["details"]["event"]["user"], "U061F7AUR")
         self.assertNotIn("x-slack-signature", one["details"]["headers"])

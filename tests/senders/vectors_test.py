@@ -131,8 +131,8 @@ class Resigner:
 
     @staticmethod
     def mac(timed, key, signed_id, stamp, body):
-        prefix, suffix = timed.signed.format(id=signed_id, ts=stamp, body="\0").encode().split(b"\0")
-        return hmac.new(key, prefix + body + suffix, hashlib.sha256).digest()
+        signed = timed.signed.format(id=signed_id, ts=stamp, body="\0").encode()
+        return hmac.new(key, signed.replace(b"\0", body), hashlib.sha256).digest()
 
 
 def parameters_of(vector):
@@ -280,7 +280,7 @@ class VectorsTest(unittest.TestCase):
 
     @staticmethod
     def is_same(one, event):
-        """Whether an incident is what a vector expects; without `occurred` it is the time it came."""
+        """Whether an incident is what a vector expects. Without `occurred` it is when it came."""
         return (
             one["name"] == event["name"]
             and (one["type"] or None) == event["type"]
