@@ -51,7 +51,9 @@ UNIX_TIME = re.compile(r"(?<![0-9a-fA-F])1\d{9}(?=\d{3}\b|(?![0-9a-fA-F]))")
 def read_vectors():
     vectors = [json.loads(line) for line in VECTORS.read_text().splitlines()]
     for vector in vectors:
-        vector["body"] = base64.b64decode(vector["body_base64"])
+        vector.setdefault("query", "")
+        encoded = vector.get("body_base64")
+        vector["body"] = base64.b64decode(encoded) if encoded else vector["body"].encode()
     return vectors
 
 
@@ -76,17 +78,17 @@ class Resigner:
     def __init__(self, vectors):
         self.keys = collections.defaultdict(set)
         for vector in vectors:
-            for secret in vector["secrets"]:
-                self.keys[vector["profile"]].update(keys_of(secret))
+            for secret in vector.get("signing_secrets", []):
+                self.keys[vector["source"]].update(keys_of(secret))
 
     def now(self, vector):
         """The vector for now, or None where only its sender could have signed that."""
-        if vector["profile"] in PUBLIC_KEYS or "fetch" in vector:
+        if vector["source"] in PUBLIC_KEYS or "certificates" in vector:
             return None
-        timed = TIMED.get(vector["profile"])
+        timed = TIMED.get(vector["source"])
         if timed is None:
             return vector
-        seconds = int(time.time()) - vector["now"] + ON_THE_EDGE.get(vector["id"], 0)
+        seconds = int(time.time()) - vector["now"] + ON_THE_EDGE.get(vector["name"], 0)
         texts = {}
 
         def later(text):
@@ -115,7 +117,7 @@ class Resigner:
         ] or [""]
         found = False
         for old_stamp, new_stamp in texts.items():
-            for key in self.keys[vector["profile"]]:
+            for key in self.keys[vector["source"]]:
                 old_mac, new_mac = (
                     self.mac(timed, key, signed_id, *what)
                     for what in ((old_stamp, vector["body"]), (new_stamp, body))
@@ -124,7 +126,7 @@ class Resigner:
                     for header in headers:
                         found = found or old_text in header[1]
                         header[1] = header[1].replace(old_text, new_text)
-        signs = vector["expect"] == "accept" and texts
+        signs = vector["outcome"] == "accept" and texts
         if signs and not found:
             return None  # Ed25519
         return vector | {"headers": headers, "body": body}
@@ -137,8 +139,8 @@ class Resigner:
 
 def parameters_of(vector):
     """The instance that a vector is for. Texts and lists as an operator would write them."""
-    parameters = {"source": vector["profile"], **vector.get("config", {})}
-    secrets = vector["secrets"]
+    parameters = {"source": vector["source"], **vector.get("config", {})}
+    secrets = vector.get("signing_secrets", [])
     if parameters["source"] == "generic":
         # As documented: no signing secret but a header's name.
         header = parameters.pop("header_name", None)
@@ -146,13 +148,13 @@ def parameters_of(vector):
             return parameters | {"username": f"_header:{header}", "password": secrets[0]}
     if "basic" in vector:
         parameters["username"], parameters["password"] = vector["basic"]
-    if "fetch" in vector:
-        parameters["certificates"] = vector["fetch"]
+    if "certificates" in vector:
+        parameters["certificates"] = vector["certificates"]
     if len(secrets) == 1:
         parameters["signing_secrets"] = secrets[0]
     elif secrets:
         parameters["signing_secrets"] = secrets
-    elif "basic" not in vector and "fetch" not in vector:
+    elif "basic" not in vector and "certificates" not in vector:
         parameters["signing_secrets"] = "a secret that nobody sends"
     if "named_secrets" in vector:
         parameters["named_secrets"] = vector["named_secrets"]
@@ -173,7 +175,7 @@ class VectorsTest(unittest.TestCase):
             wanted = parameters_of(vector)
             name = "v" + hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
             parameters[name] = wanted
-            cls.instances[vector["id"]] = name
+            cls.instances[vector["name"]] = name
         cls.parameters = {name: wanted | listen_port() for name, wanted in parameters.items()}
 
     def start(self):
@@ -206,7 +208,7 @@ class VectorsTest(unittest.TestCase):
 
     def grpc_request(self, messages, vector):
         return messages.ExecuteRequest(
-            instance=self.instances[vector["id"]],
+            instance=self.instances[vector["name"]],
             method=vector["method"],
             query=vector["query"],
             headers=[messages.Header(name=name, value=value) for name, value in vector["headers"]],
@@ -214,13 +216,13 @@ class VectorsTest(unittest.TestCase):
         )
 
     def check_answer(self, vector, status, headers, body):
-        if vector["expect"] == "refuse":
+        if vector["outcome"] == "refuse":
             self.assertEqual(status, vector["status"], body)
             return
-        if vector["expect"] == "handshake":
+        if vector["outcome"] == "handshake":
             self.check_handshake(vector["answer"], status, headers, body)
             return
-        if vector.get("only") == "authenticate":
+        if vector.get("body_is_no_json"):
             self.assertEqual(status, 400, body)  # it is no JSON
             return
         self.assertIn(status, (vector["status"],) if "status" in vector else (200, 202, 204), body)
@@ -248,12 +250,12 @@ class VectorsTest(unittest.TestCase):
         for vector in self.vectors:
             now = resigner.now(vector)
             if now is None:
-                left_out.append(vector["id"])
+                left_out.append(vector["name"])
                 continue
-            with self.subTest(vector["id"]):
+            with self.subTest(vector["name"]):
                 status, headers, body = play(now)
                 self.check_answer(vector, status, headers, body)
-                answers[vector["id"]] = body
+                answers[vector["name"]] = body
                 first = answers.get(vector.get("duplicate_of"))
                 if first and body:
                     [first], [again] = json.loads(first), json.loads(body)
@@ -267,12 +269,12 @@ class VectorsTest(unittest.TestCase):
             stored[one["instance"]].append(one)
         may_store = set()
         for vector in self.vectors:
-            if vector["id"] not in played or vector["expect"] != "accept":
+            if vector["name"] not in played or vector["outcome"] != "accept":
                 continue
-            instance = self.instances[vector["id"]]
+            instance = self.instances[vector["name"]]
             may_store.add(instance)
             for event in vector.get("incidents", []):
-                with self.subTest(f"{vector['id']}: stored"):
+                with self.subTest(f"{vector['name']}: stored"):
                     fitting = [one for one in stored[instance] if self.is_same(one, event)]
                     self.assertTrue(fitting, f"{event} is not among {stored[instance]}")
         # What is refused or a handshake stores nothing.
@@ -292,7 +294,7 @@ class VectorsTest(unittest.TestCase):
         self.start()
 
         def play(vector):
-            target = "/instance/execute/" + self.instances[vector["id"]]
+            target = "/instance/execute/" + self.instances[vector["name"]]
             return self.over_http(address_of(self.host.http), target, vector)
 
         self.check_all(play)
@@ -301,7 +303,7 @@ class VectorsTest(unittest.TestCase):
         self.start()
 
         def play(vector):
-            parameters = self.parameters[self.instances[vector["id"]]]
+            parameters = self.parameters[self.instances[vector["name"]]]
             address = parameters["bind_address"], int(parameters["longRunningPort"])
             return self.over_http(address, "/", vector)
 
@@ -330,18 +332,18 @@ class VectorsTest(unittest.TestCase):
         for vector in self.vectors:
             at = datetime.datetime.fromtimestamp(vector["now"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             tried = messages.TryRequest(request=self.grpc_request(messages, vector), at=at)
-            with self.subTest(vector["id"]):
+            with self.subTest(vector["name"]):
                 report = json.loads(service.Try(tried, timeout=30).report)
                 headers = {one["name"].lower(): one["value"] for one in report["headers"]}
-                if vector["expect"] == "accept":
+                if vector["outcome"] == "accept":
                     self.check_tried(vector, report)
                 else:
-                    self.assertEqual(report["outcome"], vector["expect"], report)
+                    self.assertEqual(report["outcome"], vector["outcome"], report)
                     self.check_answer(vector, report["status"], headers, report["body"])
         self.assertEqual(self.host.run_json("incidents", "list"), [])
 
     def check_tried(self, vector, report):
-        if vector.get("only") == "authenticate":
+        if vector.get("body_is_no_json"):
             self.assertEqual((report["outcome"], report["step"]), ("refuse", "body"), report)
             return
         self.assertEqual(report["outcome"], "accept", report)
