@@ -2,6 +2,7 @@
 // nothing else is decided here.
 #include <exception>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/instance.h"
 #include "plugin/runtime/plugin.h"
+#include "plugin/sources/profile.h"
 
 namespace webhook {
 namespace {
@@ -97,6 +99,18 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
       limits.push_back(
           {ToView(one.name), one.default_value, one.least, one.most, ToView(one.meaning)});
     }
+    std::vector<std::shared_ptr<const sources::Profile>> profiles;
+    std::vector<std::string> descriptions;
+    for (const sources::BuiltInProfile& one : sources::BuiltInProfiles()) {
+      auto profile = sources::FindProfile(one.name);
+      if (profile.ok()) profiles.push_back(*std::move(profile));
+    }
+    for (const auto& one : profiles) descriptions.push_back(one->setup);
+    std::vector<lri_source> known;
+    for (size_t i = 0; i < profiles.size(); ++i) {
+      known.push_back({ToView(profiles[i]->name), ToView(profiles[i]->title),
+                       ToView(descriptions[i]), ToView(profiles[i]->json)});
+    }
     const lri_plugin_info info{
         .struct_size = sizeof(lri_plugin_info),
         .reserved = 0,
@@ -104,7 +118,8 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
         .version = ToView(kVersion),
         .parameters = {names.data(), names.size(), sizeof(lri_view)},
         .described_parameters = {parameters.data(), parameters.size(), sizeof(lri_parameter)},
-        .limits = {limits.data(), limits.size(), sizeof(lri_limit)}};
+        .limits = {limits.data(), limits.size(), sizeof(lri_limit)},
+        .sources = {known.data(), known.size(), sizeof(lri_source)}};
     runtime::CallHost("sink of info", sink, sink_context, &info);
     return LRI_OK;
   });

@@ -186,7 +186,9 @@ class Driver {
     const size_t sent = input_.Byte();
     if (sent & 1) request.headers.emplace_back("authorization", "Basic dXNlcjpwYXNz");
     if (sent & 2) request.headers.emplace_back("X-TOKEN", "secret");
-    if (sent & 4) request.headers.emplace_back("Content-Encoding", sent & 8 ? "gzip" : "deflate");
+    static constexpr const char* kCodings[] = {"gzip", "deflate", "br", "zstd"};
+    if (sent & 4)
+      request.headers.emplace_back("Content-Encoding", kCodings[sent / 8 % 2 + sent / 32 % 2 * 2]);
     if (sent & 16) {
       request.headers.emplace_back(std::string(input_.Text()), std::string(input_.Text()));
     }

@@ -49,6 +49,11 @@ struct ExecuteOptions : ClientOptions {
 };
 int Execute(const ExecuteOptions& options);
 
+struct TryOptions : ExecuteOptions {
+  std::string at;  // RFC 3339; empty: now
+};
+int Try(const TryOptions& options);
+
 struct IncidentsOptions : ClientOptions {
   int limit = 20;
   std::string id;
@@ -81,6 +86,7 @@ int ShowUrl(const InstanceOptions& options);
 
 int ShowParameters(const ClientOptions& options);
 int ShowLimits(const ClientOptions& options);
+int ShowSources(const ClientOptions& options);
 
 struct SamplesOptions : ClientOptions {
   std::string mapper_file;

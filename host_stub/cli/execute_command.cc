@@ -1,3 +1,4 @@
+#include <simdjson.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -106,7 +107,71 @@ void PrintBody(const std::string& body) {
   std::fflush(stdout);
 }
 
+// Empty if there is no such text.
+std::string Text(simdjson::dom::element object, const char* name) {
+  std::string_view text;
+  return object[name].get(text) == simdjson::SUCCESS ? std::string(text) : "";
+}
+
+// The members of an array.
+simdjson::dom::array Items(simdjson::dom::element object, const char* name) {
+  simdjson::dom::array items;
+  return object[name].get(items) == simdjson::SUCCESS ? items : simdjson::dom::array();
+}
+
+// For a terminal, on one line.
+std::string Line(absl::string_view text) { return EscapeForTerminal(text, /*lines=*/false); }
+
+void PrintReport(simdjson::dom::element report) {
+  const std::string step = Text(report, "step");
+  int64_t status = 0;
+  if (report["status"].get(status) != simdjson::SUCCESS) status = 0;
+  std::printf("%s (%d)%s%s: %s\n", Text(report, "outcome").c_str(), static_cast<int>(status),
+              step.empty() ? "" : " at ", step.c_str(), Line(Text(report, "reason")).c_str());
+  std::vector<std::vector<std::string>> rows;
+  for (simdjson::dom::element one : Items(report, "steps")) {
+    rows.push_back({"  " + Text(one, "step"), Text(one, "what")});
+  }
+  for (const char* name : {"delivery", "duplicate_of"}) {
+    if (const std::string text = Text(report, name); !text.empty()) {
+      rows.push_back({absl::StrCat("  ", name), text});
+    }
+  }
+  std::fputs(FormatTable(rows).c_str(), stdout);
+  for (simdjson::dom::element one : Items(report, "incidents")) {
+    std::printf("incident: %s\n", Line(Text(one, "name")).c_str());
+    for (const char* name : {"type", "occurred", "severity", "delivery", "details"}) {
+      simdjson::dom::element value;
+      if (one[name].get(value) != simdjson::SUCCESS) continue;
+      const std::string text = value.is_string() ? Text(one, name) : simdjson::minify(value);
+      if (!text.empty()) std::printf("  %-9s %s\n", name, Line(text).c_str());
+    }
+  }
+  std::printf("answer: %s\n", Line(Text(report, "body")).c_str());
+}
+
 }  // namespace
+
+int Try(const TryOptions& options) {
+  absl::StatusOr<v1::ExecuteRequest> request = MakeRequest(options);
+  if (!request.ok()) return Fail(request.status().message(), kNotAsked);
+  v1::TryRequest tried;
+  *tried.mutable_request() = *std::move(request);
+  tried.set_at(options.at);
+  v1::TryResponse response;
+  if (const int code = Client(options).Call(tried, response); code != kDone) return code;
+  simdjson::dom::parser parser;
+  simdjson::dom::element report;
+  if (parser.parse(response.report()).get(report) != simdjson::SUCCESS) {
+    return Fail("the plugin's report is no JSON", kRefused);
+  }
+  if (options.json) {
+    std::puts(response.report().c_str());
+  } else {
+    PrintReport(report);
+  }
+  return Text(report, "outcome") == "refuse" ? kRefused : kDone;
+}
 
 int Execute(const ExecuteOptions& options) {
   const absl::StatusOr<v1::ExecuteRequest> request = MakeRequest(options);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/text.h"
@@ -23,6 +24,7 @@ std::string IncidentJson(const v1::Incident& incident, bool with_details) {
       {"name", JsonString(incident.name())},
       {"type", JsonString(incident.type())},
       {"occurred", JsonString(incident.occurred())},
+      {"severity", absl::StrCat(incident.severity())},
       {"created", JsonString(incident.created())},
       {"sourceBrand", JsonString(incident.source_brand())},
       {"sourceInstance", JsonString(incident.instance())},
@@ -32,8 +34,13 @@ std::string IncidentJson(const v1::Incident& incident, bool with_details) {
   return JsonObject(members);
 }
 
+std::string SeverityText(const v1::Incident& incident) {
+  return incident.severity() == 0 ? "unknown" : absl::StrCat(incident.severity());
+}
+
 std::vector<std::string> Row(const v1::Incident& incident) {
-  return {incident.id(), incident.created(), incident.instance(), incident.type(), incident.name()};
+  return {incident.id(),   incident.created(),     incident.instance(),
+          incident.type(), SeverityText(incident), incident.name()};
 }
 
 void PrintOne(const v1::Incident& incident) {
@@ -41,6 +48,7 @@ void PrintOne(const v1::Incident& incident) {
                                                 {"name", incident.name()},
                                                 {"type", incident.type()},
                                                 {"occurred", incident.occurred()},
+                                                {"severity", SeverityText(incident)},
                                                 {"created", incident.created()},
                                                 {"source brand", incident.source_brand()},
                                                 {"source instance", incident.instance()},
@@ -60,7 +68,8 @@ void PrintOne(const v1::Incident& incident) {
 int ListIncidents(const IncidentsOptions& options) {
   Client client(options);
   std::vector<std::string> documents;
-  std::vector<std::vector<std::string>> rows = {{"ID", "CREATED", "INSTANCE", "TYPE", "NAME"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "CREATED", "INSTANCE", "TYPE", "SEVERITY", "NAME"}};
   v1::ListIncidentsRequest request;
   request.set_instance(options.instance);
   request.set_instance_uid(options.instance_uid);

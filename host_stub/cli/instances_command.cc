@@ -76,6 +76,7 @@ std::string InstanceJson(const v1::Instance& instance) {
        {"reasons", JsonObject(Reasons(health))},
        {"incidents", absl::StrCat(health.incident_count())},
        {"hidden", absl::StrCat(health.hidden_incident_count())},
+       {"forgottenKeys", absl::StrCat(health.forgotten_key_count())},
        {"etag", JsonString(instance.etag())},
        {"parameters", JsonObject(parameters)},
        {"secretsSet", JsonStrings(instance.secrets_set())},
@@ -102,6 +103,7 @@ void PrintOne(const v1::Instance& instance, bool json) {
       {"REFUSALS", absl::StrJoin(Reasons(health), ", ", absl::PairFormatter(" "))},
       {"INCIDENTS", absl::StrCat(health.incident_count())},
       {"HIDDEN", absl::StrCat(health.hidden_incident_count())},
+      {"FORGOTTEN KEYS", absl::StrCat(health.forgotten_key_count())},
       {"MESSAGE", health.message()},
       {"LAST ERROR", health.last_error()}};
   for (const auto& [name, value] : std::map<std::string, std::string>(

@@ -97,6 +97,8 @@ class CommandLine {
 
   void AddServe();
   void AddExecute();
+  void AddTry();
+  void AddRequestOptions(CLI::App& command, ExecuteOptions& options);
   void AddIncidents();
   void AddInstances();
   void AddSamples();
@@ -113,6 +115,7 @@ CommandLine::CommandLine() {
       "`host_stub COMMAND --help` shows a command's options and an example.");
   AddServe();
   AddExecute();
+  AddTry();
   AddForInstance(app_, "test", "Check an instance, as the Test button does",
                  "Prints \"ok\" or the reason. Example:\n  host_stub test webhook", &TestInstance);
   AddIncidents();
@@ -122,6 +125,12 @@ CommandLine::CommandLine() {
   AddSamples();
   Add(app_, "parameters", "Describe the parameters of an instance",
       "Example:\n  host_stub parameters", &ShowParameters);
+  const auto sources =
+      Add(app_, "sources", "List the senders that an instance's parameter source may name",
+          "With NAME: what to configure there, what is checked, and what becomes of a body. "
+          "Examples:\n  host_stub sources\n  host_stub sources github",
+          &ShowSources);
+  sources.app->add_option("NAME", sources.options->name, "Show this sender");
   Add(app_, "limits", "Describe the limits of the configuration file",
       "Example:\n  host_stub limits --json", &ShowLimits);
 }
@@ -153,26 +162,41 @@ void CommandLine::AddServe() {
             "Certificates that this CA has revoked; read at every connection");
 }
 
+void CommandLine::AddRequestOptions(CLI::App& command, ExecuteOptions& options) {
+  AddOption(command, "-d,--data", options.data, "BODY",
+            "The body: text, @FILE, or - for standard input");
+  AddOption(command, "-u,--user", options.user, "USER:PASS",
+            "Basic credentials. @FILE or @- reads them from a file or standard input: other users "
+            "can read a command line while it runs");
+  command
+      .add_option("-H,--header", options.headers,
+                  "A header; can be repeated. @FILE or @-: one header on each line")
+      ->type_name("'Name: value'")
+      ->allow_extra_args(false);
+  AddOption(command, "-X,--request", options.method, "METHOD", "The method");
+  AddOption(command, "--path", options.path, "REMAINDER",
+            "The path after the instance's name, such as /extra");
+  AddOption(command, "--query", options.query, "QUERY", "The query, without '?'");
+}
+
 void CommandLine::AddExecute() {
   const auto [command, options] = AddForInstance(
       app_, "execute", "Send a request to an instance",
       "Prints the body of the answer. The exit status is 0 only for a 2xx answer. Example:\n"
       "  host_stub execute webhook -u user:pass -d '{\"name\": \"first incident\"}'",
       &Execute);
-  AddOption(*command, "-d,--data", options->data, "BODY",
-            "The body: text, @FILE, or - for standard input");
-  AddOption(*command, "-u,--user", options->user, "USER:PASS",
-            "Basic credentials. @FILE or @- reads them from a file or standard input: other users "
-            "can read a command line while it runs");
-  command
-      ->add_option("-H,--header", options->headers,
-                   "A header; can be repeated. @FILE or @-: one header on each line")
-      ->type_name("'Name: value'")
-      ->allow_extra_args(false);
-  AddOption(*command, "-X,--request", options->method, "METHOD", "The method");
-  AddOption(*command, "--path", options->path, "REMAINDER",
-            "The path after the instance's name, such as /extra");
-  AddOption(*command, "--query", options->query, "QUERY", "The query, without '?'");
+  AddRequestOptions(*command, *options);
+}
+
+void CommandLine::AddTry() {
+  const auto [command, options] = AddForInstance(
+      app_, "try", "Show what would become of a request, step by step; nothing is created",
+      "The exit status is 1 where it would be refused. Example:\n"
+      "  host_stub try webhook -d @body.json -H @headers.txt --at 2024-05-01T10:00:00Z",
+      &Try);
+  AddRequestOptions(*command, *options);
+  AddOption(*command, "--at", options->at, "TIME",
+            "The time at which the request is judged, as in 2024-05-01T10:00:00Z (default: now)");
 }
 
 void CommandLine::AddIncidents() {

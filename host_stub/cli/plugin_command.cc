@@ -1,3 +1,4 @@
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -7,6 +8,7 @@
 #include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/text.h"
+#include "host_stub/config/nearest_name.h"
 
 namespace host_stub {
 namespace {
@@ -62,6 +64,36 @@ int ShowLimits(const ClientOptions& options) {
                     absl::StrCat(one.most()), one.meaning()});
   }
   PrintList(options.json, documents, rows, kNotDescribed);
+  return kDone;
+}
+
+int ShowSources(const ClientOptions& options) {
+  v1::GetPluginInfoResponse info;
+  if (const int code = Client(options).Call(v1::GetPluginInfoRequest(), info); code != kDone) {
+    return code;
+  }
+  std::vector<std::string> documents;
+  std::vector<std::vector<std::string>> rows = {{"NAME", "TITLE"}};
+  std::vector<absl::string_view> names;
+  for (const v1::SourceDescription& one : info.sources()) {
+    names.push_back(one.name());
+    if (!options.name.empty() && options.name != one.name()) continue;
+    documents.push_back(JsonObject({{"name", JsonString(one.name())},
+                                    {"title", JsonString(one.title())},
+                                    {"description", JsonString(one.description())},
+                                    {"profile", one.profile()}}));
+    rows.push_back({one.name(), one.title()});
+    if (options.name.empty() || options.json) continue;
+    std::printf("%s: %s\n\n%s\nThe profile, as the parameter source takes it too:\n%s\n",
+                one.name().c_str(), one.title().c_str(), one.description().c_str(),
+                one.profile().c_str());
+  }
+  if (!options.name.empty() && documents.empty()) {
+    return Fail(absl::StrCat("NAME: unknown; ", DidYouMean(options.name, names)), kNotAsked);
+  }
+  if (options.name.empty() || options.json) {
+    PrintList(options.json, documents, rows, kNotDescribed);
+  }
   return kDone;
 }
 

@@ -212,6 +212,10 @@ absl::Status Builder::ReadValue(const webhook::Parameter& spec, const std::strin
     if (!is_text) return reader_.WrongType(place, "a port, as in 8000 or \"8000\"");
   } else if (spec.type == webhook::ParameterType::kBoolean) {
     if (!is_text && !is_flag) return reader_.WrongType(place, "true or false");
+  } else if (spec.type == webhook::ParameterType::kObject) {
+    if (!is_text && kind != base::JsonKind::kObject) {
+      return reader_.WrongType(place, "a string or an object");
+    }
   } else if (!is_text &&
              (spec.type == webhook::ParameterType::kText || kind != base::JsonKind::kArray)) {
     return reader_.WrongType(place, "a string");

@@ -85,10 +85,11 @@ struct InstanceCounts {
   // How often each reason was told, by its name in plugin/abi/reasons.h, refused connections of the
   // listen port included.
   std::map<std::string, int64_t> reasons;
-  int64_t incidents_created = 0;  // without duplicates
-  int64_t incidents_hidden = 0;   // not created: their keys were known with another content
-  int64_t batches_in_flight = 0;  // handed to the store, not yet completed
-  int64_t faults = 0;             // of the plugin: unusable or second answers, calls it forgot
+  int64_t incidents_created = 0;     // without duplicates
+  int64_t incidents_hidden = 0;      // not created: their keys were known with another content
+  int64_t keys_forgotten_early = 0;  // delivery keys, for want of room
+  int64_t batches_in_flight = 0;     // handed to the store, not yet completed
+  int64_t faults = 0;                // of the plugin: unusable or second answers, calls it forgot
 };
 
 // The result of a command: JSON text, or an error whose message is one line for a person.

@@ -41,6 +41,12 @@ absl::StatusOr<PluginInfo> ReadInfo(const PluginCore& core) {
       info.limits.push_back({std::string(ToStringView(one.name)), one.default_value, one.least,
                              one.most, std::string(ToStringView(one.meaning))});
     });
+    if (!LRI_HAS(given, sources)) return;
+    ForEach<lri_source>(given->sources, [&info](const lri_source& one) {
+      info.sources.push_back(
+          {std::string(ToStringView(one.name)), std::string(ToStringView(one.title)),
+           std::string(ToStringView(one.description)), std::string(ToStringView(one.profile))});
+    });
   };
   core.Call("info", [&] { core.table().info(sink, &info); });
   if (info.name.empty()) {

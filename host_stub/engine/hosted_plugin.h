@@ -77,8 +77,8 @@ struct InstanceSpec {
 // 128 random bits as 32 hexadecimal digits: a uid for a new instance.
 std::string NewInstanceUid();
 
-// A parameter of instances, and a limit, as the plugin describes them: lri_parameter and lri_limit
-// tell the members.
+// A parameter of instances, a limit, and a sender, as the plugin describes them: lri_parameter,
+// lri_limit and lri_source tell the members.
 struct ParameterInfo {
   std::string name;
   int32_t type = 0;  // enum lri_parameter_type
@@ -95,6 +95,12 @@ struct LimitInfo {
   int64_t most = 0;
   std::string meaning;
 };
+struct SourceInfo {
+  std::string name;
+  std::string title;
+  std::string description;
+  std::string profile;
+};
 
 struct PluginInfo {
   std::string name;  // sourceBrand of its incidents
@@ -102,6 +108,7 @@ struct PluginInfo {
   std::vector<std::string> parameters;              // names that CreateInstance understands
   std::vector<ParameterInfo> described_parameters;  // empty: it does not describe them
   std::vector<LimitInfo> limits;                    // likewise
+  std::vector<SourceInfo> sources;                  // likewise
   uint32_t abi_minor = 0;                           // LRI_ABI_MINOR of the plugin's header
 };
 

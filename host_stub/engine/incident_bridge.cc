@@ -17,6 +17,16 @@
 namespace host_stub {
 namespace {
 
+// Whether the elements of an array are long enough for a member, which was appended to them.
+#define STRIDE_HAS(array, type, member) \
+  ((array).stride >= offsetof(type, member) + sizeof(type::member))
+
+// 0: unknown.
+bool IsSeverity(double severity) {
+  constexpr double kSeverities[] = {0, 0.5, 1, 2, 3, 4};
+  return std::ranges::find(kSeverities, severity) != std::end(kSeverities);
+}
+
 // What is wrong with a batch, or null. Limits of size are the store's to check.
 const char* WrongWith(const lri_incident_batch* batch) {
   if (batch == nullptr || !LRI_HAS(batch, done_context)) return "a batch that is missing or short";
@@ -24,9 +34,13 @@ const char* WrongWith(const lri_incident_batch* batch) {
   const lri_incidents& incidents = batch->incidents;
   if (incidents.count == 0 || incidents.data == nullptr) return "a batch without incidents";
   if (incidents.stride < offsetof(lri_incident, content)) return "incidents that overlap";
+  const bool have_severity = STRIDE_HAS(incidents, lri_incident, severity);
   for (size_t i = 0; i < incidents.count; ++i) {
     const lri_incident& incident = At(incidents.data, incidents.stride, i);
     if (incident.name.size == 0) return "an incident without a name";
+    if (have_severity && !IsSeverity(incident.severity)) {
+      return "an incident of a severity that there is not";
+    }
     if (!IsReadable(incident.details) || !IsReadable(incident.warnings))
       return "views that overlap";
   }
@@ -166,7 +180,8 @@ void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceReco
   absl::string_view* next_view = views.data();
   incidents.clear();
   incidents.reserve(batch.incidents.count);
-  const bool have_content = batch.incidents.stride >= sizeof(lri_incident);
+  const bool have_content = STRIDE_HAS(batch.incidents, lri_incident, content);
+  const bool have_severity = STRIDE_HAS(batch.incidents, lri_incident, severity);
   for (size_t i = 0; i < batch.incidents.count; ++i) {
     const lri_incident& incident = At(batch.incidents.data, batch.incidents.stride, i);
     incidents.push_back({.name = ToStringView(incident.name),
@@ -175,7 +190,8 @@ void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceReco
                          .details = Copy(incident.details, next_view),
                          .warnings = Copy(incident.warnings, next_view),
                          .delivery_key = ToStringView(incident.delivery_key),
-                         .content = have_content ? ToStringView(incident.content) : ""});
+                         .content = have_content ? ToStringView(incident.content) : "",
+                         .severity = have_severity ? incident.severity : 0});
   }
   record = &record_in;
   asker = std::this_thread::get_id();
@@ -186,6 +202,7 @@ void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceReco
   submission.source_brand = record->source_brand;
   submission.delivery_key = ToStringView(batch.delivery_key);
   submission.content = LRI_HAS(&batch, content) ? ToStringView(batch.content) : "";
+  submission.replay_key = LRI_HAS(&batch, replay_key) ? ToStringView(batch.replay_key) : "";
   submission.delivery_key_lifetime = absl::Seconds(batch.delivery_key_ttl_s);
   submission.deadline_mono_ns = batch.deadline_mono_ns;
   submission.dry_run = batch.dry_run != 0;
@@ -269,6 +286,7 @@ void IncidentBridge::Pending::FormatCreatedIncidents() {
       incident.name = ToView(result.first->name);
       incident.type = ToView(result.first->type);
       incident.occurred = ToView(result.first->occurred);
+      incident.severity = result.first->severity;
     }
   }
 }
@@ -285,6 +303,18 @@ void IncidentBridge::CountHidden(InstanceRecord& record, int64_t incidents) {
                    base::LeftOut(*left_out)));
 }
 
+void IncidentBridge::CountForgotten(InstanceRecord& record, int64_t keys) {
+  record.keys_forgotten_early.fetch_add(keys, std::memory_order_relaxed);
+  const auto left_out = forgotten_.Admit(absl::Now());
+  if (!left_out.has_value()) return;
+  record.logger.Log(
+      Severity::kWarning, record.name,
+      absl::StrCat(keys, keys == 1 ? " delivery key was" : " delivery keys were",
+                   " forgotten before delivery_key_ttl was over: sent again, such a delivery is "
+                   "created again; raise the limit remembered_delivery_keys",
+                   base::LeftOut(*left_out)));
+}
+
 void IncidentBridge::Finish(Pending& pending) noexcept {
   pending.FormatCreatedIncidents();
   const Submission& submission = pending.submission;
@@ -298,6 +328,8 @@ void IncidentBridge::Finish(Pending& pending) noexcept {
     }
     record.incidents_created.fetch_add(fresh, std::memory_order_relaxed);
     if (hidden > 0) CountHidden(record, hidden);
+    if (submission.keys_forgotten_early > 0)
+      CountForgotten(record, submission.keys_forgotten_early);
   }
   lri_create_result result = {};
   result.struct_size = sizeof(result);

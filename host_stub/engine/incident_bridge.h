@@ -35,6 +35,7 @@ class IncidentBridge {
 
   void GiveBack(Pending& pending);
   void CountHidden(InstanceRecord& record, int64_t incidents);
+  void CountForgotten(InstanceRecord& record, int64_t keys);
   void Finish(Pending& pending) noexcept;
 
   const HostServices services_;
@@ -42,6 +43,7 @@ class IncidentBridge {
   std::vector<std::unique_ptr<Sink>> sinks_;  // one for each thread
   base::ObjectPool<Pending> pool_;
   base::LineLimiter warnings_;
+  base::LineLimiter forgotten_;
 };
 
 }  // namespace host_stub

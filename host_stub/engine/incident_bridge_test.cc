@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <thread>
 #include <utility>
@@ -32,6 +33,7 @@ struct Result {
       result.created.emplace_back(ToStringView(given->incidents[i].created));
       result.duplicates.push_back(given->incidents[i].duplicate != 0);
       result.names.emplace_back(ToStringView(given->incidents[i].name));
+      result.severities.push_back(given->incidents[i].severity);
     }
     result.done.Notify();
   }
@@ -43,6 +45,7 @@ struct Result {
   std::thread::id thread;
   std::vector<std::string> ids, created, names;
   std::vector<bool> duplicates;
+  std::vector<double> severities;
   absl::Notification done;
 };
 
@@ -102,6 +105,7 @@ class Batch {
     batch_.done_context = &result;
   }
   lri_incident_batch& abi() { return batch_; }
+  lri_incident& incident(size_t i) { return incidents_[i]; }
 
  private:
   const lri_view details_[2];
@@ -158,6 +162,56 @@ TEST_F(IncidentBridgeTest, BatchPastItsDeadlineIsNotBegun) {
   EXPECT_TRUE(store->waiting.empty());
 }
 
+TEST_F(IncidentBridgeTest, SeverityThatThereIsNotIsRefused) {
+  BridgeUnderTest bridge(test_.services, record_);
+  Result result;
+  Batch batch(2, result);
+  for (const double severity : {-1.0, 0.4, 5.0, std::nan(""), HUGE_VAL}) {
+    batch.incident(1).severity = severity;
+    EXPECT_EQ(bridge.Create(record_, &batch.abi()), LRI_INVALID_ARGUMENT) << severity;
+  }
+  EXPECT_EQ(result.calls, 0);
+}
+
+TEST_F(IncidentBridgeTest, SeverityIsStoredAndToldOfDuplicates) {
+  BridgeUnderTest bridge(test_.services, record_);
+  Result first, second, older;
+  Batch first_batch(6, first), second_batch(6, second), older_batch(1, older);
+  for (size_t i = 0; i < 6; ++i) first_batch.incident(i).severity = i == 5 ? 0.5 : double(i);
+  first_batch.abi().delivery_key = second_batch.abi().delivery_key = ToView("delivery-1");
+  older_batch.incident(0).severity = 4;
+  older_batch.abi().incidents.stride = offsetof(lri_incident, severity);  // of minor version 2
+  for (auto [batch, result] : {std::pair(&first_batch, &first), std::pair(&second_batch, &second),
+                               std::pair(&older_batch, &older)}) {
+    ASSERT_EQ(bridge.Create(record_, &batch->abi()), LRI_OK);
+    result->done.WaitForNotification();
+  }
+  EXPECT_EQ(test_.services.store->Get(5)->severity, 4);
+  EXPECT_THAT(first.severities, testing::Each(0));  // the plugin knows them
+  EXPECT_THAT(second.severities, ElementsAre(0, 1, 2, 3, 4, 0.5));
+  EXPECT_EQ(test_.services.store->Get(7)->severity, 0);
+}
+
+TEST_F(IncidentBridgeTest, KnownReplayKeyGivesTheFirstIncidentUnderAnotherName) {
+  BridgeUnderTest bridge(test_.services, record_);
+  Result first, second, older;
+  Batch first_batch(1, first), second_batch(1, second), older_batch(1, older);
+  for (Batch* batch : {&first_batch, &second_batch, &older_batch}) {
+    batch->abi().replay_key = ToView("signed");
+  }
+  first_batch.abi().delivery_key = ToView("delivery-1");
+  second_batch.abi().delivery_key = ToView("delivery-2");
+  older_batch.abi().struct_size = offsetof(lri_incident_batch, replay_key);  // of minor version 2
+  for (auto [batch, result] : {std::pair(&first_batch, &first), std::pair(&second_batch, &second),
+                               std::pair(&older_batch, &older)}) {
+    ASSERT_EQ(bridge.Create(record_, &batch->abi()), LRI_OK);
+    result->done.WaitForNotification();
+  }
+  EXPECT_EQ(second.ids, first.ids);
+  EXPECT_THAT(second.duplicates, ElementsAre(true));
+  EXPECT_THAT(older.duplicates, ElementsAre(false));
+}
+
 TEST_F(IncidentBridgeTest, IncidentsAreStoredWithTheirDetailsPutTogether) {
   BridgeUnderTest bridge(test_.services, record_);
   Result result;
@@ -212,6 +266,23 @@ TEST_F(IncidentBridgeTest, KnownDeliveryKeyWithAnotherContentGivesTheIdAloneAndI
   EXPECT_THAT(second.created, ElementsAre(""));
   EXPECT_THAT(older.names, ElementsAre("name"));
   EXPECT_EQ(record_.counts().incidents_hidden, 1);
+}
+
+TEST_F(IncidentBridgeTest, KeysThatAreForgottenBeforeTheirTimeAreCounted) {
+  auto store = UseManualStore();
+  BridgeUnderTest bridge(test_.services, record_);
+  Result result;
+  Batch batch(1, result);
+  batch.abi().delivery_key_ttl_s = 60;
+  ASSERT_EQ(bridge.Create(record_, &batch.abi()), LRI_OK);
+  EXPECT_EQ(store->waiting[0]->delivery_key_lifetime, absl::Seconds(60));
+  store->waiting[0]->outcome = CreationOutcome::kCreated;
+  store->waiting[0]->created.resize(1);
+  store->waiting[0]->keys_forgotten_early = 2;
+  store->Commit();
+  result.done.WaitForNotification();
+  while (record_.in_flight()) std::this_thread::yield();
+  EXPECT_EQ(record_.counts().keys_forgotten_early, 2);
 }
 
 TEST_F(IncidentBridgeTest, DryRunGivesNoIds) {

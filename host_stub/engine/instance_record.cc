@@ -102,6 +102,7 @@ InstanceCounts InstanceRecord::counts() const {
   counts.reasons = reasons_.counts();
   counts.incidents_created = incidents_created.load(std::memory_order_relaxed);
   counts.incidents_hidden = incidents_hidden.load(std::memory_order_relaxed);
+  counts.keys_forgotten_early = keys_forgotten_early.load(std::memory_order_relaxed);
   counts.faults = faults.load(std::memory_order_relaxed);
   return counts;
 }

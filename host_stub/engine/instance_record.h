@@ -64,6 +64,7 @@ struct InstanceRecord {
   std::atomic<int64_t> heads_answered{0};  // without a call
   std::atomic<int64_t> listen_requests{0};
   std::atomic<int64_t> incidents_hidden{0};
+  std::atomic<int64_t> keys_forgotten_early{0};
   std::atomic<int64_t> faults{0};
 
  private:

@@ -47,6 +47,7 @@ void FillIncident(StoredIncident& stored, bool with_details, v1::Incident& messa
       absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", stored.created, absl::UTCTimeZone()));
   if (with_details) message.set_raw_json(std::move(stored.details));
   for (std::string& warning : stored.warnings) message.add_warnings(std::move(warning));
+  message.set_severity(stored.severity);
 }
 
 // The uid for a filter by name or by uid; empty where there is none. NOT_FOUND: no instance has

@@ -64,6 +64,7 @@ void FillCounts(const InstanceCounts& counts, v1::InstanceHealth& message) {
   message.set_abandoned_count(counts.abandoned);
   message.set_incident_count(counts.incidents_created);
   message.set_hidden_incident_count(counts.incidents_hidden);
+  message.set_forgotten_key_count(counts.keys_forgotten_early);
   message.set_succeeded_count(counts.answers.succeeded);
   message.set_refused_count(counts.answers.refused);
   message.set_failed_count(counts.answers.failed);

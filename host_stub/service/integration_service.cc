@@ -1,6 +1,10 @@
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "host_stub/service/command_results.h"
 #include "host_stub/service/execute_rpcs.h"
 #include "host_stub/service/once_reactor.h"
@@ -13,6 +17,23 @@ namespace {
 
 namespace v1 = ::long_running_integration::v1;
 using Context = grpc::CallbackServerContext;
+
+// As the header of the ABI describes them.
+std::string TryArguments(const v1::TryRequest& tried) {
+  const v1::ExecuteRequest& request = tried.request();
+  std::vector<std::string> headers;
+  for (const v1::Header& header : request.headers()) {
+    headers.push_back(absl::StrCat("{\"name\":", base::JsonString(header.name()),
+                                   ",\"value\":", base::JsonString(header.value()), "}"));
+  }
+  return absl::StrCat("{\"method\":", base::JsonString(request.method()),
+                      ",\"path\":", base::JsonString(request.path_remainder()),
+                      ",\"query\":", base::JsonString(request.query()),
+                      ",\"peer_address\":", base::JsonString(request.peer_address()),
+                      ",\"at\":", base::JsonString(tried.at()), ",\"headers\":[",
+                      absl::StrJoin(headers, ","), "],\"body\":\"",
+                      absl::Base64Escape(request.body()), "\"}");
+}
 
 class IntegrationService : public v1::LongRunningIntegration::CallbackService {
  public:
@@ -65,6 +86,21 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
                         absl::StrCat("{\"mapper\":", base::JsonString(request->mapper()), "}"));
   }
 
+  grpc::ServerUnaryReactor* Try(Context* context, const v1::TryRequest* request,
+                                v1::TryResponse* response) override {
+    if (!CallerOf(*context, by_certificate_).trusted) return EndCall(*context, ShowsPayloads());
+    if (absl::Status status = CheckReadable(*request); !status.ok()) {
+      return EndCall(*context, status);
+    }
+    return RunCommand(
+        *context, "try", request->request(),
+        [response](const absl::StatusOr<std::string>& result) {
+          if (result.ok()) response->set_report(*result);
+          return result.status();
+        },
+        TryArguments(*request));
+  }
+
   grpc::ServerUnaryReactor* GetPluginInfo(Context* context, const v1::GetPluginInfoRequest*,
                                           v1::GetPluginInfoResponse* response) override {
     const PluginInfo& plugin = server_->plugin;
@@ -90,20 +126,29 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
       to.set_most(from.most);
       to.set_meaning(from.meaning);
     }
+    for (const SourceInfo& from : plugin.sources) {
+      v1::SourceDescription& to = *response->add_sources();
+      to.set_name(from.name);
+      to.set_title(from.title);
+      to.set_description(from.description);
+      to.set_profile(from.profile);
+    }
     return EndCall(*context, absl::OkStatus());
   }
 
  private:
+  static absl::Status ShowsPayloads() {
+    return absl::PermissionDeniedError(
+        "what it shows holds payloads: use the control socket or mTLS");
+  }
+
   // A command whose result only a trusted caller may see.
   template <typename Request, typename Response>
   grpc::ServerUnaryReactor* ShowPayloads(Context& context, const char* command,
                                          const Request& request,
                                          absl::Status (*fill)(absl::string_view, Response&),
                                          Response* response, std::string arguments = "") {
-    if (!CallerOf(context, by_certificate_).trusted) {
-      return EndCall(context, absl::PermissionDeniedError(
-                                  "samples hold payloads: use the control socket or mTLS"));
-    }
+    if (!CallerOf(context, by_certificate_).trusted) return EndCall(context, ShowsPayloads());
     return RunCommand(
         context, command, request,
         [fill, response](const absl::StatusOr<std::string>& result) {

@@ -64,6 +64,8 @@ class SerializationTraits<requests::ListSampleFieldsRequest> : public host_stub:
 template <>
 class SerializationTraits<requests::MapSamplesRequest> : public host_stub::RequestTraits {};
 template <>
+class SerializationTraits<requests::TryRequest> : public host_stub::RequestTraits {};
+template <>
 class SerializationTraits<requests::GetInstanceRequest> : public host_stub::RequestTraits {};
 template <>
 class SerializationTraits<requests::ListInstancesRequest> : public host_stub::RequestTraits {};

@@ -103,7 +103,9 @@ size_t TextBytes(const NewIncident& incident) {
 absl::StatusOr<int64_t> CheckBatch(const Submission& batch, const webhook::Limits& limits) {
   if (batch.incidents.empty()) return absl::InvalidArgumentError("a batch without incidents");
   if (batch.instance_uid.empty()) return absl::InvalidArgumentError("a batch without instance");
-  if (absl::Status status = CheckKey(batch.delivery_key, limits); !status.ok()) return status;
+  for (const absl::string_view key : {batch.delivery_key, batch.replay_key}) {
+    if (absl::Status status = CheckKey(key, limits); !status.ok()) return status;
+  }
   const SharedEnd end = FindSharedEnd(batch.incidents);
   int64_t bytes = static_cast<int64_t>(sizeof(Submission) + end.text.size());
   for (const NewIncident& incident : batch.incidents) {
@@ -123,31 +125,51 @@ absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& table
   batch.created.resize(batch.incidents.size());
   const absl::StatusOr<int64_t> instance = tables.InstanceNumber(batch, !batch.dry_run);
   if (!instance.ok()) return instance.status();
-  if (!batch.delivery_key.empty()) {
-    const DeliveryKey* known = index.Find(*instance, KeyScope::kBatch, batch.delivery_key, now);
-    if (known != nullptr) {
-      const bool other = IsOther(batch.content, *known);
-      const size_t count = known->ids.size();
-      const std::vector<int64_t> ids = known->ids.Expand(batch.created.size());
-      for (size_t i = 0; i < ids.size(); ++i) {
-        absl::Status status = MakeDuplicate(ids[i], other || i >= count, tables, batch.created[i]);
-        if (!status.ok()) return status;
-      }
-      return absl::OkStatus();
+  batch.instance_number = *instance;
+  const auto find = [&](absl::string_view key) {
+    return key.empty() ? nullptr : index.Find(*instance, KeyScope::kBatch, key, now);
+  };
+  const DeliveryKey* const delivery = find(batch.delivery_key);
+  const DeliveryKey* const replay = find(batch.replay_key);
+  if (const DeliveryKey* known = delivery != nullptr ? delivery : replay; known != nullptr) {
+    const bool other = IsOther(batch.content, *known);
+    const size_t count = known->ids.size();
+    const std::vector<int64_t> ids = known->ids.Expand(batch.created.size());
+    for (size_t i = 0; i < ids.size(); ++i) {
+      absl::Status status = MakeDuplicate(ids[i], other || i >= count, tables, batch.created[i]);
+      if (!status.ok()) return status;
     }
+    // What was signed anew under a known name: the replay of that must find the same incidents.
+    if (batch.replay_key.empty() || replay != nullptr || batch.dry_run) return absl::OkStatus();
+    return RememberKey({*instance, KeyScope::kBatch, std::string(batch.replay_key), known->ids,
+                        Expiry(batch, now), 0, known->content},
+                       tables, index);
   }
+  const bool has_key = !batch.delivery_key.empty() || !batch.replay_key.empty();
   SharedEnd end = FindSharedEnd(batch.incidents);
   IncidentIds ids;
   for (size_t i = 0; i < batch.created.size(); ++i) {
     absl::Status status = WriteIncident(batch, *instance, batch.incidents[i], now, end, tables,
                                         index, batch.created[i]);
     if (!status.ok()) return status;
-    if (!batch.delivery_key.empty()) ids.Append(batch.created[i].id);
+    if (has_key) ids.Append(batch.created[i].id);
   }
-  if (batch.delivery_key.empty() || batch.dry_run) return absl::OkStatus();
-  return RememberKey({*instance, KeyScope::kBatch, std::string(batch.delivery_key), std::move(ids),
-                      Expiry(batch, now), 0, std::string(batch.content)},
-                     tables, index);
+  if (batch.dry_run) return absl::OkStatus();
+  for (const absl::string_view key : {batch.delivery_key, batch.replay_key}) {
+    if (key.empty()) continue;
+    absl::Status status = RememberKey({*instance, KeyScope::kBatch, std::string(key), ids,
+                                       Expiry(batch, now), 0, std::string(batch.content)},
+                                      tables, index);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void KeepKeys(std::span<Submission* const> batches, absl::Time now, DuplicateIndex& index) {
+  index.Commit(now);
+  for (Submission* const batch : batches) {
+    batch->keys_forgotten_early = index.TakeForgottenEarly(batch->instance_number);
+  }
 }
 
 void SetFailure(Submission& batch, CreationOutcome outcome, const absl::Status& status,

@@ -58,6 +58,9 @@ absl::StatusOr<int64_t> CheckBatch(const Submission& batch, const webhook::Limit
 absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& tables,
                         DuplicateIndex& index);
 
+// Once the transaction of these batches is committed: keeps their keys.
+void KeepKeys(std::span<Submission* const> batches, absl::Time now, DuplicateIndex& index);
+
 // Sets the result of a batch that was not created, or may not have been, and empties `created`.
 void SetFailure(Submission& batch, CreationOutcome outcome, const absl::Status& status,
                 int64_t retry_after_seconds);

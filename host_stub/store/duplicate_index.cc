@@ -97,21 +97,25 @@ void DuplicateIndex::Stage(DeliveryKey key) {
 }
 
 void DuplicateIndex::Commit(absl::Time now) {
+  Expire(now);
   for (auto& map : staged_by_key_) map.clear();
   for (DeliveryKey& key : staged_) {
-    Memory& memory = memories_[key.instance];
-    const DeliveryKey& kept = memory.keys.emplace_back(std::move(key));
+    const int64_t instance = key.instance;
+    const absl::Time expires = key.expires;
+    Memory& memory = memories_[instance];
+    Queue& queue = expires == absl::InfiniteFuture() ? memory.lasting : memory.expiring;
+    const DeliveryKey& kept = queue.emplace_back(std::move(key));
     auto& by_key = memory.by_key[static_cast<int>(kept.scope)];
     // An expired key of the same text: the map's view must not stay one of its text.
     by_key.erase(kept.key);
     by_key.emplace(kept.key, &kept);
-    while (!memory.keys.empty() &&
-           (static_cast<int64_t>(memory.keys.size()) > remembered_of_an_instance_ ||
-            memory.keys.front().expires <= now)) {
-      ForgetOldest(memory);
+    if (&queue == &memory.expiring && !std::exchange(memory.is_awaited, true)) {
+      expiries_.emplace(expires, instance);
     }
+    ForgetBeyondTheBound(instance, memory, now);
   }
   staged_.clear();
+  Expire(now);
 }
 
 void DuplicateIndex::Abandon() {
@@ -119,13 +123,50 @@ void DuplicateIndex::Abandon() {
   staged_.clear();
 }
 
-void DuplicateIndex::ForgetOldest(Memory& memory) {
-  const DeliveryKey& oldest = memory.keys.front();
+void DuplicateIndex::Expire(absl::Time now) {
+  while (!expiries_.empty() && expiries_.top().first <= now) {
+    const int64_t instance = expiries_.top().second;
+    expiries_.pop();
+    const auto found = memories_.find(instance);
+    Memory& memory = found->second;
+    Queue& keys = memory.expiring;
+    while (!keys.empty() && keys.front().expires <= now) ForgetFirst(memory, keys);
+    memory.is_awaited = !keys.empty();
+    if (memory.is_awaited) {
+      expiries_.emplace(keys.front().expires, instance);
+    } else if (memory.size() == 0) {
+      memories_.erase(found);
+    }
+  }
+}
+
+int64_t DuplicateIndex::TakeForgottenEarly(int64_t instance) {
+  if (forgotten_early_.empty()) return 0;
+  const auto found = forgotten_early_.find(instance);
+  if (found == forgotten_early_.end()) return 0;
+  const int64_t count = found->second;
+  forgotten_early_.erase(found);
+  return count;
+}
+
+void DuplicateIndex::ForgetBeyondTheBound(int64_t instance, Memory& memory, absl::Time now) {
+  while (static_cast<int64_t>(memory.size()) > remembered_of_an_instance_) {
+    const bool lasting_is_oldest =
+        memory.expiring.empty() ||
+        (!memory.lasting.empty() && memory.lasting.front().row < memory.expiring.front().row);
+    Queue& queue = lasting_is_oldest ? memory.lasting : memory.expiring;
+    if (!lasting_is_oldest && queue.front().expires > now) ++forgotten_early_[instance];
+    ForgetFirst(memory, queue);
+  }
+}
+
+void DuplicateIndex::ForgetFirst(Memory& memory, Queue& queue) {
+  const DeliveryKey& oldest = queue.front();
   auto& by_key = memory.by_key[static_cast<int>(oldest.scope)];
   const auto found = by_key.find(oldest.key);
   if (found != by_key.end() && found->second == &oldest) by_key.erase(found);
   forgotten_rows_.push_back(oldest.row);
-  memory.keys.pop_front();
+  queue.pop_front();
 }
 
 }  // namespace host_stub

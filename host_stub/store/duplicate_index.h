@@ -3,11 +3,17 @@
 // A transaction stages its keys. They are found at once, so that twins within one transaction or
 // one batch meet, and none is evicted before the transaction ends, however few keys are remembered.
 // Then the keys are kept (Commit) or dropped (Abandon). Not thread-safe: it belongs to the writer.
+//
+// Of an instance so many keys are kept at most; then the oldest go. A key that has expired is not
+// found, and its memory is freed once those that were written before it and expire too have
+// expired.
 #ifndef HOST_STUB_STORE_DUPLICATE_INDEX_H_
 #define HOST_STUB_STORE_DUPLICATE_INDEX_H_
 
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <queue>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -68,9 +74,17 @@ class DuplicateIndex {
                           absl::Time now) const;
 
   void Stage(DeliveryKey key);
-  // Remembers what was staged; of each instance only the newest stay.
+  // Remembers what was staged; of each instance only the newest stay. Frees what has expired.
   void Commit(absl::Time now);
   void Abandon();
+
+  // Frees what has expired, of all instances. Commit does it too; for times when none comes.
+  void Expire(absl::Time now);
+  bool has_expiring() const { return !expiries_.empty(); }
+
+  // How many keys of the instance were forgotten before they expired, since this was last asked.
+  // Keys without a lifetime do not count: they live as long as there is room.
+  int64_t TakeForgottenEarly(int64_t instance);
 
   // Rows of keys that are no longer remembered, oldest first. Their owner deletes them and takes
   // them out of here. They are not remembered after a restart either.
@@ -80,17 +94,28 @@ class DuplicateIndex {
   template <typename Key>
   using Map = std::unordered_map<Key, const DeliveryKey*, absl::Hash<Key>>;
 
+  // In the order of their rows; elements do not move.
+  using Queue = std::deque<DeliveryKey>;
   struct Memory {
-    std::deque<DeliveryKey> keys;  // in the order of their rows; elements do not move
+    size_t size() const { return lasting.size() + expiring.size(); }
+
+    Queue lasting;
+    Queue expiring;
+    bool is_awaited = false;  // whether it is in expiries_
     Map<absl::string_view> by_key[2];
   };
+  // When the first key of Memory::expiring expires, or one that was before it; and the instance.
+  using Expiry = std::pair<absl::Time, int64_t>;
 
   const DeliveryKey* FindExact(int64_t instance, KeyScope scope, absl::string_view key,
                                absl::Time now) const;
-  void ForgetOldest(Memory& memory);
+  void ForgetBeyondTheBound(int64_t instance, Memory& memory, absl::Time now);
+  void ForgetFirst(Memory& memory, Queue& queue);
 
   int64_t remembered_of_an_instance_;
   std::unordered_map<int64_t, Memory> memories_;  // by instance
+  std::priority_queue<Expiry, std::vector<Expiry>, std::greater<>> expiries_;
+  std::unordered_map<int64_t, int64_t> forgotten_early_;  // by instance
   std::deque<DeliveryKey> staged_;
   Map<std::pair<int64_t, absl::string_view>> staged_by_key_[2];
   std::deque<int64_t> forgotten_rows_;

@@ -75,17 +75,77 @@ TEST(DuplicateIndexTest, ExpiredKeyIsNotKnownAndMayComeAgain) {
   EXPECT_EQ(index.Find(1, kIncident, "a", later)->ids.first(), 30);
 }
 
+// A lifetime that was made shorter: the newer twin expires behind the older one.
 TEST(DuplicateIndexTest, EvictingAnOlderTwinKeepsTheNewerOne) {
-  DuplicateIndex index(2);
-  index.Stage(Key("b", 1));
-  index.Stage(Key("a", 2, kNow));  // expired at once, but not the oldest
+  DuplicateIndex index(3);
+  index.Stage(Key("b", 1, kNow + absl::Seconds(9)));
+  index.Stage(Key("a", 2, kNow + absl::Seconds(1)));
   index.Commit(kNow);
+  const absl::Time later = kNow + absl::Seconds(1);
   index.Stage(Key("a", 3));
   index.Stage(Key("c", 4));
-  index.Commit(kNow);
-  EXPECT_THAT(index.Find(1, kIncident, "a", kNow), NotNull());
-  EXPECT_THAT(index.Find(1, kIncident, "c", kNow), NotNull());
+  index.Stage(Key("d", 5));
+  index.Commit(later);
+  for (const char* kept : {"a", "c", "d"}) {
+    EXPECT_THAT(index.Find(1, kIncident, kept, later), NotNull()) << kept;
+  }
   EXPECT_THAT(index.forgotten_rows(), ElementsAre(1, 2));
+}
+
+TEST(DuplicateIndexTest, ExpiredKeysAreFreedBehindOneThatLasts) {
+  DuplicateIndex index(10);
+  index.Stage(Key("lasts", 1));
+  index.Stage(Key("a", 2, kNow + absl::Seconds(1)));
+  index.Stage(Key("b", 3, kNow + absl::Seconds(1)));
+  index.Stage(Key("c", 4, kNow + absl::Seconds(2)));
+  index.Commit(kNow);
+  index.Stage(Key("d", 5));
+  index.Commit(kNow + absl::Seconds(1));
+  EXPECT_THAT(index.forgotten_rows(), ElementsAre(2, 3));
+  EXPECT_THAT(index.Find(1, kIncident, "lasts", kNow), NotNull());
+  EXPECT_THAT(index.Find(1, kIncident, "c", kNow + absl::Seconds(1)), NotNull());
+}
+
+TEST(DuplicateIndexTest, ExpiredKeysOfAnInstanceThatIsQuietAreFreed) {
+  DuplicateIndex index(10);
+  EXPECT_FALSE(index.has_expiring());
+  for (const int64_t instance : {1, 2, 3}) {
+    DeliveryKey key = Key("a", instance, kNow + absl::Seconds(instance));
+    key.instance = instance;
+    index.Stage(std::move(key));
+  }
+  index.Commit(kNow);
+  EXPECT_TRUE(index.has_expiring());
+  index.Expire(kNow + absl::Seconds(2));
+  EXPECT_THAT(index.forgotten_rows(), ElementsAre(1, 2));
+  EXPECT_THAT(index.Find(3, kIncident, "a", kNow + absl::Seconds(2)), NotNull());
+  index.Expire(kNow + absl::Seconds(3));
+  EXPECT_THAT(index.forgotten_rows(), ElementsAre(1, 2, 3));
+  EXPECT_FALSE(index.has_expiring());
+  index.Stage(Key("a", 4, kNow + absl::Seconds(9)));  // an instance that was forgotten whole
+  index.Commit(kNow);
+  EXPECT_TRUE(index.has_expiring());
+  EXPECT_THAT(index.Find(1, kIncident, "a", kNow), NotNull());
+}
+
+TEST(DuplicateIndexTest, KeyThatIsForgottenBeforeItsTimeIsCountedOnce) {
+  DuplicateIndex index(2);
+  index.Stage(Key("lasts", 1));
+  index.Stage(Key("a", 2, kNow + absl::Seconds(1)));
+  index.Stage(Key("b", 3, kNow + absl::Seconds(9)));
+  index.Commit(kNow);
+  EXPECT_EQ(index.TakeForgottenEarly(1), 0);  // "lasts" was to live as long as there is room
+  const absl::Time later = kNow + absl::Seconds(1);
+  index.Stage(Key("c", 4, kNow + absl::Seconds(9)));
+  index.Commit(later);
+  EXPECT_EQ(index.TakeForgottenEarly(1), 0);  // "a" had expired
+  index.Stage(Key("d", 5));
+  index.Stage(Key("e", 6));
+  index.Commit(later);
+  EXPECT_EQ(index.TakeForgottenEarly(2), 0);
+  EXPECT_EQ(index.TakeForgottenEarly(1), 2);
+  EXPECT_EQ(index.TakeForgottenEarly(1), 0);
+  EXPECT_THAT(index.forgotten_rows(), ElementsAre(1, 2, 3, 4));
 }
 
 TEST(DuplicateIndexTest, TransactionLargerThanTheMemoryKeepsItsNewest) {

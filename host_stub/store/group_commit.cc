@@ -20,6 +20,8 @@ constexpr size_t kStateWorksOfATransaction = 64;
 // Forgotten keys are deleted when nobody waits, or when there are too many of them.
 constexpr size_t kForgottenKeysWhenIdle = 1'000;
 constexpr size_t kForgottenKeysAlways = 100'000;
+// How often keys that have expired are looked for while no incident comes.
+constexpr std::chrono::minutes kPauseBetweenExpiries(1);
 
 }  // namespace
 
@@ -185,7 +187,10 @@ bool GroupCommit::IsQueueEmpty() const {
 
 // When there is something to do though nobody asks; nothing: never.
 std::optional<GroupCommit::Clock::time_point> GroupCommit::NextTurn() const {
-  return transaction_ == nullptr ? reopen_at_ : transaction_->next_maintenance();
+  if (transaction_ == nullptr) return reopen_at_;
+  const auto next = transaction_->next_maintenance();
+  if (!index_.has_expiring()) return next;
+  return next.has_value() ? std::min(*next, expire_at_) : expire_at_;
 }
 
 // Cuts the list into groups of one transaction. A batch is never cut: an oversized batch gets its
@@ -235,7 +240,7 @@ TransactionResult GroupCommit::Write(std::span<Submission* const> batches, absl:
     index_.Abandon();
     return result;
   }
-  index_.Commit(now);
+  KeepKeys(batches, now, index_);
   int64_t last = last_id();
   for (const Submission* batch : batches) {
     for (const CreatedIncident& incident : batch->created) last = std::max(last, incident.id);
@@ -325,6 +330,10 @@ void GroupCommit::RunStateGroup(std::span<StateWork> works) {
 
 void GroupCommit::RunMaintenance() {
   if (transaction_ == nullptr) return;
+  if (index_.has_expiring() && Clock::now() >= expire_at_) {
+    index_.Expire(options_.now());
+    expire_at_ = Clock::now() + kPauseBetweenExpiries;
+  }
   if (absl::Status status = transaction_->RunMaintenance(); !status.ok()) {
     LoseConnection(status);
   } else {

@@ -120,6 +120,7 @@ class GroupCommit : public Store {
   DuplicateIndex index_;
   bool healthy_ = true;
   Clock::time_point reopen_at_;
+  Clock::time_point expire_at_;
   std::chrono::milliseconds reopen_pause_;
   std::vector<Submission*> group_;    // reused from group to group
   std::vector<Submission*> written_;  // those of it that are not past their deadline

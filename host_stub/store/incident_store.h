@@ -7,9 +7,10 @@
 //
 // The store decides what is a duplicate, because it writes the rows: two equal deliveries cannot
 // race there. A delivery key belongs to its instance (by uid). Keys of batches and keys of
-// incidents are separate name spaces. The store remembers the newest
-// Limits::remembered_delivery_keys keys of each instance, for the lifetime that their submission
-// asks for; they survive a restart. A failed creation remembers nothing.
+// incidents are separate name spaces; a batch may have two keys, and the ABI's header says what
+// that means (DELIVERY KEYS). The store remembers the newest Limits::remembered_delivery_keys keys
+// of each instance, for the lifetime that their submission asks for; they survive a restart. A
+// failed creation remembers nothing.
 //
 // Every function may be called on any thread. Create never waits for a disk. Get and List do, so do
 // not call them on an I/O thread.
@@ -42,6 +43,7 @@ struct NewIncident {
   // Empty: none. At most Limits::delivery_key_bytes, and LRI_DELIVERY_KEY_PREFIX more.
   absl::string_view delivery_key;
   absl::string_view content;  // a hash of what was delivered with the key; empty: not known
+  double severity = 0;        // as in the ABI; 0: unknown
 };
 
 // What a duplicate's sender is told of the incident that was stored first.
@@ -49,6 +51,7 @@ struct FirstIncident {
   std::string name;
   std::string type;
   std::string occurred;
+  double severity = 0;
 };
 
 struct CreatedIncident {
@@ -76,7 +79,8 @@ struct Submission {
   absl::string_view instance_name;       // sourceInstance; the store keeps the last one given
   absl::string_view source_brand;        // likewise
   absl::string_view delivery_key;        // of the batch; empty: none
-  absl::string_view content;             // delivered with that key; empty: not known
+  absl::string_view replay_key;          // its second key, of what its sender signed; empty: none
+  absl::string_view content;             // delivered with these keys; empty: not known
   absl::Duration delivery_key_lifetime;  // of all keys here; zero: as long as there is room
   int64_t deadline_mono_ns = 0;          // not begun after this (CLOCK_MONOTONIC); 0: none
   bool dry_run = false;                  // do everything but write
@@ -93,10 +97,14 @@ struct Submission {
   // For kCreated, one for each of `incidents`, in their order; otherwise empty. A batch whose own
   // key is known gets the ids of the first batch, all of them as duplicates.
   std::vector<CreatedIncident> created;
+  // For kCreated: keys of the instance that were forgotten before the end of their lifetime,
+  // because of Limits::remembered_delivery_keys, since the last batch that was told.
+  int64_t keys_forgotten_early = 0;
 
   // For the store, while it has the submission. In Complete: the next one of the list, or null.
   Submission* next = nullptr;
   int64_t queued_bytes = 0;
+  int64_t instance_number = 0;
 };
 
 // Receives finished submissions. There may be several, such as one for each I/O thread.
@@ -121,6 +129,7 @@ struct StoredIncident {
   absl::Time created;
   std::string details;
   std::vector<std::string> warnings;
+  double severity = 0;
 };
 
 inline constexpr int64_t kMostIncidentsOfAPage = 10'000;

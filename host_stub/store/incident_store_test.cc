@@ -62,6 +62,8 @@ TEST_P(IncidentStoreTest, KeyBeyondItsLimitIsRefused) {
   const std::string key(webhook::Limits().delivery_key_bytes + LRI_DELIVERY_KEY_PREFIX + 1, 'k');
   TestBatch batch({Plain()}, key);
   EXPECT_TRUE(absl::IsInvalidArgument(batch.CreateIn(*store_)));
+  TestBatch replay({Plain()}, "", "uid-1", key);
+  EXPECT_TRUE(absl::IsInvalidArgument(replay.CreateIn(*store_)));
   TestBatch second({{.key = key}});
   const absl::Status status = second.CreateIn(*store_);
   EXPECT_TRUE(absl::IsInvalidArgument(status));
@@ -102,7 +104,8 @@ TEST_P(IncidentStoreTest, IncidentComesBackAsItWasGiven) {
                     .details = {bytes.substr(0, 5), "", bytes.substr(5)},
                     .warnings = {"first", "sec\nond"},
                     .type = "",
-                    .occurred = "2024-05-01T10:00:00.5Z"}});
+                    .occurred = "2024-05-01T10:00:00.5Z",
+                    .severity = 0.5}});
   Create(batch);
   ASSERT_THAT(batch.ids(), ElementsAre(1));
   EXPECT_EQ(batch->created[0].created, now_);
@@ -118,6 +121,8 @@ TEST_P(IncidentStoreTest, IncidentComesBackAsItWasGiven) {
   EXPECT_EQ(stored->created, now_);
   EXPECT_EQ(stored->details, bytes);
   EXPECT_THAT(stored->warnings, ElementsAre("first", "sec ond"));
+  EXPECT_EQ(stored->severity, 0.5);
+  EXPECT_EQ(store_->List({})->incidents[0].severity, 0.5);
 }
 
 TEST_P(IncidentStoreTest, IdsGrowInTheOrderOfABatch) {
@@ -133,7 +138,7 @@ TEST_P(IncidentStoreTest, IdsGrowInTheOrderOfABatch) {
 }
 
 TEST_P(IncidentStoreTest, KnownBatchKeyAnswersTheFirstBatchsIds) {
-  TestBatch first({{.name = "a"}, {.name = "b"}}, "delivery");
+  TestBatch first({{.name = "a", .severity = 3}, {.name = "b"}}, "delivery");
   Create(first);
   const absl::Time created = now_;
   now_ += absl::Seconds(5);
@@ -144,8 +149,80 @@ TEST_P(IncidentStoreTest, KnownBatchKeyAnswersTheFirstBatchsIds) {
   EXPECT_EQ(again->created[0].first->name, "a");
   EXPECT_EQ(again->created[0].first->type, "Hardware");
   EXPECT_EQ(again->created[0].first->occurred, "2024-05-01T10:00:00Z");
+  EXPECT_EQ(again->created[0].first->severity, 3);
+  EXPECT_EQ(again->created[1].first->severity, 0);
   EXPECT_EQ(again->created[1].created, created);
   EXPECT_EQ(store_->last_id(), 2);
+}
+
+TEST_P(IncidentStoreTest, BatchWhoseReplayKeyIsKnownIsADuplicateUnderAnyName) {
+  TestBatch first({{.name = "a"}}, "delivery-1", "uid-1", "signed");
+  Create(first);
+  for (const char* key : {"delivery-1", "delivery-2", ""}) {
+    TestBatch again({{.name = "x"}}, key, "uid-1", "signed");
+    Create(again);
+    EXPECT_THAT(again.ids(), ElementsAre(1)) << key;
+    EXPECT_EQ(again->created[0].first->name, "a");
+  }
+  TestBatch other_instance({Plain()}, "delivery-1", "uid-2", "signed");
+  Create(other_instance);
+  EXPECT_THAT(other_instance.duplicates(), ElementsAre(false));
+}
+
+// Who has captured a request could make up a name for each repetition, and drive out other keys.
+TEST_P(IncidentStoreTest, NameThatCameWithAKnownReplayKeyIsNotRemembered) {
+  TestBatch first({Plain()}, "delivery-1", "uid-1", "signed");
+  Create(first);
+  TestBatch replay({Plain()}, "delivery-2", "uid-1", "signed");
+  Create(replay);
+  TestBatch honest({Plain()}, "delivery-2", "uid-1", "signed otherwise");
+  Create(honest);
+  EXPECT_THAT(honest.ids(), ElementsAre(2));
+  EXPECT_THAT(honest.duplicates(), ElementsAre(false));
+}
+
+// A sender that signs its repetition anew: that one can be captured too.
+TEST_P(IncidentStoreTest, ReplayKeyThatCameWithAKnownNameIsRemembered) {
+  TestBatch first({{.name = "a"}, {.name = "b"}}, "delivery-1", "uid-1", "signed");
+  Create(first);
+  TestBatch repeated({Plain(), Plain()}, "delivery-1", "uid-1", "signed anew");
+  Create(repeated);
+  EXPECT_THAT(repeated.ids(), ElementsAre(1, 2));
+  TestBatch replay({Plain(), Plain()}, "delivery-2", "uid-1", "signed anew");
+  Create(replay);
+  EXPECT_THAT(replay.ids(), ElementsAre(1, 2));
+  EXPECT_THAT(replay.duplicates(), Each(true));
+}
+
+TEST_P(IncidentStoreTest, ReplayKeyOfADryRunIsNotRemembered) {
+  TestBatch first({Plain()}, "delivery-1", "uid-1", "signed");
+  Create(first);
+  TestBatch dry({Plain()}, "delivery-1", "uid-1", "signed anew");
+  dry->dry_run = true;
+  Create(dry);
+  TestBatch fresh({Plain()}, "delivery-2", "uid-1", "signed anew");
+  Create(fresh);
+  EXPECT_THAT(fresh.duplicates(), ElementsAre(false));
+}
+
+TEST_P(IncidentStoreTest, BothKeysOfABatchLiveEquallyLong) {
+  TestBatch first({Plain()}, "delivery", "uid-1", "signed");
+  first->delivery_key_lifetime = absl::Seconds(60);
+  Create(first);
+  now_ += absl::Seconds(59);
+  TestBatch by_name({Plain()}, "delivery");
+  TestBatch by_replay({Plain()}, "", "uid-1", "signed");
+  for (TestBatch* batch : {&by_name, &by_replay}) {
+    Create(*batch);
+    EXPECT_THAT(batch->duplicates(), ElementsAre(true));
+  }
+  now_ += absl::Seconds(1);
+  TestBatch late_name({Plain()}, "delivery");
+  TestBatch late_replay({Plain()}, "", "uid-1", "signed");
+  for (TestBatch* batch : {&late_name, &late_replay}) {
+    Create(*batch);
+    EXPECT_THAT(batch->duplicates(), ElementsAre(false));
+  }
 }
 
 TEST_P(IncidentStoreTest, TwinsInOneBatchKeepTheFirst) {
@@ -251,6 +328,26 @@ TEST_P(IncidentStoreTest, KeyIsForgottenAfterItsLifetime) {
   TestBatch late({{.key = "k"}});
   Create(late);
   EXPECT_THAT(late.duplicates(), ElementsAre(false));
+}
+
+TEST_P(IncidentStoreTest, KeysThatAreForgottenBeforeTheirTimeAreToldToTheBatchThatTookTheirRoom) {
+  store_.reset();
+  webhook::Limits limits;
+  limits.remembered_delivery_keys = 3;
+  Open(limits);
+  TestBatch first({Plain()}, "delivery-1", "uid-1", "signed");
+  first->delivery_key_lifetime = absl::Seconds(60);
+  Create(first);
+  TestBatch lasting({{.key = "a"}, {.key = "b"}});
+  Create(lasting);
+  EXPECT_EQ(lasting->keys_forgotten_early, 1);
+  TestBatch other_instance({Plain()}, "delivery-1", "uid-2");
+  Create(other_instance);
+  EXPECT_EQ(other_instance->keys_forgotten_early, 0);
+  now_ += absl::Seconds(60);
+  TestBatch late({{.key = "c"}, {.key = "d"}});
+  Create(late);
+  EXPECT_EQ(late->keys_forgotten_early, 0);
 }
 
 TEST_P(IncidentStoreTest, BatchLargerThanTheMemoryIsStillCheckedWhole) {
@@ -378,7 +475,10 @@ TEST_P(IncidentStoreTest, TwinsOfManyThreadsAreCreatedOnce) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([this, &own = ids[t]] {
       for (int i = 0; i < kBatches; ++i) {
-        TestBatch batch({{.key = std::to_string(i)}});
+        // Twins by the keys of their incidents, by their own names, or by what was signed.
+        const std::string name = std::to_string(i);
+        TestBatch batch({{.key = i % 3 == 0 ? name : ""}}, i % 3 == 1 ? name : "", "uid-1",
+                        i % 3 == 2 ? name : "");
         if (batch.CreateIn(*store_).ok() && batch->status.ok()) own.push_back(batch.ids()[0]);
       }
     });

@@ -39,6 +39,7 @@ struct Row {
   absl::string_view warnings;              // each ends with a line break
   std::shared_ptr<const std::string> end;  // of the details, where rows of a batch share it
   bool keeps_end = false;                  // the one of them that counts it
+  double severity = 0;
 
   int64_t bytes() const {
     return static_cast<int64_t>(sizeof(Row) + name.size() + type.size() + occurred.size() +
@@ -105,6 +106,7 @@ class MemoryTables : public IncidentTables {
     row.occurred = copier.Copy(incident.occurred);
     row.details = copier.CopyAll(incident.details, shared_bytes);
     row.warnings = copier.CopyLines(incident.warnings);
+    row.severity = incident.severity;
     if (shared_bytes != 0) {
       row.keeps_end = end.number == 0;
       if (row.keeps_end) end_ = std::make_shared<const std::string>(end.text);
@@ -115,13 +117,16 @@ class MemoryTables : public IncidentTables {
     return last_id();
   }
 
-  absl::Status AddKey(DeliveryKey&) override { return absl::OkStatus(); }
+  absl::Status AddKey(DeliveryKey& key) override {
+    key.row = ++keys_;
+    return absl::OkStatus();
+  }
 
   absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override {
     if (const Row* row = Find(id); row != nullptr) {
       duplicate.created = row->created;
       *duplicate.first = {std::string(row->name), std::string(row->type),
-                          std::string(row->occurred)};
+                          std::string(row->occurred), row->severity};
     }
     return absl::OkStatus();
   }
@@ -158,7 +163,8 @@ class MemoryTables : public IncidentTables {
             std::string(row.occurred),
             row.created,
             absl::StrCat(row.details, row.end == nullptr ? "" : *row.end),
-            absl::StrSplit(row.warnings, '\n', absl::SkipEmpty())};
+            absl::StrSplit(row.warnings, '\n', absl::SkipEmpty()),
+            row.severity};
   }
 
  private:
@@ -167,6 +173,7 @@ class MemoryTables : public IncidentTables {
   std::deque<Row> rows_;
   int64_t first_id_ = 1;
   int64_t bytes_ = 0;
+  int64_t keys_ = 0;  // that were ever added
   std::vector<Instance> instances_;
   std::map<std::string, int64_t, std::less<>> numbers_;  // index + 1, by uid
 };
@@ -314,7 +321,8 @@ class MemoryStore : public Store {
     batch.status = WriteBatch(batch, now, tables_, index_);
     batch.outcome = CreationOutcome::kCreated;
     batch.retry_after_seconds = 0;
-    index_.Commit(now);
+    Submission* const one = &batch;
+    KeepKeys({&one, 1}, now, index_);
     index_.forgotten_rows().clear();
     tables_.DropOldest(options_.kept_incidents, options_.kept_bytes);
   }

@@ -59,7 +59,7 @@ extern "C" {
 #endif
 
 /* Grows by one with each appending to any struct. */
-#define LRI_ABI_MINOR 2u
+#define LRI_ABI_MINOR 3u
 
 /* The one symbol that a plugin exports; its type is lri_plugin_entry_function. */
 #define LRI_PLUGIN_ENTRY_SYMBOL "lri_plugin_entry_v1"
@@ -192,7 +192,15 @@ typedef struct lri_head_verdict {
 /* DELIVERY KEYS. A key names what was delivered, so that the host creates it once: an incident
  * whose key the instance has used before is not created, and the host answers with the first one's
  * id. The keys of incidents and the keys of batches are separate name spaces of one instance, and
- * are compared byte for byte.
+ * are compared byte for byte. The host decides in the transaction that writes the incidents, so
+ * that of two equal batches that race one is created.
+ *
+ * A batch may have two keys: delivery_key, as its sender names it, and replay_key, of what its
+ * sender signed. It is a duplicate where either is known, and delivery_key is looked up first. New
+ * incidents are remembered under both. Where only delivery_key is known, the host remembers the
+ * replay key for the same incidents, because what the sender signed anew could be captured anew.
+ * Where only replay_key is known, delivery_key is not remembered: anybody who has captured a
+ * request can make up names for it, and would drive out the keys that count.
  *
  * Within a batch, an incident that has the key of an earlier one is its duplicate. So a plugin may
  * give two incidents of a batch the same key only where that key comes from the incidents
@@ -208,12 +216,18 @@ typedef struct lri_head_verdict {
  *            'a': a number, true, an object or an array, as it was sent; 'j': several values that
  *            count together, each written as its type, its length in decimal, ':' and its bytes. A
  *            capital letter: the SHA-256 of all that would follow the length of the path stands in
- *            its place, in 64 hexadecimal digits
+ *            its place, in 64 lower-case hexadecimal digits. 'B', of a replay key alone: the same
+ *            of the path, a zero octet and the octets that the sender signed
  *   then     the length of the path in decimal and ':'
  *   then     the path, ':' and the value; after that, for the scope 'r' and every incident of its
  *            batch but the first, a line feed and its position, counted from 0
- * Example: "\2is8:event.id:17". Keys of version 1 began with the path: "event.id:17", or the digits
- * of the hash. A host that has stored such keys looks up both: the key, and what follows the first
+ * The path is where the value was found. In what a known kind of sender has delivered it is the
+ * name of that kind, or the instance's uid where the kind is the instance's own; the position is
+ * then left out, for the keys are the batch's. Examples: "\2is8:event.id:17",
+ * "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as its replay key "\2rB6:" with the hash
+ * of "github", a zero octet and the body. Keys of version 1 began with the path: "event.id:17", or
+ * the digits of the hash. A host that has stored such keys looks up both: the key, and what follows
+ * the first
  * ':' behind octet 2. */
 #define LRI_DELIVERY_KEY_VERSION 2u
 #define LRI_DELIVERY_KEY_PREFIX 9u /* the most octets that stand before the path */
@@ -229,6 +243,9 @@ typedef struct lri_incident {
   lri_view content;      /* where there is a key: the SHA-256, 32 octets, of what was sent of this
                             incident; empty: not known. Since minor version 2: read it only where
                             the stride has room for it */
+  double severity;       /* as the platform counts: 0: unknown, 0.5: informational, 1: low,
+                            2: medium, 3: high, 4: critical; a host refuses a batch with another
+                            value. Since minor version 3, by the stride likewise */
 } lri_incident;
 
 typedef struct lri_incidents {
@@ -255,6 +272,8 @@ typedef struct lri_created_incident {
   lri_view name;          /* these three only for a duplicate */
   lri_view type;
   lri_view occurred;
+  double severity; /* likewise, as in lri_incident. Since minor version 3: read it only where the
+                      stride has room for it */
 } lri_created_incident;
 
 typedef struct lri_create_result {
@@ -275,8 +294,10 @@ typedef struct lri_incident_batch {
   uint32_t dry_run;        /* 1: everything but the writing; ids are then empty */
   lri_incidents incidents; /* one at least */
   lri_view delivery_key;   /* of the whole batch; empty: none. Known: every incident a duplicate */
-  int64_t
-      delivery_key_ttl_s;   /* how long the keys must be remembered; 0: as long as there is room */
+  /* How long all keys of the batch and its incidents must be remembered; 0: as long as there is
+   * room. A host has a bound for an instance's keys, and may forget the oldest before their time.
+   */
+  int64_t delivery_key_ttl_s;
   int64_t deadline_mono_ns; /* after it the batch must not be begun; 0: none */
   lri_create_done done;
   void* done_context;
@@ -285,6 +306,8 @@ typedef struct lri_incident_batch {
   lri_view request_id;   /* as in lri_request_head; the plugin's own for the listen port */
   lri_view peer_address; /* the same */
   lri_view content;      /* as lri_incident.content, of all that has the batch's key */
+  /* A second key of the whole batch: see DELIVERY KEYS; empty: none. Since minor version 3. */
+  lri_view replay_key;
 } lri_incident_batch;
 
 /* ---- what became of a request ---------------------------------------------------------------- */
@@ -387,9 +410,9 @@ typedef struct lri_instance_options {
   lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
   /* The documented parameters: longRunningPort username password certificate key incidentType
    * store_samples duplication_key mirror_direction mirror_tags mirror_instance, and beyond the
-   * documents bind_address trusted_proxies client_ca client_crl passwords kept_headers. Booleans
-   * are "true" and "false". Where the configuration names a file (password_file), the host passes
-   * its contents under the documented name. */
+   * documents bind_address trusted_proxies client_ca client_crl passwords delivery_key_ttl
+   * kept_headers. Booleans are "true" and "false". Where the configuration names a file
+   * (password_file), the host passes its contents under the documented name. */
   lri_pairs parameters;
   uint64_t reserved; /* 0. Since minor version 1 */
 } lri_instance_options;
@@ -398,7 +421,8 @@ enum lri_parameter_type {
   LRI_TEXT = 1,
   LRI_PORT = 2,    /* a whole number from 1 to 65535 */
   LRI_BOOLEAN = 3, /* "true" or "false" */
-  LRI_LIST = 4     /* the text of a JSON array */
+  LRI_LIST = 4,    /* a text, or the text of a JSON array */
+  LRI_OBJECT = 5   /* a text, or the text of a JSON object. Since minor version 3 */
 };
 
 /* A parameter of an instance. */
@@ -434,6 +458,21 @@ typedef struct lri_limit_list {
   size_t stride;
 } lri_limit_list;
 
+/* A sender that the plugin knows: what the parameter source may name. */
+typedef struct lri_source {
+  lri_view name;        /* as in "github" */
+  lri_view title;       /* one line for a person */
+  lri_view description; /* lines for a person: what to configure at the sender's side, what is
+                           checked, what becomes of a body */
+  lri_view profile;     /* JSON text: the rules themselves */
+} lri_source;
+
+typedef struct lri_source_list {
+  const lri_source* data;
+  size_t count;
+  size_t stride;
+} lri_source_list;
+
 typedef struct lri_plugin_info {
   uint32_t struct_size;
   uint32_t reserved;
@@ -443,6 +482,7 @@ typedef struct lri_plugin_info {
   /* The same parameters with their descriptions, and all limits. Since minor version 2. */
   lri_parameter_list described_parameters;
   lri_limit_list limits;
+  lri_source_list sources; /* since minor version 3 */
 } lri_plugin_info;
 
 typedef struct lri_description {
@@ -546,7 +586,7 @@ typedef struct lri_plugin_table {
   int32_t (*describe)(lri_instance* instance, lri_description_sink sink, void* sink_context);
 
   /* [any thread] Runs a named command. OK: exactly one done. NOT_FOUND: no such command;
-   * UNIMPLEMENTED: known, but nothing is behind it yet ("try"). Arguments are a JSON object, or
+   * UNIMPLEMENTED: known, but this plugin has nothing behind it. Arguments are a JSON object, or
    * empty for those that take none. Results:
    *
    * "test"     "ok", or {"result":"ok","warnings":["text",...]}; a fault is a code and a line
@@ -555,7 +595,19 @@ typedef struct lri_plugin_table {
    * "fields"   [{"path":"a.b[].c","types":["string"],"example":"...","count":3},...]; example is
    *            JSON text
    * "map"      [{"target":value,...},...], one object for each sample. Its arguments are
-   *            {"mapper":"TEXT"}, where TEXT is {"target":{"path":"a.b","default":value},...} */
+   *            {"mapper":"TEXT"}, where TEXT is {"target":{"path":"a.b","default":value},...}
+   * "try"      what would become of a request: nothing is created and nothing is used up. Its
+   *            arguments are {"method":"POST","path":"","query":"","peer_address":"","at":"",
+   *            "headers":[{"name":"...","value":"..."},...],"body":"BASE64"}; path is what follows
+   *            the instance's name, and at an RFC 3339 time at which the request is judged, instead
+   *            of now. Each may be left out. The result is
+   *            {"outcome":"accept","step":"","reason":"","status":200,"headers":[...],"body":"...",
+   *            "delivery":"","duplicate_of":"","steps":[{"step":"credentials","what":"..."},...],
+   *            "incidents":[{"name":"...","type":"...","occurred":"...","severity":0,
+   *            "delivery":"...","details":{...}},...]}: outcome is accept, refuse or handshake;
+   * step is where it was refused or answered: method, address, credentials, signature, body, rules
+   * or incidents; headers and body are the answer. It names a secret by its number only, and shows
+   * nothing that was made with one */
   int32_t (*command)(lri_instance* instance, lri_view name, lri_view arguments,
                      lri_command_done done, void* done_context);
 } lri_plugin_table;

@@ -102,6 +102,21 @@ class JsonReader {
   // Goes back to the start of the text, which Open must have accepted.
   void Rewind();
 
+  // Where a value begins that comes next, or came. Only for the text that is open.
+  class Place {
+   private:
+    friend class JsonReader;
+    Place(const uint32_t* next, int depth) : next_(next), depth_(depth) {}
+    const uint32_t* next_;
+    int depth_;
+  };
+  Place place() const { return {next_, depth_}; }
+  // Makes that value the one that comes next.
+  void Return(Place place) {
+    next_ = place.next_;
+    depth_ = place.depth_;
+  }
+
   // The first character of the value that comes next; NUL at the end of the text.
   char Peek() const { return next_ == end_ ? '\0' : text_[*next_]; }
   // The place of that value in the text.

@@ -1,5 +1,7 @@
 #include "plugin/core/answer.h"
 
+#include <utility>
+
 #include "plugin/base/json_text.h"
 
 namespace webhook::core {
@@ -14,6 +16,15 @@ char* Write(absl::string_view text, char* at) { return TextBuffer::Write(text, a
 char* WriteMember(absl::string_view before, absl::string_view value, char* at) {
   at = base::WriteJsonEscaped(value, Write(before, at));
   *at++ = '"';
+  return at;
+}
+
+char* WriteSeverity(double severity, char* at) {
+  constexpr std::pair<double, absl::string_view> kTexts[] = {
+      {0.5, "0.5"}, {1, "1"}, {2, "2"}, {3, "3"}, {4, "4"}};
+  for (const auto& [value, text] : kTexts) {
+    if (severity == value) return Write(text, Write(",\"severity\":", at));
+  }
   return at;
 }
 
@@ -40,6 +51,7 @@ void AnswerWriter::Add(const IncidentMetadata& incident) {
     at = WriteMember(",\"name\":\"", incident.name, at);
     at = WriteMember(",\"type\":\"", incident.type, at);
     at = WriteTail(incident, at);
+    if (incident.severity != 0) at = WriteSeverity(incident.severity, at);
   }
   if (incident.duplicate) at = Write(",\"duplicate\":true", at);
   if (!incident.warnings.empty()) {

@@ -19,14 +19,15 @@ struct IncidentMetadata {
   absl::string_view created;  // RFC 3339, UTC
   bool duplicate = false;     // then the other members describe the first incident with its key
   std::span<const absl::string_view> warnings;
-  bool only_id = false;  // of a duplicate: its name, type and times are not written
+  bool only_id = false;  // of a duplicate: its name, type, times and severity are not written
+  double severity = 0;   // 0.5, 1, 2, 3 or 4; any other value is unknown, and not written
 };
 
 // Appends a compact JSON array with one object for each incident, in the order of Add:
 //   [{"id":"1","name":"a","type":"Phishing","occurred":"2024-05-01T10:00:00Z",
 //     "created":"...","sourceBrand":"Generic Webhook","sourceInstance":"webhook"}]
-// and, where they apply, "duplicate":true and "warnings":["..."]. Without any Add: []. With only_id
-// an object is {"id":"1","duplicate":true}, and has its warnings.
+// and, where they apply, "severity":3, "duplicate":true and "warnings":["..."]. Without any Add:
+// []. With only_id an object is {"id":"1","duplicate":true}, and has its warnings.
 // `out`, both source texts and those of the incidents must outlive the writer. Not thread-safe.
 class AnswerWriter {
  public:

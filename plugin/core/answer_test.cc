@@ -1,7 +1,9 @@
 #include "plugin/core/answer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -31,6 +33,24 @@ TEST(AnswerTest, IncidentsStandInOrderWithTheirMetadata) {
             R"({"id":"2","name":"b\n","type":"","occurred":"2024-05-01T10:00:00Z",)"
             R"("created":"2024-05-01T10:00:01Z","sourceBrand":"Generic Webhook",)"
             R"("sourceInstance":"webhook","duplicate":true,"warnings":["first \"x\"","second"]}])");
+}
+
+TEST(AnswerTest, SeverityIsWrittenOnlyWhereItIsKnown) {
+  TextBuffer buffer;
+  AnswerWriter writer(&buffer, "b", "i");
+  for (const double severity : {0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, -1.0, std::nan("")}) {
+    writer.Add({.id = "1", .duplicate = severity == 4, .severity = severity});
+  }
+  writer.Add({.id = "1", .duplicate = true, .only_id = true, .severity = 4});
+  writer.Finish();
+  std::string ends;
+  for (const absl::string_view part : absl::StrSplit(buffer.text(), "\"sourceInstance\":\"i\"")) {
+    absl::StrAppend(&ends, part.substr(0, part.find('}')), ";");
+  }
+  EXPECT_EQ(ends.substr(ends.find(';')),
+            R"(;;,"severity":0.5;,"severity":1;,"severity":2;,"severity":3;)"
+            R"(,"severity":4,"duplicate":true;;;;)");
+  EXPECT_THAT(std::string(buffer.text()), ::testing::EndsWith(R"({"id":"1","duplicate":true}])"));
 }
 
 TEST(AnswerTest, DuplicateWithAnotherContentTellsItsIdAlone) {

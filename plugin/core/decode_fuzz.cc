@@ -1,6 +1,8 @@
 // Takes any bytes as a compressed body, and compresses them. The result stays within its limits and
 // is what zlib itself makes of it; bytes that were compressed come back.
+#include <brotli/encode.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -19,6 +21,8 @@ using webhook::fuzz::Require;
 
 constexpr HeaderView kGzip[] = {{"Content-Encoding", "gzip"}};
 constexpr HeaderView kDeflate[] = {{"content-encoding", "identity, Deflate"}};
+constexpr HeaderView kBrotli[] = {{"Content-Encoding", "br"}};
+constexpr HeaderView kZstd[] = {{"Content-Encoding", "zstd"}};
 
 webhook::Limits SmallLimits() {
   webhook::Limits limits;
@@ -28,7 +32,26 @@ webhook::Limits SmallLimits() {
   return limits;
 }
 
-std::string Compress(absl::string_view text, int window_bits) {
+std::string Zstd(absl::string_view text) {
+  std::string compressed(ZSTD_compressBound(text.size()), '\0');
+  const size_t size =
+      ZSTD_compress(compressed.data(), compressed.size(), text.data(), text.size(), 1);
+  Require(ZSTD_isError(size) == 0);
+  compressed.resize(size);
+  return compressed;
+}
+
+std::string Brotli(absl::string_view text) {
+  size_t size = BrotliEncoderMaxCompressedSize(text.size());
+  std::string compressed(size, '\0');
+  Require(BrotliEncoderCompress(1, BROTLI_DEFAULT_WINDOW, BROTLI_MODE_GENERIC, text.size(),
+                                reinterpret_cast<const uint8_t*>(text.data()), &size,
+                                reinterpret_cast<uint8_t*>(compressed.data())) == BROTLI_TRUE);
+  compressed.resize(size);
+  return compressed;
+}
+
+std::string Deflate(absl::string_view text, int window_bits) {
   z_stream stream = {};
   Require(deflateInit2(&stream, 1, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY) == Z_OK);
   std::string compressed(deflateBound(&stream, text.size()), '\0');
@@ -79,9 +102,10 @@ void CheckDecoded(absl::string_view body, std::span<const HeaderView> headers) {
   Require(text == other || IsUtf16(other));
 }
 
-void CheckRoundTrip(absl::string_view text, int window_bits, std::span<const HeaderView> headers) {
+void CheckRoundTrip(absl::string_view text, absl::string_view compressed,
+                    std::span<const HeaderView> headers) {
   if (IsUtf16(text)) return;
-  const auto decoded = DecodeBody(Compress(text, window_bits), headers, webhook::Limits());
+  const auto decoded = DecodeBody(compressed, headers, webhook::Limits());
   Require(decoded.ok() && decoded->text() == text);
 }
 
@@ -91,8 +115,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);
   CheckDecoded(bytes, kGzip);
   CheckDecoded(bytes, kDeflate);
-  CheckRoundTrip(bytes, 16 + MAX_WBITS, kGzip);
-  CheckRoundTrip(bytes, MAX_WBITS, kDeflate);
+  CheckDecoded(bytes, kBrotli);
+  CheckDecoded(bytes, kZstd);
+  CheckRoundTrip(bytes, Deflate(bytes, 16 + MAX_WBITS), kGzip);
+  CheckRoundTrip(bytes, Deflate(bytes, MAX_WBITS), kDeflate);
+  CheckRoundTrip(bytes, Brotli(bytes), kBrotli);
+  CheckRoundTrip(bytes, Zstd(bytes), kZstd);
   const HeaderView named[] = {{"Content-Encoding", bytes.substr(0, 20)},
                               {bytes.substr(0, 16), "gzip"}};
   if (webhook::core::IsEncoded(bytes, named)) (void)DecodeBody(bytes, named, webhook::Limits());

@@ -1,9 +1,13 @@
 #include "plugin/core/decode.h"
 
+#include <brotli/encode.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include <string>
+
+#include "absl/strings/str_cat.h"
 
 namespace webhook::core {
 namespace {
@@ -26,6 +30,40 @@ std::string Compress(const std::string& text, int window_bits) {
   return result;
 }
 
+std::string Zstd(const std::string& text, int window_log = 0) {
+  ZSTD_CCtx* const context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
+  // A window of its own is written down only where the size is not.
+  if (window_log != 0) ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
+  ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log);
+  std::string result(ZSTD_compressBound(text.size()), '\0');
+  ZSTD_inBuffer in{text.data(), text.size(), 0};
+  ZSTD_outBuffer out{result.data(), result.size(), 0};
+  // In two steps, since a frame that is made in one has the window that its text needs.
+  while (in.pos < in.size) ZSTD_compressStream2(context, &out, &in, ZSTD_e_continue);
+  EXPECT_EQ(ZSTD_compressStream2(context, &out, &in, ZSTD_e_end), 0u);
+  result.resize(out.pos);
+  ZSTD_freeCCtx(context);
+  return result;
+}
+
+std::string Brotli(const std::string& text, int window_bits = BROTLI_DEFAULT_WINDOW) {
+  BrotliEncoderState* const state = BrotliEncoderCreateInstance(nullptr, nullptr, nullptr);
+  BrotliEncoderSetParameter(state, BROTLI_PARAM_QUALITY, 5);
+  BrotliEncoderSetParameter(state, BROTLI_PARAM_LARGE_WINDOW, window_bits > 24);
+  BrotliEncoderSetParameter(state, BROTLI_PARAM_LGWIN, window_bits);
+  std::string result(BrotliEncoderMaxCompressedSize(text.size()) + 64, '\0');
+  size_t in_left = text.size(), out_left = result.size();
+  const auto* in = reinterpret_cast<const uint8_t*>(text.data());
+  auto* out = reinterpret_cast<uint8_t*>(result.data());
+  EXPECT_TRUE(BrotliEncoderCompressStream(state, BROTLI_OPERATION_FINISH, &in_left, &in, &out_left,
+                                          &out, nullptr));
+  EXPECT_TRUE(BrotliEncoderIsFinished(state));
+  BrotliEncoderDestroyInstance(state);
+  result.resize(result.size() - out_left);
+  return result;
+}
+
 absl::StatusOr<DecodedBody> Decode(const std::string& body, absl::string_view coding,
                                    const Limits& limits = Limits()) {
   const HeaderView headers[] = {{"Host", "h"}, {"CONTENT-encoding", coding}};
@@ -43,7 +81,8 @@ constexpr auto kUnknown = absl::StatusCode::kUnimplemented;
 
 TEST(DecodeTest, UnknownOrStackedCodingIsUnsupported) {
   const std::string body = Compress("{}", kGzip);
-  for (const char* coding : {"br", "zstd", "compress", "gzip2", "gzip, gzip", "gzip, deflate"}) {
+  for (const char* coding :
+       {"brotli", "compress", "gzip2", "gzip, gzip", "gzip, deflate", "gzip, br", "zstd, zstd"}) {
     EXPECT_EQ(Code(body, coding), kUnknown) << coding;
   }
   const HeaderView twice[] = {{"Content-Encoding", "gzip"}, {"Content-Encoding", "gzip"}};
@@ -58,6 +97,70 @@ TEST(DecodeTest, BodyCutAnywhereIsRefused) {
           << size;
     }
   }
+}
+
+TEST(DecodeTest, ZstdOrBrotliCutAnywhereIsRefused) {
+  for (const auto& [body, coding] :
+       {std::pair(Zstd(R"({"name":"a"})"), "zstd"), std::pair(Brotli(R"({"name":"a"})"), "br"),
+        std::pair(Zstd(std::string(300'000, 'a')), "zstd"),
+        std::pair(Brotli(std::string(300'000, 'a')), "br")}) {
+    for (size_t size = 0; size < body.size(); ++size) {
+      EXPECT_EQ(Code(body.substr(0, size), coding), kBad) << coding << size;
+    }
+  }
+}
+
+TEST(DecodeTest, CorruptZstdOrBrotliOrBytesAfterItsEndAreRefused) {
+  const std::string text = R"({"name":"a"})", zstd = Zstd(text), brotli = Brotli(text);
+  EXPECT_EQ(Code(zstd + "x", "zstd"), kBad);
+  EXPECT_EQ(Code(zstd + "abcd", "zstd"), kBad);
+  EXPECT_EQ(Code(zstd + zstd.substr(0, zstd.size() - 1), "zstd"), kBad);
+  EXPECT_EQ(Code(brotli + "x", "br"), kBad);
+  EXPECT_EQ(Code(brotli + brotli, "br"), kBad);
+  for (const char* coding : {"zstd", "br"}) EXPECT_EQ(Code(text, coding), kBad) << coding;
+  EXPECT_EQ(Code(brotli, "zstd"), kBad);
+  EXPECT_EQ(Code(zstd, "br"), kBad);
+  std::string damaged = zstd;
+  damaged.back() = static_cast<char>(damaged.back() ^ 1);  // in the checksum
+  EXPECT_EQ(Code(damaged, "zstd"), kBad);
+  // The frame of a format that was never standardized: version 0.7 of the library.
+  EXPECT_EQ(Code(absl::StrCat("\x27", zstd.substr(1)), "zstd"), kBad);
+  // A frame that needs a dictionary.
+  EXPECT_EQ(
+      Code(absl::StrCat("\x28\xB5\x2F\xFD\x01", absl::string_view("\x58\x07\x01\0\0", 5)), "zstd"),
+      kBad);
+}
+
+TEST(DecodeTest, WindowBeyondTheStandardIsRefused) {
+  const std::string text(100'000, 'a');
+  EXPECT_EQ(Decode(Zstd(text, 23), "zstd")->text(), text);
+  EXPECT_EQ(Decode(Zstd(text, 24), "zstd").status().message(),
+            "The compressed body is made with a window of more than 8 MiB");
+  EXPECT_EQ(Decode(Brotli(text, 24), "br")->text(), text);
+  EXPECT_EQ(Code(Brotli(text, 25), "br"), kBad);
+}
+
+TEST(DecodeTest, ExpansionOfZstdAndBrotliIsBounded) {
+  Limits limits;
+  limits.expanded_body_bytes = limits.body_bytes = 100'000;
+  const std::string most(100'000, ' '), more(100'001, ' ');
+  EXPECT_EQ(Decode(Zstd(most), "zstd", limits)->text(), most);
+  EXPECT_EQ(Decode(Brotli(most), "br", limits)->text(), most);
+  EXPECT_EQ(Code(Zstd(more), "zstd", limits), kTooLarge);
+  EXPECT_EQ(Code(Brotli(more), "br", limits), kTooLarge);
+  EXPECT_EQ(Code(Zstd(most) + Zstd(" "), "zstd", limits), kTooLarge);
+  limits.body_bytes = 1'000;
+  limits.expansion_ratio = 10;
+  EXPECT_EQ(Code(Zstd(most), "zstd", limits), kTooLarge);
+  EXPECT_EQ(Code(Brotli(most), "br", limits), kTooLarge);
+}
+
+TEST(DecodeTest, FramesOfZstdAreOneBodyAndSkippableOnesAreSkipped) {
+  const std::string skippable("\x5F\x2A\x4D\x18\x02\0\0\0xy", 10);
+  EXPECT_EQ(Decode(Zstd("[{},") + skippable + Zstd("{}]"), "zstd")->text(), "[{},{}]");
+  EXPECT_EQ(Decode(skippable + Zstd("") + Zstd("{}"), "zstd")->text(), "{}");
+  EXPECT_EQ(Decode(skippable, "zstd")->text(), "");
+  EXPECT_EQ(Code(skippable.substr(0, 9), "zstd"), kBad);
 }
 
 TEST(DecodeTest, CorruptBodyOrBytesAfterItsEndAreRefused) {
@@ -194,13 +297,29 @@ TEST(DecodeTest, FiveCharsetsBecomeUtf8) {
   EXPECT_EQ(DecodeBody(Compress(Utf16(units, true), kGzip), both, Limits())->text(), text);
 }
 
-TEST(DecodeTest, GzipAndBothKindsOfDeflateAreUndone) {
+TEST(DecodeTest, RefusalTellsWhetherTheCodingOrTheCharsetWasWrong) {
+  const auto step = [](absl::string_view coding, absl::string_view type, absl::string_view body) {
+    const HeaderView headers[] = {{"Content-Encoding", coding}, {"Content-Type", type}};
+    DecodeStep step;
+    EXPECT_FALSE(DecodeBody(body, headers, Limits(), &step).ok());
+    return step;
+  };
+  EXPECT_EQ(step("compress", "a/b; charset=x", "{}"), DecodeStep::kCoding);
+  EXPECT_EQ(step("gzip", "a/b; charset=latin1", "{}"), DecodeStep::kCoding);
+  EXPECT_EQ(step("", "a/b; charset=x", "{}"), DecodeStep::kCharset);
+  EXPECT_EQ(step("gzip", "a/b; charset=ascii", Compress("\xE9", kGzip)), DecodeStep::kCharset);
+}
+
+TEST(DecodeTest, EachCodingIsUndone) {
   std::string text;
   for (int i = 0; i < 20'000; ++i) text += std::to_string(i * 7919);
-  for (const auto& [window_bits, coding] :
-       {std::pair(kGzip, "gzip"), std::pair(kGzip, "X-GZip"), std::pair(kZlib, "deflate"),
-        std::pair(kRaw, "deflate"), std::pair(kGzip, "identity, gzip ,")}) {
-    const auto decoded = Decode(Compress(text, window_bits), coding);
+  for (const auto& [body, coding] :
+       {std::pair(Compress(text, kGzip), "gzip"), std::pair(Compress(text, kGzip), "X-GZip"),
+        std::pair(Compress(text, kGzip), "identity, gzip ,"),
+        std::pair(Compress(text, kZlib), "deflate"), std::pair(Compress(text, kRaw), "deflate"),
+        std::pair(Zstd(text), "zstd"), std::pair(Zstd(text), "ZSTD"), std::pair(Brotli(text), "br"),
+        std::pair(Brotli(text), "Br")}) {
+    const auto decoded = Decode(body, coding);
     ASSERT_TRUE(decoded.ok()) << coding << decoded.status();
     EXPECT_EQ(decoded->text(), text);
     volatile char last = decoded->text().data()[decoded->text().size() + 63];  // the padding

@@ -163,6 +163,25 @@ bool DeliveryKeyFinder::ReadValues(const std::vector<JsonPath>& paths,
   return true;
 }
 
+std::string SourceKey(char scope, absl::string_view profile, absl::string_view id,
+                      size_t most_bytes) {
+  if (id.empty()) return "";
+  const bool fits = profile.size() + 1 + id.size() <= most_bytes;
+  std::string key = {kDeliveryKeyVersion, scope, fits ? 's' : 'S'};
+  absl::StrAppend(&key, profile.size(), ":");
+  if (fits) {
+    absl::StrAppend(&key, profile, ":", id);
+    return key;
+  }
+  const auto hash = Sha256(absl::StrCat(profile, ":", id));
+  return absl::StrCat(key, absl::BytesToHexString({hash.data(), hash.size()}));
+}
+
+std::string ReplayKey(absl::string_view profile, absl::string_view hash) {
+  const std::string begin = {kDeliveryKeyVersion, 'r', 'B'};
+  return absl::StrCat(begin, profile.size(), ":", absl::BytesToHexString(hash));
+}
+
 void DeliveryKeyFinder::SetKey(const KeyPaths& paths, size_t position) {
   const bool joined = paths.paths.size() > 1;
   const char type = joined ? kJoined : TypeOf(values_.front());

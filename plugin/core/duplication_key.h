@@ -40,6 +40,13 @@ inline constexpr char kDeliveryKeyVersion = 2;
 
 std::array<char, 32> Sha256(absl::string_view text);
 
+// The key of what a source has delivered under an id of its own; empty where `id` is. `scope`: 'i',
+// of an incident, or 'r', of the request. An id of more than most_bytes is hashed.
+std::string SourceKey(char scope, absl::string_view profile, absl::string_view id,
+                      size_t most_bytes);
+// The replay key for a hash, of 32 octets, of the profile's name and what was signed.
+std::string ReplayKey(absl::string_view profile, absl::string_view hash);
+
 // Finds the delivery keys of incidents. Keeps its buffers from incident to incident. Not
 // thread-safe.
 class DeliveryKeyFinder {

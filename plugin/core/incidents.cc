@@ -123,7 +123,7 @@ absl::Status IncidentParser::Parse(absl::string_view body, std::span<const Heade
   tail_text_.Append(",\"headers\":");
   const size_t before = tail_text_.size();
   static const KeptHeaders kNoneKept;
-  stored_headers_.Append(headers, defaults.secret_header,
+  stored_headers_.Append(headers, defaults.secret_header, defaults.secret_headers,
                          defaults.kept_headers == nullptr ? kNoneKept : *defaults.kept_headers,
                          &tail_text_);
   header_bytes_ = tail_text_.size() - before;

@@ -32,6 +32,8 @@ struct Defaults {
   absl::string_view mirror_members = {};            // of MirrorMembers: joins the details
   const DuplicationKey* duplication_key = nullptr;  // where their delivery keys are; may be null
   const KeptHeaders* kept_headers = nullptr;        // null: none
+  // Further headers that are never stored, in lower case; in one that ends in #, that is a number.
+  std::span<const std::string> secret_headers = {};
 };
 
 // Every text is valid UTF-8. The views are valid while the body lives and until the ParsedRequest
@@ -47,6 +49,7 @@ struct ParsedIncident {
   std::span<const absl::string_view> warnings;
   absl::string_view delivery_key;  // as the duplication key finds it; empty: none
   absl::string_view content;       // where there is a key: the SHA-256 of the object in the body
+  double severity = 0;             // as in the ABI; the documented body has none
 };
 
 // Owns what the views refer to; the parser keeps no reference to it. Use it again for the next
@@ -58,6 +61,7 @@ class ParsedRequest {
   ParsedRequest& operator=(ParsedRequest&&) = default;
 
   std::span<const ParsedIncident> incidents() const { return incidents_; }
+  std::span<ParsedIncident> mutable_incidents() { return incidents_; }
 
   // Of memory that only a large request needs, and of what its views become at both sides of the
   // ABI; 0 for an ordinary one.

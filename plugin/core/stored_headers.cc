@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
 #include "plugin/base/octets.h"
@@ -70,6 +71,19 @@ class SeenNames {
   uint64_t words_[4] = {};
 };
 
+bool IsAmong(std::span<const std::string> names, absl::string_view name) {
+  for (absl::string_view one : names) {
+    absl::string_view rest = name;
+    if (!absl::ConsumeSuffix(&one, "#")) {
+      if (name == one) return true;
+    } else if (absl::ConsumePrefix(&rest, one) && !rest.empty() &&
+               std::all_of(rest.begin(), rest.end(), base::IsDigit)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 bool IsWithheldHeader(absl::string_view name, const KeptHeaders& kept) {
@@ -98,8 +112,9 @@ absl::StatusOr<KeptHeaders> ReadKeptHeaders(absl::string_view parameter,
 }
 
 void StoredHeaders::Append(std::span<const HeaderView> headers, absl::string_view secret_header,
-                           const KeptHeaders& kept, TextBuffer* out) {
-  if (Collect(headers, secret_header, kept)) ChainSameNames();
+                           std::span<const std::string> secret_headers, const KeptHeaders& kept,
+                           TextBuffer* out) {
+  if (Collect(headers, secret_header, secret_headers, kept)) ChainSameNames();
   beyond_ascii_ = false;
   char before = '{';
   for (const Entry& entry : entries_) {
@@ -125,7 +140,7 @@ void StoredHeaders::Append(std::span<const HeaderView> headers, absl::string_vie
 }
 
 bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_view secret_header,
-                            const KeptHeaders& kept) {
+                            std::span<const std::string> secret_headers, const KeptHeaders& kept) {
   entries_.clear();
   size_t name_bytes = 0;
   for (const HeaderView& header : headers) name_bytes += header.name.size();
@@ -137,7 +152,9 @@ bool StoredHeaders::Collect(std::span<const HeaderView> headers, absl::string_vi
     char* const end = WriteLowerCase(header.name, at);
     const absl::string_view name(at, header.name.size());
     at = end;
-    if (name == secret_header || IsWithheldHeader(name, kept)) continue;
+    if (name == secret_header || IsAmong(secret_headers, name) || IsWithheldHeader(name, kept)) {
+      continue;
+    }
     may_repeat |= seen.MayHave(name);
     entries_.push_back({name, base::WithoutBlanks(header.value), kNone, true});
   }

@@ -32,10 +32,12 @@ class StoredHeaders {
  public:
   // Appends `{"host":"example.com",...}`: names in lower case, in the order in which they were
   // first seen; values of the same name are joined by ", " (RFC 9110 section 5.2). Leaves out
-  // `secret_header`, given in lower case, and the headers of IsWithheldHeader. The result is valid
-  // JSON whatever the headers contain.
+  // `secret_header` and `secret_headers`, given in lower case (in one that ends in #, that stands
+  // for a number), and the headers of IsWithheldHeader. The result is valid JSON whatever the
+  // headers contain.
   void Append(std::span<const HeaderView> headers, absl::string_view secret_header,
-              const KeptHeaders& kept, TextBuffer* out);
+              std::span<const std::string> secret_headers, const KeptHeaders& kept,
+              TextBuffer* out);
 
   // Whether any of those that were appended last is not ASCII.
   bool beyond_ascii() const { return beyond_ascii_; }
@@ -50,7 +52,7 @@ class StoredHeaders {
 
   // False if no two entries can have the same name.
   bool Collect(std::span<const HeaderView> headers, absl::string_view secret_header,
-               const KeptHeaders& kept);
+               std::span<const std::string> secret_headers, const KeptHeaders& kept);
   void ChainSameNames();
 
   std::vector<char> names_;

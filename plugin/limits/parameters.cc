@@ -46,6 +46,50 @@ constexpr Parameter kParameters[] = {
      "\"2024-06-01T00:00:00Z\"}]`; `expires` may be left out"},
     {"duplication_key", kText, !kSecret, !kMayBeFile, "", "",
      "where a sender's own id is found; its rules are in docs/configuration.md"},
+    {"source", ParameterType::kObject, !kSecret, kMayBeFile, "generic", "",
+     "the sender, as in `github`: how it signs, what it asks first, and how its events become "
+     "incidents; `host_stub sources` lists them. Or a profile of your own, as an object: see "
+     "docs/senders.md"},
+    {"signing_secrets", ParameterType::kList, kSecret, kMayBeFile, "",
+     "where the source signs, or sends a token",
+     "what the source signs with, its public key, or its token: one text, or several that are "
+     "valid at once: `[\"new\", {\"secret\": \"old\", \"expires\": \"2024-06-01T00:00:00Z\"}]`"},
+    {"named_secrets", ParameterType::kObject, kSecret, kMayBeFile, "", "",
+     "further secrets that a source asks for by their names: `{\"verify_token\": \"...\"}`, each "
+     "one as in `signing_secrets`"},
+    {"unauthenticated", ParameterType::kBoolean, !kSecret, !kMayBeFile, "false", "",
+     "`true`: the source may send without any credentials, where nothing to check them with is "
+     "set"},
+    {"replay_check", ParameterType::kBoolean, !kSecret, !kMayBeFile, "true", "",
+     "`false`: what the source signs without a time may be sent again under another delivery id"},
+    {"rules", ParameterType::kList, !kSecret, kMayBeFile, "", "",
+     "which events of the source are dropped or changed: see docs/senders.md"},
+    {"certificates", ParameterType::kObject, !kSecret, kMayBeFile, "",
+     "with `source` aws-sns, paypal",
+     "the certificates that the source would have us fetch, as an object from URL to PEM text. "
+     "Nothing is ever fetched"},
+    {"jwks", ParameterType::kObject, !kSecret, kMayBeFile, "", "with `source` google-pubsub",
+     "the JSON Web Key Set of the source. Nothing is ever fetched: renew it when the source "
+     "changes its keys"},
+    {"public_url", kText, !kSecret, !kMayBeFile, "", "with `source` twilio",
+     "the URL that the source was given, where it signs that too"},
+    {"header_name", kText, !kSecret, !kMayBeFile, "", "",
+     "the header that carries the token, where the source lets people choose it"},
+    {"signature_header", kText, !kSecret, !kMayBeFile, "", "", "likewise, the signature's"},
+    {"timestamp_header", kText, !kSecret, !kMayBeFile, "", "",
+     "likewise, the timestamp's; empty: the source signs none"},
+    {"topic_arn", kText, !kSecret, !kMayBeFile, "", "with `source` aws-sns",
+     "the topic whose messages are taken"},
+    {"audience", kText, !kSecret, !kMayBeFile, "", "with `source` google-pubsub",
+     "the audience of the source's tokens"},
+    {"service_account", kText, !kSecret, !kMayBeFile, "", "with `source` google-pubsub",
+     "the e-mail address of the account that the source's tokens are for"},
+    {"webhook_id", kText, !kSecret, !kMayBeFile, "", "with `source` paypal",
+     "the id that the source gave the webhook"},
+    {"delivery_key_ttl", kText, !kSecret, !kMayBeFile, "", "",
+     "how long a delivery that was created is recognised when it is sent again: seconds, or as in "
+     "`24h` or `30m`. Without it, what `duplication_key` finds is remembered as long as there is "
+     "room, and what a source has delivered for a day"},
     {"kept_headers", kText, !kSecret, !kMayBeFile, "", "",
      "names of headers, separated by commas, that look like secrets by their names and are to be "
      "stored all the same, such as `x-session-id`. Not for `authorization`, cookies and the "

@@ -13,7 +13,8 @@ enum class ParameterType {
   kText = 1,
   kPort = 2,     // a whole number from 1 to 65535
   kBoolean = 3,  // "true" or "false"
-  kList = 4,     // the text of a JSON array
+  kList = 4,     // a text, or the text of a JSON array
+  kObject = 5,   // a text, or the text of a JSON object
 };
 
 struct Parameter {

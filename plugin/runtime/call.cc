@@ -41,11 +41,11 @@ int32_t StatusOfBodyError(const absl::Status& error) {
   }
 }
 
-// Why a body's coding was refused, and why what it holds.
-lri_reason ReasonOfCodingError(const absl::Status& error) {
+// Why a body's coding or charset was refused, and why what it holds.
+lri_reason ReasonOfDecodeError(const absl::Status& error, core::DecodeStep step) {
   if (absl::IsUnavailable(error)) return LRI_REASON_MEMORY;
   if (absl::IsResourceExhausted(error)) return LRI_REASON_BODY_TOO_LARGE;
-  return LRI_REASON_CONTENT_ENCODING;
+  return step == core::DecodeStep::kCharset ? LRI_REASON_CHARSET : LRI_REASON_CONTENT_ENCODING;
 }
 lri_reason ReasonOfBodyError(const absl::Status& error) {
   if (absl::IsUnavailable(error)) return LRI_REASON_MEMORY;
@@ -78,10 +78,10 @@ void Call::Run(base::ObjectPool<Call>::Lease lease, CallContext context,
   call->handle_ = request.call;
   call->head_ = request.head;
   call->body_bytes_ = request.body.size;
-  call->begun_ns_ =
-      context.door == LRI_DOOR_EXECUTE && context.plugin->host().wants_answered(LRI_DOOR_EXECUTE)
-          ? base::MonotonicNanoseconds()
-          : 0;
+  call->begun_ns_ = context.door == LRI_DOOR_EXECUTE && context.trial == nullptr &&
+                            context.plugin->host().wants_answered(LRI_DOOR_EXECUTE)
+                        ? base::MonotonicNanoseconds()
+                        : 0;
   call->context_ = std::move(context);
   try {
     call->Process(request);
@@ -96,21 +96,30 @@ void Call::Process(const lri_request& request) {
   const Limits& limits = context_.plugin->limits();
   const HeaderViews headers = ToHeaderViews(request.head->headers);
   HeadRefusal refusal = HeadRefusal::kNone;
+  if (configuration.source != nullptr) {
+    judge_ = context_.plugin->judges().Take([&] { return SourceJudge(limits); });
+    if (judge_.object == nullptr) {
+      return FinishWithText(503, LRI_REASON_OVERLOAD, "Too many requests are in flight.", 1);
+    }
+  }
   // A head of the listen port cannot change, so its configuration is its ticket.
   const bool checked = context_.door == LRI_DOOR_LISTEN
                            ? request.head_ticket == configuration.ticket
                            : context_.plugin->tickets().Redeem(
                                  request.head_ticket, configuration.ticket, *request.head, headers);
   if (!checked) {
-    refusal = CheckHead(*request.head, headers, configuration, limits, context_.plugin->host());
+    refusal = CheckHead(*request.head, headers, configuration, limits,
+                        context_.trial != nullptr ? Now() : TimeOfCheck(configuration, host_),
+                        judge_.object);
   }
   if (refusal == HeadRefusal::kNone &&
-      request.body.size > static_cast<uint64_t>(limits.body_bytes)) {
+      request.body.size > static_cast<uint64_t>(BodyLimit(configuration, limits))) {
     refusal = HeadRefusal::kBodyTooLarge;
   }
+  const auto finish = [this](const lri_answer& answer) { Finish(answer); };
   if (refusal != HeadRefusal::kNone) {
     return AnswerRefusal(refusal, *request.head, configuration, host_, context_.host_instance,
-                         [this](const lri_answer& answer) { Finish(answer); });
+                         judge_.object, context_.trial != nullptr, finish);
   }
   // The listen port sets the deadline itself. The coarse clock is some milliseconds behind.
   constexpr int64_t kMsNs = 1'000'000;
@@ -118,10 +127,15 @@ void Call::Process(const lri_request& request) {
       base::CoarseMonotonicMilliseconds() > request.head->deadline_mono_ns / kMsNs) {
     return FinishWithText(504, LRI_REASON_ANSWER_TIMEOUT, "No incident was created in time.");
   }
+  if (configuration.source != nullptr) {
+    if (!ParseBySource(request, headers)) return;
+    return CreateIncidents(request.head->deadline_mono_ns);
+  }
   absl::string_view body = FromView(request.body);
-  if (absl::Status status = Decode(headers, body); !status.ok()) {
-    return FinishWithText(StatusOfBodyError(status), ReasonOfCodingError(status), status.message(),
-                          absl::IsUnavailable(status));
+  core::DecodeStep step;
+  if (absl::Status status = Decode(headers, body, step); !status.ok()) {
+    return FinishWithText(StatusOfBodyError(status), ReasonOfDecodeError(status, step),
+                          status.message(), absl::IsUnavailable(status));
   }
   if (absl::Status status = Parse(body, headers); !status.ok()) {
     return FinishWithText(StatusOfBodyError(status), ReasonOfBodyError(status), status.message(),
@@ -131,9 +145,104 @@ void Call::Process(const lri_request& request) {
   CreateIncidents(request.head->deadline_mono_ns);
 }
 
-absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body) {
+absl::Time Call::Now() const {
+  return context_.trial != nullptr ? context_.trial->at() : host_.Now();
+}
+
+bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers) {
+  const Configuration& configuration = *context_.configuration;
+  sources::Result& result = judge_.object->result;
+  const auto decode = [&]() -> absl::StatusOr<absl::string_view> {
+    absl::string_view body = FromView(request.body);
+    core::DecodeStep step;
+    if (absl::Status status = Decode(headers, body, step); !status.ok()) return status;
+    return body;
+  };
+  judge_.object->evaluator.Evaluate(*configuration.source,
+                                    ToSourceRequest(*request.head, headers, Now()),
+                                    {FromView(request.body), decode}, result);
+  const auto finish = [this](const lri_answer& answer) { Finish(answer); };
+  if (result.outcome != sources::Outcome::kAccept) {
+    if (result.outcome == sources::Outcome::kHandshake) {
+      AnswerBySource(result, configuration, finish);
+    } else {
+      AnswerRefusal(HeadRefusal::kBySource, *request.head, configuration, host_,
+                    context_.host_instance, judge_.object, context_.trial != nullptr, finish);
+    }
+    return false;
+  }
+  absl::string_view body = result.document;
+  if (!result.documented) {
+    source_text_ = sources::ToIncidents(result);
+    body = source_text_;
+  }
+  if (absl::Status status = Parse(body, headers); !status.ok()) {
+    FinishWithText(StatusOfBodyError(status), ReasonOfBodyError(status), status.message(),
+                   absl::IsUnavailable(status));
+    return false;
+  }
+  if (parsed_.incidents().empty()) {
+    AnswerAccepted("[]", "", LRI_REASON_DROPPED, "no event of it becomes an incident");
+    return false;
+  }
+  AddSourceKeys(FromView(request.body));
+  return true;
+}
+
+// As the ABI's header describes them.
+void Call::AddSourceKeys(absl::string_view body) {
+  const sources::Result& result = judge_.object->result;
+  const absl::string_view profile = context_.configuration->source->profile().name;
+  const auto limit = static_cast<size_t>(context_.plugin->limits().delivery_key_bytes);
+  source_keys_.clear();
+  source_keys_.push_back(core::SourceKey('r', profile, result.delivery, limit));
+  source_keys_.push_back(result.replay.has_value()
+                             ? core::ReplayKey(profile, {result.replay->data(), 32})
+                             : std::string());
+  if (!result.delivery.empty()) source_content_ = core::Sha256(body);
+  if (result.documented) return;
+  size_t next = 0;
+  const std::span<core::ParsedIncident> incidents = parsed_.mutable_incidents();
+  // The texts must not move while they are viewed.
+  source_keys_.reserve(source_keys_.size() + 2 * incidents.size());
+  for (const sources::Event& event : result.events) {
+    if (event.dropped) continue;
+    core::ParsedIncident& incident = incidents[next++];
+    if (event.severity.has_value()) incident.severity = *event.severity;
+    if (event.delivery.empty() || !incident.delivery_key.empty()) continue;
+    incident.delivery_key =
+        source_keys_.emplace_back(core::SourceKey('i', profile, event.delivery, limit));
+    const auto hash = core::Sha256(event.element);
+    incident.content = source_keys_.emplace_back(hash.data(), hash.size());
+  }
+}
+
+// What the source's profile answers to what was accepted; `documented` is the answer otherwise.
+void Call::AnswerAccepted(absl::string_view documented, absl::string_view first_id,
+                          lri_reason reason, absl::string_view detail) {
+  const sources::Result& result = judge_.object->result;
+  if (result.answers_incidents) {
+    Answer answer(result.answer.status, kApplicationJson, documented);
+    return Finish(answer.Because(reason, detail).abi());
+  }
+  const std::string body = result.answer.BodyWith(first_id);
+  std::vector<lri_pair> headers;
+  for (const auto& [name, value] : result.answer.headers) {
+    headers.push_back({ToView(name), ToView(value)});
+  }
+  Finish({.struct_size = sizeof(lri_answer),
+          .status = result.answer.status,
+          .headers = {headers.data(), headers.size(), sizeof(lri_pair)},
+          .body = ToView(body),
+          .reason = reason,
+          .reserved = 0,
+          .detail = ToView(detail)});
+}
+
+absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body,
+                          core::DecodeStep& step) {
   if (!core::IsEncoded(body, headers)) return absl::OkStatus();
-  auto decoded = core::DecodeBody(body, headers, context_.plugin->limits());
+  auto decoded = core::DecodeBody(body, headers, context_.plugin->limits(), &step);
   if (!decoded.ok()) return decoded.status();
   if (!Reserve(decoded->text().size())) return TooMuchInFlight();
   decoded_ = *std::move(decoded);
@@ -150,6 +259,9 @@ absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
       .mirror_members = context_.configuration->mirror_members,
       .duplication_key = &context_.configuration->duplication_key,
       .kept_headers = &context_.configuration->kept_headers,
+      .secret_headers = context_.configuration->source == nullptr
+                            ? std::span<const std::string>()
+                            : context_.configuration->source->secret_headers(),
   };
   const size_t index_bytes = base::JsonReader::LargeIndexBytes(body);
   if (index_bytes != 0 && !Reserve(index_bytes)) return TooMuchInFlight();
@@ -192,7 +304,8 @@ void Call::FillBatch() {
                           .details = add(incident.details),
                           .warnings = add(incident.warnings),
                           .delivery_key = ToView(incident.delivery_key),
-                          .content = ToView(incident.content)});
+                          .content = ToView(incident.content),
+                          .severity = incident.severity});
   }
 }
 
@@ -201,9 +314,20 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   batch_ = {};
   batch_.struct_size = sizeof batch_;
   batch_.incidents = {incidents_.data(), incidents_.size(), sizeof(lri_incident)};
+  absl::Duration ttl = context_.configuration->delivery_key_ttl;
+  if (judge_.object != nullptr && ttl == absl::ZeroDuration()) ttl = absl::Hours(24);
+  batch_.delivery_key_ttl_s = absl::ToInt64Seconds(ttl);
   batch_.deadline_mono_ns = deadline_mono_ns;
   batch_.done = &Call::Done;
   if (context_.door == LRI_DOOR_EXECUTE) batch_.call = handle_;
+  if (context_.trial != nullptr) batch_.dry_run = 1;
+  if (judge_.object != nullptr) {
+    batch_.delivery_key = ToView(source_keys_[0]);
+    batch_.replay_key = ToView(source_keys_[1]);
+    if (batch_.delivery_key.size > 0) {
+      batch_.content = {source_content_.data(), source_content_.size()};
+    }
+  }
   batch_.request_id = head_->request_id;
   batch_.peer_address = head_->peer_address;
   void* const done_context = batch_.done_context = done_.Arm(this);
@@ -245,11 +369,14 @@ void Call::AnswerCreated(const lri_create_result& result) {
   answer_.Clear();
   core::AnswerWriter writer(&answer_, kSourceBrand, context_.configuration->name);
   size_t duplicates = 0;
+  const bool host_has_severity =
+      result.stride >= offsetof(lri_created_incident, severity) + sizeof(double);
   for (size_t i = 0; i < result.count; ++i) {
     const lri_created_incident& created = At(result, i);
     const core::ParsedIncident& parsed = parsed_.incidents()[i];
     const bool duplicate = created.duplicate != 0;
     duplicates += duplicate;
+    if (duplicate && context_.trial != nullptr) context_.trial->NoteDuplicate(FromView(created.id));
     const bool only_id = duplicate && created.other_content != 0;
     writer.Add({.id = FromView(created.id),
                 .name = duplicate ? FromView(created.name) : parsed.name,
@@ -258,15 +385,21 @@ void Call::AnswerCreated(const lri_create_result& result) {
                 .created = FromView(created.created),
                 .duplicate = duplicate,
                 .warnings = only_id ? kOtherContent : parsed.warnings,
-                .only_id = only_id});
+                .only_id = only_id,
+                .severity = !duplicate          ? parsed.severity
+                            : host_has_severity ? created.severity
+                                                : 0});
   }
   writer.Finish();
   if (context_.samples != nullptr) RecordSamples(result);
-  Answer answer(200, kApplicationJson, answer_.text());
-  if (duplicates == result.count) {
-    answer.Because(LRI_REASON_DUPLICATE, "every incident was created before");
+  const bool all_known = duplicates == result.count;
+  const lri_reason reason = all_known ? LRI_REASON_DUPLICATE : LRI_REASON_ANSWERED;
+  const absl::string_view detail = all_known ? "every incident was created before" : "";
+  if (judge_.object != nullptr) {
+    return AnswerAccepted(answer_.text(), FromView(At(result, 0).id), reason, detail);
   }
-  Finish(answer.abi());
+  Answer answer(200, kApplicationJson, answer_.text());
+  Finish(answer.Because(reason, detail).abi());
 }
 
 // The last incidents that are no duplicates, oldest first.
@@ -294,7 +427,9 @@ void Call::AnswerNotCreated(int32_t outcome, int32_t code, uint32_t retry_after_
   if (message.empty()) message = "the host gives no reason";
   const bool is_known = outcome != LRI_NOT_KNOWN;
   const Host& host = context_.plugin->host();
-  if (const auto left_out = context_.plugin->warnings().Admit(host.Now()); left_out.has_value()) {
+  const auto left_out =
+      context_.trial == nullptr ? context_.plugin->warnings().Admit(host.Now()) : std::nullopt;
+  if (left_out.has_value()) {
     host.Log(context_.host_instance, LRI_WARNING,
              absl::StrCat(is_known ? "incidents were not created: "
                                    : "it is not known whether incidents were created: ",
@@ -322,7 +457,18 @@ void Call::Finish(const lri_answer& answer) noexcept {
     ReportToHost(host_, context_.host_instance, *head_, body_bytes_, answer,
                  base::MonotonicNanoseconds() - begun_ns_);
   }
-  context_.complete(plugin->host(), handle_, answer);
+  if (context_.trial != nullptr) {
+    context_.trial->Tell(answer, *context_.configuration,
+                         judge_.object == nullptr ? nullptr : &judge_.object->result,
+                         parsed_.incidents());
+    context_.trial = nullptr;
+  } else {
+    context_.complete(plugin->host(), handle_, answer);
+  }
+  if (judge_.object != nullptr) {
+    source_text_.clear();
+    plugin->judges().GiveBack(std::exchange(judge_, {}).index);
+  }
   decoded_ = {};
   parsed_.Clear();
   plugin->ReleaseMemory(std::exchange(reserved_bytes_, 0));
@@ -344,7 +490,7 @@ void Call::FinishWithText(int32_t status, lri_reason reason, absl::string_view t
                           uint32_t retry_after_s, absl::string_view detail) noexcept {
   const absl::AlphaNum seconds(retry_after_s);
   Answer answer(status, kTextPlain, text);
-  if (status == 415) answer.Add("Accept-Encoding", "gzip, deflate");  // RFC 9110 section 12.5.3
+  if (status == 415) answer.Add("Accept-Encoding", core::kAcceptEncoding);
   if (retry_after_s > 0) answer.Add("Retry-After", seconds.Piece());
   answer.Because(reason, detail.empty() ? text : detail);
   Finish(answer.abi());

@@ -17,6 +17,7 @@
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/plugin.h"
 #include "plugin/runtime/samples.h"
+#include "plugin/runtime/trial.h"
 
 namespace webhook::runtime {
 
@@ -33,6 +34,9 @@ struct CallContext {
   lri_door door;     // of the listen port, what is sent is reported elsewhere
   CompleteFunction complete;
   Samples* samples;  // nullptr: none are kept
+  // A request that is only tried: nothing is created, logged or counted, and it gets the report
+  // instead of `complete`. Else nullptr.
+  std::unique_ptr<Trial> trial = nullptr;
 };
 
 // Reused, so that a warm call allocates nothing. One thread at a time works on it: first the one
@@ -51,10 +55,16 @@ class Call {
  private:
   void Process(const lri_request& request);
   // Makes `body` what it is without its content coding.
-  absl::Status Decode(const HeaderViews& headers, absl::string_view& body);
+  absl::Status Decode(const HeaderViews& headers, absl::string_view& body, core::DecodeStep& step);
   absl::Status Parse(absl::string_view body, const HeaderViews& headers);
+  // Judges the request by the source, and makes its events incidents. False: it was answered.
+  bool ParseBySource(const lri_request& request, const HeaderViews& headers);
+  void AddSourceKeys(absl::string_view body);
+  void AnswerAccepted(absl::string_view documented, absl::string_view first_id, lri_reason reason,
+                      absl::string_view detail);
   bool Reserve(size_t bytes);
   void CreateIncidents(int64_t deadline_mono_ns);
+  absl::Time Now() const;
   void FillBatch();
   static void Done(void* done_context, const lri_create_result* result) noexcept;
   void TakeResult(const lri_create_result* result);
@@ -76,6 +86,11 @@ class Call {
   const lri_request_head* head_ = nullptr;  // the host keeps it until `complete`
   size_t body_bytes_ = 0;
   int64_t begun_ns_ = 0;  // 0: nobody wants to know of the answer
+
+  base::ObjectPool<SourceJudge>::Lease judge_{};  // only where there is a source
+  std::string source_text_;                       // its events in the documented form
+  std::vector<std::string> source_keys_;          // of the batch, of its replay, of the incidents
+  std::array<char, 32> source_content_{};         // the SHA-256 of the body
 
   core::DecodedBody decoded_;
   int64_t reserved_bytes_ = 0;  // of decoded_ and of a large parsed_, counted in the plugin

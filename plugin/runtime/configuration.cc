@@ -91,9 +91,6 @@ class WipedParser {
 // How long before its end a certificate is warned of.
 constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
 
-// The parameters' values by their names; empty where none was given.
-using Given = std::map<absl::string_view, absl::string_view>;
-
 absl::StatusOr<Given> Collect(const lri_pairs& parameters) {
   Given given;
   for (const Parameter& parameter : Parameters()) given[parameter.name] = "";
@@ -123,6 +120,21 @@ absl::StatusOr<uint16_t> ReadPort(absl::string_view text) {
   return static_cast<uint16_t>(port);
 }
 
+// Zero where it is not set.
+absl::StatusOr<absl::Duration> ReadTtl(absl::string_view text) {
+  constexpr absl::Duration kMost = absl::Hours(24 * 365);
+  absl::Duration ttl;
+  if (text.empty()) return ttl;
+  const bool read = base::IsDigit(text.back()) ? absl::ParseDuration(absl::StrCat(text, "s"), &ttl)
+                                               : absl::ParseDuration(text, &ttl);
+  if (!read || ttl < absl::Seconds(1) || ttl > kMost ||
+      ttl % absl::Seconds(1) != absl::Duration()) {
+    return Invalid(
+        "delivery_key_ttl must be whole seconds, from 1 to 31536000, or a time as in \"24h\"");
+  }
+  return ttl;
+}
+
 absl::StatusOr<std::string> ReadAddress(absl::string_view text) {
   const std::string address(text.empty() ? absl::string_view(kEveryAddress) : text);
   in6_addr parsed;
@@ -144,7 +156,8 @@ absl::StatusOr<uint64_t> NewTicket() {
 }
 
 absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& platform) {
-  if (platform.credentials_required &&
+  // What a source signs with counts as credentials.
+  if (platform.credentials_required && given.at("signing_secrets").empty() &&
       (given.at("username").empty() ||
        (given.at("password").empty() && given.at("passwords").empty()))) {
     return Invalid(given.at("username").empty() ? "username" : "password", " is required for ",
@@ -179,6 +192,9 @@ absl::Status CheckTogether(const Given& given) {
   }
   if (!given.at("client_crl").empty() && given.at("client_ca").empty()) {
     return Invalid("client_crl needs client_ca, whose certificates it lists");
+  }
+  if (!given.at("delivery_key_ttl").empty() && given.at("duplication_key").empty()) {
+    return Invalid("delivery_key_ttl needs duplication_key: without it no delivery is recognised");
   }
   for (const char* const name : {"bind_address", "trusted_proxies", "client_ca"}) {
     if (!given.at(name).empty() && given.at("longRunningPort").empty()) {
@@ -342,6 +358,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
   if (!credentials.ok()) return credentials.status();
+  auto source = ReadSource(*given, *credentials, now);
+  if (!source.ok()) return source.status();
   auto mirror_members = core::MirrorMembers(given->at("mirror_direction"), given->at("mirror_tags"),
                                             given->at("mirror_instance"), name);
   if (!mirror_members.ok()) return mirror_members.status();
@@ -352,6 +370,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
       given->at("duplication_key"), credentials->secret_header(), *mirror_members, *kept_headers);
   if (!duplication_key.ok()) return duplication_key.status();
   std::vector<std::string> delivery_headers = HeadersOf(*duplication_key);
+  auto delivery_key_ttl = ReadTtl(given->at("delivery_key_ttl"));
+  if (!delivery_key_ttl.ok()) return delivery_key_ttl.status();
   // It stands in incidents and answers, which are JSON.
   if (!base::IsUtf8(given->at("incidentType"))) {
     return Invalid("incidentType must be valid UTF-8");
@@ -369,12 +389,19 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .tls = *std::move(tls),
                               .store_samples = store_samples == "true",
                               .credentials = *std::move(credentials),
+                              .source = *std::move(source),
                               .duplication_key = *std::move(duplication_key),
+                              .delivery_key_ttl = *delivery_key_ttl,
                               .kept_headers = *std::move(kept_headers),
                               .delivery_headers = std::move(delivery_headers),
                               .mirror_members = *std::move(mirror_members),
                               .ticket = *ticket};
-  if (!configuration.credentials.required()) {
+  if (configuration.source != nullptr) {
+    const auto warnings = configuration.source->warnings();
+    configuration.warnings.insert(configuration.warnings.end(), warnings.begin(), warnings.end());
+  }
+  if (!configuration.credentials.required() &&
+      (configuration.source == nullptr || !configuration.source->can_authenticate())) {
     configuration.warnings.push_back(
         "no credentials are set: unexpected requests can create incidents; set username and "
         "password");

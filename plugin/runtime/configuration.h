@@ -19,6 +19,8 @@
 #include "plugin/http/address.h"
 #include "plugin/http/tls.h"
 #include "plugin/limits/limits.h"
+#include "plugin/runtime/source_settings.h"
+#include "plugin/sources/evaluate.h"
 
 namespace webhook::runtime {
 
@@ -38,7 +40,11 @@ struct Configuration {
   std::shared_ptr<const http::TlsContext> tls;  // of the listen port; null: plain HTTP
   bool store_samples = false;
   core::Credentials credentials;
+  std::shared_ptr<const sources::Source> source;  // null: generic, the documented webhook
   core::DuplicationKey duplication_key;
+  // How long delivery keys are remembered, in whole seconds; zero: not set, as long as there is
+  // room.
+  absl::Duration delivery_key_ttl;
   core::KeptHeaders kept_headers;
   std::vector<std::string> delivery_headers;  // that duplication_key names, in lower case
   std::string mirror_members;                 // core::MirrorMembers, for every incident's details

@@ -200,6 +200,25 @@ TEST(ConfigurationTest, MalformedDuplicationKeyIsRefusedByName) {
   EXPECT_THAT(Refusal(Read({{"duplication_key", "items[].id"}})), HasSubstr("duplication_key"));
 }
 
+TEST(ConfigurationTest, LifetimeOfKeysThatIsNoneIsRefusedByName) {
+  for (const char* ttl : {"0", "-1", "1.5", "1ms", "h", "24 hours", "inf", "1d", "31536001",
+                          "8761h", "99999999999999999999"}) {
+    EXPECT_THAT(Refusal(Read({{"duplication_key", "id"}, {"delivery_key_ttl", ttl}})),
+                StartsWith("delivery_key_ttl must be"));
+  }
+  EXPECT_THAT(Refusal(Read({{"delivery_key_ttl", "24h"}})),
+              StartsWith("delivery_key_ttl needs duplication_key"));
+}
+
+TEST(ConfigurationTest, LifetimeOfKeysIsReadInSecondsOrWithItsUnit) {
+  for (const char* ttl : {"5400", "90m", "1h30m", "1.5h", "5400s"}) {
+    const auto configuration = Read({{"duplication_key", "id"}, {"delivery_key_ttl", ttl}});
+    ASSERT_TRUE(configuration.ok()) << configuration.status();
+    EXPECT_EQ(configuration->delivery_key_ttl, absl::Seconds(5400)) << ttl;
+  }
+  EXPECT_EQ(Read({{"duplication_key", "id"}})->delivery_key_ttl, absl::ZeroDuration());
+}
+
 TEST(ConfigurationTest, DuplicationKeyThatNamesASecretHeaderIsRefused) {
   EXPECT_THAT(Refusal(Read({{"duplication_key", "event.id, headers.X-Hub-Signature"}})),
               StartsWith("duplication_key: the header x-hub-signature"));

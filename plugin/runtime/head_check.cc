@@ -1,8 +1,10 @@
 #include "plugin/runtime/head_check.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
@@ -11,6 +13,7 @@
 #include "plugin/base/characters.h"
 #include "plugin/base/octets.h"
 #include "plugin/core/credentials.h"
+#include "plugin/core/decode.h"
 #include "plugin/core/stored_headers.h"
 #include "plugin/runtime/host.h"
 
@@ -121,12 +124,81 @@ uint64_t Mix(uint64_t sum, absl::string_view text) {
 uint64_t SumOf(uint64_t configuration, const lri_request_head& head,
                std::span<const core::HeaderView> headers) {
   uint64_t sum = Mix(configuration + headers.size(), FromView(head.method));
-  sum = Mix(sum, FromView(head.remainder));
+  sum = Mix(Mix(sum, FromView(head.remainder)), FromView(head.query));
   for (const core::HeaderView& header : headers) sum = Mix(Mix(sum, header.name), header.value);
   return sum;
 }
 
+lri_reason ReasonOf(const sources::Result& result) {
+  switch (result.reason) {
+    case sources::Reason::kNone:
+      return result.outcome == sources::Outcome::kHandshake ? LRI_REASON_HANDSHAKE
+                                                            : LRI_REASON_ANSWERED;
+    case sources::Reason::kMethod:
+      return LRI_REASON_METHOD;
+    case sources::Reason::kCredentials:
+      return result.step == sources::Step::kSignature ? LRI_REASON_SIGNATURE
+                                                      : LRI_REASON_CREDENTIALS;
+    case sources::Reason::kContentType:
+      return LRI_REASON_CONTENT_TYPE;
+    case sources::Reason::kContentEncoding:
+      return LRI_REASON_CONTENT_ENCODING;
+    case sources::Reason::kMalformed:
+      return LRI_REASON_MALFORMED_JSON;
+    case sources::Reason::kBodyTooLarge:
+      return LRI_REASON_BODY_TOO_LARGE;
+    case sources::Reason::kTooManyIncidents:
+      return LRI_REASON_TOO_MANY_INCIDENTS;
+    case sources::Reason::kMemory:
+      return LRI_REASON_MEMORY;
+  }
+  return LRI_REASON_OTHER;
+}
+
+void LogUnauthorized(const lri_request_head& head, const Configuration& configuration,
+                     const Host& host, lri_host_instance* host_instance, absl::string_view why) {
+  const auto left_out = configuration.unauthorized->Admit(host.Now());
+  if (!left_out.has_value()) return;
+  const absl::string_view peer = FromView(head.peer_address);
+  host.Log(host_instance, LRI_WARNING,
+           absl::StrCat("a request", peer.empty() ? "" : " from ", peer, " was refused: ",
+                        why.empty() ? "its credentials are missing or wrong" : why,
+                        base::LeftOut(*left_out)));
+}
+
 }  // namespace
+
+void AnswerBySource(const sources::Result& result, const Configuration& configuration,
+                    AnswerSink sink) {
+  const bool refused = result.outcome == sources::Outcome::kRefuse;
+  // A stranger learns nothing.
+  const absl::string_view text = !refused                  ? absl::string_view(result.answer.body)
+                                 : !result.message.empty() ? absl::string_view(result.message)
+                                                           : core::kAuthorizationFailed;
+  std::vector<lri_pair> headers;
+  const auto add = [&headers](absl::string_view name, absl::string_view value) {
+    headers.push_back({ToView(name), ToView(value)});
+  };
+  for (const auto& [name, value] : result.answer.headers) add(name, value);
+  if (refused) add("Content-Type", kTextPlain);
+  const int status = result.answer.status;
+  if (refused && status == 401) {
+    const absl::string_view challenge = configuration.credentials.challenge();
+    add("WWW-Authenticate", challenge.empty() ? "Webhook realm=\"webhook\"" : challenge);
+  }
+  if (result.reason == sources::Reason::kContentEncoding && status == 415) {
+    add("Accept-Encoding", core::kAcceptEncoding);
+  }
+  if (refused && status == 503) add("Retry-After", "1");
+  const lri_answer answer{.struct_size = sizeof answer,
+                          .status = status,
+                          .headers = {headers.data(), headers.size(), sizeof(lri_pair)},
+                          .body = ToView(text),
+                          .reason = ReasonOf(result),
+                          .reserved = 0,
+                          .detail = ToView(result.explanation)};
+  sink(answer);
+}
 
 uint64_t Tickets::Issue(uint64_t configuration, const lri_request_head& head,
                         std::span<const core::HeaderView> headers) {
@@ -158,22 +230,46 @@ HeaderViews ToHeaderViews(const lri_pairs& pairs) {
   return views;
 }
 
+sources::Request ToSourceRequest(const lri_request_head& head,
+                                 std::span<const core::HeaderView> headers, absl::Time now) {
+  return {.method = FromView(head.method),
+          .query = FromView(head.query),
+          .headers = headers,
+          .now = now};
+}
+
+absl::Time TimeOfCheck(const Configuration& configuration, const Host& host) {
+  const bool matters = configuration.source != nullptr || configuration.credentials.any_expires();
+  return matters ? host.Now() : absl::UnixEpoch();
+}
+
+int64_t BodyLimit(const Configuration& configuration, const Limits& limits) {
+  const auto own = configuration.source == nullptr
+                       ? 0
+                       : static_cast<int64_t>(configuration.source->body_limit());
+  return own == 0 ? limits.body_bytes : std::min(own, limits.body_bytes);
+}
+
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
-                      const Configuration& configuration, const Limits& limits, const Host& host) {
+                      const Configuration& configuration, const Limits& limits, absl::Time now,
+                      SourceJudge* judge) {
   const absl::string_view remainder = FromView(head.remainder);
   if (!remainder.empty() && remainder != "/") return HeadRefusal::kNotFound;
-  if (FromView(head.method) != "POST") return HeadRefusal::kMethodNotAllowed;
+  const sources::Source* const source = configuration.source.get();
+  if (source == nullptr && FromView(head.method) != "POST") return HeadRefusal::kMethodNotAllowed;
   if (const HeadRefusal refusal = CheckHeaders(headers, configuration, limits);
       refusal != HeadRefusal::kNone) {
     return refusal;
   }
-  const core::Credentials& credentials = configuration.credentials;
-  const absl::Time now = credentials.any_expires() ? host.Now() : absl::UnixEpoch();
-  if (credentials.Check(headers, now) != core::CredentialCheck::kAccepted) {
+  if (source != nullptr) {
+    judge->evaluator.EvaluateHead(*source, ToSourceRequest(head, headers, now), judge->result);
+    if (judge->result.outcome != sources::Outcome::kContinue) return HeadRefusal::kBySource;
+  }
+  if (configuration.credentials.Check(headers, now) != core::CredentialCheck::kAccepted) {
     return HeadRefusal::kUnauthorized;
   }
   if (head.content_length != LRI_LENGTH_UNKNOWN &&
-      head.content_length > static_cast<uint64_t>(limits.body_bytes)) {
+      head.content_length > static_cast<uint64_t>(BodyLimit(configuration, limits))) {
     return HeadRefusal::kBodyTooLarge;
   }
   return HeadRefusal::kNone;
@@ -181,22 +277,27 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
 
 void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
                    const Configuration& configuration, const Host& host,
-                   lri_host_instance* host_instance, AnswerSink sink) {
-  const auto& [status, reason, text] = kAnswers[static_cast<size_t>(refusal)];
-  Answer answer(status, kTextPlain, text);
-  answer.Because(reason, text);
-  if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
-  if (refusal == HeadRefusal::kUnauthorized) {
-    answer.Add("WWW-Authenticate", configuration.credentials.challenge());
-    if (const auto left_out = configuration.unauthorized->Admit(host.Now())) {
-      const absl::string_view peer = FromView(head.peer_address);
-      host.Log(host_instance, LRI_WARNING,
-               absl::StrCat("a request", peer.empty() ? "" : " from ", peer,
-                            " was refused: its credentials are missing or wrong",
-                            base::LeftOut(*left_out)));
+                   lri_host_instance* host_instance, const SourceJudge* judge, bool is_trial,
+                   AnswerSink sink) {
+  int32_t status = 0;
+  if (refusal == HeadRefusal::kBySource) {
+    status = judge->result.answer.status;
+    AnswerBySource(judge->result, configuration, sink);
+  } else {
+    status = kAnswers[static_cast<size_t>(refusal)].status;
+    const auto& [_, reason, text] = kAnswers[static_cast<size_t>(refusal)];
+    Answer answer(status, kTextPlain, text);
+    answer.Because(reason, text);
+    if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
+    if (refusal == HeadRefusal::kUnauthorized) {
+      answer.Add("WWW-Authenticate", configuration.credentials.challenge());
     }
+    sink(answer.abi());
   }
-  sink(answer.abi());
+  if (status == 401 && !is_trial) {
+    LogUnauthorized(head, configuration, host, host_instance,
+                    refusal == HeadRefusal::kBySource ? judge->result.explanation : "");
+  }
 }
 
 }  // namespace webhook::runtime

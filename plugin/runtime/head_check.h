@@ -14,6 +14,7 @@
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/host.h"
+#include "plugin/sources/evaluate.h"
 
 namespace webhook::runtime {
 
@@ -55,22 +56,49 @@ enum class HeadRefusal {
   kHeaderValue,  // not ASCII, or with a control character
   kUnauthorized,
   kBodyTooLarge,
+  kBySource,  // the source's profile answers, perhaps with success: see SourceJudge::result
 };
+
+// What judging by a source needs. Kept from request to request.
+struct SourceJudge {
+  explicit SourceJudge(const Limits& limits) : evaluator(limits) {}
+
+  sources::Evaluator evaluator;
+  sources::Result result;
+};
+
+// A head as a profile sees it.
+sources::Request ToSourceRequest(const lri_request_head& head,
+                                 std::span<const core::HeaderView> headers, absl::Time now);
 
 // Checks in the order 404, 405, 431 and 400 for the headers, 401, 413: a stranger learns nothing
 // about credentials from sending a large body, and no body is read for a stranger. The rules for
 // headers are the documents': a sender whose token is not ASCII is told so, rather than that it is
-// wrong.
+// wrong. `now` is used where credentials depend on it (TimeOfCheck). `judge` is needed exactly
+// where there is a source; with a source, its profile judges the method, too.
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
-                      const Configuration& configuration, const Limits& limits, const Host& host);
+                      const Configuration& configuration, const Limits& limits, absl::Time now,
+                      SourceJudge* judge);
+
+// The time for CheckHead; any time where it does not matter.
+absl::Time TimeOfCheck(const Configuration& configuration, const Host& host);
+
+// The longest body that is taken.
+int64_t BodyLimit(const Configuration& configuration, const Limits& limits);
 
 // Gets an answer, which lives until it returns.
 using AnswerSink = absl::FunctionRef<void(const lri_answer&)>;
 
-// Gives the refusal's answer to the sink, and logs refused credentials. Not for kNone.
+// Gives the answer of a handshake or a refusal by a source.
+void AnswerBySource(const sources::Result& result, const Configuration& configuration,
+                    AnswerSink sink);
+
+// Gives the refusal's answer to the sink, and logs refused credentials, unless `is_trial`. Not for
+// kNone. `judge`: as for CheckHead.
 void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
                    const Configuration& configuration, const Host& host,
-                   lri_host_instance* host_instance, AnswerSink sink);
+                   lri_host_instance* host_instance, const SourceJudge* judge, bool is_trial,
+                   AnswerSink sink);
 
 }  // namespace webhook::runtime
 

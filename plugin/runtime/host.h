@@ -132,7 +132,8 @@ inline bool Readable(const lri_instance_options* options) {
 inline bool Readable(const lri_create_result* result) {
   return result != nullptr && LRI_HAS(result, stride) &&
          (result->count == 0 || result->outcome != LRI_CREATED ||
-          (result->incidents != nullptr && result->stride >= sizeof(lri_created_incident)));
+          (result->incidents != nullptr &&
+           result->stride >= offsetof(lri_created_incident, severity)));
 }
 
 // ---- calls of the host --------------------------------------------------------------------------

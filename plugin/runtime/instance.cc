@@ -343,13 +343,23 @@ int32_t Instance::ValidateHead(lri_door door, const lri_request_head& head, Answ
   const absl::Cleanup leave = [this] { calls_.Leave(); };
   const std::shared_ptr<const Configuration> configuration = this->configuration();
   const HeaderViews headers = ToHeaderViews(head.headers);
+  base::ObjectPool<SourceJudge>::Lease judge{};
+  if (configuration->source != nullptr) {
+    judge = plugin_.judges().Take([this] { return SourceJudge(plugin_.limits()); });
+    if (judge.object == nullptr) return LRI_UNAVAILABLE;
+  }
+  const absl::Cleanup give_back = [&] {
+    if (judge.object != nullptr) plugin_.judges().GiveBack(judge.index);
+  };
   const HeadRefusal refusal =
-      runtime::CheckHead(head, headers, *configuration, plugin_.limits(), plugin_.host());
+      runtime::CheckHead(head, headers, *configuration, plugin_.limits(),
+                         TimeOfCheck(*configuration, plugin_.host()), judge.object);
   verdict.refused = refusal != HeadRefusal::kNone;
-  verdict.body_limit_bytes = static_cast<uint64_t>(plugin_.limits().body_bytes);
+  verdict.body_limit_bytes = static_cast<uint64_t>(BodyLimit(*configuration, plugin_.limits()));
   verdict.ticket = 0;
   if (refusal != HeadRefusal::kNone) {
-    AnswerRefusal(refusal, head, *configuration, plugin_.host(), host_instance_, sink);
+    AnswerRefusal(refusal, head, *configuration, plugin_.host(), host_instance_, judge.object,
+                  /*is_trial=*/false, sink);
   } else {
     verdict.ticket = door == LRI_DOOR_LISTEN
                          ? configuration->ticket
@@ -407,8 +417,27 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
 int32_t Instance::Command(absl::string_view name, absl::string_view arguments,
                           lri_command_done done, void* done_context) {
   if (name == "test") return Test(done, done_context);
-  if (name == "try") return LRI_UNIMPLEMENTED;
+  if (name == "try") return Try(arguments, done, done_context);
   return samples_.Command(name, arguments, done, done_context);
+}
+
+int32_t Instance::Try(absl::string_view arguments, lri_command_done done, void* done_context) {
+  auto trial = Trial::Read(arguments, plugin_.limits(), plugin_.host().Now(), done, done_context);
+  if (!trial.ok()) {
+    Tell(done, done_context, trial.status().code(), trial.status().message());
+    return LRI_OK;
+  }
+  if (!calls_.Enter()) return LRI_UNAVAILABLE;
+  absl::Cleanup leave = [this] { calls_.Leave(); };
+  const auto lease = plugin_.calls().Take([this] { return Call(plugin_.host()); });
+  if (lease.object == nullptr) return LRI_UNAVAILABLE;
+  std::move(leave).Cancel();
+  const lri_request& request = (*trial)->request();
+  Call::Run(lease,
+            {&plugin_, configuration(), host_instance_, &calls_, LRI_DOOR_EXECUTE,
+             /*complete=*/nullptr, /*samples=*/nullptr, *std::move(trial)},
+            request);
+  return LRI_OK;
 }
 
 int32_t Instance::Test(lri_command_done done, void* done_context) {

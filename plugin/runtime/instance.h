@@ -77,6 +77,7 @@ class Instance final {
                                                  bool is_update = false);
   void BeginServing(const Configuration& configuration);
   int32_t Test(lri_command_done done, void* done_context);
+  int32_t Try(absl::string_view arguments, lri_command_done done, void* done_context);
   absl::Status CheckHere(const Configuration& configuration);
 
   Plugin& plugin_;

@@ -54,6 +54,7 @@ Plugin::Plugin(const Host& host, const Limits& limits, uint32_t io_threads)
       limits_(limits),
       calls_(static_cast<uint32_t>(limits.calls_in_flight)),
       parsers_(static_cast<uint32_t>(limits.calls_in_flight)),
+      judges_(2 * static_cast<uint32_t>(limits.calls_in_flight)),
       done_slots_(static_cast<uint32_t>(limits.calls_in_flight)),
       io_thread_count_(IoThreadCount(io_threads)) {}
 

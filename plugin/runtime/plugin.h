@@ -40,6 +40,8 @@ class Plugin {
   const Limits& limits() const { return limits_; }
   base::ObjectPool<Call>& calls() { return calls_; }
   base::ObjectPool<core::IncidentParser>& parsers() { return parsers_; }
+  // Each call of an instance with a source holds one until its answer.
+  base::ObjectPool<SourceJudge>& judges() { return judges_; }
   // For a `done` that the host may call after its test has timed out.
   base::ObjectPool<DoneSlot>& done_slots() { return done_slots_; }
   Ports& ports() { return ports_; }
@@ -67,6 +69,7 @@ class Plugin {
   base::ObjectPool<Call> calls_;
   // A parser is used within one function only, so there are no more than threads.
   base::ObjectPool<core::IncidentParser> parsers_;
+  base::ObjectPool<SourceJudge> judges_;
   base::ObjectPool<DoneSlot> done_slots_;
   Ports ports_;
   Tickets tickets_;

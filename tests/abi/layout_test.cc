@@ -65,7 +65,7 @@ static_assert(
 static_assert(kIs<decltype(lri_plugin_table::command),
                   int32_t(lri_instance*, lri_view, lri_view, lri_command_done, void*)>);
 
-static_assert(LRI_ABI_MINOR == 2);
+static_assert(LRI_ABI_MINOR == 3);
 static_assert(LRI_BODY_PADDING == 64);
 static_assert(LRI_LENGTH_UNKNOWN == UINT64_MAX);
 static_assert(LRI_CREATED == 1 && LRI_NOT_CREATED == 2 && LRI_NOT_KNOWN == 3);

@@ -177,6 +177,25 @@ class PythonHostTest(unittest.TestCase):
             (batch["call"], batch["request_id"], batch["peer_address"]), (1000, "engine-1", "192.0.2.7")
         )
 
+    def test_documented_body_gives_a_batch_without_severity_and_keys(self):
+        instance = self.serve()
+        body = self.host.execute(instance, b'{"name":"a","severity":3}')[2]
+        self.assertNotIn("severity", body)
+        batch = self.host.batches[0]
+        self.assertEqual(batch["incidents"][0]["severity"], 0)
+        self.assertEqual((batch["delivery_key"], batch["replay_key"]), (b"", b""))
+        self.assertEqual(batch["delivery_key_ttl_s"], 0)
+
+    def test_severity_of_a_duplicate_is_told_where_the_host_knows_it(self):
+        instance = self.serve()
+        self.host.first = {
+            "name": "a", "type": "b", "occurred": "2024-05-01T10:00:00Z", "severity": 3
+        }  # fmt: skip
+        self.assertIn('"severity":3,"duplicate":true', self.host.execute(instance)[2])
+        # A host of minor version 2.
+        self.host.outcome = {"stride": abi.CreatedIncident.severity.offset}
+        self.assertIn('"sourceInstance":"webhook","duplicate":true', self.host.execute(instance)[2])
+
     def test_every_answer_is_reported_once_with_its_reason(self):
         instance = self.serve(**CREDENTIALS)
         for said, body, members in (
@@ -184,7 +203,10 @@ class PythonHostTest(unittest.TestCase):
             ("method", b"{}", {"method": "GET", "headers": GOOD}),
             ("unknown_path", b"{}", {"remainder": "/x", "headers": GOOD}),
             ("malformed_json", b"{", {"headers": GOOD}),
+            ("content_encoding", b"{}", {"headers": GOOD + [("Content-Encoding", "br,br")]}),
             ("content_encoding", b"{}", {"headers": GOOD + [("Content-Encoding", "br")]}),
+            ("charset", b"{}", {"headers": GOOD + [("Content-Type", "a/b; charset=x")]}),
+            ("charset", b"\x81", {"headers": GOOD + [("Content-Type", "a/b; charset=cp1252")]}),
             ("answered", b"{}", {"headers": GOOD}),
         ):
             self.host.answered.clear()

@@ -20,7 +20,7 @@ needed=$(readelf -d "$plugin" | grep NEEDED) || fail "readelf"
 echo "$needed"
 others=$(grep -vE '\[(libc|libm|libstdc\+\+|libgcc_s|libz|ld-linux[^]]*|lib[aut]b?san)\.so' <<<"$needed")
 [ -z "$others" ] || fail "the plugin needs $others"
-from_outside=$(nm -DC --undefined-only "$plugin" | grep -E 'simdjson::|absl::|SSL_|EVP_')
+from_outside=$(nm -DC --undefined-only "$plugin" | grep -E 'simdjson::|absl::|SSL_|EVP_|ZSTD_|Brotli')
 [ -z "$from_outside" ] || fail "an engine's own libraries could answer for $(head -3 <<<"$from_outside")"
 
 for program in "$plugin" "$host"; do

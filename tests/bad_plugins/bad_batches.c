@@ -31,6 +31,9 @@ static int32_t Execute(lri_instance* instance, const lri_request* request) {
   incident.details.count = 1;
   refused &= Refused(&batch); /* details that are NULL */
   incident.details.count = 0;
+  incident.severity = 7;
+  refused &= Refused(&batch); /* a severity that there is not */
+  incident.severity = 0;
   batch.incidents.stride = 1;
   refused &= Refused(&batch); /* incidents that overlap */
   batch.incidents.stride = sizeof incident;

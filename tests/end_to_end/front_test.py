@@ -5,7 +5,10 @@ import http.client
 import json
 import socket
 import unittest
+import zlib
 
+import brotli
+import zstandard
 from host_process import HostProcess, configuration, listen_port
 from peers import basic
 
@@ -115,11 +118,17 @@ class FrontTest(unittest.TestCase):
         [incident] = self.created(b'{"a":1}', headers, PATH + "?source=test&x=%20")
         self.assertEqual(incident["details"]["a"], 1)
 
-    def test_gzip_is_undone(self):
-        headers = dict(GOOD) | {"Content-Encoding": "gzip"}
-        [incident] = self.created(gzip.compress(b'{"zipped":true}'), headers)
-        self.assertIs(incident["details"]["zipped"], True)
-        self.refused(400, body=b"no gzip", headers=headers)
+    def test_codings_are_undone(self):
+        for coding, compress in (
+            ("gzip", gzip.compress),
+            ("deflate", zlib.compress),
+            ("br", brotli.compress),
+            ("zstd", zstandard.compress),
+        ):
+            headers = dict(GOOD) | {"Content-Encoding": coding}
+            [incident] = self.created(compress(b'{"zipped":true}'), headers)
+            self.assertIs(incident["details"]["zipped"], True, coding)
+            self.refused(400, body=b"is none", headers=headers)
 
     def test_numbers_and_escapes_keep_their_bytes(self):
         body = b'{"n":1E5, "big":123456789012345678901234567890, "h":1e999, "s":"\\u00e9\\/"}'

@@ -5,6 +5,8 @@ import time
 import unittest
 import zlib
 
+import brotli
+import zstandard
 from host_process import HostProcess, configuration
 from peers import MIB, Memory, Peer, address_of, ask, basic, pump, request
 
@@ -73,6 +75,16 @@ class HeaderFloodTest(unittest.TestCase):
         self.assertLess(self.memory.growth(), 128 * MIB)
 
 
+def brotli_of(pieces):
+    packer = brotli.Compressor(quality=9, lgwin=24)
+    return b"".join(packer.process(piece) for piece in pieces) + packer.finish()
+
+
+def zstd_of(pieces, **options):
+    packer = zstandard.ZstdCompressor(**options).compressobj()
+    return b"".join(packer.compress(piece) for piece in pieces) + packer.flush()
+
+
 def deflate(text, wbits):
     packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
     return packer.compress(text) + packer.flush()
@@ -84,6 +96,8 @@ class BombsTest(unittest.TestCase):
         zeros = bytes(MIB)
         packer = zlib.compressobj(9, zlib.DEFLATED, 31)
         cls.bomb = b"".join(packer.compress(zeros) for _ in range(256)) + packer.flush()
+        cls.brotli = brotli_of(256 * [zeros])
+        cls.zstd = zstd_of(256 * [zeros], level=19)
         cls.raw_deflate = deflate(b" " * (32 * MIB), -15)
         cls.deflate = deflate(b" " * (32 * MIB), 15)
 
@@ -112,15 +126,40 @@ class BombsTest(unittest.TestCase):
         self.check(self.raw_deflate, "deflate", {413, 503, 400})
         self.assertLess(self.memory.growth(), 128 * MIB)
 
+    def test_brotli_bombs_of_a_million_bytes_in_one_are_413(self):
+        self.assertLess(len(self.brotli) * 1_000_000, 256 * MIB)
+        self.check(self.brotli, "br", {413, 503})
+        self.check(brotli_of([b"[" + b"{}," * 2_000_000 + b"{}]"]), "br", {413, 503}, peers=10)
+        self.assertLess(self.memory.growth(), 192 * MIB)
+
+    def test_zstd_bombs_are_413(self):
+        self.assertLess(len(self.zstd) * 10_000, 256 * MIB)
+        self.check(self.zstd, "zstd", {413, 503})
+        self.check(zstd_of([b"[" + b"{}," * 2_000_000 + b"{}]"]), "zstd", {413, 503}, peers=10)
+        self.assertLess(self.memory.growth(), 192 * MIB)
+
+    def test_window_that_is_announced_costs_nothing(self):
+        """A frame of a dozen bytes may announce 2 TiB; RFC 9659 permits 8 MiB."""
+        for exponent, status in (13, 200), (14, 400), (20, 400), (31, 400):
+            frame = b"\x28\xb5\x2f\xfd\x00" + bytes([exponent << 3]) + b"\x11\x00\x00{}"
+            self.check(frame, "zstd", {status}, peers=50)
+        large = brotli.Compressor(quality=1, lgwin=24)
+        self.check(large.process(b"{}") + large.finish(), "br", {200}, peers=50)
+        self.check(b"\x11\x1e" + bytes(10), "br", {400}, peers=50)  # a window of 1 GiB
+        self.assertLess(self.memory.growth(), 32 * MIB)
+
     def test_members_behind_one_another_are_no_way_around(self):
-        member = gzip.compress(b" " * 100_000)
-        self.check(member * 2_000, "gzip", {400, 413})
+        spaces = b" " * 100_000
+        self.check(gzip.compress(spaces) * 2_000, "gzip", {400, 413})
         self.check(gzip.compress(b"") * 40_000, "gzip", {400, 413})
+        self.check(zstandard.compress(spaces) * 20_000, "zstd", {400, 413})
+        self.check(zstandard.compress(b"") * 80_000, "zstd", {400, 413})
         self.assertLess(self.memory.growth(), 128 * MIB)
 
     def test_bomb_in_a_bomb_is_not_opened(self):
         self.check(gzip.compress(self.bomb), "gzip", {400, 413})
         self.check(gzip.compress(self.bomb), "gzip, gzip", {415, 413})
+        self.check(zstandard.compress(self.brotli), "br, zstd", {415})
         self.assertLess(self.memory.growth(), 128 * MIB)
 
     def test_members_that_must_be_renamed_cannot_multiply(self):

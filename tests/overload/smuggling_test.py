@@ -6,6 +6,8 @@ Every test runs at each door of a host; none may create more incidents than its 
 import gzip
 import unittest
 
+import brotli
+import zstandard
 from doors import FRONT_PATH, open_doors
 from peers import Peer, ask, basic, pump, request
 from proxies import open_proxies
@@ -411,6 +413,12 @@ class ProxiesTest(DoorsTest):
             ("gzip", members, 200),
             ("gzip", members + hidden, 400),
             ("gzip", gzip.compress(b"{}") + gzip.compress(hidden), 400),
+            ("zstd", zstandard.compress(b"[{},") + zstandard.compress(b"{}]"), 200),
+            ("zstd", zstandard.compress(b"{}") + hidden, 400),
+            ("zstd", zstandard.compress(b"{}") + zstandard.compress(hidden), 400),
+            ("br", brotli.compress(b"{}"), 200),
+            ("br", brotli.compress(b"{}") + hidden, 400),
+            ("br, chunked", brotli.compress(b"{}"), 415),
             ("UTF-8", b"{}", 200),
             ("UTF-8", hidden, 400),
             ("UTF-8, chunked", b"0\r\n\r\n" + hidden, 415),

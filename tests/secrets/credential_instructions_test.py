@@ -1,4 +1,4 @@
-"""The check of credentials takes as many instructions however much of a secret is right."""
+"""Credentials and MACs are compared in as many instructions however much of them is right."""
 
 import collections
 import pathlib
@@ -6,18 +6,22 @@ import subprocess
 import tempfile
 import unittest
 
-PROBE = "plugin/core/credential_probe"
+# What counts in each probe.
+PROBES = {
+    "plugin/core/credential_probe": "webhook::core::Credentials::Check*",
+    "plugin/sources/equality_probe": "webhook::sources::EqualInConstantTime*",
+}
 
 Call = collections.namedtuple("Call", "mode what length verdict instructions")
 
 
-def count(folder):
-    """Runs the probe under callgrind, which writes one file for each call of Check."""
+def count(probe, folder):
+    """Runs a probe under callgrind, which writes one file for each call of the function."""
     printed = subprocess.run(
         [
             *("valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={folder}/out"),
-            "--toggle-collect=webhook::core::Credentials::Check*",
-            *("--dump-before=CallHasEnded", PROBE),
+            f"--toggle-collect={PROBES[probe]}",
+            *("--dump-before=CallHasEnded", probe),
         ],
         check=True,
         capture_output=True,
@@ -36,12 +40,15 @@ def count(folder):
 class CredentialInstructionsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with tempfile.TemporaryDirectory() as folder:
-            cls.calls = count(folder)
+        cls.calls = []
+        for probe in PROBES:
+            with tempfile.TemporaryDirectory() as folder:
+                cls.calls += count(probe, folder)
 
     def test_every_kind_of_credential_was_counted(self):
         counted = collections.Counter(call.mode for call in self.calls)
-        self.assertEqual(set(counted), {"header", "basic", "list", "header-list", "lengths"})
+        credentials = {"header", "basic", "list", "header-list", "lengths"}
+        self.assertEqual(set(counted), credentials | {"sha1", "sha256", "sha512", "token"})
         accepted = {call.mode for call in self.calls if call.verdict == "accepted"}
         self.assertEqual(accepted, set(counted))
         for call in self.calls:

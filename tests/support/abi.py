@@ -7,8 +7,8 @@ import base64
 import ctypes
 import threading
 import time
-from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_char_p, c_int32, c_int64, c_size_t
-from ctypes import c_uint32, c_uint64, c_void_p, sizeof
+from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_char_p, c_double, c_int32, c_int64
+from ctypes import c_size_t, c_uint32, c_uint64, c_void_p, sizeof
 
 OK, INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS = 0, 3, 5, 6
 DEADLINE_EXCEEDED, FAILED_PRECONDITION, UNIMPLEMENTED, UNAVAILABLE = 4, 9, 12, 14
@@ -77,14 +77,14 @@ class HeadVerdict(Structure):
 class Incident(Structure):
     _fields_ = [
         ("name", View), ("type", View), ("occurred", View), ("details", Array), ("warnings", Array),
-        ("delivery_key", View), ("content", View),
+        ("delivery_key", View), ("content", View), ("severity", c_double),
     ]  # fmt: skip
 
 
 class CreatedIncident(Structure):
     _fields_ = [
         ("id", View), ("created", View), ("duplicate", c_uint32), ("other_content", c_uint32),
-        ("name", View), ("type", View), ("occurred", View),
+        ("name", View), ("type", View), ("occurred", View), ("severity", c_double),
     ]  # fmt: skip
 
 
@@ -108,6 +108,7 @@ class IncidentBatch(Structure):
         ("delivery_key", View), ("delivery_key_ttl_s", c_int64), ("deadline_mono_ns", c_int64),
         ("done", CreateDone), ("done_context", c_void_p), ("call", c_void_p),
         ("request_id", View), ("peer_address", View), ("content", View),
+        ("replay_key", View),
     ]  # fmt: skip
 
 
@@ -290,6 +291,7 @@ class Host:
         self.batches, self.answers, self.answered, self.log, self.health = [], {}, [], [], []
         self.context = {}
         self.outcome = {}  # of the next batches: members of CreateResult
+        self.first = None  # what all incidents of the next batches are duplicates of
         self.completions = 1  # how often each done is called
         self.hold = []  # where it is not None: batches that wait
         self.held = None
@@ -303,7 +305,7 @@ class Host:
             "log": lambda _, instance, severity, text: self.log.append(text.text()),
             "on_answered": self._answered,
         }
-        self.host_table = sized(HostTable, abi_minor=2)
+        self.host_table = sized(HostTable, abi_minor=3)
         self.kept = [keeper]
         for name, function in functions.items():
             if name in without:
@@ -330,12 +332,16 @@ class Host:
                 "details": b"".join(view.bytes() for view in one.details.items(View)).decode(),
                 "warnings": [view.text() for view in one.warnings.items(View)],
                 "delivery_key": one.delivery_key.bytes(),
+                "severity": one.severity,
             }
             for one in batch.incidents.items(Incident)
         ]
         made = {
             "incidents": incidents,
             "dry_run": batch.dry_run,
+            "delivery_key": batch.delivery_key.bytes(),
+            "replay_key": batch.replay_key.bytes(),
+            "delivery_key_ttl_s": batch.delivery_key_ttl_s,
             "call": batch.call,
             "request_id": batch.request_id.text(),
             "peer_address": batch.peer_address.text(),
@@ -359,6 +365,10 @@ class Host:
             )
             for i in range(count)
         ]
+        for one in created if self.first else ():
+            one.duplicate, one.severity = 1, self.first["severity"]
+            for member in ("name", "type", "occurred"):
+                setattr(one, member, keeper.view(self.first[member]))
         array = keeper.array(CreatedIncident, created)
         result = sized(
             CreateResult, outcome=CREATED, incidents=array.data, count=count, stride=array.stride

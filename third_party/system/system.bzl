@@ -2,8 +2,9 @@
 
 Headers come from the compiler's default folders. Shared libraries are link
 options; static ones are symlinked in, since only a file in `srcs` stays inside
-a shared object. Abseil and simdjson exist a second time, built from Debian's source
-packages: their archives are not position independent, and the plugin needs both inside.
+a shared object. Abseil and simdjson exist a second time, and RE2 only so, built from Debian's source
+packages: their archives are not position independent, and the plugin needs them inside. Of RE2
+the source package lacks the tables of characters; those alone come from its archive.
 A missing file stops the build with its Debian package's name.
 """
 
@@ -59,10 +60,13 @@ _SHARED = {
 
 # name -> (archives, their Debian package, link options)
 _STATIC = {
+    "brotli_static": (["libbrotlienc.a", "libbrotlidec.a", "libbrotlicommon.a"], "libbrotli-dev", []),
     "openssl_static": (["libssl.a", "libcrypto.a"], "libssl-dev", ["-ldl", "-lpthread"]),
+    "zstd_static": (["libzstd.a"], "libzstd-dev", []),
 }
 
-# name -> (Debian's source package, its files, a flag that finds its headers)
+# name -> (Debian's source package, its files, a flag that finds its headers, an archive and those of
+# its members that the source package lacks)
 _FROM_SOURCE = {
     "abseil_static": (
         "abseil",
@@ -82,11 +86,25 @@ _FROM_SOURCE = {
             "time/internal/cctz/src",
         ]],
         "-Iexternal/system/abseil",
+        [],
+    ),
+    "re2_static": (
+        "re2",
+        [
+            "re2/re2/*.cc",
+            "re2/util/rune.cc",
+            "re2/util/strutil.cc",
+        ],
+        "-Iexternal/system/re2",
+        # Tables that a script makes of Unicode's data. They are data alone, so that it does not matter
+        # that the archive is not for shared objects.
+        ["libre2.a", "perl_groups", "unicode_casefold", "unicode_groups"],
     ),
     "simdjson_static": (
         "simdjson",
         ["simdjson/singleheader/simdjson.cpp"],
         "-Iexternal/system/simdjson/singleheader",
+        [],
     ),
 }
 
@@ -104,10 +122,10 @@ def _require(ctx, file, package):
 def _library(name, srcs, linkopts):
     return "cc_library(name = %r, srcs = %r, linkopts = %r)\n" % (name, srcs, linkopts)
 
-def _library_from_source(name, files, include):
+def _library_from_source(name, files, include, objects):
     return """cc_library(
     name = %r,
-    srcs = glob(%r, exclude = ["**/*test*.cc", "**/*benchmark*.cc"]),
+    srcs = glob(%r, exclude = ["**/*test*.cc", "**/*benchmark*.cc"]) + %r,
     copts = ["-w", "-fvisibility=hidden", %r],
     deps = [":headers_of_%s"],
 )
@@ -115,7 +133,7 @@ cc_library(
     name = "headers_of_%s",
     textual_hdrs = glob(["%s/**/*.h", "%s/**/*.inc"]),
 )
-""" % (name, files, include, name, name, files[0].split("/")[0], files[0].split("/")[0])
+""" % (name, files, objects, include, name, name, files[0].split("/")[0], files[0].split("/")[0])
 
 def _system_libraries_impl(ctx):
     build = ["package(default_visibility = [\"//visibility:public\"])\n"]
@@ -129,12 +147,18 @@ def _system_libraries_impl(ctx):
         for archive in archives:
             ctx.symlink(_require(ctx, _LIBRARY_FOLDER + "/" + archive, package), archive)
         build.append(_library(name, archives, linkopts))
-    for name, (package, files, include) in _FROM_SOURCE.items():
+    for name, (package, files, include, missing) in _FROM_SOURCE.items():
         source = ctx.path("%s/.cache/generic-webhook-sources/%s" % (ctx.os.environ["HOME"], package))
         if not source.exists:
             fail("%s is missing: run ./tools/install-sources" % source)
         ctx.symlink(source, package)
-        build.append(_library_from_source(name, files, include))
+        objects = [member + ".pic.o" for member in missing[1:]]
+        if missing:
+            archive = _require(ctx, _LIBRARY_FOLDER + "/" + missing[0], package)
+            for member in missing[1:]:
+                ctx.execute(["ar", "x", archive, member + ".o"])
+                ctx.execute(["mv", member + ".o", member + ".pic.o"])
+        build.append(_library_from_source(name, files, include, objects))
     for tool, package in _TOOLS.items():
         ctx.symlink(_require(ctx, "/usr/bin/" + tool, package), tool)
     build.append("exports_files(%r)\n" % _TOOLS.keys())

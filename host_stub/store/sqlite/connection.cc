@@ -51,6 +51,11 @@ void SqliteStatement::BindAt(int index, int64_t value) {
   if (code != SQLITE_OK) bind_code_ = code;
 }
 
+void SqliteStatement::BindAt(int index, double value) {
+  const int code = sqlite3_bind_double(statement_.get(), index, value);
+  if (code != SQLITE_OK) bind_code_ = code;
+}
+
 void SqliteStatement::BindAt(int index, absl::string_view text) {
   // A null pointer would be bound as NULL, and empty is not NULL.
   const char* data = text.data() == nullptr ? "" : text.data();
@@ -103,6 +108,10 @@ absl::Status SqliteStatement::Fail(int code) {
 
 int64_t SqliteStatement::Integer(int column) const {
   return sqlite3_column_int64(statement_.get(), column);
+}
+
+double SqliteStatement::Real(int column) const {
+  return sqlite3_column_double(statement_.get(), column);
 }
 
 absl::string_view SqliteStatement::Text(int column) const {

@@ -30,7 +30,7 @@ class SqliteStatement {
   SqliteStatement() = default;
   explicit SqliteStatement(sqlite3_stmt* statement) : statement_(statement) {}
 
-  // Binds integers and texts to ?1, ?2 and so on. A text must stay until the statement has run.
+  // Binds numbers and texts to ?1, ?2 and so on. A text must stay until the statement has run.
   template <typename... Values>
   SqliteStatement& Bind(const Values&... values) {
     int index = 0;
@@ -38,6 +38,7 @@ class SqliteStatement {
     return *this;
   }
   void BindAt(int index, int64_t value);
+  void BindAt(int index, double value);
   void BindAt(int index, absl::string_view text);
   // A blob of so many bytes, to be written by SqliteConnection::WriteBlob.
   void BindZerosAt(int index, size_t size);
@@ -54,6 +55,7 @@ class SqliteStatement {
 
   // Of the row where the statement is.
   int64_t Integer(int column) const;
+  double Real(int column) const;
   absl::string_view Text(int column) const;
 
  private:

@@ -18,10 +18,10 @@ constexpr int kBusyTimeoutMs = 1000;
 constexpr int64_t kIdsOfAPage = 100'000;
 
 // CROSS JOIN makes the planner walk incidents in the order of their ids.
-#define SELECT_INCIDENT                                                                         \
-  "SELECT incidents.id, instances.uid, instances.name, instances.brand, incidents.name, type, " \
-  "occurred, created, details, warnings, text FROM incidents CROSS JOIN instances ON "          \
-  "instances.number = incidents.instance LEFT JOIN details_ends ON details_ends.number = "      \
+#define SELECT_INCIDENT                                                                          \
+  "SELECT incidents.id, instances.uid, instances.name, instances.brand, incidents.name, type, "  \
+  "occurred, created, details, warnings, text, severity FROM incidents CROSS JOIN instances ON " \
+  "instances.number = incidents.instance LEFT JOIN details_ends ON details_ends.number = "       \
   "incidents.details_end "
 
 StoredIncident ReadRow(const SqliteStatement& row) {
@@ -38,6 +38,7 @@ StoredIncident ReadRow(const SqliteStatement& row) {
   if (const absl::string_view lines = row.Text(9); !lines.empty()) {
     incident.warnings = absl::StrSplit(lines.substr(0, lines.size() - 1), '\n');
   }
+  incident.severity = row.Real(11);
   return incident;
 }
 

@@ -123,6 +123,7 @@ TEST_P(EveryVersionTest, KeepsItsIncidentsByteForByte) {
     EXPECT_EQ(first.details, R"({"a":1.50e+2,"text":"\u00e9 é"})");
     EXPECT_THAT(first.warnings, ElementsAre("one line", "another"));
     EXPECT_EQ(page->incidents[1].type, "");
+    EXPECT_EQ(page->incidents[1].severity, GetParam() < 4 ? 0 : 0.5);
     EXPECT_EQ(page->incidents[3].details, R"({"n":3})");
     EXPECT_EQ(page->incidents[2].name, "Login's");
     EXPECT_EQ(page->incidents[4].instance_uid, "uid-2");
@@ -138,6 +139,16 @@ TEST_P(EveryVersionTest, KnowsItsDuplicates) {
   ExpectIds(other_instance, {5}, true);
   TestBatch batch({Plain(), Plain(), Plain()}, "delivery-1");
   ExpectIds(batch, {2, 3, 4}, true);
+}
+
+TEST_P(EveryVersionTest, ReplayKeyIsKnownWhereThereWereAny) {
+  TestBatch batch({Plain(), Plain()}, "delivery-2", "uid-1",
+                  "\2rB6:5f1d7a84db00d2fce00b31a7fc73224f0e7d5a4c2a3c1a8d6f7d8b9c0e1f2a3b");
+  if (GetParam() < 4) {
+    ExpectIds(batch, {8, 9}, false);
+  } else {
+    ExpectIds(batch, {2, 3}, true);
+  }
 }
 
 TEST_P(EveryVersionTest, KeyOfAnotherTypeIsNewWhereTheTypeIsKnown) {

@@ -143,6 +143,10 @@ CREATE TABLE details_ends (
 -- details_ends.number: what follows `details`; 0: nothing.
 ALTER TABLE incidents ADD COLUMN details_end INTEGER NOT NULL DEFAULT 0;
 )sql",
+    R"sql(
+-- As the platform counts: 0, 0.5, 1, 2, 3 or 4; 0: unknown.
+ALTER TABLE incidents ADD COLUMN severity REAL NOT NULL DEFAULT 0;
+)sql",
 };
 
 }  // namespace
@@ -218,13 +222,13 @@ absl::Status WriterDatabase::PrepareStatements() {
       {&rollback_, "ROLLBACK"},
       {&add_incident_,
        "INSERT INTO incidents (instance, created, name, type, occurred, warnings, details_end, "
-       "details) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
+       "severity, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
       {&add_end_, "INSERT INTO details_ends (text) VALUES (?1)"},
       {&add_key_,
        "INSERT INTO delivery_keys (instance, scope, expires, key, incidents, content) "
        "VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
       {&delete_key_, "DELETE FROM delivery_keys WHERE number = ?1"},
-      {&read_first_, "SELECT created, name, type, occurred FROM incidents WHERE id = ?1"},
+      {&read_first_, "SELECT created, name, type, occurred, severity FROM incidents WHERE id = ?1"},
       {&find_instance_, "SELECT number, name, brand FROM instances WHERE uid = ?1"},
       {&save_instance_,
        "INSERT INTO instances (uid, name, brand) VALUES (?1, ?2, ?3) "
@@ -318,8 +322,8 @@ absl::StatusOr<int64_t> WriterDatabase::AddIncident(int64_t instance, absl::Time
   }
   add_incident_.Bind(instance, absl::ToUnixMicros(created), incident.name, incident.type,
                      incident.occurred, AsLines(incident.warnings, warnings_),
-                     shares ? end.number : int64_t{0});
-  constexpr int kDetails = 8;
+                     shares ? end.number : int64_t{0}, incident.severity);
+  constexpr int kDetails = 9;
   const size_t bytes = BytesOf(details);
   const bool in_pieces = bytes >= kWrittenInPiecesBytes;
   if (in_pieces) {
@@ -349,7 +353,7 @@ absl::Status WriterDatabase::ReadFirst(int64_t id, CreatedIncident& duplicate) {
   return read_first_.Bind(id).ForEachRow([&] {
     duplicate.created = absl::FromUnixMicros(read_first_.Integer(0));
     *duplicate.first = {std::string(read_first_.Text(1)), std::string(read_first_.Text(2)),
-                        std::string(read_first_.Text(3))};
+                        std::string(read_first_.Text(3)), read_first_.Real(4)};
   });
 }
 
@@ -424,9 +428,9 @@ absl::Status WriterDatabase::WriteInstance(const StoredInstance& instance) {
         absl::StrCat("an instance \"", instance.name, "\" exists already"));
   }
   return RunOverwriting(write_instance_.Bind(
-      instance.uid, instance.name, instance.configuration, instance.disabled, instance.on_engine,
-      instance.generation, instance.request_id, absl::ToUnixMicros(instance.created),
-      absl::ToUnixMicros(instance.changed)));
+      instance.uid, instance.name, instance.configuration, int64_t{instance.disabled},
+      int64_t{instance.on_engine}, instance.generation, instance.request_id,
+      absl::ToUnixMicros(instance.created), absl::ToUnixMicros(instance.changed)));
 }
 
 // Overwrites with zeros what a configuration leaves behind in its pages. Not used for what senders

@@ -51,23 +51,26 @@ void WaitingSink::Release() {
   changed_.notify_all();
 }
 
-TestBatch::TestBatch(std::vector<TestIncident> incidents, std::string key, std::string uid)
+TestBatch::TestBatch(std::vector<TestIncident> incidents, std::string key, std::string uid,
+                     std::string replay_key)
     : incidents_(std::move(incidents)),
       slices_(incidents_.size()),
       lines_(incidents_.size()),
       key_(std::move(key)),
-      uid_(std::move(uid)) {
+      uid_(std::move(uid)),
+      replay_key_(std::move(replay_key)) {
   for (size_t i = 0; i < incidents_.size(); ++i) {
     const TestIncident& incident = incidents_[i];
     slices_[i].assign(incident.details.begin(), incident.details.end());
     lines_[i].assign(incident.warnings.begin(), incident.warnings.end());
     views_.push_back({incident.name, incident.type, incident.occurred, slices_[i], lines_[i],
-                      incident.key, incident.content});
+                      incident.key, incident.content, incident.severity});
   }
   submission_.instance_uid = uid_;
   submission_.instance_name = "webhook";
   submission_.source_brand = "Generic Webhook";
   submission_.delivery_key = key_;
+  submission_.replay_key = replay_key_;
   submission_.incidents = views_;
 }
 

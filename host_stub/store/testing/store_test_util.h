@@ -21,6 +21,7 @@ struct TestIncident {
   std::string type = "Hardware";
   std::string occurred = "2024-05-01T10:00:00Z";
   std::string content = "";
+  double severity = 0;
 };
 
 inline TestIncident Plain() { return {}; }
@@ -51,7 +52,7 @@ class WaitingSink : public CompletionSink {
 class TestBatch {
  public:
   explicit TestBatch(std::vector<TestIncident> incidents, std::string key = "",
-                     std::string uid = "uid-1");
+                     std::string uid = "uid-1", std::string replay_key = "");
   TestBatch(const TestBatch&) = delete;
   TestBatch& operator=(const TestBatch&) = delete;
 
@@ -71,6 +72,7 @@ class TestBatch {
   std::vector<NewIncident> views_;
   std::string key_;
   std::string uid_;
+  std::string replay_key_;
   Submission submission_;
 };
 

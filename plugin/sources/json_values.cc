@@ -1,0 +1,138 @@
+#include "plugin/sources/json_values.h"
+
+#include <algorithm>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "plugin/base/characters.h"
+
+namespace webhook::sources {
+namespace {
+
+absl::Status Malformed(absl::string_view path) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("the path \"", path,
+                   "\" is malformed: names are joined by dots, [0] is an element, $ the whole"));
+}
+
+}  // namespace
+
+absl::StatusOr<uint32_t> JsonPaths::Add(absl::string_view path) {
+  uint32_t node = 0;
+  size_t steps = 0;
+  size_t at = path == "$" ? 1 : 0;
+  if (path.empty()) return Malformed(path);
+  while (at < path.size()) {
+    if (++steps > kMostSteps) return Malformed(path);
+    if (path[at] == '[') {
+      const size_t end = path.find(']', at);
+      const absl::string_view inside = path.substr(at + 1, end - at - 1);
+      uint32_t index = 0;
+      if (end == absl::string_view::npos || inside.empty() ||
+          !std::all_of(inside.begin(), inside.end(), base::IsDigit) ||
+          !absl::SimpleAtoi(inside, &index)) {
+        return Malformed(path);
+      }
+      node = Child(node, {}, index, /*is_element=*/true);
+      at = end + 1;
+    } else {
+      std::string name;
+      for (; at < path.size() && path[at] != '.' && path[at] != '['; ++at) {
+        if (path[at] == '\\' && ++at == path.size()) return Malformed(path);
+        name.push_back(path[at]);
+      }
+      if (name.empty()) return Malformed(path);
+      node = Child(node, name, 0, /*is_element=*/false);
+    }
+    if (at < path.size() && path[at] == '.' && ++at == path.size()) return Malformed(path);
+  }
+  if (nodes_[node].slot == kNone) nodes_[node].slot = static_cast<uint32_t>(slots_++);
+  return nodes_[node].slot;
+}
+
+uint32_t JsonPaths::Child(uint32_t node, absl::string_view name, uint32_t index, bool is_element) {
+  const auto added = static_cast<uint32_t>(nodes_.size());
+  if (is_element) {
+    for (const auto& [known, child] : nodes_[node].elements) {
+      if (known == index) return child;
+    }
+    nodes_[node].elements.emplace_back(index, added);
+  } else {
+    for (const auto& [known, child] : nodes_[node].names) {
+      if (known == name) return child;
+    }
+    nodes_[node].names.emplace_back(name, added);
+  }
+  nodes_.emplace_back();
+  return added;
+}
+
+bool JsonPaths::Walk(base::JsonReader& reader, std::vector<FoundValue>& found) const {
+  found.assign(slots_, FoundValue());
+  return WalkNode(0, reader, nullptr, found);
+}
+
+uint32_t JsonPaths::ChildOf(const Node& node, const base::JsonValue& key) const {
+  const auto child_of = [&](absl::string_view name) {
+    for (const auto& [known, child] : node.names) {
+      if (known == name) return child;
+    }
+    return kNone;
+  };
+  return key.escaped ? child_of(base::TextOfString(key)) : child_of(key.inside());
+}
+
+void JsonPaths::Forget(uint32_t node, std::vector<FoundValue>& found) const {
+  if (nodes_[node].slot != kNone) found[nodes_[node].slot] = FoundValue();
+  for (const auto& [name, child] : nodes_[node].names) Forget(child, found);
+  for (const auto& [index, child] : nodes_[node].elements) Forget(child, found);
+}
+
+// As deep as the longest path.
+bool JsonPaths::WalkNode(uint32_t index, base::JsonReader& reader, const char* key,
+                         std::vector<FoundValue>& found) const {
+  const Node& node = nodes_[index];
+  const char first = reader.Peek();
+  const bool enters_object = first == '{' && !node.names.empty();
+  const bool enters_array = first == '[' && !node.elements.empty();
+  base::JsonReader::Place const place = reader.place();
+  base::JsonValue value;
+  if (!enters_object && !enters_array) {
+    if (node.slot == kNone) return reader.SkipValue();
+    if (!reader.ReadValue(value)) return false;
+  } else {
+    const char* const begin = reader.position();
+    bool empty = true;
+    uint32_t next = 0;
+    const bool good = enters_object ? reader.EachMember([&](const base::JsonValue& name) {
+      const uint32_t child = ChildOf(node, name);
+      if (child == kNone) {
+        empty = false;
+        return reader.SkipValue();
+      }
+      if (empty) {
+        empty = false;
+      } else {
+        Forget(child, found);  // a repeated name: the last one counts
+      }
+      return WalkNode(child, reader, name.text.data(), found);
+    })
+                                    : reader.EachItem([&] {
+                                        empty = false;
+                                        for (const auto& [wanted, child] : node.elements) {
+                                          if (wanted == next)
+                                            return ++next, WalkNode(child, reader, nullptr, found);
+                                        }
+                                        ++next;
+                                        return reader.SkipValue();
+                                      });
+    if (!good) return false;
+    value.kind = base::KindOf(first);
+    value.empty = empty;
+    value.text = absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin));
+  }
+  if (node.slot != kNone) found[node.slot] = {value, place, key};
+  return true;
+}
+
+}  // namespace webhook::sources
