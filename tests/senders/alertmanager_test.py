@@ -11,7 +11,7 @@ import time
 import unittest
 import urllib.request
 
-from host_process import HostProcess, listen_port
+from host_process import HostProcess, all_open
 from peers import address_of, free_ports
 from proxies import await_port, open_proxies, start
 
@@ -47,22 +47,12 @@ BEARER = "{ authorization: { type: Bearer, credentials: %s } }" % TOKEN
 class AlertmanagerTest(unittest.TestCase):
     def setUp(self):
         token = {"signing_secrets": TOKEN}
-        names = {"direct": USER, "nginx": token, "haproxy": token}
-        self.host = HostProcess(
-            {
-                "platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live"},
-                "serverConfiguration": {
-                    f"instance.execute.external.{name}": "true" for name in names
-                },
-                "instances": [
-                    {
-                        "name": name,
-                        "configuration": {"source": "alertmanager"} | secrets | listen_port(),
-                    }
-                    for name, secrets in names.items()
-                ],
-            }
-        )
+        credentials = {"direct": USER, "nginx": token, "haproxy": token}
+        instances = {
+            name: {"source": "alertmanager"} | parameters
+            for name, parameters in credentials.items()
+        }
+        self.host = HostProcess(all_open(instances))
         self.addCleanup(self.host.__exit__)
         self.host.start()
         front = address_of(self.host.http)

