@@ -606,7 +606,7 @@ TEST_F(EntryTest, StopWaitsForACallInFlightAndRefusesNewOnes) {
   ASSERT_EQ(Execute({.body = "{}"}), LRI_OK);
   lri_error error{sizeof(lri_error), {}};
   EXPECT_EQ(table_->stop(instance_, 0, &error), LRI_DEADLINE_EXCEEDED);
-  EXPECT_THAT(error.message, HasSubstr("1 calls in flight"));
+  EXPECT_THAT(error.message, HasSubstr("1 call in flight"));
   EXPECT_EQ(Execute({.body = "{}"}), LRI_UNAVAILABLE);
   host_.CompleteHeld();
   EXPECT_EQ(host_.answers.back().status, 200);

@@ -10,6 +10,7 @@
 #include "host_stub/engine/instance_record.h"
 #include "host_stub/engine/plugin_core.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/counted.h"
 
 namespace host_stub {
 namespace {
@@ -183,9 +184,10 @@ absl::Status HostedInstance::AwaitLastReturns(absl::Time deadline) {
     if (absl::Now() >= deadline) {
       state_ = State::kHopeless;
       const InstanceCounts now = record_->counts();
-      const std::string fault =
-          absl::StrCat("the plugin says that it stopped, but never answered ", now.calls_in_flight,
-                       " calls and left ", now.batches_in_flight, " batches of incidents behind");
+      const std::string fault = absl::StrCat(
+          "the plugin says that it stopped, but never answered ",
+          base::Counted(now.calls_in_flight, "call", "calls"), " and left ",
+          base::Counted(now.batches_in_flight, "batch", "batches"), " of incidents behind");
       record_->Fault(fault, /*broken=*/true);
       return absl::InternalError(fault);
     }

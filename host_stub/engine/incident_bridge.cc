@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "host_stub/engine/border.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/counted.h"
 
 namespace host_stub {
 namespace {
@@ -297,7 +298,7 @@ void IncidentBridge::CountHidden(InstanceRecord& record, int64_t incidents) {
   if (!left_out.has_value()) return;
   record.logger.Log(
       Severity::kWarning, record.name,
-      absl::StrCat(incidents, incidents == 1 ? " incident was" : " incidents were",
+      absl::StrCat(base::Counted(incidents, "incident was", "incidents were"),
                    " not created, because the delivery key is known with another content; see "
                    "duplication_key",
                    base::LeftOut(*left_out)));

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "plugin/base/counted.h"
 #include "plugin/base/utf8.h"
 
 namespace host_stub {
@@ -59,7 +60,10 @@ class FileDescriptorLogger : public Logger {
       return;
     }
     if (dropped_ != 0) {
-      line.insert(line.size() - 1, absl::StrCat(" (", dropped_, " lines before it were dropped)"));
+      line.insert(
+          line.size() - 1,
+          absl::StrCat(" (", base::Counted(dropped_, "line before it was", "lines before it were"),
+                       " dropped)"));
       dropped_ = 0;
     }
     // A pipe that polls writable takes PIPE_BUF bytes at once (pipe(7)).

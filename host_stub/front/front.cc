@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/hash/hash.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -123,7 +122,7 @@ http::HeadVerdict Front::Call::CheckHead(const InstanceSnapshot::Match& match, E
   while (absl::IsUnavailable(status) && FindSuccessor()) {
     status = instance_->CheckHead(request_.head, this, &verdict);
   }
-  std::atomic<int64_t>* const bytes = front_.BytesOf(exchange.head(), match.name);
+  std::atomic<int64_t>* const bytes = front_.BytesOf(exchange.head(), *match.entry);
   if (status.ok()) {
     if (verdict.refused) return http::HeadVerdict::Answered();
     request_.head_ticket = verdict.ticket;
@@ -219,10 +218,10 @@ void Front::Call::RespondFailure(absl::StatusCode code) noexcept {
 }
 
 // Short bodies need not be told apart.
-std::atomic<int64_t>* Front::BytesOf(const http::RequestHead& head, absl::string_view instance) {
+std::atomic<int64_t>* Front::BytesOf(const http::RequestHead& head, const InstanceEntry& instance) {
   constexpr uint64_t kShort = 4096;
   if (head.content_length.value_or(UINT64_MAX) <= kShort) return nullptr;
-  return &instance_bytes_[absl::Hash<absl::string_view>()(instance) % instance_bytes_.size()];
+  return &instance_bytes_[instance.number % instance_bytes_.size()];
 }
 
 Front::Front(std::shared_ptr<const PublishedInstances> instances, http::IoThreads& threads,

@@ -54,7 +54,8 @@ class Front : public webhook::http::Handler {
 
   // The current snapshot, valid until the thread's next call.
   const InstanceSnapshot& InstancesOf(int thread);
-  std::atomic<int64_t>* BytesOf(const webhook::http::RequestHead& head, absl::string_view instance);
+  std::atomic<int64_t>* BytesOf(const webhook::http::RequestHead& head,
+                                const InstanceEntry& instance);
   Call* Take(int thread);
   void GiveBack(Call* call) noexcept;
 
@@ -64,9 +65,9 @@ class Front : public webhook::http::Handler {
   const int64_t answer_timeout_ms_;
   ReasonCounts reasons_;
   webhook::http::RefusalLog refusals_;
-  // What the requests of each instance hold. Instances whose names have the same hash share one, so
-  // that a counter need not live as long as an instance.
-  std::array<std::atomic<int64_t>, 256> instance_bytes_{};
+  // What the requests of each instance hold, by its number: a counter outlives its instance, and
+  // then serves the next one of that number. Of more than 4,096 instances some share a counter.
+  std::array<std::atomic<int64_t>, 4'096> instance_bytes_{};
   std::vector<Thread> per_thread_;
 };
 

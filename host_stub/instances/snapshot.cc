@@ -38,13 +38,23 @@ absl::Status InstanceSnapshot::Put(InstanceEntry entry) {
       entry.external_key_needed = description->external_key_needed;
     }
   }
-  std::string name = entry.settings.name;
-  entries_[std::move(name)] = std::make_shared<const InstanceEntry>(std::move(entry));
+  std::shared_ptr<const InstanceEntry>& place = entries_[entry.settings.name];
+  if (place != nullptr) {
+    entry.number = place->number;
+  } else {
+    entry.number = std::find(numbers_.begin(), numbers_.end(), false) - numbers_.begin();
+    numbers_.resize(std::max(numbers_.size(), entry.number + 1));
+    numbers_[entry.number] = true;
+  }
+  place = std::make_shared<const InstanceEntry>(std::move(entry));
   return status;
 }
 
 void InstanceSnapshot::Remove(absl::string_view name) {
-  if (const auto found = entries_.find(name); found != entries_.end()) entries_.erase(found);
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) return;
+  numbers_[found->second->number] = false;
+  entries_.erase(found);
 }
 
 void InstanceSnapshot::Finish() {

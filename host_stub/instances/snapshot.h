@@ -6,6 +6,7 @@
 #define HOST_STUB_INSTANCES_SNAPSHOT_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -35,6 +36,9 @@ struct InstanceEntry {
   absl::Time retry_at = absl::InfiniteFuture();
   absl::Duration pause;  // before retry_at; it doubles with each failure
 
+  // Set by InstanceSnapshot::Put: the least number, from 0, that no other entry has. A change keeps
+  // it.
+  size_t number = 0;
   // Set by InstanceSnapshot::Put from the plugin's description.
   std::string path_prefix;  // of the host's front, before the name: "/instance/execute/"
   bool external_key_needed = false;
@@ -83,6 +87,7 @@ class InstanceSnapshot {
   void Finish();
 
   Entries entries_;
+  std::vector<bool> numbers_;               // by number: whether an entry has it
   std::vector<std::string> path_prefixes_;  // of all entries, each once
 };
 

@@ -82,6 +82,26 @@ TEST_F(SnapshotTest, EntryWithoutAnInstanceIsListedAndNotServed) {
   EXPECT_EQ(OutcomeOf("/instance/execute/off"), InstanceSnapshot::Outcome::kNotFound);
 }
 
+TEST_F(SnapshotTest, EntryKeepsItsNumberAndAnotherGetsItOnlyOnceItHasGone) {
+  InstanceSnapshot snapshot;
+  const auto put = [&](const std::string& name) {
+    InstanceEntry entry;
+    entry.settings.name = name;
+    entry.number = 77;
+    EXPECT_TRUE(snapshot.Put(std::move(entry)).ok());
+    return snapshot.Find(name)->number;
+  };
+  EXPECT_EQ(put("c"), 0u);
+  EXPECT_EQ(put("b"), 1u);
+  EXPECT_EQ(put("a"), 2u);
+  EXPECT_EQ(put("b"), 1u);
+  snapshot.Remove("b");
+  snapshot.Remove("b");
+  EXPECT_EQ(put("a"), 2u);
+  EXPECT_EQ(put("d"), 1u);
+  EXPECT_EQ(put("b"), 3u);
+}
+
 TEST_F(SnapshotTest, ReaderSeesAPublicationAtItsNextGetAndThenLetsGoOfTheEarlierOne) {
   auto next = Copy();
   ASSERT_TRUE(next->Put(Entry("hook")).ok());

@@ -11,6 +11,7 @@
 #include "host_stub/service/readable.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/counted.h"
 
 namespace host_stub {
 namespace {
@@ -103,7 +104,9 @@ std::optional<ExecuteResponse> TooLong(const ExecuteRequest& request,
                                         limits.request_line_bytes, " bytes."));
   }
   if (request.headers_size() > limits.header_fields) {
-    return TextAnswer(431, absl::StrCat("There are more than ", limits.header_fields, " headers."));
+    return TextAnswer(431,
+                      absl::StrCat("The request has more than ",
+                                   base::Counted(limits.header_fields, "header", "headers"), "."));
   }
   size_t section = 0;
   // As in HTTP/1.1: name, colon, space, value, line break.

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/store/deduplication.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/counted.h"
 #include "plugin/base/thread.h"
 
 namespace host_stub {
@@ -20,8 +21,6 @@ constexpr size_t kStateWorksOfATransaction = 64;
 // Forgotten keys are deleted when nobody waits, or when there are too many of them.
 constexpr size_t kForgottenKeysWhenIdle = 1'000;
 constexpr size_t kForgottenKeysAlways = 100'000;
-// How often keys that have expired are looked for while no incident comes.
-constexpr std::chrono::minutes kPauseBetweenExpiries(1);
 
 }  // namespace
 
@@ -52,8 +51,8 @@ absl::Status GroupCommit::Create(Submission* submission) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (closed_) return absl::UnavailableError("the incident store is closed");
     if (batches_ + 1 > options_.limits.queued_batches) {
-      return absl::UnavailableError(
-          absl::StrCat("the incident store is busy: ", batches_, " batches wait"));
+      return absl::UnavailableError(absl::StrCat(
+          "the incident store is busy: ", base::Counted(batches_, "batch waits", "batches wait")));
     }
     if (bytes_ + bytes > options_.limits.queued_bytes) {
       return absl::UnavailableError(absl::StrCat("the incident store is busy: ", bytes_,
@@ -332,7 +331,7 @@ void GroupCommit::RunMaintenance() {
   if (transaction_ == nullptr) return;
   if (index_.has_expiring() && Clock::now() >= expire_at_) {
     index_.Expire(options_.now());
-    expire_at_ = Clock::now() + kPauseBetweenExpiries;
+    expire_at_ = Clock::now() + absl::ToChronoMilliseconds(options_.expiry_pause);
   }
   if (absl::Status status = transaction_->RunMaintenance(); !status.ok()) {
     LoseConnection(status);
@@ -388,6 +387,7 @@ absl::Status GroupCommit::Open() {
     index_.Commit(now);
   });
   if (!status.ok()) return status;
+  expire_at_ = Clock::now() + absl::ToChronoMilliseconds(options_.expiry_pause);
   transaction_ = *std::move(opened);
   last_id_.store(*last, std::memory_order_release);
   return absl::OkStatus();

@@ -43,6 +43,8 @@ class GroupCommit : public Store {
     webhook::Limits limits = {};
     std::function<absl::Time()> now = absl::Now;
     absl::Duration first_reopen_pause = absl::Milliseconds(50);
+    // How often keys that have expired are freed while no incident comes.
+    absl::Duration expiry_pause = absl::Minutes(1);
   };
 
   // Opens the database and starts the writer's thread. An error is the database's.

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <latch>
@@ -42,6 +43,7 @@ struct FakeDisk {
   int closings = 0;
   std::vector<int> transactions;  // how many incidents each added
   bool was_told_to_close = false;
+  size_t deleted_keys = 0;
 
   void EndNextWith(Kind kind, bool keeps = false) {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -95,7 +97,12 @@ class FakeTransaction : public Transaction {
     return absl::OkStatus();
   }
   absl::Status ReadFirst(int64_t, CreatedIncident&) override { return absl::OkStatus(); }
-  absl::Status DeleteKeys(const std::deque<int64_t>&, size_t) override { return absl::OkStatus(); }
+  absl::Status DeleteKeys(const std::deque<int64_t>&, size_t count) override {
+    const std::lock_guard<std::mutex> lock(disk_.mutex);
+    disk_.deleted_keys += count;
+    disk_.changed.notify_all();
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::string> ReadContext(const std::string&, const std::string& key) override {
     const std::lock_guard<std::mutex> lock(disk_.mutex);
     const auto found = disk_.context.find(key);
@@ -332,6 +339,23 @@ TEST_F(GroupCommitTest, MaintenanceThatFailsLosesTheConnectionAndNothingThatWasT
   ASSERT_TRUE(batch.CreateIn(*store_).ok());
   EXPECT_EQ(batch->outcome, CreationOutcome::kCreated);
   disk_.AwaitOpenings(2);
+}
+
+TEST_F(GroupCommitTest, KeysThatExpireWhileNothingComesAreFreed) {
+  std::atomic<int64_t> now_s{1'700'000'000};
+  auto store = GroupCommit::Start(
+      std::make_unique<FakeDatabase>(disk_),
+      {.now = [&] { return absl::FromUnixSeconds(now_s); }, .expiry_pause = absl::Milliseconds(1)});
+  ASSERT_TRUE(store.ok()) << store.status();
+  std::vector<TestIncident> incidents(1'000);
+  for (size_t i = 0; i < incidents.size(); ++i) incidents[i].key = std::to_string(i);
+  TestBatch batch(incidents);
+  batch->delivery_key_lifetime = absl::Seconds(60);
+  ASSERT_TRUE(batch.CreateIn(**store).ok());
+  now_s += 60;
+  std::unique_lock<std::mutex> lock(disk_.mutex);
+  disk_.changed.wait(lock, [this] { return disk_.deleted_keys > 0; });
+  EXPECT_EQ(disk_.deleted_keys, 1'000u);
 }
 
 TEST_F(GroupCommitTest, DatabaseThatDoesNotOpenAtTheStartIsTheStartsError) {

@@ -221,14 +221,12 @@ typedef struct lri_head_verdict {
  *   then     the length of the path in decimal and ':'
  *   then     the path, ':' and the value; after that, for the scope 'r' and every incident of its
  *            batch but the first, a line feed and its position, counted from 0
- * The path is where the value was found. In what a known kind of sender has delivered it is the
- * name of that kind, or the instance's uid where the kind is the instance's own; the position is
- * then left out, for the keys are the batch's. Examples: "\2is8:event.id:17",
- * "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as its replay key "\2rB6:" with the hash
- * of "github", a zero octet and the body. Keys of version 1 began with the path: "event.id:17", or
- * the digits of the hash. A host that has stored such keys looks up both: the key, and what follows
- * the first
- * ':' behind octet 2. */
+ * The path is where the value was found. For a known kind of sender it is the name of that kind. A key of the batch has no position.
+ * Examples: "\2is8:event.id:17", "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as the
+ * replay key of the latter "\2rB6:" with the hash of "github", a zero octet and the body.
+ *
+ * Keys of version 1 began with the path: "event.id:17", or the digits of the hash. A host that has
+ * stored such keys looks up both: the key, and what follows the first ':' behind octet 2. */
 #define LRI_DELIVERY_KEY_VERSION 2u
 #define LRI_DELIVERY_KEY_PREFIX 9u /* the most octets that stand before the path */
 
@@ -294,9 +292,8 @@ typedef struct lri_incident_batch {
   uint32_t dry_run;        /* 1: everything but the writing; ids are then empty */
   lri_incidents incidents; /* one at least */
   lri_view delivery_key;   /* of the whole batch; empty: none. Known: every incident a duplicate */
-  /* How long all keys of the batch and its incidents must be remembered; 0: as long as there is
-   * room. A host has a bound for an instance's keys, and may forget the oldest before their time.
-   */
+  /* How long the keys of the batch and its incidents must be remembered; 0: as long as there is
+   * room. A host has a bound for an instance's keys; the oldest may go before their time. */
   int64_t delivery_key_ttl_s;
   int64_t deadline_mono_ns; /* after it the batch must not be begun; 0: none */
   lri_create_done done;

@@ -104,13 +104,16 @@ class JsonReader {
 
   // Where a value begins that comes next, or came. Only for the text that is open.
   class Place {
-   private:
     friend class JsonReader;
-    Place(const uint32_t* next, int depth) : next_(next), depth_(depth) {}
-    const uint32_t* next_;
-    int depth_;
+    const uint32_t* next_ = nullptr;
+    int depth_ = 0;
   };
-  Place place() const { return {next_, depth_}; }
+  Place place() const {
+    Place place;
+    place.next_ = next_;
+    place.depth_ = depth_;
+    return place;
+  }
   // Makes that value the one that comes next.
   void Return(Place place) {
     next_ = place.next_;

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "plugin/base/counted.h"
 
 namespace base {
 
@@ -39,7 +40,10 @@ class LineLimiter {
 
 // What to append to a line: "" or " (12 more like this were left out)".
 inline std::string LeftOut(int64_t lines) {
-  return lines == 0 ? "" : absl::StrCat(" (", lines, " more like this were left out)");
+  return lines == 0
+             ? ""
+             : absl::StrCat(" (", Counted(lines, "more like this was", "more like this were"),
+                            " left out)");
 }
 
 }  // namespace base

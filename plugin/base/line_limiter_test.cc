@@ -43,6 +43,7 @@ TEST(LineLimiterTest, OfManyThreadsOneWritesAndAllOthersAreCounted) {
 
 TEST(LineLimiterTest, TextTellsHowManyWereLeftOut) {
   EXPECT_EQ(LeftOut(0), "");
+  EXPECT_EQ(LeftOut(1), " (1 more like this was left out)");
   EXPECT_EQ(LeftOut(12), " (12 more like this were left out)");
 }
 

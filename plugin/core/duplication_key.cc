@@ -2,6 +2,8 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -49,6 +51,44 @@ absl::Status CheckPath(JsonPath& path, absl::string_view secret_header,
                      "list it in kept_headers if it is none"));
   }
   return absl::OkStatus();
+}
+
+// Fields of the connection, the format, or the program that sends (RFC 9110), which a sender
+// repeats with every request.
+constexpr absl::string_view kOfNoEvent[] = {
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "forwarded",
+    "from",
+    "host",
+    "keep-alive",
+    "origin",
+    "pragma",
+    "referer",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+};
+
+bool TellsNoEvent(JsonPath& path) {
+  const absl::string_view header = path.LowerCaseHeaderName();
+  return std::find(std::begin(kOfNoEvent), std::end(kOfNoEvent), header) != std::end(kOfNoEvent);
 }
 
 // By the kind; false and null count as absent.
@@ -102,6 +142,12 @@ absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
       if (!status.ok()) return status;
       absl::StrAppend(&one.text, one.text.empty() ? "" : "+", path.text());
       one.of_request = one.of_request || path.is_of_headers();
+    }
+    if (std::all_of(paths.begin(), paths.end(), TellsNoEvent)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("duplication_key: ", one.text,
+                       " is the same for most events of a sender, so "
+                       "all but the first would be lost; name a value that differs"));
     }
     one.text = absl::StrCat(one.text.size(), ":", one.text, ":");
     one.paths = std::move(paths);

@@ -28,8 +28,9 @@ using DuplicationKey = std::vector<KeyPaths>;
 
 // `parameter` is a list as JsonPath::ParseList reads it; a blank one has no alternatives.
 // INVALID_ARGUMENT, with the parameter's name in front, where a path is malformed, can never match,
-// names a header that is never stored (see StoredHeaders::Append), or names what all incidents
-// have in common: a member of `mirror_members`, which MirrorMembers made.
+// names a header that is never stored (see StoredHeaders::Append), or names what incidents have in
+// common: a member of `mirror_members`, which MirrorMembers made, or nothing but headers such as
+// Host.
 absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
                                                   absl::string_view secret_header = "",
                                                   absl::string_view mirror_members = "",

@@ -55,6 +55,15 @@ TEST_F(DuplicationKeyTest, HeaderThatIsNeverStoredIsRefusedByName) {
               HasSubstr("the header x-token is kept out"));
 }
 
+TEST_F(DuplicationKeyTest, HeaderThatIsTheSameForEveryEventIsRefusedUnlessSomethingIsJoinedToIt) {
+  for (const char* path : {"headers.host", "id, headers.Host", "headers[\"user-agent\"]",
+                           "headers.content-type + headers.x-forwarded-for"}) {
+    EXPECT_THAT(Refusal(path), HasSubstr("is the same for most events of a sender")) << path;
+  }
+  EXPECT_EQ(Refusal("headers.host + id, headers.host + headers.x-delivery"), "accepted");
+  EXPECT_EQ(Refusal("host, body.headers.host, body_headers.host"), "accepted");
+}
+
 TEST_F(DuplicationKeyTest, BlankParameterMeansNone) {
   EXPECT_TRUE(ReadDuplicationKey("")->empty());
   EXPECT_TRUE(ReadDuplicationKey(" ")->empty());

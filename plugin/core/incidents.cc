@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "plugin/base/characters.h"
+#include "plugin/base/counted.h"
 #include "plugin/base/utf8.h"
 
 namespace webhook::core {
@@ -194,12 +195,14 @@ size_t IncidentParser::MostIncidents() const {
 
 absl::Status IncidentParser::TooMany(size_t count) const {
   if (count > static_cast<size_t>(limits_.incidents_of_a_request)) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("A request may have ", limits_.incidents_of_a_request, " incidents at most"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "A request may have ",
+        base::Counted(limits_.incidents_of_a_request, "incident", "incidents"), " at most"));
   }
   return absl::ResourceExhaustedError(
-      absl::StrCat("Headers of ", header_bytes_, " bytes, stored with each of ", count,
-                   " incidents or more, are more than ", limits_.stored_header_bytes, " bytes"));
+      absl::StrCat("Headers of ", header_bytes_, " bytes, stored with each of ",
+                   base::Counted(count, "incident", "incidents"), " or more, are more than ",
+                   limits_.stored_header_bytes, " bytes"));
 }
 
 absl::Status IncidentParser::ParseIncident(size_t incident) {

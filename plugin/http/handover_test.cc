@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,16 +30,33 @@ TEST(RetireTest, IdleConnectionMayAskOnceMore) {
     over.Notify();
   });
   // The shards hear of it a moment later; until then answers are as before.
-  std::string connection;
-  while (connection != "close") {
-    client.Send(Post("/", "once more"));
-    const auto answer = client.ReadAnswer();
-    ASSERT_TRUE(answer.has_value());
-    EXPECT_EQ(answer->body, "once more");
-    connection = answer->Header("connection");
-  }
+  test.server->AwaitPortFree();
+  client.Send(Post("/", "once more"));
+  const auto answer = client.ReadAnswer();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->body, "once more");
+  EXPECT_EQ(answer->Header("connection"), "close");
   EXPECT_TRUE(client.ReadUntilClosed());
   over.WaitForNotification();
+}
+
+// Else a request could be answered as before although the change is over.
+TEST(RetireTest, PortIsFreeOnlyOnceAllThreadsKnow) {
+  TestServer test;
+  TestClient clients[] = {TestClient(test.Listen()), TestClient(test.server->port())};
+  for (TestClient& client : clients) ASSERT_EQ(Ask(client), 200);
+  Signal go_on;
+  test.threads->Post(1, [&go_on] { go_on.WaitForNotification(); });
+  test.server->Retire(absl::Minutes(1), [](bool) {});
+  const std::future<void> free =
+      std::async(std::launch::async, [&] { test.server->AwaitPortFree(); });
+  EXPECT_EQ(free.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout);
+  go_on.Notify();
+  free.wait();
+  for (TestClient& client : clients) {
+    client.Send(Post("/", "x"));
+    EXPECT_EQ(client.ReadAnswer().value_or(Answer{}).Header("connection"), "close");
+  }
 }
 
 TEST(RetireTest, DrainAfterItClosesIdleConnections) {

@@ -263,11 +263,15 @@ void Server::Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)
   BeginDrain(deadline, /*patient=*/true, std::move(done));
 }
 
-// The home thread closes the socket in a task that was posted before.
+// In a task that was posted before, the home thread closes the socket and posts to the shards.
 void Server::AwaitPortFree() {
-  std::promise<void> done;
-  home_.Post([&done] { done.set_value(); });
-  done.get_future().wait();
+  const auto await = [](EventLoop& loop) {
+    std::promise<void> done;
+    loop.Post([&done] { done.set_value(); });
+    done.get_future().wait();
+  };
+  await(home_);
+  for (const std::shared_ptr<Shard>& shard : shards_) await(shard->loop().events);
 }
 
 // The kernel may have no memory for it; then later.

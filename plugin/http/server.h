@@ -126,7 +126,7 @@ class Server final : public std::enable_shared_from_this<Server>,
   void Retire(absl::Duration deadline, absl::AnyInvocable<void(bool clean)> done);
 
   // [a thread outside the pool] After Drain or Retire: returns when the listening socket is closed,
-  // so that another server may bind the port.
+  // so that another server may bind the port, and each answer from then on ends its connection.
   void AwaitPortFree();
 
   // [a thread outside the pool] Like the other Drain, and waits until it is done. Returns `clean`.

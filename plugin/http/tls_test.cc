@@ -550,6 +550,12 @@ TEST_F(TlsPolicyTest, ConnectionsOfAnotherPolicyEndAtTheChange) {
   half.Send(request.substr(0, request.size() - 1));
   TestClient silent(test_.server->port());
   while (held == nullptr || test_.server->connections() < 4) usleep(1000);
+  // They are counted before their threads have them: the one that accepts is the first.
+  for (int thread = 0; thread < test_.threads->size(); ++thread) {
+    Signal reached;
+    test_.threads->Post(thread, [&reached] { reached.Notify(); });
+    reached.WaitForNotification();
+  }
   test_.server->SetTls(nullptr);  // changes nothing
   Trust(root.certificate);
   EXPECT_TRUE(idle.ReadUntilClosed());

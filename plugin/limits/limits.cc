@@ -129,7 +129,8 @@ constexpr Setting kSettings[] = {
     {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000,
      "reading from that gRPC stream pauses"},
     {"grpc_streams_of_a_connection", &Limits::grpc_streams_of_a_connection, 1, 10'000,
-     "further calls wait at the client. On the control socket: 1,024"},
+     "further calls wait at the client; one that does not wait closes the connection. On the "
+     "control socket: 1,024"},
     {"grpc_metadata_bytes", &Limits::grpc_metadata_bytes, 1'024, kMiB,
      "RESOURCE_EXHAUSTED: a call's metadata, which is not the headers of its request"},
     {"grpc_idle_timeout_ms", &Limits::grpc_idle_timeout_ms, 1'000, 24 * kHourMs,
@@ -139,7 +140,8 @@ constexpr Setting kSettings[] = {
     {"grpc_keepalive_timeout_ms", &Limits::grpc_keepalive_timeout_ms, 1'000, kHourMs,
      "closes the connection: from a ping to its answer"},
     {"grpc_least_ping_ms", &Limits::grpc_least_ping_ms, 1, kHourMs,
-     "closes the connection: a client without a call pings more often, for the third time"},
+     "closes the connection: a client pings more often, for the third time since the host last "
+     "sent something of a call"},
     {"grpc_age_ms", &Limits::grpc_age_ms, 1'000, 24 * kHourMs,
      "ends the stream as UNAVAILABLE when what was read is answered, and asks the client to "
      "connect anew. Not on the control socket"},

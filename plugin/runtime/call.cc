@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/counted.h"
 #include "plugin/core/answer.h"
 
 namespace webhook::runtime {
@@ -357,7 +358,8 @@ void Call::TakeResult(const lri_create_result* result) {
     AnswerCreated(*result);
   } else if (result->outcome == LRI_CREATED) {
     AnswerNotCreated(LRI_NOT_KNOWN, LRI_INTERNAL, 1,
-                     absl::StrCat("the host's result names ", result->count, " incidents of ",
+                     absl::StrCat("the host's result names ",
+                                  base::Counted(result->count, "incident", "incidents"), " of ",
                                   incidents_.size()));
   } else {
     AnswerNotCreated(result->outcome, result->code, result->retry_after_s,

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "plugin/base/characters.h"
+#include "plugin/base/counted.h"
 #include "plugin/base/json_text.h"
 #include "plugin/base/utf8.h"
 #include "plugin/core/mirroring.h"
@@ -288,7 +289,7 @@ absl::StatusOr<std::vector<ExpiringPassword>> ReadPasswords(absl::string_view js
     object entry;
     if (one.get(entry) != simdjson::SUCCESS) return Invalid(kShape);
     if (passwords.size() == most) {
-      return Invalid("passwords: at most ", most, " are taken");
+      return Invalid("passwords: at most ", base::Counted(most, "is", "are"), " taken");
     }
     auto password = ReadEntry(passwords.size(), entry);
     if (!password.ok()) return password.status();

@@ -13,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/counted.h"
 #include "plugin/base/json_text.h"
 #include "plugin/core/occurred.h"
 #include "plugin/runtime/head_check.h"
@@ -215,8 +216,9 @@ absl::Status Instance::Stop(absl::Time deadline) {
     return absl::DeadlineExceededError(absl::StrCat("instance ", configuration()->name,
                                                     " waits for the host to keep its samples"));
   }
-  return absl::DeadlineExceededError(
-      absl::StrCat("instance ", configuration()->name, " still has ", left, " calls in flight"));
+  return absl::DeadlineExceededError(absl::StrCat("instance ", configuration()->name, " still has ",
+                                                  base::Counted(left, "call", "calls"),
+                                                  " in flight"));
 }
 
 absl::StatusOr<std::unique_ptr<InstanceUpdate>> Instance::PrepareUpdate(

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "plugin/base/counted.h"
 #include "plugin/core/mapper.h"
 
 namespace webhook::runtime {
@@ -273,9 +274,9 @@ std::string Samples::WarningOf(const core::DuplicationKey& key) {
       samples.begin(), samples.end(),
       [&](const core::SharedSample& sample) { return finder.HasKey(key, sample->raw_json); });
   if (samples.empty() || has_key) return "";
-  return absl::StrCat(
-      "duplication_key: none of the last ", samples.size(),
-      " samples has a value there, so an event that is sent again is created again");
+  return absl::StrCat("duplication_key: none of the last ",
+                      base::Counted(samples.size(), "sample", "samples"),
+                      " has a value there, so an event that is sent again is created again");
 }
 
 int32_t Samples::Command(absl::string_view name, absl::string_view arguments, lri_command_done done,

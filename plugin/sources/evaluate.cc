@@ -432,7 +432,7 @@ struct Evaluator::Buffers {
 
   base::JsonReader reader;  // of the document
   base::JsonReader other;   // of JSON in a text
-  std::vector<FoundValue> root, item, rule_root, rule_item;
+  FoundValues root, item, rule_root, rule_item;
   std::vector<absl::string_view> pieces, text_pieces;
   std::vector<absl::string_view> candidates, values;
   std::vector<std::string> signatures;
@@ -469,9 +469,8 @@ class Evaluator::Run {
   absl::string_view SortedForm();
   int CountOf(const Reference& reference);
   const FoundValue* Find(const Reference& reference) const {
-    const std::vector<FoundValue>* const values = reference.from == From::kItem ? item_ : root_;
-    const bool known = values != nullptr && reference.slot < values->size();
-    return known && (*values)[reference.slot].found() ? &(*values)[reference.slot] : nullptr;
+    const FoundValues* const values = reference.from == From::kItem ? item_ : root_;
+    return values == nullptr ? nullptr : values->At(reference.slot);
   }
   bool Present(const Reference& reference);
   bool Holds(const Condition& condition);
@@ -529,8 +528,8 @@ class Evaluator::Run {
   Result& result_;
   core::Arena& arena_;
 
-  const std::vector<FoundValue>* root_ = nullptr;
-  const std::vector<FoundValue>* item_ = nullptr;
+  const FoundValues* root_ = nullptr;
+  const FoundValues* item_ = nullptr;
   absl::string_view timestamp_, id_;
   bool bounded_ = false;  // texts are cut to kMostTextBytes
   bool was_cut_ = false;  // one was
@@ -548,8 +547,8 @@ class Evaluator::Run {
   Failure failure_;
   bool unread_ = false;  // an entry failed because the body could not be read
   absl::string_view accepted_secret_;
-  const Template* signed_template_ = nullptr;
-  bool replayable_ = false;  // the pieces are what was signed
+  std::string accepted_mac_;  // where it stands for what was signed
+  bool replayable_ = false;   // the pieces are what was signed
   std::string each_signed_;
   size_t made_bytes_ = 0;
 };
@@ -854,7 +853,7 @@ bool Evaluator::Run::ReadDocument(absl::string_view text) {
   base::JsonReader& reader = buffers_.reader;
   result_.document = text;
   if (absl::StripAsciiWhitespace(text).empty()) {
-    buffers_.root.assign(profile_.paths.slots(), FoundValue());
+    buffers_.root.Clear(profile_.paths.slots());
     document_kind_ = base::JsonKind::kNull;
   } else if (!reader.Open(text) || !profile_.paths.Walk(reader, buffers_.root) ||
              !reader.Finish()) {
@@ -862,7 +861,7 @@ bool Evaluator::Run::ReadDocument(absl::string_view text) {
                            absl::StrCat("byte ", reader.fault().byte, ": ", reader.fault().what)),
                        "JSON");
   } else {
-    document_kind_ = buffers_.root[profile_.whole].value.kind;
+    document_kind_ = buffers_.root.At(profile_.whole)->value.kind;
   }
   root_ = &buffers_.root;
   return true;
@@ -968,9 +967,9 @@ bool Evaluator::Run::LoadText(absl::string_view text) {
 // Texts that hold JSON become that JSON, in a copy of the document.
 bool Evaluator::Run::Unwrap() {
   for (const sources::Unwrap& unwrap : profile_.unwrap) {
-    const FoundValue& found = buffers_.root[unwrap.slot];
-    if (!found.found() || found.value.kind != base::JsonKind::kString) continue;
-    std::string text = base::TextOfString(found.value);
+    const FoundValue* const found = buffers_.root.At(unwrap.slot);
+    if (found == nullptr || found->value.kind != base::JsonKind::kString) continue;
+    std::string text = base::TextOfString(found->value);
     if (unwrap.base64) {
       std::optional<std::string> bytes = DecodeBase64(text);
       text = bytes.has_value() ? *std::move(bytes) : "";
@@ -986,9 +985,9 @@ bool Evaluator::Run::Unwrap() {
                          "JSON in JSON");
     }
     const absl::string_view document = result_.document;
-    const auto before = static_cast<size_t>(found.value.text.data() - document.data());
+    const auto before = static_cast<size_t>(found->value.text.data() - document.data());
     const std::string copy = absl::StrCat(document.substr(0, before), inside.text,
-                                          document.substr(before + found.value.text.size()));
+                                          document.substr(before + found->value.text.size()));
     if (!ReadDocument(Keep(copy))) return false;
   }
   return true;
@@ -1241,6 +1240,9 @@ Attempt Evaluator::Run::CheckSignature(const Entry& entry) {
         accepted = true;
         found = &key;
         accepted_template = &one;
+        const bool lone = what.list.empty() && what.from.size() == 1 && !what.each.has_value() &&
+                          what.from[0].from != From::kHeaderNumbers;
+        if (what.kind == Kind::kHmac && what.hash != Hash::kSha1 && lone) accepted_mac_ = mac;
       }
     }
   }
@@ -1324,13 +1326,13 @@ Attempt Evaluator::Run::TryOne(const Entry& entry) {
 
 // Every element of an array in the body must pass.
 Attempt Evaluator::Run::TryEach(const Entry& entry) {
-  const FoundValue array = buffers_.root[*entry.what->each];
-  if (!array.found() || array.value.kind != base::JsonKind::kArray || array.value.empty) {
+  const FoundValue* const array = buffers_.root.At(*entry.what->each);
+  if (array == nullptr || array->value.kind != base::JsonKind::kArray || array->value.empty) {
     Fail(Rank::kMissing, Step::kCredentials, "the body has no elements to authenticate");
     return Attempt::kRefused;
   }
   base::JsonReader& reader = buffers_.reader;
-  reader.Return(*array.place);
+  reader.Return(array->place);
   each_signed_.clear();
   Attempt attempt = Attempt::kAccepted;
   size_t count = 0;
@@ -1414,13 +1416,19 @@ Attempt Evaluator::Run::Authenticate() {
   return attempt;
 }
 
-// A request is its own replay whatever the spelling of its signature.
+// A request is its own replay whatever the spelling of its signature. Where only one signature can
+// have been sent, the MAC that we computed stands for the bytes that it is over, and they need not
+// be hashed once more; where there may be several, one could be left out to change which is found.
 void Evaluator::Run::SetReplay() {
   if (!replayable_ || !source_.settings_.replay_check) return;
   if (result_.has_signed_time && !result_.delivery.empty()) return;
   std::vector<absl::string_view>& pieces = buffers_.text_pieces;
   pieces.assign({profile_.name, kNul});
-  pieces.insert(pieces.end(), buffers_.pieces.begin(), buffers_.pieces.end());
+  if (accepted_mac_.empty()) {
+    pieces.insert(pieces.end(), buffers_.pieces.begin(), buffers_.pieces.end());
+  } else {
+    pieces.push_back(accepted_mac_);
+  }
   const std::string digest = Digest(Hash::kSha256, pieces);
   std::copy_n(digest.begin(), result_.replay.emplace().size(), result_.replay->begin());
 }
@@ -1584,7 +1592,7 @@ void Evaluator::Run::ApplyRules(Event& event) {
 
 void Evaluator::Run::AddEvent(const IncidentsForm& form) {
   Event& event = result_.events.emplace_back();
-  const base::JsonValue& element = (*item_)[profile_.whole].value;
+  const base::JsonValue& element = item_->At(profile_.whole)->value;
   event.element = event.details = element.text;
   event.name = FirstText(form.name, /*whole=*/false);
   if (event.name.empty() && !form.documented) event.name = profile_.title;
@@ -1620,7 +1628,7 @@ void Evaluator::Run::AddEvent(const IncidentsForm& form) {
     is_element = one.from == From::kItem && one.slot == profile_.whole;
     break;
   }
-  event.has_envelope = is_element && (*item_)[profile_.envelope].found();
+  event.has_envelope = is_element && item_->At(profile_.envelope) != nullptr;
   made_bytes_ += event.name.size() + event.type.size() + event.occurred.size() +
                  event.delivery.size() + event.details.size() + result_.envelope.size();
 }
@@ -1653,17 +1661,17 @@ bool Evaluator::Run::MakeEvents() {
   if (form == nullptr || !form->keep) return true;
   result_.documented = form->documented;
   base::JsonReader& reader = buffers_.reader;
-  const FoundValue whole = buffers_.root[profile_.whole];
-  FoundValue split = whole;
-  if (form->each.has_value() && buffers_.root[*form->each].found() &&
-      buffers_.root[*form->each].value.kind != base::JsonKind::kNull) {
-    split = buffers_.root[*form->each];
-    if (split.key != nullptr && whole.value.kind == base::JsonKind::kObject) {
-      result_.envelope = WithoutMember(whole, split);
+  const FoundValue& whole = *buffers_.root.At(profile_.whole);
+  const FoundValue* split = &whole;
+  const FoundValue* const each = form->each.has_value() ? buffers_.root.At(*form->each) : nullptr;
+  if (each != nullptr && each->value.kind != base::JsonKind::kNull) {
+    split = each;
+    if (split->key != nullptr && whole.value.kind == base::JsonKind::kObject) {
+      result_.envelope = WithoutMember(whole, *split);
     }
   }
   if (rules != nullptr && rules->paths.slots() > 0) {
-    reader.Return(*whole.place);
+    reader.Return(whole.place);
     rules->paths.Walk(reader, buffers_.rule_root);
   }
   const size_t most = static_cast<size_t>(limits_.incidents_of_a_request);
@@ -1672,23 +1680,23 @@ bool Evaluator::Run::MakeEvents() {
     AddEvent(*form);
     if (rules == nullptr) return;
     if (rules->paths.slots() > 0) {
-      reader.Return(*(*item_)[profile_.whole].place);
+      reader.Return(item_->At(profile_.whole)->place);
       rules->paths.Walk(reader, buffers_.rule_item);
     }
     ApplyRules(result_.events.back());
   };
-  result_.is_array = split.value.kind == base::JsonKind::kArray;
+  result_.is_array = split->value.kind == base::JsonKind::kArray;
   if (!result_.is_array) {
-    const bool is_whole = split.value.text.data() == whole.value.text.data();
+    const bool is_whole = split->value.text.data() == whole.value.text.data();
     item_ = &buffers_.root;
     if (!is_whole) {
-      reader.Return(*split.place);
+      reader.Return(split->place);
       profile_.paths.Walk(reader, buffers_.item);
       item_ = &buffers_.item;
     }
     add();
   } else {
-    reader.Return(*split.place);
+    reader.Return(split->place);
     const bool all = reader.EachItem([&] {
       if (result_.events.size() == most || made_bytes_ > most_bytes) return false;
       if (!profile_.paths.Walk(reader, buffers_.item)) return false;

@@ -67,8 +67,8 @@ uint32_t JsonPaths::Child(uint32_t node, absl::string_view name, uint32_t index,
   return added;
 }
 
-bool JsonPaths::Walk(base::JsonReader& reader, std::vector<FoundValue>& found) const {
-  found.assign(slots_, FoundValue());
+bool JsonPaths::Walk(base::JsonReader& reader, FoundValues& found) const {
+  found.Clear(slots_);
   return WalkNode(0, reader, nullptr, found);
 }
 
@@ -82,20 +82,20 @@ uint32_t JsonPaths::ChildOf(const Node& node, const base::JsonValue& key) const 
   return key.escaped ? child_of(base::TextOfString(key)) : child_of(key.inside());
 }
 
-void JsonPaths::Forget(uint32_t node, std::vector<FoundValue>& found) const {
-  if (nodes_[node].slot != kNone) found[nodes_[node].slot] = FoundValue();
+void JsonPaths::Forget(uint32_t node, FoundValues& found) const {
+  if (nodes_[node].slot != kNone) found.values_[nodes_[node].slot].walk = found.walk_ - 1;
   for (const auto& [name, child] : nodes_[node].names) Forget(child, found);
   for (const auto& [index, child] : nodes_[node].elements) Forget(child, found);
 }
 
 // As deep as the longest path.
 bool JsonPaths::WalkNode(uint32_t index, base::JsonReader& reader, const char* key,
-                         std::vector<FoundValue>& found) const {
+                         FoundValues& found) const {
   const Node& node = nodes_[index];
   const char first = reader.Peek();
   const bool enters_object = first == '{' && !node.names.empty();
   const bool enters_array = first == '[' && !node.elements.empty();
-  base::JsonReader::Place const place = reader.place();
+  const base::JsonReader::Place place = reader.place();
   base::JsonValue value;
   if (!enters_object && !enters_array) {
     if (node.slot == kNone) return reader.SkipValue();
@@ -104,34 +104,31 @@ bool JsonPaths::WalkNode(uint32_t index, base::JsonReader& reader, const char* k
     const char* const begin = reader.position();
     bool empty = true;
     uint32_t next = 0;
-    const bool good = enters_object ? reader.EachMember([&](const base::JsonValue& name) {
+    uint64_t seen = 0;  // of which child, but for its multiples of 64
+    const auto read_member = [&](const base::JsonValue& name) {
+      empty = false;
       const uint32_t child = ChildOf(node, name);
-      if (child == kNone) {
-        empty = false;
-        return reader.SkipValue();
-      }
-      if (empty) {
-        empty = false;
-      } else {
-        Forget(child, found);  // a repeated name: the last one counts
-      }
+      if (child == kNone) return reader.SkipValue();
+      const uint64_t bit = uint64_t{1} << (child % 64);
+      if ((seen & bit) != 0) Forget(child, found);  // a repeated name: the last one counts
+      seen |= bit;
       return WalkNode(child, reader, name.text.data(), found);
-    })
-                                    : reader.EachItem([&] {
-                                        empty = false;
-                                        for (const auto& [wanted, child] : node.elements) {
-                                          if (wanted == next)
-                                            return ++next, WalkNode(child, reader, nullptr, found);
-                                        }
-                                        ++next;
-                                        return reader.SkipValue();
-                                      });
+    };
+    const auto read_item = [&] {
+      empty = false;
+      const uint32_t at = next++;
+      for (const auto& [wanted, child] : node.elements) {
+        if (wanted == at) return WalkNode(child, reader, nullptr, found);
+      }
+      return reader.SkipValue();
+    };
+    const bool good = enters_object ? reader.EachMember(read_member) : reader.EachItem(read_item);
     if (!good) return false;
     value.kind = base::KindOf(first);
     value.empty = empty;
     value.text = absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin));
   }
-  if (node.slot != kNone) found[node.slot] = {value, place, key};
+  if (node.slot != kNone) found.values_[node.slot] = {value, place, key, found.walk_};
   return true;
 }
 

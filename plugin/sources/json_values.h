@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,11 +16,32 @@ namespace webhook::sources {
 
 // What a path has found. The views are into the text that was walked.
 struct FoundValue {
-  bool found() const { return place.has_value(); }
-
   base::JsonValue value;
-  std::optional<base::JsonReader::Place> place;  // of the value
-  const char* key = nullptr;  // where the member's name begins; null for an element or the root
+  base::JsonReader::Place place;  // of the value
+  const char* key = nullptr;      // where the member's name begins; null for an element or the root
+  uint32_t walk = 0;              // in which it was found
+};
+
+// What the paths have found in one text or element, by slot. Used again for the next one without
+// being cleared.
+class FoundValues {
+ public:
+  // Null where there is nothing at the path.
+  const FoundValue* At(uint32_t slot) const {
+    return slot < values_.size() && values_[slot].walk == walk_ ? &values_[slot] : nullptr;
+  }
+  // Nothing is found in `slots` slots.
+  void Clear(size_t slots) {
+    if (values_.size() < slots || ++walk_ == 0) {
+      values_.assign(slots, FoundValue());
+      walk_ = 1;
+    }
+  }
+
+ private:
+  friend class JsonPaths;
+  std::vector<FoundValue> values_;
+  uint32_t walk_ = 1;
 };
 
 // Paths as profiles write them: names joined by dots, `[0]` an element, `\.` a dot inside a name,
@@ -38,9 +58,9 @@ class JsonPaths {
 
   size_t slots() const { return slots_; }
 
-  // Reads the value that comes next, whole, and fills `found`, which has slots() elements. Of a
-  // repeated name the last counts. False if the text is faulty: the reader has the fault.
-  bool Walk(base::JsonReader& reader, std::vector<FoundValue>& found) const;
+  // Reads the value that comes next, whole, and fills `found`. Of a repeated name the last counts.
+  // False if the text is faulty: the reader has the fault.
+  bool Walk(base::JsonReader& reader, FoundValues& found) const;
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
@@ -52,9 +72,8 @@ class JsonPaths {
 
   uint32_t Child(uint32_t node, absl::string_view name, uint32_t index, bool is_element);
   uint32_t ChildOf(const Node& node, const base::JsonValue& key) const;
-  bool WalkNode(uint32_t node, base::JsonReader& reader, const char* key,
-                std::vector<FoundValue>& found) const;
-  void Forget(uint32_t node, std::vector<FoundValue>& found) const;
+  bool WalkNode(uint32_t node, base::JsonReader& reader, const char* key, FoundValues& found) const;
+  void Forget(uint32_t node, FoundValues& found) const;
 
   std::vector<Node> nodes_;  // the first is the root
   size_t slots_ = 0;

@@ -2,7 +2,8 @@
 
 After every kill the host is started on the same folder, and everything that was written before the
 kill is read: every acknowledged id has the bytes that were sent, no batch is incomplete, no id was
-given twice, ids grow, and a repeated delivery key gets the first one's id. At the end everything is
+given twice, ids grow, and a repeated delivery key gets the first one's id, for as long as the key
+lives and no longer. At the end everything is
 read once more, through the host. All random choices come from one seed; only the moment at which a
 request meets the kill depends on the machine.
 """
@@ -23,7 +24,7 @@ import contract
 import load
 from host_process import HostProcess
 
-INSTANCES = ("plain", load.KEYED, "listen")
+INSTANCES = ("plain", load.KEYED, load.BRIEF, "listen")
 PATH = "/instance/execute/"
 READ_THROUGH_THE_HOST = 20  # incidents after each kill; all of them at the end
 
@@ -55,7 +56,8 @@ def configuration():
                     "password": "pass",
                     "store_samples": name == "plain",
                 }
-                | ({"duplication_key": "delivery"} if name == load.KEYED else {}),
+                | ({"duplication_key": "delivery"} if name in (load.KEYED, load.BRIEF) else {})
+                | ({"delivery_key_ttl": str(load.BRIEF_SECONDS)} if name == load.BRIEF else {}),
             }
             for name in INSTANCES
         ],
@@ -113,7 +115,8 @@ class CrashHarness:
         return (
             f"{self.kills} kills ({self.kills_while_starting} while starting, "
             f"{self.kills_while_stopping} while stopping), {len(ledger.acknowledged)} incidents "
-            f"acknowledged, {ledger.duplicates} duplicates, unanswered batches: "
+            f"acknowledged, {ledger.duplicates} duplicates, {ledger.reborn} after their time, "
+            f"unanswered batches: "
             f"{self.unanswered_there} whole, {self.unanswered_gone} absent, "
             f"{time.monotonic() - begin:.0f} s"
         )
@@ -181,7 +184,7 @@ class CrashHarness:
         # Closed at once: a host waits where another process has a killed host's database open.
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
             yield from database.execute(
-                "SELECT id, details || coalesce(text, '') FROM incidents "
+                "SELECT id, created / 1e6, details || coalesce(text, '') FROM incidents "
                 "LEFT JOIN details_ends ON number = details_end WHERE id > ? ORDER BY id",
                 (after_id,),
             )
@@ -191,14 +194,16 @@ class CrashHarness:
         acknowledged = self.ledger.acknowledged
         expected = {number for number in acknowledged if number > after_id}
         tags, keys = {}, {}  # what is there: ids by tag and by key
-        for number, details in self.rows_after(after_id):
+        for number, created, details in self.rows_after(after_id):
             match = load.TAG.match(details)
             if match is None:
                 raise load.Broken(f"incident {number} holds what nobody sent: {details[:200]}")
             tag = match.group(1)
             key = self.check_bytes(number, details, tag)
-            if tag in tags or (key and key in keys):
+            if tag in tags or (key and key in keys and not load.is_brief(key)):
                 raise load.Broken(f"{tag} (key {key}) is there twice: {number}")
+            if load.is_brief(key) and self.ledger.keys.get(key, 0) <= number:
+                self.ledger.note_brief(key, number, created)
             tags[tag] = number
             keys[key] = number
             if number in expected:
@@ -245,7 +250,8 @@ class CrashHarness:
         requests = [
             (request, items)
             for request, items in self.ledger.requests.items()
-            if items[0][1] and request not in self.ledger.answered
+            if items[0][1] and not load.is_brief(items[0][1])
+            and request not in self.ledger.answered
         ]
         for request, items in requests:
             sender = load.HttpSender(
@@ -254,11 +260,12 @@ class CrashHarness:
             )
             sender.connect()
             body = "[" + ",".join(load.item_text(*item) for item in items) + "]"
+            sent = time.time()
             status, answer = sender.post(body.encode())
             sender.socket.close()
             if status != 200:
                 raise load.Broken(f"{request} again: {status} {answer!r}")
-            self.ledger.note_acknowledged(request, items, json.loads(answer))
+            self.ledger.note_acknowledged(request, items, json.loads(answer), sent)
 
     def check_through_the_host(self, numbers):
         with grpc.insecure_channel(self.host.control) as channel:

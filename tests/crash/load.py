@@ -1,17 +1,22 @@
 """A mixed load whose every byte follows from a seed, and what its senders were told."""
 
 import collections
+import datetime
 import json
 import random
 import re
 import socket
 import threading
+import time
 import zlib
 
 from peers import basic
 
 AUTHORIZATION = basic("user:pass")
-KEYED = "keyed"  # the instance with a duplication_key
+KEYED = "keyed"  # an instance with a duplication_key
+BRIEF = "brief"  # likewise, whose keys live for
+BRIEF_SECONDS = 1
+CLOCKS_DIFFER_SECONDS = 0.1  # at most: ours and the host's
 TAG = re.compile(r'\{"tag":"((\d+)-([^-"]+)-(\d+)-(\d+)-(\d+))"')
 REMEMBERED_KEYS = 1000  # that are sent again; the host remembers 5,000
 MOST_INCIDENTS = 1000
@@ -19,6 +24,10 @@ MOST_INCIDENTS = 1000
 
 class Broken(AssertionError):
     """A promise was broken."""
+
+
+def is_brief(key):
+    return key is not None and key.startswith(BRIEF)
 
 
 def item_text(tag, key=None):
@@ -29,17 +38,25 @@ def item_text(tag, key=None):
     return f'{{"tag":"{tag}","n":1.50e+2,"text":"\\u00e9 é","filler":"{filler}"{keyed}}}'
 
 
+def unix_time(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
 class Ledger:
     """What the senders know, across all lives of the host. Thread-safe."""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.acknowledged = {}  # tags by id
-        self.keys = {}  # of the keyed instance: ids by key, once acknowledged
-        self.recent_keys = collections.deque(maxlen=REMEMBERED_KEYS)
+        self.keys = {}  # of the keyed instances: ids by key, once acknowledged
+        self.born = {}  # of brief keys: when the incident of that id was created, Unix time
+        self.recent_keys = {
+            name: collections.deque(maxlen=REMEMBERED_KEYS) for name in (KEYED, BRIEF)
+        }
         self.requests = {}  # of this life: (life, sender, count) -> [(tag, key)]
         self.answered = set()  # those of them that got any answer
         self.duplicates = 0
+        self.reborn = 0  # brief keys that were created again
         self.refused = 0
         self.failures = []
 
@@ -47,12 +64,35 @@ class Ledger:
         self.requests.clear()
         self.answered.clear()
 
-    def recent_key(self, rng):
+    def recent_key(self, instance, rng):
         with self.lock:
-            return rng.choice(self.recent_keys) if self.recent_keys else None
+            recent = self.recent_keys[instance]
+            return rng.choice(recent) if recent else None
 
-    def note_acknowledged(self, request, items, metadata):
-        """A 200 came for a request: its items in their order."""
+    def note_brief(self, key, number, created):
+        """An incident of a brief key: never within the lifetime of the one before."""
+        known, before = self.keys.get(key, 0), self.born.get(key)
+        if number < known:
+            return  # the answer was overtaken
+        if before is not None and number != known:
+            if created < before + BRIEF_SECONDS - 0.00001:
+                raise Broken(f"key {key} was forgotten after {created - before} s: {number}")
+            self.reborn += 1
+        self.keys[key], self.born[key] = number, created
+
+    def note_brief_duplicate(self, key, number, sent):
+        known = self.keys.get(key, 0)
+        if number > known:  # the answer of that one is still on its way
+            self.keys[key] = number
+            self.born.pop(key, None)
+        elif number == known and key in self.born:
+            age = sent - self.born[key]
+            if age > BRIEF_SECONDS + CLOCKS_DIFFER_SECONDS:
+                raise Broken(f"key {key} was known after {age} s: {number}")
+        self.duplicates += 1
+
+    def note_acknowledged(self, request, items, metadata, sent):
+        """A 200 came for a request that was sent then: its items in their order."""
         if len(items) != len(metadata):
             raise Broken(f"{request}: {len(items)} items, {len(metadata)} answers")
         with self.lock:
@@ -60,7 +100,9 @@ class Ledger:
             last = 0
             for (tag, key), one in zip(items, metadata):
                 number = int(one["id"])
-                if key in self.keys:
+                if is_brief(key) and one.get("duplicate"):
+                    self.note_brief_duplicate(key, number, sent)
+                elif key in self.keys and not is_brief(key):
                     if number != self.keys[key] or not one.get("duplicate"):
                         raise Broken(f"key {key} was {self.keys[key]} and is {one}")
                     self.duplicates += 1
@@ -74,9 +116,12 @@ class Ledger:
                         raise Broken(f"id {number} came after {last} in one batch")
                     last = number
                     self.acknowledged[number] = (tag, key)
-                    if key:
+                    if is_brief(key):
+                        self.note_brief(key, number, unix_time(one["created"]))
+                    elif key:
                         self.keys[key] = number
-                        self.recent_keys.append(key)
+                    if key:
+                        self.recent_keys[BRIEF if is_brief(key) else KEYED].append(key)
 
 
 class Sender(threading.Thread):
@@ -108,8 +153,9 @@ class Sender(threading.Thread):
         for i in range(size):
             tag = f"{self.life}-{self.sender}-{count}-{i}-{size}"
             key = None
-            if self.instance == KEYED:
-                key = (self.ledger.recent_key(rng) if rng.random() < 0.3 else None) or "k" + tag
+            if self.instance in (KEYED, BRIEF):
+                known = rng.random() < 0.3 and self.ledger.recent_key(self.instance, rng)
+                key = known or self.instance + tag
             items.append((tag, key))
         return items
 
@@ -120,6 +166,7 @@ class Sender(threading.Thread):
             self.ledger.requests[request] = items
         texts = [item_text(*item) for item in items]
         body = texts[0] if len(texts) == 1 else "[" + ",".join(texts) + "]"
+        sent = time.time()
         status, answer = self.post(body.encode())
         if status != 200:
             if status not in (503, 504):
@@ -129,7 +176,7 @@ class Sender(threading.Thread):
                 self.ledger.refused += 1
             return status == 503
         metadata = json.loads(answer)
-        self.ledger.note_acknowledged(request, items, metadata)
+        self.ledger.note_acknowledged(request, items, metadata, sent)
         fresh = [int(one["id"]) for one in metadata if not one.get("duplicate")]
         if fresh and fresh[0] <= self.last_id:
             raise Broken(f"id {fresh[0]} came after {self.last_id} on one connection")

@@ -46,6 +46,25 @@ class RestartTest(unittest.TestCase):
             thread.join()
         return acknowledged
 
+    def test_severity_that_is_stored_is_shown_by_every_view(self):
+        with HostProcess(configuration()) as host:
+            host.start()
+            for _ in range(2):
+                host.run("execute", "webhook", "-d", '{"severity": 3}')
+            host.stop()
+            with contextlib.closing(sqlite3.connect(f"{host.data_dir}/incidents.db")) as database:
+                stored = database.execute("SELECT severity FROM incidents").fetchall()
+                # The documented body has none.
+                self.assertEqual(stored, [(0.0,), (0.0,)])
+                database.execute("UPDATE incidents SET severity = 0.5 WHERE id = 1")
+                database.commit()
+            host.start()
+            listed = host.run_json("incidents", "list")
+            self.assertEqual([one["severity"] for one in listed], [0, 0.5])
+            self.assertRegex(host.run("incidents", "get", "1").stdout, rb"severity +0\.5\n")
+            self.assertRegex(host.run("incidents", "get", "2").stdout, rb"severity +unknown\n")
+            self.assertRegex(host.run("incidents", "list").stdout, rb"SEVERITY.*\n2 .*unknown.*\n1 .*0\.5")
+
     def test_every_acknowledged_id_is_there_after_sigkill(self):
         with HostProcess(configuration()) as host:
             acknowledged = self.acknowledged_under_load(host)

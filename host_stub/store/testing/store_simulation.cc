@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <latch>
 #include <map>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "host_stub/store/testing/fault_vfs.h"
@@ -32,7 +34,8 @@ class Simulation {
   explicit Simulation(uint32_t seed)
       : random_(seed),
         disk_(absl::StrCat("simulation-", seed), seed),
-        has_great_ones_(seed % 8 == 2) {
+        has_great_ones_(seed % 8 == 2),
+        has_lifetimes_(seed % 8 == 5) {
     folder_ = parent_.path() + "/data";
     if (seed % 8 == 3 || seed % 8 == 6) {
       other_reader_ = std::make_unique<OtherProcess>(folder_ + "/incidents.db",
@@ -50,6 +53,8 @@ class Simulation {
     report_.unknown_there = model_.unknown_there();
     report_.acknowledged = model_.acknowledged();
     report_.duplicates = model_.duplicates();
+    report_.replays = model_.replays();
+    report_.expired = model_.expired();
     return report_;
   }
 
@@ -78,6 +83,8 @@ class Simulation {
   void CheckAll();
 
   SentBatch MakeBatch();
+  void SignAndLimit(SentBatch& batch);
+  void MakeTwins(const SentBatch& batch, SentBatch& twin);
   TestIncident MakeIncident(const std::string& uid);
   void Submit(std::vector<SentBatch> batches);
   void ExpectNothingIsAcknowledged();
@@ -93,8 +100,9 @@ class Simulation {
   TemporaryFolder parent_;
   std::string folder_;
   FaultVfs disk_;
-  // Only some histories have it, so that older seeds give the same histories as before.
+  // Only some histories have these, so that older seeds give the same histories as before.
   const bool has_great_ones_;
+  const bool has_lifetimes_;  // of keys; and replay keys
   // May be null. It is made before the store, which has threads.
   std::unique_ptr<OtherProcess> other_reader_;
   std::unique_ptr<Store> store_;
@@ -104,7 +112,7 @@ class Simulation {
   absl::Status opening_;
   SimulationReport report_;
   int64_t made_ = 0;  // a number for everything that is made, so that no two are equal
-  int64_t now_us_ = 1'700'000'000'000'000;
+  std::atomic<int64_t> now_us_{1'700'000'000'000'000};
   int step_ = 0;
   bool armed_ = false;
 };
@@ -175,6 +183,7 @@ void Simulation::Step() {
     case 3: {
       std::vector<SentBatch> several(2 + Below(5));
       for (SentBatch& batch : several) batch = MakeBatch();
+      if (has_lifetimes_ && several.size() > 2) MakeTwins(several[1], several[2]);
       Submit(std::move(several));
       break;
     }
@@ -277,6 +286,10 @@ SentBatch Simulation::MakeBatch() {
   const uint32_t size = OneIn(3) ? 1 : 1 + Below(OneIn(6) ? 120 : 8);
   for (uint32_t i = 0; i < size; ++i) batch.incidents.push_back(MakeIncident(batch.uid));
   if (size > 1 && OneIn(4)) batch.incidents.back().key = batch.incidents.front().key;  // twins
+  if (has_lifetimes_) {
+    SignAndLimit(batch);
+    return batch;
+  }
   if (!OneIn(3)) return batch;
   batch.key = absl::StrCat("batch-", made_);
   if (const auto known = model_.KnownBatchKey(random_()); OneIn(2) && known) {
@@ -286,15 +299,40 @@ SentBatch Simulation::MakeBatch() {
   return batch;
 }
 
+// A batch with new keys, or sent again: what was signed under a new name, or the name with what was
+// signed anew. Each look at the clock takes a millisecond.
+void Simulation::SignAndLimit(SentBatch& batch) {
+  if (!OneIn(4)) batch.lifetime = OneIn(2) ? absl::Milliseconds(12) : absl::Hours(1);
+  if (OneIn(4)) return;
+  if (!OneIn(3)) batch.key = absl::StrCat("batch-", made_);
+  if (!OneIn(3)) batch.replay_key = absl::StrCat("signed-", made_);
+  const auto known = model_.KnownBatchKey(random_());
+  if (!OneIn(2) || !known) return;
+  batch.uid = known->first;
+  (absl::StartsWith(known->second, "signed-") ? batch.replay_key : batch.key) = known->second;
+  for (TestIncident& incident : batch.incidents) incident.key.clear();
+}
+
+void Simulation::MakeTwins(const SentBatch& batch, SentBatch& twin) {
+  twin.uid = batch.uid;
+  twin.key = batch.key;
+  twin.replay_key = batch.replay_key;
+  twin.lifetime = batch.lifetime;
+  for (TestIncident& incident : twin.incidents) incident.key.clear();
+}
+
 // If there are several, the first one holds up the writer, so that the others form one commit.
 void Simulation::Submit(std::vector<SentBatch> batches) {
   std::vector<std::unique_ptr<TestBatch>> sent;
   WaitingSink sink;
   const bool several = batches.size() > 1;
   if (several) sink.Hold();
+  const absl::Time begun = absl::FromUnixMicros(now_us_);
   for (const SentBatch& batch : batches) {
-    sent.push_back(std::make_unique<TestBatch>(batch.incidents, batch.key, batch.uid));
+    sent.push_back(
+        std::make_unique<TestBatch>(batch.incidents, batch.key, batch.uid, batch.replay_key));
     TestBatch& submission = *sent.back();
+    submission->delivery_key_lifetime = batch.lifetime;
     submission->sink = &sink;
     const absl::Status taken = store_->Create(submission.get());
     if (!taken.ok()) return Expect(absl::StrCat("not taken: ", taken.ToString()));
@@ -305,6 +343,8 @@ void Simulation::Submit(std::vector<SentBatch> batches) {
   AwaitHousekeeping();
   bool unknown = false;
   for (size_t i = 0; i < sent.size(); ++i) {
+    batches[i].begun = begun;
+    batches[i].ended = absl::FromUnixMicros(now_us_);
     Expect(model_.Finished(batches[i], **sent[i]));
     unknown = unknown || (*sent[i])->outcome == CreationOutcome::kUnknown;
   }
@@ -422,6 +462,8 @@ void SimulationReport::Add(const SimulationReport& other) {
   unknown_there += other.unknown_there;
   acknowledged += other.acknowledged;
   duplicates += other.duplicates;
+  replays += other.replays;
+  expired += other.expired;
   refused_after_failed_sync += other.refused_after_failed_sync;
 }
 

@@ -34,6 +34,8 @@ struct SimulationReport {
   int64_t unknown_there = 0;  // those of them that turned out to be stored
   int64_t acknowledged = 0;   // incidents
   int64_t duplicates = 0;
+  int64_t replays = 0;  // batches that were known by their replay key alone
+  int64_t expired = 0;  // keys that came again after their lifetime
   int64_t refused_after_failed_sync = 0;
 };
 

@@ -28,58 +28,105 @@ std::string SimulationModel::Finished(const SentBatch& batch, const Submission& 
   return "an outcome that does not exist";
 }
 
+SimulationModel::Time SimulationModel::Expiry(const SentBatch& batch, Time now) {
+  if (batch.lifetime == absl::ZeroDuration()) {
+    return {absl::InfiniteFuture(), absl::InfiniteFuture()};
+  }
+  return {now.earliest + batch.lifetime, now.latest + batch.lifetime};
+}
+
 std::string SimulationModel::Created(const SentBatch& batch,
                                      const std::vector<CreatedIncident>& created) {
-  if (!batch.key.empty()) {
-    const auto known = batch_keys_.find({batch.uid, batch.key});
-    if (known != batch_keys_.end()) {
-      for (size_t i = 0; i < created.size(); ++i) {
-        const int64_t expected = known->second[std::min(i, known->second.size() - 1)];
-        if (!created[i].duplicate() || created[i].id != expected) {
-          return absl::StrCat("batch key ", batch.key, " gave ", created[i].id, ", not ", expected);
-        }
-      }
+  if (created.size() != batch.incidents.size()) return "a batch was created with another size";
+  Time now = {batch.begun, batch.ended};
+  for (const CreatedIncident& incident : created) {
+    if (!incident.duplicate()) now = {incident.created, incident.created};
+  }
+  for (const bool by_replay : {false, true}) {
+    const std::string& key = by_replay ? batch.replay_key : batch.key;
+    const auto known = batch_keys_.find({batch.uid, key});
+    if (key.empty() || known == batch_keys_.end()) continue;
+    if (!known->second.MayLive(now)) {
+      ++expired_;
+      continue;
+    }
+    const std::vector<int64_t>& ids = known->second.ids;
+    std::string wrong;
+    for (size_t i = 0; i < created.size(); ++i) {
+      const int64_t expected = ids[std::min(i, ids.size() - 1)];
+      if (created[i].duplicate() && created[i].id == expected) continue;
+      wrong = absl::StrCat("batch key ", key, " gave ", created[i].id, ", not ", expected);
+    }
+    if (wrong.empty()) {
       duplicates_ += static_cast<int64_t>(created.size());
+      replays_ += by_replay;
+      if (!by_replay) RememberReplay(batch, known->second, /*certain=*/true);
       return "";
     }
+    if (known->second.MustLive(now)) return wrong;
   }
-  if (created.size() != batch.incidents.size()) return "a batch was created with another size";
   std::vector<int64_t> ids;
   for (size_t i = 0; i < created.size(); ++i) {
-    if (std::string wrong = OneCreated(batch, i, created[i]); !wrong.empty()) return wrong;
+    std::string wrong = OneCreated(batch, i, now, created[i]);
+    if (!wrong.empty()) return wrong;
     ids.push_back(created[i].id);
   }
-  if (!batch.key.empty()) batch_keys_[{batch.uid, batch.key}] = std::move(ids);
+  RememberBatch(batch, ids, now);
   return "";
 }
 
-std::string SimulationModel::OneCreated(const SentBatch& batch, size_t i,
+void SimulationModel::RememberBatch(const SentBatch& batch, const std::vector<int64_t>& ids,
+                                    Time now) {
+  for (const std::string& key : {batch.key, batch.replay_key}) {
+    if (!key.empty()) batch_keys_[{batch.uid, key}] = {ids, Expiry(batch, now)};
+  }
+}
+
+// A batch was known by its own key: what was signed stands for the same incidents from now on.
+// Not `certain`: the store may not know of it.
+void SimulationModel::RememberReplay(const SentBatch& batch, const Known& known, bool certain) {
+  const Time now = {batch.begun, batch.ended};
+  const auto there = batch_keys_.find({batch.uid, batch.replay_key});
+  const bool lives = there != batch_keys_.end() && there->second.MayLive(now);
+  if (batch.replay_key.empty() || lives) return;
+  Known replay{known.ids, Expiry(batch, now)};
+  if (!certain) replay.expires.earliest = absl::InfinitePast();
+  batch_keys_[{batch.uid, batch.replay_key}] = std::move(replay);
+}
+
+std::string SimulationModel::OneCreated(const SentBatch& batch, size_t i, Time now,
                                         const CreatedIncident& created) {
   const TestIncident& incident = batch.incidents[i];
   const auto known = keys_.find({batch.uid, incident.key});
   if (!incident.key.empty() && known != keys_.end()) {
-    ++duplicates_;
-    if (created.duplicate() && created.id == known->second) return "";
-    return absl::StrCat("key ", incident.key, " gave ", created.id, ", not ", known->second);
+    const int64_t id = known->second.ids[0];
+    if (known->second.MayLive(now) && created.duplicate() && created.id == id) {
+      ++duplicates_;
+      return "";
+    }
+    if (known->second.MustLive(now)) {
+      return absl::StrCat("key ", incident.key, " gave ", created.id, ", not ", id);
+    }
+    ++expired_;
   }
   if (created.duplicate())
     return absl::StrCat("incident ", created.id, " is taken for a duplicate");
   if (created.id <= last_id_) return absl::StrCat("id ", created.id, " came after ", last_id_);
   last_id_ = created.id;
   incidents_[created.id] = {batch.uid, DetailsOf(incident)};
-  if (!incident.key.empty()) keys_[{batch.uid, incident.key}] = created.id;
+  if (!incident.key.empty()) keys_[{batch.uid, incident.key}] = {{created.id}, Expiry(batch, now)};
   return "";
 }
 
 std::string SimulationModel::Check(const std::vector<StoredIncident>& all) {
-  std::map<std::string, int64_t> extra;  // ids by details
+  std::map<std::string, const StoredIncident*> extra;  // by details
   std::set<int64_t> seen;
   for (const StoredIncident& incident : all) {
     if (!seen.insert(incident.id).second)
       return absl::StrCat("id ", incident.id, " is there twice");
     const auto known = incidents_.find(incident.id);
     if (known == incidents_.end()) {
-      if (!extra.emplace(incident.details, incident.id).second) return "an incident is there twice";
+      if (!extra.emplace(incident.details, &incident).second) return "an incident is there twice";
     } else if (known->second.details != incident.details ||
                known->second.uid != incident.instance_uid) {
       return absl::StrCat("incident ", incident.id, " has other bytes than were acknowledged");
@@ -92,40 +139,54 @@ std::string SimulationModel::Check(const std::vector<StoredIncident>& all) {
 }
 
 // Each uncertain batch is there as a whole or not at all, and stays so from now on.
-std::string SimulationModel::SettleUnknown(const std::map<std::string, int64_t>& extra) {
+std::string SimulationModel::SettleUnknown(
+    const std::map<std::string, const StoredIncident*>& extra) {
   size_t explained = 0;
   for (const SentBatch& batch : uncertain_) {
-    std::vector<int64_t> ids;
+    std::vector<const StoredIncident*> there;
     for (const TestIncident& incident : batch.incidents) {
       const auto found = extra.find(DetailsOf(incident));
-      const auto key = keys_.find({batch.uid, incident.key});
-      const bool repeated = !incident.key.empty() && key != keys_.end();
-      if (found == extra.end()) {
-        if (repeated) ids.push_back(key->second);
+      there.push_back(found == extra.end() ? nullptr : found->second);
+    }
+    const auto first =
+        std::ranges::find_if(there, [](auto* incident) { return incident != nullptr; });
+    if (first == there.end()) {
+      const auto known = batch_keys_.find({batch.uid, batch.key});
+      if (known != batch_keys_.end()) RememberReplay(batch, known->second, /*certain=*/false);
+      continue;
+    }
+    const Time now = {(*first)->created, (*first)->created};
+    std::vector<int64_t> ids;
+    for (size_t i = 0; i < there.size(); ++i) {
+      const Key key = {batch.uid, batch.incidents[i].key};
+      const auto known = keys_.find(key);
+      const bool repeated =
+          !key.second.empty() && known != keys_.end() && known->second.MustLive(now);
+      if (there[i] == nullptr) {
+        if (repeated) ids.push_back(known->second.ids[0]);
         continue;
       }
-      if (repeated) return absl::StrCat("a duplicate was stored, of key ", incident.key);
+      if (repeated) return absl::StrCat("a duplicate was stored, of key ", key.second);
       ++explained;
-      ids.push_back(found->second);
-      last_id_ = std::max(last_id_, found->second);
-      incidents_[found->second] = {batch.uid, found->first};
-      if (!incident.key.empty()) keys_[{batch.uid, incident.key}] = found->second;
+      const int64_t id = there[i]->id;
+      ids.push_back(id);
+      last_id_ = std::max(last_id_, id);
+      incidents_[id] = {batch.uid, there[i]->details};
+      if (!key.second.empty()) keys_[key] = {{id}, Expiry(batch, now)};
     }
-    const size_t there = static_cast<size_t>(std::count_if(
-        batch.incidents.begin(), batch.incidents.end(),
-        [&](const TestIncident& incident) { return extra.contains(DetailsOf(incident)); }));
-    if (there == 0) continue;
     if (ids.size() != batch.incidents.size()) {
-      return absl::StrCat("of a batch of ", batch.incidents.size(), " only ", there, " are there");
+      return absl::StrCat("of a batch of ", batch.incidents.size(), " only ", ids.size(),
+                          " are there");
     }
     ++unknown_there_;
-    if (!batch.key.empty()) batch_keys_[{batch.uid, batch.key}] = ids;
+    RememberBatch(batch, ids, now);
   }
   uncertain_.clear();
   if (explained == extra.size()) return "";
-  for (const auto& [details, id] : extra) {
-    if (!incidents_.contains(id)) {
-      return absl::StrCat("incident ", id, " is there and was refused: ", details.substr(0, 40));
+  for (const auto& [details, incident] : extra) {
+    if (!incidents_.contains(incident->id)) {
+      return absl::StrCat("incident ", incident->id,
+                          " is there and was refused: ", details.substr(0, 40));
     }
   }
   return "";

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "host_stub/store/incident_store.h"
 #include "host_stub/store/testing/store_test_util.h"
 
@@ -19,7 +20,12 @@ namespace host_stub {
 struct SentBatch {
   std::string uid;
   std::string key;
+  std::string replay_key;
+  absl::Duration lifetime;  // of its keys; zero: for good
   std::vector<TestIncident> incidents;
+  // The store looked at its clock in between. Set when the batch was finished.
+  absl::Time begun;
+  absl::Time ended;
 };
 
 class SimulationModel {
@@ -29,7 +35,8 @@ class SimulationModel {
   // Takes all incidents that the store has, opened again on a healthy disk.
   std::string Check(const std::vector<StoredIncident>& all);
 
-  // The key of an acknowledged incident or batch, to repeat it; nullopt if there is none.
+  // The key of an incident or batch that was once acknowledged, to repeat it; nullopt if there is
+  // none.
   std::optional<std::pair<std::string, std::string>> KnownKey(uint32_t chance) const;
   std::optional<std::pair<std::string, std::string>> KnownBatchKey(uint32_t chance) const;
 
@@ -37,26 +44,46 @@ class SimulationModel {
   int64_t unknown() const { return unknown_; }
   int64_t unknown_there() const { return unknown_there_; }
   int64_t duplicates() const { return duplicates_; }
+  int64_t replays() const { return replays_; }
+  int64_t expired() const { return expired_; }
 
  private:
   using Key = std::pair<std::string, std::string>;  // uid and key
+  // When something is, as far as this is known.
+  struct Time {
+    absl::Time earliest;
+    absl::Time latest;
+  };
+  struct Known {
+    std::vector<int64_t> ids;
+    Time expires;
+
+    bool MayLive(Time now) const { return expires.latest > now.earliest; }
+    bool MustLive(Time now) const { return expires.earliest > now.latest; }
+  };
   struct Incident {
     std::string uid;
     std::string details;
   };
 
+  static Time Expiry(const SentBatch& batch, Time now);
   std::string Created(const SentBatch& batch, const std::vector<CreatedIncident>& created);
-  std::string OneCreated(const SentBatch& batch, size_t i, const CreatedIncident& created);
-  std::string SettleUnknown(const std::map<std::string, int64_t>& extra);
+  std::string OneCreated(const SentBatch& batch, size_t i, Time now,
+                         const CreatedIncident& created);
+  void RememberBatch(const SentBatch& batch, const std::vector<int64_t>& ids, Time now);
+  void RememberReplay(const SentBatch& batch, const Known& known, bool certain);
+  std::string SettleUnknown(const std::map<std::string, const StoredIncident*>& extra);
 
   std::map<int64_t, Incident> incidents_;  // acknowledged, or seen after an opening
-  std::map<Key, int64_t> keys_;
-  std::map<Key, std::vector<int64_t>> batch_keys_;
+  std::map<Key, Known> keys_;
+  std::map<Key, Known> batch_keys_;  // and replay keys
   std::vector<SentBatch> uncertain_;
   int64_t last_id_ = 0;
   int64_t unknown_ = 0;
   int64_t unknown_there_ = 0;
   int64_t duplicates_ = 0;
+  int64_t replays_ = 0;  // batches that were known by their replay key alone
+  int64_t expired_ = 0;  // keys that came again after their lifetime
 };
 
 // The slices of the details in one piece.

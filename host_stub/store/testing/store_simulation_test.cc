@@ -23,6 +23,8 @@ TEST(StoreSimulationTest, NoHistoryBreaksAPromise) {
   EXPECT_GT(all.unknown_there, 0);
   EXPECT_GT(all.acknowledged, 10 * kHistories);
   EXPECT_GT(all.duplicates, kHistories);
+  EXPECT_GT(all.replays, kHistories / 10);
+  EXPECT_GT(all.expired, kHistories / 10);
   EXPECT_GT(all.refused_after_failed_sync, kHistories / 10);
 }
 

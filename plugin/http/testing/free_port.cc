@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <deque>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -21,6 +23,7 @@ const std::string& OwnAddress() {
 }
 
 std::vector<uint16_t> FreePorts(size_t count) {
+  static std::deque<uint16_t> given;  // lately
   std::vector<int> sockets;
   std::vector<uint16_t> ports;
   while (ports.size() < count) {
@@ -31,7 +34,11 @@ std::vector<uint16_t> FreePorts(size_t count) {
     socklen_t size = sizeof address;
     bind(sockets.back(), reinterpret_cast<const sockaddr*>(&address), size);
     getsockname(sockets.back(), reinterpret_cast<sockaddr*>(&address), &size);
-    ports.push_back(ntohs(address.sin_port));
+    const uint16_t port = ntohs(address.sin_port);
+    if (std::find(given.begin(), given.end(), port) != given.end()) continue;
+    ports.push_back(port);
+    given.push_back(port);
+    if (given.size() > 1'000) given.pop_front();
   }
   for (const int one : sockets) close(one);
   return ports;

@@ -12,7 +12,8 @@ namespace webhook::http {
 // connects from it, so a port of it that is free stays free.
 const std::string& OwnAddress();
 
-// Different ports of OwnAddress() that nobody listens on.
+// Different ports of OwnAddress() that nobody listens on. The next 1,000 that a test asks for are
+// others, too, although nobody listens on these yet. Not thread-safe.
 std::vector<uint16_t> FreePorts(size_t count);
 inline uint16_t FreePort() { return FreePorts(1)[0]; }
 
