@@ -43,6 +43,7 @@ constexpr struct {
     {413, LRI_REASON_BODY_TOO_LARGE, "The body is longer than the limit body_bytes."},
     {503, LRI_REASON_RATE, "The instance takes no more requests a second. Try again later."},
     {503, LRI_REASON_RATE, "The instance takes no more requests at once. Try again later."},
+    {},
 };
 
 constexpr base::CharacterSet kValueCharacters =

@@ -190,7 +190,8 @@ absl::StatusOr<std::unique_ptr<Trial>> Trial::Read(absl::string_view arguments,
 void Trial::Tell(const lri_answer& answer, const Configuration& configuration,
                  const sources::Result* judged, std::span<const core::ParsedIncident> incidents) {
   const absl::string_view step = StepOf(answer.reason);
-  const bool succeeded = answer.status >= 200 && answer.status < 300;
+  // Not by the status: some senders must be told 202 where they are refused.
+  const bool succeeded = step.empty() || answer.reason == LRI_REASON_DROPPED;
   std::string steps;
   const auto add_step = [&steps](absl::string_view name, absl::string_view what) {
     absl::StrAppend(&steps, steps.empty() ? "" : ",", "{\"step\":", base::JsonString(name),

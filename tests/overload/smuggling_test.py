@@ -4,33 +4,16 @@ Every test runs at each door of a host; none may create more incidents than its 
 """
 
 import gzip
-import os
-import pathlib
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 import unittest
 
 import brotli
 import zstandard
 from doors import FRONT_PATH, open_doors
-from peers import Peer, ask, basic, free_ports, pump, request
+from peers import Peer, ask, basic, pump, request
+from proxies import open_proxies
 
 GOOD = basic("user:pass")
 SECONDS = 20
-
-
-def await_port(address):
-    end = time.monotonic() + SECONDS
-    while True:
-        try:
-            return socket.create_connection(address).close()
-        except ConnectionRefusedError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
 
 
 class DoorsTest(unittest.TestCase):
@@ -382,54 +365,7 @@ class ProxiesTest(DoorsTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(temporary.cleanup)
-        at = temporary.name
-        front = "%s:%d" % cls.doors[0].address
-        ports = free_ports(3)
-        user = "user root;" if os.geteuid() == 0 else ""
-        server = """
-            server { listen 127.0.0.1:%d; location / { proxy_pass http://front;
-              proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering %s; } }
-        """
-        pathlib.Path(at, "nginx.conf").write_text(f"""
-            daemon off; pid {at}/pid; error_log {at}/error; worker_processes 1; {user}
-            events {{ }}
-            http {{
-              access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;
-              fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;
-              upstream front {{ server {front}; keepalive 4; }}
-              {server % (ports[0], "off")} {server % (ports[1], "on")}
-            }}""")
-        pathlib.Path(at, "haproxy.cfg").write_text(f"""
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 5s
-  timeout server 5s
-  option http-keep-alive
-  http-reuse always
-frontend in
-  bind 127.0.0.1:{ports[2]}
-  default_backend out
-backend out
-  server front {front}
-""")
-        for program, options in (
-            ("nginx", ["-p", at, "-c", f"{at}/nginx.conf"]),
-            ("haproxy", ["-db", "-f", f"{at}/haproxy.cfg"]),
-        ):
-            found = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
-            started = subprocess.Popen([found, *options], stderr=subprocess.DEVNULL)
-            cls.addClassCleanup(started.wait)
-            cls.addClassCleanup(started.terminate)
-        cls.proxies = {
-            "nginx": ("127.0.0.1", ports[0]),
-            "nginx with a buffer": ("127.0.0.1", ports[1]),
-            "HAProxy": ("127.0.0.1", ports[2]),
-        }
-        for address in cls.proxies.values():
-            await_port(address)
+        cls.proxies = open_proxies(cls, cls.doors[0].address)
 
     victims = own_requests = 0
 

@@ -20,10 +20,31 @@ SECONDS_TO_STOP = 30
 OWN_ADDRESS = "127." + ".".join(str(random.SystemRandom().randint(1, 254)) for _ in range(3))
 
 
+def listen_ports(count):
+    """The parameters of that many free listen ports: the documents want a number, not 0."""
+    servers = [socket.create_server((OWN_ADDRESS, 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
+    return [{"longRunningPort": str(port), "bind_address": OWN_ADDRESS} for port in ports]
+
+
 def listen_port():
-    """The parameters of a free listen port: the documents want a number, not 0."""
-    with socket.create_server((OWN_ADDRESS, 0)) as server:
-        return {"longRunningPort": str(server.getsockname()[1]), "bind_address": OWN_ADDRESS}
+    return listen_ports(1)[0]
+
+
+def all_open(instances):
+    """The configuration of an XSOAR 6 with these instances, name -> parameters, all reachable from
+    outside. It adds a listen port to each."""
+    for parameters, port in zip(instances.values(), listen_ports(len(instances))):
+        parameters.update(port)
+    return {
+        "platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live"},
+        "serverConfiguration": {f"instance.execute.external.{name}": "true" for name in instances},
+        "instances": [
+            {"name": name, "configuration": parameters} for name, parameters in instances.items()
+        ],
+    }
 
 
 def configuration(product="XSOAR_8_ON_PREM", name="webhook", url="https://my.xsoar.live", **parameters):

@@ -33,9 +33,11 @@ def basic(credentials):
     return "Basic " + base64.b64encode(credentials.encode()).decode()
 
 
-def request(path="/", body=b"{}", method="POST", length=None, **headers):
-    """The octets of a request; header names with _ for -. `length`: what it claims to be."""
+def request(path="/", body=b"{}", method="POST", length=None, pairs=(), **headers):
+    """The octets of a request; header names with _ for -, or `pairs` as they are. `length`: what it
+    claims to be."""
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
+    lines += [f"{name}: {value}" for name, value in pairs]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     lines += [f"Content-Length: {len(body) if length is None else length}", "", ""]
     return "\r\n".join(lines).encode("latin-1") + body
