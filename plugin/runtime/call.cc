@@ -195,8 +195,7 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
   }
   absl::string_view body = result.document;
   if (!result.documented) {
-    source_text_ = sources::ToIncidents(result);
-    body = source_text_;
+    body = sources::ToIncidents(result, source_text_);
   }
   if (absl::Status status = Parse(body, headers); !status.ok()) {
     FinishWithText(StatusOfBodyError(status), ReasonOfBodyError(status), status.message(),

@@ -111,8 +111,8 @@ void LogRefusal(base::LineLimiter& limiter, absl::string_view why, const lri_req
   if (!left_out.has_value()) return;
   const absl::string_view peer = FromView(head.peer_address);
   checking.host.Log(checking.host_instance, LRI_WARNING,
-           absl::StrCat("a request", peer.empty() ? "" : " from ", peer, " was refused: ", why,
-                        base::LeftOut(*left_out)));
+                    absl::StrCat("a request", peer.empty() ? "" : " from ", peer,
+                                 " was refused: ", why, base::LeftOut(*left_out)));
 }
 
 template <typename Word>
