@@ -48,7 +48,6 @@ class RestartTest(unittest.TestCase):
 
     def test_severity_that_is_stored_is_shown_by_every_view(self):
         with HostProcess(configuration()) as host:
-            host.start()
             for _ in range(2):
                 host.run("execute", "webhook", "-d", '{"severity": 3}')
             host.stop()
