@@ -46,9 +46,18 @@ class RestartTest(unittest.TestCase):
             thread.join()
         return acknowledged
 
+    def test_key_that_goes_before_its_time_is_counted_and_warned_of(self):
+        config = configuration(duplication_key="id", delivery_key_ttl="1h")
+        config["limits"] = {"remembered_delivery_keys": 1}
+        with HostProcess(config) as host:
+            for number in (1, 1, 2, 1):
+                host.run("execute", "webhook", "-d", json.dumps({"id": number}))
+            self.assertEqual(host.run_json("instances", "get", "webhook")["forgottenKeys"], 2)
+            self.assertEqual(len(host.run_json("incidents", "list")), 3)
+            self.assertIn("[webhook] 1 delivery key was forgotten before delivery_key_ttl", host.stderr())
+
     def test_severity_that_is_stored_is_shown_by_every_view(self):
         with HostProcess(configuration()) as host:
-            host.start()
             for _ in range(2):
                 host.run("execute", "webhook", "-d", '{"severity": 3}')
             host.stop()
