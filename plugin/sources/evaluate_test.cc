@@ -19,8 +19,8 @@ constexpr char kSecret[] = "a secret of sixteen octets";
 class EvaluateTest : public testing::Test {
  protected:
   void Configure(absl::string_view profile, absl::string_view rules = "") {
-    settings_.profile = profile.substr(0, 1) == "{" ? ReadProfile(profile).value()
-                                                    : FindProfile(profile).value();
+    settings_.profile =
+        profile.substr(0, 1) == "{" ? ReadProfile(profile).value() : FindProfile(profile).value();
     if (!rules.empty()) settings_.rules = ReadRules(rules, *settings_.profile).value();
     Create();
   }
@@ -47,8 +47,8 @@ class EvaluateTest : public testing::Test {
   void SendSigned(std::string body) {
     const absl::string_view view = body;
     Set("X-Hub-Signature-256",
-        absl::StrCat("sha256=", absl::BytesToHexString(
-                                    Hmac(Hash::kSha256, kSecret, std::span(&view, 1)))));
+        absl::StrCat("sha256=",
+                     absl::BytesToHexString(Hmac(Hash::kSha256, kSecret, std::span(&view, 1)))));
     Send(std::move(body));
   }
 
@@ -197,9 +197,9 @@ TEST_F(GitHubTest, BytesOfTheElementAreKept) {
   SendSigned(body);
   ASSERT_EQ(result_.events.size(), 1) << result_.explanation;
   EXPECT_EQ(DetailsOf(result_, result_.events[0]), body);
-  EXPECT_EQ(Incidents(),
-            absl::StrCat("[{\"name\":\"GitHub push\",\"type\":\"GitHub push\",\"rawJson\":", body,
-                         "}]"));
+  EXPECT_EQ(
+      Incidents(),
+      absl::StrCat("[{\"name\":\"GitHub push\",\"type\":\"GitHub push\",\"rawJson\":", body, "}]"));
 }
 
 TEST_F(GitHubTest, NestingHasTheLimitOfOtherBodies) {
@@ -232,13 +232,13 @@ TEST_F(AlertsTest, TheEnvelopeJoinsEachWithoutTheArray) {
   EXPECT_EQ(result_.events[0].name, "Down");
   EXPECT_EQ(result_.events[0].severity, 4);
   EXPECT_EQ(result_.events[0].occurred, "2025-10-09T08:53:20Z");
-  EXPECT_EQ(
-      DetailsOf(result_, result_.events[0]),
-      R"({"labels":{"alertname":"Down","severity":"page"},"startsAt":"2025-10-09T08:53:20Z",)"
-      R"("envelope":{"status":"firing",  "version":"4"}})");
-  EXPECT_TRUE(absl::StrContains(DetailsOf(result_, result_.events[1]),
-                                "\"envelope\":1,\"labels\""));
-  EXPECT_TRUE(absl::StrContains(DetailsOf(result_, result_.events[1]), "\"envelope_of_request\":{"));
+  EXPECT_EQ(DetailsOf(result_, result_.events[0]),
+            R"({"labels":{"alertname":"Down","severity":"page"},"startsAt":"2025-10-09T08:53:20Z",)"
+            R"("envelope":{"status":"firing",  "version":"4"}})");
+  EXPECT_TRUE(
+      absl::StrContains(DetailsOf(result_, result_.events[1]), "\"envelope\":1,\"labels\""));
+  EXPECT_TRUE(
+      absl::StrContains(DetailsOf(result_, result_.events[1]), "\"envelope_of_request\":{"));
   EXPECT_TRUE(absl::StartsWith(DetailsOf(result_, result_.events[2]), "{\"value\":{},"));
   EXPECT_TRUE(absl::StartsWith(DetailsOf(result_, result_.events[3]), "{\"value\":7,"));
   EXPECT_EQ(result_.events[2].name, "Prometheus Alertmanager");
@@ -283,8 +283,8 @@ TEST_F(AlertsTest, AnEnvelopeCannotBeMultipliedWithoutEnd) {
 
 TEST_F(AlertsTest, ALongTextIsCutAndALongDeliveryIsNone) {
   const std::string text(10'000, 'x');
-  Send(absl::StrCat(R"({"alerts":[{"labels":{"alertname":")", text, "\\u00e4", R"("},"fingerprint":")",
-                    text, R"(","startsAt":"a","status":"b"}]})"));
+  Send(absl::StrCat(R"({"alerts":[{"labels":{"alertname":")", text, "\\u00e4",
+                    R"("},"fingerprint":")", text, R"(","startsAt":"a","status":"b"}]})"));
   ASSERT_EQ(result_.events.size(), 1) << result_.explanation;
   EXPECT_EQ(result_.events[0].name, text.substr(0, kMostTextBytes));
   EXPECT_EQ(result_.events[0].delivery, "");
@@ -366,9 +366,9 @@ TEST_F(EvaluateTest, ADocumentedBodyCanBeSigned) {
   ASSERT_EQ(result_.outcome, Outcome::kAccept) << result_.explanation;
   EXPECT_TRUE(result_.documented);
   EXPECT_EQ(Incidents(), body);
-  settings_.rules =
-      ReadRules(R"([{"when": {"item:name": "a"}, "do": {"set": {"type": "T"}}}])", *settings_.profile)
-          .value();
+  settings_.rules = ReadRules(R"([{"when": {"item:name": "a"}, "do": {"set": {"type": "T"}}}])",
+                              *settings_.profile)
+                        .value();
   Create();
   SendSigned(body);
   EXPECT_EQ(Incidents(), R"([{"name":"a","type":"T","rawJson":{"b":1}},{"type":"t"}])");
@@ -420,7 +420,8 @@ TEST_F(EvaluateTest, AnEchoIsNeverMoreThanText) {
   EXPECT_EQ(result_.outcome, Outcome::kHandshake);
   EXPECT_EQ(result_.answer.body, "<b>");
   EXPECT_EQ(result_.answer.headers.size(), 3);
-  for (const std::string& bad : {std::string("a%0d%0ab"), std::string("%FF"), std::string(5'000, 'a')}) {
+  for (const std::string& bad :
+       {std::string("a%0d%0ab"), std::string("%FF"), std::string(5'000, 'a')}) {
     query_ = "challenge=" + bad;
     Head();
     EXPECT_EQ(result_.outcome, Outcome::kRefuse);
@@ -444,7 +445,8 @@ TEST_F(EvaluateTest, AStrangersTokenIsShownOnlyWhileNoSecretIsSet) {
 TEST_F(EvaluateTest, TheIncidentsIdJoinsTheAnswer) {
   settings_.signing_secrets = {{kSecret}};
   query_ = absl::StrCat("t=", "a+secret+of+sixteen+octets");
-  Configure(R"x({"profile": 1, "name": "mine", "authenticate": [{"kind": "token", "from": "query:t"}],
+  Configure(
+      R"x({"profile": 1, "name": "mine", "authenticate": [{"kind": "token", "from": "query:t"}],
       "answer": {"accepted": {"status": 202, "body": {"json":
         {"a": [1, "({incident:id}, {json:b})"], "c": "{incident:id}"}}}}})x");
   Send(R"({"b":"\"x\""})");
@@ -464,7 +466,8 @@ TEST_F(EvaluateTest, TextInTextIsUnwrappedAndWhatIsNoneStays) {
   EXPECT_EQ(DetailsOf(result_, result_.events[0]),
             R"({"message":{"data":{"name":"CPU"},"messageId":"1"}})");
   for (const char* const data : {"eyJ9", "MTI=", "no base64", ""}) {
-    const std::string body = absl::StrCat(R"({"message":{"data":")", data, R"(","messageId":"1"}})");
+    const std::string body =
+        absl::StrCat(R"({"message":{"data":")", data, R"(","messageId":"1"}})");
     Send(body);
     ASSERT_EQ(result_.events.size(), 1) << data;
     EXPECT_EQ(DetailsOf(result_, result_.events[0]), body);
@@ -536,8 +539,9 @@ TEST(SourceTest, WhatMustNotBeWrittenIsListed) {
   settings.profile = FindProfile("grafana").value();
   settings.config["signature_header"] = "X-Sig";
   const auto source = Source::Create(settings).value();
-  EXPECT_EQ(std::vector<std::string>(source->secret_headers().begin(), source->secret_headers().end()),
-            (std::vector<std::string>{"authorization", "x-sig"}));
+  EXPECT_EQ(
+      std::vector<std::string>(source->secret_headers().begin(), source->secret_headers().end()),
+      (std::vector<std::string>{"authorization", "x-sig"}));
   EXPECT_EQ(source->secret_parameters()[0], "token");
   EXPECT_EQ(source->tolerance(), absl::Minutes(5));
 }

@@ -43,8 +43,7 @@ TEST_P(RefusedProfileTest, NamesThePlace) {
 INSTANTIATE_TEST_SUITE_P(
     Profiles, RefusedProfileTest,
     testing::Values(
-        Refused{"no_json", "{", "line 1, column 2: "},
-        Refused{"list", "[]", "expected an object"},
+        Refused{"no_json", "{", "line 1, column 2: "}, Refused{"list", "[]", "expected an object"},
         Refused{"no_version", R"({"name": "a", "authenticate": []})", "\"profile\": 1 is missing"},
         Refused{"other_version", R"({"profile": 2})", "profile: expected a whole number"},
         Refused{"no_name", R"({"profile": 1})", "name is missing"},
@@ -73,9 +72,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "delivery: unknown reference"},
         Refused{"config", With(R"("delivery": "{config:a}")"), "delivery: config has no such"},
         Refused{"header", With(R"("delivery": "{header:a b}")"), "delivery: no name of a header"},
-        Refused{"severity", With(R"("incidents": {"severity": {"from": "item:a", "map": {"x": 5}}})"),
+        Refused{"severity",
+                With(R"("incidents": {"severity": {"from": "item:a", "map": {"x": 5}}})"),
                 "incidents.severity.map.x: a severity is"},
-        Refused{"each", With(R"("incidents": {"each": "item:a"})"), "incidents.each: expected json:"},
+        Refused{"each", With(R"("incidents": {"each": "item:a"})"),
+                "incidents.each: expected json:"},
         Refused{"test", With(R"("incidents": {"when": {"method": 1}})"),
                 "incidents.when.method: expected true"},
         Refused{"pattern", With(R"x("incidents": {"when": {"method": {"matches": "("}}})x"),
@@ -130,8 +131,8 @@ TEST(ProfileTest, AllBuiltInOnesAreReadAndDescribed) {
     EXPECT_NE((*profile)->setup, "") << one.name;
     const std::string text = DescribeProfile(**profile);
     EXPECT_TRUE(absl::StrContains(text, "What to configure")) << one.name;
-    EXPECT_TRUE(absl::StrContains(text, (*profile)->authenticate[0].kind == Kind::kHmac ? "hmac sha"
-                                                                                       : ""));
+    EXPECT_TRUE(
+        absl::StrContains(text, (*profile)->authenticate[0].kind == Kind::kHmac ? "hmac sha" : ""));
   }
 }
 
@@ -199,11 +200,10 @@ TEST(MultipartTest, TheOneJsonPartIsFound) {
     const auto found = FindJsonPart(absl::string_view(body).substr(0, body.size() - 64), type);
     return found.ok() ? std::string(*found) : absl::StrCat("! ", found.status().message());
   };
-  const std::string kText =
-      "--b\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n";
-  const std::string kJson =
-      "--b\r\nContent-Type: application/json\r\n\r\n{\"a\":\"\r\n-\"}\r\n";
-  const std::string kAlike = "--b\r\nContent-Disposition: form-data; name=\"p\"\r\n\r\n{\"b\":2}\r\n";
+  const std::string kText = "--b\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n";
+  const std::string kJson = "--b\r\nContent-Type: application/json\r\n\r\n{\"a\":\"\r\n-\"}\r\n";
+  const std::string kAlike =
+      "--b\r\nContent-Disposition: form-data; name=\"p\"\r\n\r\n{\"b\":2}\r\n";
   const std::string kFile =
       "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n{\"c\":3}\r\n";
   const char kType[] = "multipart/form-data; boundary=b";
