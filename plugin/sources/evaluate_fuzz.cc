@@ -29,7 +29,18 @@ using webhook::fuzz::Require;
 constexpr char kSecret[] = "whsec_3q2+7wAAqmPq8dLJ0nYB1F0l9Zkx7c2Yb4R6Q8s1T0U=";
 constexpr absl::string_view kPart = "3q2+7wAAqm";
 
-void CheckAccepted(const sources::Result& result, const webhook::Limits& limits,
+std::string TextOf(const webhook::core::ParsedRequest& request) {
+  std::string text;
+  for (const webhook::core::ParsedIncident& incident : request.incidents()) {
+    absl::StrAppend(&text, incident.name, "|", incident.type, "|", incident.occurred, "|");
+    for (const absl::string_view slice : incident.details) absl::StrAppend(&text, slice);
+    text.push_back('\n');
+  }
+  return text;
+}
+
+void CheckAccepted(sources::Evaluator& evaluator, const sources::Result& result,
+                   const webhook::Limits& limits,
                    std::span<const webhook::core::HeaderView> headers) {
   std::string buffer;
   const absl::string_view incidents = sources::ToIncidents(result, buffer);
@@ -39,10 +50,12 @@ void CheckAccepted(const sources::Result& result, const webhook::Limits& limits,
     if (incidents.size() < 4'096) Require(MayBeJson(sources::DetailsOf(result, event)));
   }
   webhook::core::IncidentParser parser(limits);
-  webhook::core::ParsedRequest parsed;
+  webhook::core::ParsedRequest parsed, taken;
   const absl::Status status = parser.Parse(incidents, headers, {}, parsed);
+  const absl::Status of_taken = evaluator.Parse(result, parser, headers, {}, taken);
+  if (status.ok() && of_taken.ok()) Require(TextOf(parsed) == TextOf(taken));
   if (result.documented) return;  // and may be refused as any documented body
-  Require(status.ok() || absl::IsResourceExhausted(status));
+  Require(of_taken.ok() || absl::IsResourceExhausted(of_taken));
   const auto kept = std::count_if(result.events.begin(), result.events.end(),
                                   [](const sources::Event& event) { return !event.dropped; });
   if (status.ok()) Require(parsed.incidents().size() == static_cast<size_t>(kept));
@@ -122,7 +135,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (result.outcome == sources::Outcome::kRefuse) Require(!result.explanation.empty());
   if (result.outcome == sources::Outcome::kAccept) {
     Require(anybody);
-    CheckAccepted(result, limits, headers);
+    CheckAccepted(evaluator, result, limits, headers);
   }
   return 0;
 }
