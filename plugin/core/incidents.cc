@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -9,6 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/counted.h"
+#include "plugin/base/json_text.h"
 #include "plugin/base/utf8.h"
 
 namespace webhook::core {
@@ -120,6 +122,29 @@ IncidentParser::IncidentParser(const Limits& limits)
 
 absl::Status IncidentParser::Parse(absl::string_view body, std::span<const HeaderView> headers,
                                    const Defaults& defaults, ParsedRequest& out) {
+  Begin(headers, defaults, out);
+  absl::Status status = ParseText(body);
+  if (absl::IsInvalidArgument(status)) {
+    const std::string format = OtherFormat(body, headers);
+    if (!format.empty()) status = NotJson(absl::StrCat("the body is ", format, "; send JSON"));
+  }
+  status = End(std::move(status));
+  body_.ReleaseLarge();
+  string_.ReleaseLarge();
+  return status;
+}
+
+absl::Status IncidentParser::Take(std::span<const FoundIncident> found, absl::string_view envelope,
+                                  base::JsonReader& reader, std::span<const HeaderView> headers,
+                                  const Defaults& defaults, ParsedRequest& out) {
+  Begin(headers, defaults, out);
+  header_bytes_ += envelope.size();
+  return End(found.size() > MostIncidents() ? TooMany(found.size())
+                                            : TakeAll(found, out.arena_.Copy(envelope), reader));
+}
+
+void IncidentParser::Begin(std::span<const HeaderView> headers, const Defaults& defaults,
+                           ParsedRequest& out) {
   tail_text_.Clear();
   tail_text_.Append(",\"headers\":");
   const size_t before = tail_text_.size();
@@ -138,11 +163,9 @@ absl::Status IncidentParser::Parse(absl::string_view body, std::span<const Heade
   may_be_renamed_ = static_cast<size_t>(limits_.renamed_members);
   too_many_renamed_ = false;
   tail_ = out.arena_.Copy(tail_text_.text());
-  absl::Status status = ParseText(body);
-  if (absl::IsInvalidArgument(status)) {
-    const std::string format = OtherFormat(body, headers);
-    if (!format.empty()) status = NotJson(absl::StrCat("the body is ", format, "; send JSON"));
-  }
+}
+
+absl::Status IncidentParser::End(absl::Status status) {
   if (too_many_renamed_) {
     status = absl::ResourceExhaustedError(absl::StrCat(
         "More than ", limits_.renamed_members,
@@ -150,17 +173,55 @@ absl::Status IncidentParser::Parse(absl::string_view body, std::span<const Heade
   }
   if (status.ok()) {
     SetSpans();
-    if (defaults.duplication_key != nullptr && !defaults.duplication_key->empty()) {
+    if (defaults_->duplication_key != nullptr && !defaults_->duplication_key->empty()) {
       AddDeliveryKeys();
     }
   } else {
-    out.Clear();
+    out_->Clear();
   }
   tail_text_.ReleaseAbove(kKeptTailBytes);
-  body_.ReleaseLarge();
-  string_.ReleaseLarge();
   if (key_finder_.has_value()) key_finder_->ReleaseLarge();
   return status;
+}
+
+// A string as the body would have it. Text that is no UTF-8 is taken as Latin-1.
+base::JsonValue IncidentParser::StringOf(absl::string_view text) {
+  if (text.empty()) return {};
+  const bool plain = base::IsUtf8(text) && !absl::StrContains(text, '\0');
+  const size_t most = plain ? text.size() : base::MostEscapedBytes(text.size());
+  char* const string = out_->arena_.Allocate(most + 2);
+  bool beyond_ascii = false;
+  string[0] = '"';
+  char* end = plain ? TextBuffer::Write(text, string + 1)
+                    : base::WriteJsonEscapedBytes(text, string + 1, beyond_ascii);
+  *end++ = '"';
+  const auto size = static_cast<size_t>(end - string);
+  out_->arena_.GiveBack(most + 2 - size);
+  return {base::JsonKind::kString, !plain, size == 2, {string, size}};
+}
+
+absl::Status IncidentParser::TakeAll(std::span<const FoundIncident> found,
+                                     absl::string_view envelope, base::JsonReader& reader) {
+  for (const FoundIncident& one : found) {
+    name_ = StringOf(one.name);
+    type_ = StringOf(one.type);
+    occurred_ = StringOf(one.occurred);
+    whole_.Clear();
+    if (absl::StartsWith(one.details, "{")) {
+      reader.Return(one.place);
+      if (!ReadDetails(reader, whole_)) return NotJson(reader.fault());
+    }
+    if (whole_.empty()) {
+      whole_.NoteKey(KnownKey::kOther, {});
+      whole_.SetText(out_->arena_.Copy(absl::StrCat("{\"value\":", one.details, "}")));
+    }
+    AddIncident(whole_);
+    if (envelope.empty()) continue;
+    std::vector<absl::string_view>& slices = out_->slices_;
+    slices.insert(slices.end() - 1,
+                  {one.has_envelope ? ",\"envelope_of_request\":" : ",\"envelope\":", envelope});
+  }
+  return absl::OkStatus();
 }
 
 absl::Status IncidentParser::ParseText(absl::string_view body) {

@@ -88,6 +88,16 @@ class ParsedRequest {
   Arena arena_;
 };
 
+// An incident whose parts somebody else has found in a body.
+struct FoundIncident {
+  absl::string_view name;  // of any encoding; empty: the default, as with the next two
+  absl::string_view type;
+  absl::string_view occurred;
+  absl::string_view details;      // JSON; what is no object, or an empty one, becomes {"value": it}
+  base::JsonReader::Place place;  // of the details, in the reader
+  bool has_envelope = false;      // the details have a member of that name
+};
+
 // Holds the buffers that parsing needs, so use one again and again. Not thread-safe.
 class IncidentParser {
  public:
@@ -108,6 +118,13 @@ class IncidentParser {
   absl::Status Parse(absl::string_view body, std::span<const HeaderView> headers,
                      const Defaults& defaults, ParsedRequest& out);
 
+  // The same for incidents that were found in the text that `reader` has open and has read whole,
+  // so that it need not be read again. `envelope` is a JSON text that joins the details of each;
+  // empty: there is none.
+  absl::Status Take(std::span<const FoundIncident> found, absl::string_view envelope,
+                    base::JsonReader& reader, std::span<const HeaderView> headers,
+                    const Defaults& defaults, ParsedRequest& out);
+
  private:
   // The member `rawJson` or `raw_json`; the last one if it repeats.
   struct RawMember {
@@ -116,7 +133,12 @@ class IncidentParser {
     DetailsObject object = {};
   };
 
+  void Begin(std::span<const HeaderView> headers, const Defaults& defaults, ParsedRequest& out);
+  absl::Status End(absl::Status status);
   absl::Status ParseText(absl::string_view body);
+  absl::Status TakeAll(std::span<const FoundIncident> found, absl::string_view envelope,
+                       base::JsonReader& reader);
+  base::JsonValue StringOf(absl::string_view text);
   absl::Status ParseArray();
   absl::Status ParseIncident(size_t incident);
   bool ReadMember(KnownKey key);
@@ -168,7 +190,7 @@ class IncidentParser {
   absl::string_view incident_type_;
   absl::string_view trigger_time_;  // once it is needed
   absl::string_view tail_;          // the end of all details: see DetailsObject::AppendSlices
-  size_t header_bytes_ = 0;         // of it, the headers
+  size_t header_bytes_ = 0;         // of it, the headers; and of the envelope
   size_t may_be_renamed_ = 0;       // so many members more
   bool too_many_renamed_ = false;
 

@@ -414,6 +414,8 @@ struct Evaluator::Buffers {
   std::vector<absl::string_view> candidates, values;
   std::vector<std::string> signatures;
   Fields form;
+  std::vector<core::FoundIncident> found;
+  std::string incidents;  // of what cannot be found in the document
 };
 
 class Evaluator::Run {
@@ -1569,8 +1571,9 @@ void Evaluator::Run::ApplyRules(Event& event) {
 
 void Evaluator::Run::AddEvent(const IncidentsForm& form) {
   Event& event = result_.events.emplace_back();
-  const base::JsonValue& element = item_->At(profile_.whole)->value;
-  event.element = event.details = element.text;
+  const FoundValue& element = *item_->At(profile_.whole);
+  event.element = event.details = element.value.text;
+  event.place = element.place;
   event.name = FirstText(form.name, /*whole=*/false);
   if (event.name.empty() && !form.documented) event.name = profile_.title;
   event.type = FirstText(form.type, /*whole=*/false);
@@ -1602,6 +1605,7 @@ void Evaluator::Run::AddEvent(const IncidentsForm& form) {
     const FoundValue* const found = Find(one);
     if (found == nullptr || base::CountsAsAbsent(found->value)) continue;
     event.details = found->value.text;
+    event.place = found->place;
     is_element = one.from == From::kItem && one.slot == profile_.whole;
     break;
   }
@@ -1757,8 +1761,30 @@ void Evaluator::Evaluate(const Source& source, const Request& request, const Bod
                          Result& result) {
   result.Clear();
   Run(*buffers_, limits_, source, request, &body, result).Judge();
-  buffers_->reader.ReleaseLarge();
   buffers_->other.ReleaseLarge();
+  if (result.outcome != Outcome::kAccept) buffers_->reader.ReleaseLarge();
+}
+
+absl::Status Evaluator::Parse(const Result& result, core::IncidentParser& parser,
+                              std::span<const core::HeaderView> headers,
+                              const core::Defaults& defaults, core::ParsedRequest& out) {
+  absl::Status status;
+  if (result.documented) {
+    status = parser.Parse(ToIncidents(result, buffers_->incidents), headers, defaults, out);
+  } else {
+    std::vector<core::FoundIncident>& found = buffers_->found;
+    found.clear();
+    for (const Event& event : result.events) {
+      if (event.dropped) continue;
+      found.push_back(
+          {event.name, event.type, event.occurred, event.details, event.place, event.has_envelope});
+    }
+    status = parser.Take(found, result.envelope, buffers_->reader, headers, defaults, out);
+  }
+  buffers_->reader.ReleaseLarge();
+  constexpr size_t kKept = 64 * 1024;
+  if (buffers_->incidents.capacity() > kKept) std::string().swap(buffers_->incidents);
+  return status;
 }
 
 }  // namespace webhook::sources

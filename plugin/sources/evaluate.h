@@ -20,6 +20,7 @@
 #include "plugin/base/json_reader.h"
 #include "plugin/core/credentials.h"
 #include "plugin/core/header_view.h"
+#include "plugin/core/incidents.h"
 #include "plugin/core/text_memory.h"
 #include "plugin/limits/limits.h"
 #include "plugin/sources/profile.h"
@@ -178,10 +179,11 @@ struct Event {
   absl::string_view type;
   absl::string_view occurred;  // as the sender wrote it, or RFC 3339
   std::optional<double> severity;
-  absl::string_view delivery;  // of this element; empty: none
-  absl::string_view element;   // its bytes in the body
-  absl::string_view details;   // of it, what becomes the details; JSON, of any kind
-  bool has_envelope = false;   // a member of that name is in `details`
+  absl::string_view delivery;     // of this element; empty: none
+  absl::string_view element;      // its bytes in the body
+  absl::string_view details;      // of it, what becomes the details; JSON, of any kind
+  base::JsonReader::Place place;  // of the details
+  bool has_envelope = false;      // a member of that name is in `details`
   bool dropped = false;
   bool set = false;  // a rule has set name, type or severity
   int rule = -1;     // that decided; -1: none
@@ -246,6 +248,12 @@ class Evaluator {
 
   // With the body; includes EvaluateHead. Never kContinue.
   void Evaluate(const Source& source, const Request& request, const Body& body, Result& result);
+
+  // The incidents of what was accepted last, as `parser` would read them from ToIncidents, without
+  // writing and reading them again. Errors are the parser's.
+  absl::Status Parse(const Result& result, core::IncidentParser& parser,
+                     std::span<const core::HeaderView> headers, const core::Defaults& defaults,
+                     core::ParsedRequest& out);
 
  private:
   class Run;

@@ -1,5 +1,5 @@
 // Senders as data: how each proves who it is, shakes hands, writes its bodies, and what becomes of
-// them. docs/senders.md describes the language.
+// them. docs/sources.md describes the language.
 #ifndef PLUGIN_SOURCES_PROFILE_H_
 #define PLUGIN_SOURCES_PROFILE_H_
 

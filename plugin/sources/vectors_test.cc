@@ -197,6 +197,16 @@ TEST_P(VectorTest, HasItsOutcome) {
   }
 }
 
+std::string TextOf(const core::ParsedRequest& request) {
+  std::string text;
+  for (const core::ParsedIncident& incident : request.incidents()) {
+    absl::StrAppend(&text, incident.name, "|", incident.type, "|", incident.occurred, "|");
+    for (const absl::string_view slice : incident.details) absl::StrAppend(&text, slice);
+    text.push_back('\n');
+  }
+  return text;
+}
+
 TEST_P(VectorTest, BecomesIncidentsIfItIsAccepted) {
   Played played(GetParam());
   played.Judge(evaluator_, result_);
@@ -211,6 +221,12 @@ TEST_P(VectorTest, BecomesIncidentsIfItIsAccepted) {
   const absl::Status status =
       parser.Parse(json, {}, core::Defaults{.trigger_time = absl::UnixEpoch()}, parsed);
   ASSERT_TRUE(status.ok()) << status << " " << json;
+  core::ParsedRequest taken;
+  ASSERT_TRUE(
+      evaluator_
+          .Parse(result_, parser, {}, core::Defaults{.trigger_time = absl::UnixEpoch()}, taken)
+          .ok());
+  EXPECT_EQ(TextOf(taken), TextOf(parsed));
   if (result_.documented) return;
   ASSERT_EQ(parsed.incidents().size(), result_.events.size());
   for (size_t i = 0; i < result_.events.size(); ++i) {
