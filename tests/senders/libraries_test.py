@@ -9,6 +9,7 @@ import unittest
 
 from host_process import HostProcess, all_open
 from peers import Peer, address_of, ask, pump, request
+from proxies import open_proxies
 
 PROGRAM = pathlib.Path("tests/senders/sign.mjs")
 
@@ -39,7 +40,7 @@ class LibrariesTest(unittest.TestCase):
 
     def signed(self):
         signed = [sender for sender in self.senders if sender["name"] != "cloudevents"]
-        self.assertEqual(len(signed), 7)
+        self.assertEqual(len(signed), 8)
         return signed
 
     @staticmethod
@@ -96,6 +97,17 @@ class LibrariesTest(unittest.TestCase):
 
     def test_at_the_listen_port_wrong_and_old_are_401_and_right_is_created_once(self):
         self.check_play(self.listen_port)
+
+    def test_through_nginx_and_haproxy_what_is_signed_stays_so(self):
+        for proxy, address in open_proxies(self, address_of(self.host.http)).items():
+            for sender in self.signed():
+                right = self.right(sender)
+                wrong = right | {"body": right["body"].replace("e", "f", 1)}
+                with self.subTest(f"{proxy}: {sender['name']}"):
+                    door = address, self.front(sender["name"])[1]
+                    self.assertEqual(self.ask(door, wrong).status, 401)
+                    self.assertIn(self.ask(door, right).status, (200, 204))
+                    self.assertEqual(self.stored(sender["name"]), right["incidents"])
 
     def test_twins_that_race_are_one_incident(self):
         for sender in self.signed():
