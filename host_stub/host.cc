@@ -113,7 +113,7 @@ absl::Status Host::StartFront() {
       http::Server::Listen({.address = address->host == "localhost" ? "127.0.0.1" : address->host,
                             .port = static_cast<uint16_t>(address->port),
                             .limits = options_.configuration.limits,
-                            .trusted_proxies = options_.configuration.trusted_proxies},
+                            .proxies = options_.configuration.proxies},
                            *threads_, *front_);
   if (!server.ok()) return In("--http", server.status());
   server_ = *std::move(server);
@@ -136,7 +136,7 @@ absl::Status Host::StartGrpc() {
 
 absl::Status Host::Reload(const Configuration& configuration) {
   absl::Status status = manager_->Reload(configuration);
-  if (status.ok()) server_->SetTrustedProxies(configuration.trusted_proxies);
+  if (status.ok()) server_->SetProxies(configuration.proxies);
   return status;
 }
 

@@ -63,9 +63,8 @@ class Host {
   // Tells the log what the store warns of, once, and when that is over. Called every few seconds.
   void LogStoreWarning();
 
-  // Takes over another configuration's platform, serverConfiguration, instances and
-  // trusted_proxies as one change,
-  // while requests come in. The error is one line, and everything stays as it was. Where an
+  // Takes over another configuration's platform, serverConfiguration, instances and proxies as one
+  // change, while requests come in. The error is one line, and everything stays as it was. Where an
   // instance is removed, waits for the requests that it has.
   absl::Status Reload(const Configuration& configuration);
 

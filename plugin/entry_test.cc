@@ -184,6 +184,9 @@ class EntryTest : public ::testing::Test {
     std::string remainder;
     Headers headers;
     std::string body;
+    std::string query;
+    std::string peer;
+    uint32_t peer_flags = 0;
   };
 
   int32_t Execute(const Sent& sent, uint64_t ticket = 0) {
@@ -193,6 +196,9 @@ class EntryTest : public ::testing::Test {
     head.struct_size = sizeof head;
     head.method = View(sent.method);
     head.remainder = View(sent.remainder);
+    head.query = View(sent.query);
+    head.peer_address = View(sent.peer);
+    head.peer_flags = sent.peer_flags;
     head.headers = {pairs.data(), pairs.size(), sizeof(lri_pair)};
     head.content_length = sent.body.size();
     // A held batch reads the body later, so it lives as long as the test.
@@ -283,6 +289,99 @@ TEST_F(EntryTest, NothingIsServedBeforeStartAndAfterStop) {
   ASSERT_EQ(table_->stop(instance_, 0, nullptr), LRI_OK);
   EXPECT_EQ(Execute({.headers = {kGood}, .body = "{}"}), LRI_UNAVAILABLE);
   EXPECT_TRUE(host_.answers.empty());
+}
+
+TEST_F(EntryTest, AddressThatIsNotAllowedIs403BeforeEverythingElse) {
+  Start({{"allow", "192.0.2.0/24, 2001:db8::/32"}});
+  host_.log.clear();
+  const std::string refused[] = {"198.51.100.1", "2001:db9::1", "unix", "", "nonsense"};
+  for (const std::string& peer : refused) {
+    const Answer answer =
+        Ask({.method = "GET", .remainder = "/other", .body = "no JSON", .peer = peer});
+    EXPECT_EQ(answer.status, 403) << peer;
+    EXPECT_EQ(answer.body, "Your address may not send here.");
+  }
+  ASSERT_EQ(host_.log.size(), 1u);
+  EXPECT_THAT(host_.log[0], HasSubstr("from 198.51.100.1 was refused: its address is not in"));
+  EXPECT_EQ(Ask({.body = "{}", .peer = "192.0.2.1", .peer_flags = LRI_PEER_DOUBTFUL}).status, 403);
+  EXPECT_TRUE(host_.incidents.empty());
+  EXPECT_EQ(Ask({.body = "{}", .peer = "192.0.2.1"}).status, 200);
+  EXPECT_EQ(Ask({.body = "{}", .peer = "::ffff:192.0.2.1"}).status, 200);
+  EXPECT_EQ(Ask({.body = "{}", .peer = "2001:db8::1"}).status, 200);
+}
+
+TEST_F(EntryTest, AddressOfManyWrongCredentialsIsSlowedDownAndRightOnesNeverAre) {
+  Start(kBasic);
+  const Headers wrong = {{"Authorization", "Basic dXNlcjp3cm9uZw=="}};
+  const std::string sender = "2001:db8:1:2::1", neighbour = "2001:db8:1:2::ffff";
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(Ask({.headers = wrong, .body = "{}", .peer = sender}).status, 401);
+  }
+  const Answer answer = Ask({.headers = wrong, .body = "{}", .peer = neighbour});
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.Header("Retry-After"), "10");
+  EXPECT_EQ(answer.Header("WWW-Authenticate"), "(none)");
+  EXPECT_EQ(Ask({.headers = {kGood}, .body = "{}", .peer = sender}).status, 200);
+  EXPECT_EQ(Ask({.headers = wrong, .body = "{}", .peer = sender}).status, 503);
+  EXPECT_EQ(Ask({.headers = wrong, .body = "{}", .peer = "192.0.2.1"}).status, 401);
+  EXPECT_EQ(Ask({.body = "{}", .peer = sender}).status, 401);    // none: it waits for a challenge
+  EXPECT_EQ(Ask({.headers = wrong, .body = "{}"}).status, 401);  // not known whose it is
+  host_.now_ns += int64_t{10 * 60} * 1'000'000'000;
+  EXPECT_EQ(Ask({.headers = wrong, .body = "{}", .peer = sender}).status, 401);
+}
+
+TEST_F(EntryTest, MoreRequestsThanASecondMayHaveAre503WithRetryAfter) {
+  Start({{"username", "user"}, {"password", "pass"}, {"requests_per_second", "3"}});
+  host_.log.clear();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Ask({.headers = {kGood}, .body = "{}"}).status, 200);
+  const Answer answer = Ask({.headers = {kGood}, .body = "{}"});
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.Header("Retry-After"), "1");
+  EXPECT_EQ(CheckHead(instance_, {kGood}).verdict.refused, 1u);
+  ASSERT_EQ(host_.log.size(), 1u);
+  EXPECT_THAT(host_.log[0], HasSubstr("more came than requests_per_second allows"));
+  // Strangers use up nothing.
+  host_.now_ns += 400'000'000;
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(Ask({.body = "{}"}).status, 401);
+  // With its ticket a request is not counted twice.
+  const Judged judged = CheckHead(instance_, {kGood});
+  EXPECT_EQ(judged.verdict.refused, 0u);
+  EXPECT_EQ(StatusWithTicket(judged.verdict.ticket, {kGood}), 200);
+  EXPECT_EQ(Ask({.headers = {kGood}, .body = "{}"}).status, 503);
+  host_.now_ns -= int64_t{3600} * 1'000'000'000;  // the clock is set back
+  EXPECT_EQ(Ask({.headers = {kGood}, .body = "{}"}).status, 200);
+}
+
+TEST_F(EntryTest, MoreRequestsAtOnceThanConcurrentRequestsAreRefusedUntilOneIsDone) {
+  Start({{"concurrent_requests", "1"}, {"rate_limit_status", "429"}});
+  host_.hold = true;
+  EXPECT_EQ(Execute({.body = "{}"}), LRI_OK);
+  EXPECT_TRUE(host_.answers.empty());
+  const Answer answer = Ask({.body = "{}"});
+  EXPECT_EQ(answer.status, 429);
+  EXPECT_EQ(answer.Header("Retry-After"), "1");
+  EXPECT_EQ(CheckHead(instance_, {}).answer.status, 429);
+  host_.CompleteHeld();
+  EXPECT_EQ(host_.answers.back().status, 200);
+  host_.hold = false;
+  EXPECT_EQ(Ask({.body = "{}"}).status, 200);
+  // A request that is refused for its body is over, too.
+  EXPECT_EQ(Ask({.body = "no JSON"}).status, 400);
+  EXPECT_EQ(Ask({.body = "{}"}).status, 200);
+}
+
+TEST_F(EntryTest, SecretInTheUrlIsCheckedAtEveryUseAndKeptOutOfHeadersThatRepeatIt) {
+  Start({{"username", "_query:key"}, {"password", "s3cret"}});
+  EXPECT_EQ(Ask({.body = "{}"}).status, 401);
+  EXPECT_EQ(Ask({.body = "{}", .query = "key=wrong"}).status, 401);
+  EXPECT_EQ(Ask({.body = "{}", .query = "key=s3cret&key=s3cret"}).status, 401);
+  const Headers repeats = {{"Referer", "https://a/?key=%733cret"}, {"X-Kept", "value"}};
+  EXPECT_EQ(Ask({.headers = repeats, .body = "{}", .query = "a=b&key=%733cret"}).status, 200);
+  ASSERT_EQ(host_.incidents.size(), 1u);
+  EXPECT_THAT(host_.incidents[0].details, HasSubstr("x-kept"));
+  EXPECT_THAT(host_.incidents[0].details, Not(HasSubstr("3cret")));
+  EXPECT_THAT(host_.log.front(), HasSubstr("a secret in the URL without TLS"));
+  for (const std::string& line : host_.log) EXPECT_THAT(line, Not(HasSubstr("s3cret")));
 }
 
 TEST_F(EntryTest, OtherPathIs404BeforeCredentials) {

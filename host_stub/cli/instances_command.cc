@@ -77,6 +77,7 @@ std::string InstanceJson(const v1::Instance& instance) {
        {"incidents", absl::StrCat(health.incident_count())},
        {"hidden", absl::StrCat(health.hidden_incident_count())},
        {"forgottenKeys", absl::StrCat(health.forgotten_key_count())},
+       {"ruleCounts", absl::StrCat("[", absl::StrJoin(health.rule_counts(), ","), "]")},
        {"etag", JsonString(instance.etag())},
        {"parameters", JsonObject(parameters)},
        {"secretsSet", JsonStrings(instance.secrets_set())},
@@ -104,6 +105,7 @@ void PrintOne(const v1::Instance& instance, bool json) {
       {"INCIDENTS", absl::StrCat(health.incident_count())},
       {"HIDDEN", absl::StrCat(health.hidden_incident_count())},
       {"FORGOTTEN KEYS", absl::StrCat(health.forgotten_key_count())},
+      {"RULES DECIDED", absl::StrJoin(health.rule_counts(), ", ")},
       {"MESSAGE", health.message()},
       {"LAST ERROR", health.last_error()}};
   for (const auto& [name, value] : std::map<std::string, std::string>(

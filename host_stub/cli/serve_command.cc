@@ -27,6 +27,7 @@
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/logger.h"
 #include "host_stub/host.h"
+#include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
@@ -62,7 +63,7 @@ std::atomic<Logger*> library_logger{nullptr};
 
 void LogOfLibrary(const char* library, absl::string_view message, std::atomic<int64_t>& next_s) {
   Logger* const logger = library_logger.load();
-  const int64_t now_s = absl::ToUnixSeconds(absl::Now());
+  const int64_t now_s = base::CoarseMonotonicMilliseconds() / 1'000;  // never set back
   int64_t due_s = next_s.load();
   if (logger == nullptr || now_s < due_s || !next_s.compare_exchange_strong(due_s, now_s + 60)) {
     return;

@@ -40,8 +40,9 @@ class Builder {
 
   absl::StatusOr<Configuration> Build(absl::string_view text) {
     if (absl::Status status = reader_.Open(text); !status.ok()) return status;
-    static constexpr absl::string_view kNames[] = {"platform", "serverConfiguration", "limits",
-                                                   "trusted_proxies", "instances"};
+    static constexpr absl::string_view kNames[] = {
+        "platform",          "serverConfiguration", "limits",   "trusted_proxies",
+        "forwarding_header", "proxy_protocol",      "instances"};
     bool has_platform = false;
     absl::Status status =
         reader_.EachMember("", kNames, [&](absl::string_view name, const std::string& place) {
@@ -50,6 +51,10 @@ class Builder {
           if (name == "trusted_proxies") {
             return reader_.EachElement(
                 place, [this](const std::string& element) { return TrustedProxy(element); });
+          }
+          if (name == "forwarding_header") return ForwardingHeader(place);
+          if (name == "proxy_protocol") {
+            return reader_.Boolean(place, configuration_.proxies.proxy_protocol);
           }
           if (name == "instances") {
             return reader_.EachElement(
@@ -60,6 +65,12 @@ class Builder {
         });
     if (!status.ok()) return status;
     if (!has_platform) return reader_.Fault("platform", "is missing");
+    if (configuration_.proxies.networks.empty() &&
+        (configuration_.proxies.proxy_protocol || has_forwarding_header_)) {
+      return reader_.Fault(
+          configuration_.proxies.proxy_protocol ? "proxy_protocol" : "forwarding_header",
+          "needs trusted_proxies: nobody else is believed");
+    }
     return std::move(configuration_);
   }
 
@@ -68,6 +79,7 @@ class Builder {
   absl::Status ServerConfiguration(const std::string& place);
   absl::Status Limits(const std::string& place);
   absl::Status TrustedProxy(const std::string& place);
+  absl::Status ForwardingHeader(const std::string& place);
   absl::Status Instance(const std::string& place);
   absl::Status Parameters(const std::string& place, InstanceConfiguration& instance);
   absl::Status Parameter(absl::string_view name, const std::string& place,
@@ -81,6 +93,7 @@ class Builder {
   DocumentReader reader_;
   std::string folder_;
   Configuration configuration_;
+  bool has_forwarding_header_ = false;
   std::map<std::string, std::string> place_of_name_;
   std::map<int, std::string> place_of_port_;
 };
@@ -134,7 +147,17 @@ absl::Status Builder::TrustedProxy(const std::string& place) {
   if (absl::Status status = reader_.String(place, text); !status.ok()) return status;
   auto network = webhook::http::ParseNetwork(text);
   if (!network.ok()) return reader_.Fault(place, network.status().message());
-  configuration_.trusted_proxies.push_back(*network);
+  configuration_.proxies.networks.push_back(*network);
+  return absl::OkStatus();
+}
+
+absl::Status Builder::ForwardingHeader(const std::string& place) {
+  std::string text;
+  if (absl::Status status = reader_.String(place, text); !status.ok()) return status;
+  auto header = webhook::http::ParseForwardingHeader(text);
+  if (!header.ok()) return reader_.Fault(place, header.status().message());
+  configuration_.proxies.header = *header;
+  has_forwarding_header_ = true;
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 //   {"platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live", "engine": false},
 //    "serverConfiguration": {"instance.execute.external.webhook": "true"},
 //    "limits": {"body_bytes": 8388608}, "trusted_proxies": ["10.0.0.0/8"],
+//    "forwarding_header": "Forwarded", "proxy_protocol": true,
 //    "instances": [{"name": "webhook", "configuration": {
 //       "longRunningPort": "8000", "username": "user", "password_file": "webhook.password",
 //       "incidentType": "Phishing", "store_samples": true}}]}
@@ -19,7 +20,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "plugin/http/address.h"
+#include "plugin/http/proxies.h"
 #include "plugin/limits/limits.h"
 
 namespace host_stub {
@@ -43,9 +44,9 @@ struct Configuration {
   webhook::Limits limits;
   // The limits that the file sets, by name, for the plugin.
   std::vector<std::pair<std::string, std::string>> limits_set;
-  std::vector<webhook::http::Network> trusted_proxies;  // of the front
-  std::vector<InstanceConfiguration> instances;         // names and listen ports are unique
-  bool holds_secret = false;                            // the file itself contains one
+  webhook::http::Proxies proxies;                // before the front
+  std::vector<InstanceConfiguration> instances;  // names and listen ports are unique
+  bool holds_secret = false;                     // the file itself contains one
   // What works but should be corrected, one line each.
   std::vector<std::string> warnings;
 };

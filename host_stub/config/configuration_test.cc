@@ -144,6 +144,10 @@ TEST(ConfigurationRefusals, WrongTypesAreRefusedWithBothTypes) {
 TEST(ConfigurationRefusals, LimitsOutOfRangeAreRefusedWithTheRange) {
   EXPECT_THAT(Refusal(R"({"trusted_proxies": ["::1", "10.0.0.1/8"]})"),
               HasSubstr("trusted_proxies[1]: \"10.0.0.1/8\" is an address within a network"));
+  EXPECT_THAT(Refusal(R"({"forwarding_header": "X-Real-IP"})"),
+              HasSubstr("forwarding_header: must be X-Forwarded-For, Forwarded or none"));
+  EXPECT_THAT(Refusal(R"({"platform": {"product": "XSOAR_6"}, "proxy_protocol": true})"),
+              HasSubstr("proxy_protocol: needs trusted_proxies"));
   EXPECT_THAT(Refusal(R"({"limits": {"body_bytes": 0}})"),
               HasSubstr("limits: body_bytes must be a whole number from 1 to"));
 }
@@ -310,7 +314,8 @@ TEST(Configuration, ReadsTheDocumentedExample) {
       R"({"platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live", "engine": true},
           "serverConfiguration": {"instance.execute.external.webhook": "true"},
           "limits": {"body_bytes": 1024, "stream_calls_in_flight": 7},
-          "trusted_proxies": ["10.0.0.0/8", "::1"],
+          "trusted_proxies": ["10.0.0.0/8", "::1"], "forwarding_header": "Forwarded",
+          "proxy_protocol": true,
           "instances": [{"name": "webhook", "configuration": {
              "longRunningPort": "8000", "username": "user", "password": "pass",
              "incidentType": "Phishing", "store_samples": true}}]})",
@@ -322,7 +327,9 @@ TEST(Configuration, ReadsTheDocumentedExample) {
   EXPECT_THAT(configuration->server_configuration,
               ElementsAre(Pair("instance.execute.external.webhook", "true")));
   EXPECT_EQ(configuration->limits.body_bytes, 1024);
-  EXPECT_EQ(configuration->trusted_proxies.size(), 2u);
+  EXPECT_EQ(configuration->proxies.networks.size(), 2u);
+  EXPECT_EQ(configuration->proxies.header, webhook::http::ForwardingHeader::kForwarded);
+  EXPECT_TRUE(configuration->proxies.proxy_protocol);
   EXPECT_EQ(configuration->limits.stream_calls_in_flight, 7);
   EXPECT_THAT(configuration->limits_set,
               ElementsAre(Pair("body_bytes", "1024"), Pair("stream_calls_in_flight", "7")));

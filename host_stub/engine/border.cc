@@ -74,7 +74,7 @@ std::vector<std::string> ToStrings(const lri_views& views) {
 
 void ToAbi(const RequestHead& head, lri_request_head* abi) {
   abi->struct_size = sizeof(*abi);
-  abi->reserved = 0;
+  abi->peer_flags = head.peer_is_doubtful ? LRI_PEER_DOUBTFUL : 0;
   abi->method = ToView(head.method);
   abi->path = ToView(head.path);
   abi->remainder = ToView(head.remainder);

@@ -75,6 +75,8 @@ struct DescriptionSink {
     description.listen_url = std::string(ToStringView(given->listen_url));
     description.record_noun = std::string(ToStringView(given->record_noun));
     description.warnings = ToStrings(given->warnings);
+    if (!LRI_HAS(given, rules) || given->rule_counts == nullptr) return;
+    description.rule_counts.assign(given->rule_counts, given->rule_counts + given->rules);
   }
 };
 

@@ -43,6 +43,7 @@ struct InstanceDescription {
   std::string listen_url;            // empty where there is no listen port
   std::string record_noun;           // "incident", "alert", "issue"
   std::vector<std::string> warnings;
+  std::vector<uint64_t> rule_counts;  // events on which each rule has decided
 };
 
 enum class HealthState {

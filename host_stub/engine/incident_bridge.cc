@@ -212,6 +212,7 @@ void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceReco
   submission.outcome = CreationOutcome::kNotCreated;
   submission.status = absl::OkStatus();
   submission.retry_after_seconds = 0;
+  submission.keys_forgotten_early = 0;
   submission.created.clear();
   submission.next = nullptr;
 }

@@ -52,6 +52,7 @@ struct RequestHead {
   absl::string_view query;      // without the '?'
   std::span<const lri_pair> headers;
   absl::string_view peer_address;  // an IP address without a port, "unix", or empty: not known
+  bool peer_is_doubtful = false;   // LRI_PEER_DOUBTFUL
   absl::string_view request_id;    // [A-Za-z0-9._-], 64 bytes at most
   uint64_t content_length = LRI_LENGTH_UNKNOWN;
   int64_t deadline_mono_ns = 0;  // CLOCK_MONOTONIC; 0: none

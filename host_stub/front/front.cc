@@ -149,6 +149,7 @@ void Front::Call::FillHead(const InstanceSnapshot::Match& match) {
   request_.head.query = head.query;
   request_.head.headers = headers_;
   request_.head.peer_address = head.peer;
+  request_.head.peer_is_doubtful = head.peer_is_doubtful;
   request_.head.content_length = head.content_length.value_or(LRI_LENGTH_UNKNOWN);
 }
 

@@ -22,6 +22,7 @@
 #include "host_stub/service/grpc_door.h"
 #include "host_stub/service/grpc_server_context.h"
 #include "host_stub/service/once_reactor.h"
+#include "plugin/base/clock.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/tls.h"
 
@@ -80,14 +81,14 @@ absl::StatusOr<HostPort> ValidateAddress(const GrpcServerOptions& options) {
 // the memory back: the allocator would keep it, and no connection could be served.
 std::function<void(int64_t)> CloserLog(const std::shared_ptr<GrpcServerContext>& context) {
   struct Last {
-    absl::Time logged = absl::InfinitePast();
+    int64_t log_at_ms = 0;  // monotonic: a clock that is set back silences nothing
     std::atomic<bool> trimming{false};
   };
   return [weak = std::weak_ptr(context), last = std::make_shared<Last>()](int64_t resident_bytes) {
     const std::shared_ptr<GrpcServerContext> server = weak.lock();
     if (server == nullptr) return;
-    if (absl::Now() - last->logged > absl::Minutes(1)) {
-      last->logged = absl::Now();
+    if (const int64_t now_ms = base::CoarseMonotonicMilliseconds(); now_ms >= last->log_at_ms) {
+      last->log_at_ms = now_ms + absl::ToInt64Milliseconds(absl::Minutes(1));
       server->logger->Log(Severity::kError, "",
                           absl::StrCat("the process has ", resident_bytes,
                                        " bytes of memory, and memory_soft_limit is ",

@@ -245,6 +245,8 @@ void FillInstance(const ListedInstance& listed, bool draining, v1::Instance& mes
     if (description.ok()) {
       FillAddress(*description, listed, *message.mutable_address());
       message.set_record_noun(description->record_noun);
+      message.mutable_health()->mutable_rule_counts()->Add(description->rule_counts.begin(),
+                                                           description->rule_counts.end());
       message.mutable_warnings()->Add(description->warnings.begin(), description->warnings.end());
     }
   }

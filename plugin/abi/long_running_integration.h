@@ -135,9 +135,13 @@ typedef struct lri_call lri_call;                   /* the host's own name for o
 /* lri_request_head.content_length where the length is not announced (chunked). */
 #define LRI_LENGTH_UNKNOWN UINT64_MAX
 
+/* lri_request_head.peer_flags: a proxy that the host trusts stated the sender in a way that cannot
+ * be read, so peer_address is the proxy's. Where an instance has `allow`, it is refused. */
+#define LRI_PEER_DOUBTFUL 1u
+
 typedef struct lri_request_head {
   uint32_t struct_size;
-  uint32_t reserved;       /* 0 */
+  uint32_t peer_flags;     /* a sum of LRI_PEER_...; since minor version 3, 0 before */
   lri_view method;         /* as sent, as in "POST" */
   lri_view path;           /* of the target, as sent (percent-encoded), without the query; for
                               reports alone, since the host has chosen the instance */
@@ -146,7 +150,8 @@ typedef struct lri_request_head {
   lri_view query;          /* as sent, without the '?' */
   lri_pairs headers;       /* in order, names as sent, names may repeat, blanks around values cut;
                               no trailers */
-  lri_view peer_address;   /* an IP address without a port, "unix", or empty where not known */
+  lri_view peer_address;   /* of the sender, as far as trusted proxies state it: an IP address
+                              without a port, "unix", or empty where not known */
   lri_view request_id;     /* for logs, chosen by the host; [A-Za-z0-9._-], 64 bytes at most */
   uint64_t content_length; /* bytes, or LRI_LENGTH_UNKNOWN */
   /* CLOCK_MONOTONIC at which the sender gives up; 0: none. A request whose deadline has passed is
@@ -221,9 +226,10 @@ typedef struct lri_head_verdict {
  *   then     the length of the path in decimal and ':'
  *   then     the path, ':' and the value; after that, for the scope 'r' and every incident of its
  *            batch but the first, a line feed and its position, counted from 0
- * The path is where the value was found. For a known kind of sender it is the name of that kind. A key of the batch has no position.
- * Examples: "\2is8:event.id:17", "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as the
- * replay key of the latter "\2rB6:" with the hash of "github", a zero octet and the body.
+ * The path is where the value was found. For a known kind of sender it is the name of that kind. A
+ * key of the batch has no position. Examples: "\2is8:event.id:17",
+ * "\2rs6:github:72d3162e-cc78-11e3-81ab-4c9367dc0958", and as the replay key of the latter "\2rB6:"
+ * with the hash of "github", a zero octet and the body.
  *
  * Keys of version 1 began with the path: "event.id:17", or the digits of the hash. A host that has
  * stored such keys looks up both: the key, and what follows the first ':' behind octet 2. */
@@ -407,7 +413,9 @@ typedef struct lri_instance_options {
   lri_view platform_url;            /* as in "https://my.xsoar.live"; may be empty */
   /* The documented parameters: longRunningPort username password certificate key incidentType
    * store_samples duplication_key mirror_direction mirror_tags mirror_instance, and beyond the
-   * documents bind_address trusted_proxies client_ca client_crl passwords delivery_key_ttl
+   * documents bind_address trusted_proxies forwarding_header proxy_protocol allow
+   * requests_per_second concurrent_requests rate_limit_status client_ca client_crl passwords
+   * delivery_key_ttl source and what belongs to it (info describes them all)
    * kept_headers. Booleans are "true" and "false". Where the configuration names a file
    * (password_file), the host passes its contents under the documented name. */
   lri_pairs parameters;
@@ -496,6 +504,10 @@ typedef struct lri_description {
   uint64_t listen_succeeded;
   uint64_t listen_refused;
   uint64_t listen_failed;
+  /* On how many events each rule of the parameter rules has decided, in their order, since it was
+   * set. Since minor version 3. */
+  const uint64_t* rule_counts;
+  size_t rules;
 } lri_description;
 
 typedef void (*lri_plugin_info_sink)(void* sink_context, const lri_plugin_info* info);

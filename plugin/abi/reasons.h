@@ -56,7 +56,10 @@
   /* Of a source. The last two are answered with success. */                                   \
   REASON(LRI_REASON_SIGNATURE, 97, "signature") /* wrong, old, or of another body */           \
   REASON(LRI_REASON_HANDSHAKE, 98, "handshake")                                                \
-  REASON(LRI_REASON_DROPPED, 99, "dropped") /* every event, by a rule or by the profile */
+  REASON(LRI_REASON_DROPPED, 99, "dropped") /* every event, by a rule or by the profile */        \
+  /* More than an instance takes. */                                                           \
+  REASON(LRI_REASON_RATE, 120, "rate")         /* of requests, or at once */                   \
+  REASON(LRI_REASON_SLOWDOWN, 121, "slowdown") /* wrong credentials again and again */
 
 #define LRI_REASON_AS_ENUMERATOR(identifier, number, name) identifier = number,
 enum lri_reason { LRI_REASONS(LRI_REASON_AS_ENUMERATOR) };

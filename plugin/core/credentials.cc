@@ -20,6 +20,7 @@ namespace webhook::core {
 namespace {
 
 constexpr absl::string_view kHeaderMode = "_header";
+constexpr absl::string_view kQueryMode = "_query";
 
 bool HasControl(absl::string_view text) {
   return std::any_of(text.begin(), text.end(), absl::ascii_iscntrl);
@@ -33,6 +34,34 @@ void Sha256(absl::string_view text, uint8_t* digest) {
   SHA256_Update(&context, text.data(), text.size());
   SHA256_Final(digest, &context);
   OPENSSL_cleanse(&context, sizeof(context));
+}
+
+// Gives the octets that the text of a query stands for to `take`, in pieces. False: an escape is
+// broken.
+template <typename Take>
+bool Unescape(absl::string_view text, Take take) {
+  for (size_t escape; (escape = text.find('%')) != absl::string_view::npos;) {
+    take(text.substr(0, escape));
+    if (text.size() < escape + 3 || !absl::ascii_isxdigit(text[escape + 1]) ||
+        !absl::ascii_isxdigit(text[escape + 2])) {
+      return false;
+    }
+    const auto digit = [](char c) {
+      return absl::ascii_isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10;
+    };
+    const char octet = static_cast<char>(digit(text[escape + 1]) << 4 | digit(text[escape + 2]));
+    take(absl::string_view(&octet, 1));
+    text.remove_prefix(escape + 3);
+  }
+  take(text);
+  return true;
+}
+
+bool IsEscapedFormOf(absl::string_view text, absl::string_view name) {
+  bool same = true;
+  const bool whole = Unescape(
+      text, [&](absl::string_view piece) { same = same && absl::ConsumePrefix(&name, piece); });
+  return whole && same && name.empty();
 }
 
 // The part after `Basic` and its blanks (RFC 9110 section 11.4); empty for another scheme.
@@ -59,6 +88,16 @@ absl::StatusOr<std::string> HeaderName(absl::string_view username) {
         "!#$%&'*+-.^_`|~ without blanks");
   }
   return absl::AsciiStrToLower(name);
+}
+
+absl::StatusOr<std::string> ParameterName(absl::string_view username) {
+  absl::string_view name = username.substr(kQueryMode.size());
+  if (!absl::ConsumePrefix(&name, ":") || !base::IsName(name)) {
+    return Refuse(
+        "username: `_query:` is followed by the name of a parameter of the URL, 1 to 64 letters, "
+        "digits, '-' or '_', as in `_query:token`");
+  }
+  return std::string(name);
 }
 
 }  // namespace
@@ -95,19 +134,26 @@ absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
     return Refuse(absl::StrCat("password: it holds a character that cannot be seen: ", name));
   }
 
-  const bool header_mode = absl::StartsWith(username, kHeaderMode);
-  credentials.mode_ = header_mode ? Mode::kHeader : Mode::kBasic;
-  credentials.header_ = "authorization";
-  if (header_mode) {
+  if (absl::StartsWith(username, kHeaderMode)) {
+    credentials.mode_ = Mode::kHeader;
     absl::StatusOr<std::string> name = HeaderName(username);
     if (!name.ok()) return name.status();
     credentials.header_ = *std::move(name);
+  } else if (username == kQueryMode || absl::StartsWith(username, "_query:")) {
+    credentials.mode_ = Mode::kQuery;
+    absl::StatusOr<std::string> name = ParameterName(username);
+    if (!name.ok()) return name.status();
+    credentials.parameter_ = *std::move(name);
+  } else {
+    credentials.mode_ = Mode::kBasic;
+    credentials.header_ = "authorization";
   }
   credentials.last_expiry_ = absl::InfinitePast();
   for (const Password& password : passwords) {
-    absl::StatusOr<Digest> digest = header_mode
-                                        ? credentials.DigestOfHeaderValue(password.text)
-                                        : credentials.DigestOfBasic(username, password.text);
+    absl::StatusOr<Digest> digest =
+        credentials.mode_ == Mode::kHeader  ? credentials.DigestOfHeaderValue(password.text)
+        : credentials.mode_ == Mode::kQuery ? credentials.DigestOfQueryValue(password.text)
+                                            : credentials.DigestOfBasic(username, password.text);
     if (!digest.ok()) return digest.status();
     credentials.accepted_.push_back({*digest, password.expires});
     if (password.expires != absl::InfiniteFuture()) credentials.any_expires_ = true;
@@ -157,8 +203,53 @@ absl::StatusOr<Credentials::Digest> Credentials::DigestOfHeaderValue(absl::strin
   return digest;
 }
 
-CredentialCheck Credentials::Check(std::span<const HeaderView> headers, absl::Time now) const {
+absl::StatusOr<Credentials::Digest> Credentials::DigestOfQueryValue(absl::string_view value) {
+  if (value.empty()) return Refuse("password: the value of the URL's parameter is empty");
+  if (!std::all_of(value.begin(), value.end(), absl::ascii_isgraph)) {
+    return Refuse("password: in a URL it must be visible ASCII characters without blanks");
+  }
+  Digest digest;
+  Sha256(value, digest.data());
+  return digest;
+}
+
+CredentialCheck Credentials::FindInQuery(absl::string_view query, absl::string_view& value) const {
+  CredentialCheck found = CredentialCheck::kMissing;
+  while (!query.empty()) {
+    const absl::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(pair.size() + 1, query.size()));
+    const size_t equals = pair.find('=');
+    if (!IsEscapedFormOf(pair.substr(0, equals), parameter_)) continue;
+    if (found != CredentialCheck::kMissing) return CredentialCheck::kRepeated;
+    found = CredentialCheck::kAccepted;
+    value = equals == absl::string_view::npos ? "" : pair.substr(equals + 1);
+  }
+  return found;
+}
+
+absl::string_view Credentials::SecretIn(absl::string_view query) const {
+  absl::string_view value;
+  if (mode_ == Mode::kQuery) FindInQuery(query, value);
+  return value;
+}
+
+CredentialCheck Credentials::Check(std::span<const HeaderView> headers, absl::string_view query,
+                                   absl::Time now) const {
   if (mode_ == Mode::kNone) return CredentialCheck::kAccepted;
+  if (mode_ == Mode::kQuery) {
+    absl::string_view value;
+    const CredentialCheck found = FindInQuery(query, value);
+    if (found != CredentialCheck::kAccepted) return found;
+    SHA256_CTX context;
+    SHA256_Init(&context);
+    const bool whole = Unescape(value, [&context](absl::string_view piece) {
+      SHA256_Update(&context, piece.data(), piece.size());
+    });
+    Digest digest;
+    SHA256_Final(digest.data(), &context);
+    OPENSSL_cleanse(&context, sizeof(context));
+    return whole ? Compare(digest, now) : CredentialCheck::kWrong;
+  }
   const HeaderView* line = nullptr;
   for (const HeaderView& header : headers) {
     if (!header.IsNamed(header_)) continue;
@@ -171,6 +262,10 @@ CredentialCheck Credentials::Check(std::span<const HeaderView> headers, absl::Ti
   if (mode_ == Mode::kBasic) value = BasicToken(value);
   Digest digest;
   Sha256(value, digest.data());
+  return Compare(digest, now);
+}
+
+CredentialCheck Credentials::Compare(const Digest& digest, absl::Time now) const {
   // Compares with all of them, without an early exit; CRYPTO_memcmp takes constant time.
   int accepted = 0;
   for (const Accepted& one : accepted_) {

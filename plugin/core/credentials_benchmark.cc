@@ -16,7 +16,7 @@ void Check(benchmark::State& state, absl::string_view username, absl::string_vie
   const absl::StatusOr<Credentials> credentials = Credentials::Create(username, password);
   const absl::Time now = absl::FromUnixSeconds(1'714'557'600);
   for (auto _ : state) {
-    if (credentials->Check(headers, now) != CredentialCheck::kAccepted) {
+    if (credentials->Check(headers, "", now) != CredentialCheck::kAccepted) {
       state.SkipWithError("refused");
     }
   }

@@ -27,7 +27,7 @@ std::string Error(absl::string_view username, absl::string_view password) {
 CredentialCheck CheckLine(const Credentials& credentials, absl::string_view value,
                           absl::string_view name = "Authorization", absl::Time now = kNow) {
   const HeaderView headers[] = {{"Host", "h"}, {name, value}};
-  return credentials.Check(headers, now);
+  return credentials.Check(headers, "", now);
 }
 
 std::string Basic(absl::string_view pair) { return "Basic " + absl::Base64Escape(pair); }
@@ -102,7 +102,7 @@ TEST(BasicTest, WrongOrMalformedIsRefused) {
   }
   EXPECT_EQ(CheckLine(credentials, Basic("user:pass"), "Proxy-Authorization"), kMissing);
   EXPECT_EQ(CheckLine(credentials, Basic("user:pass"), "X-Authorization"), kMissing);
-  EXPECT_EQ(credentials.Check({}, kNow), kMissing);
+  EXPECT_EQ(credentials.Check({}, "", kNow), kMissing);
 }
 
 // Lenient decoders accept bits that no encoder sets, and missing padding.
@@ -121,9 +121,9 @@ TEST(BasicTest, TwoLinesAreRefusedInAnyOrder) {
   const HeaderView good_first[] = {{"Authorization", good}, {"authorization", "Basic YTpi"}};
   const HeaderView good_last[] = {{"Authorization", "Basic YTpi"}, {"AUTHORIZATION", good}};
   const HeaderView both_good[] = {{"Authorization", good}, {"Authorization", good}};
-  EXPECT_EQ(credentials.Check(good_first, kNow), kRepeated);
-  EXPECT_EQ(credentials.Check(good_last, kNow), kRepeated);
-  EXPECT_EQ(credentials.Check(both_good, kNow), kRepeated);
+  EXPECT_EQ(credentials.Check(good_first, "", kNow), kRepeated);
+  EXPECT_EQ(credentials.Check(good_last, "", kNow), kRepeated);
+  EXPECT_EQ(credentials.Check(both_good, "", kNow), kRepeated);
 }
 
 TEST(BasicTest, SchemeIsInAnyCaseAndThePasswordMayHaveColons) {
@@ -154,13 +154,13 @@ TEST(HeaderModeTest, ValueIsExactAfterBlanksAroundIt) {
   EXPECT_EQ(CheckLine(credentials, "Secret 1"), kMissing);
   EXPECT_EQ(CheckLine(credentials, " \tSecret 1\t ", "x-tOKEN"), kAccepted);
   const HeaderView twice[] = {{"X-Token", "Secret 1"}, {"x-token", "Secret 1"}};
-  EXPECT_EQ(credentials.Check(twice, kNow), kRepeated);
+  EXPECT_EQ(credentials.Check(twice, "", kNow), kRepeated);
 }
 
 TEST(NoCredentialsTest, EverythingIsAcceptedEvenMalformedBasic) {
   const Credentials credentials = *Credentials::Create("", "");
   EXPECT_FALSE(credentials.required());
-  EXPECT_EQ(credentials.Check({}, kNow), kAccepted);
+  EXPECT_EQ(credentials.Check({}, "", kNow), kAccepted);
   EXPECT_EQ(CheckLine(credentials, "Basic !!!!"), kAccepted);
   EXPECT_EQ(credentials.secret_header(), "");
   EXPECT_EQ(credentials.challenge(), "");
@@ -200,6 +200,50 @@ TEST(ChallengeTest, EveryRequiredModeHasOne) {
   EXPECT_EQ(Credentials::Create("user", "pass")->challenge(),
             "Basic realm=\"webhook\", charset=\"UTF-8\"");
   EXPECT_EQ(Credentials::Create("_header:X", "s")->challenge(), "Webhook realm=\"webhook\"");
+}
+
+TEST(QueryTest, WhatCannotBeSentSafelyIsRefused) {
+  for (const char* username :
+       {"_query", "_query:", "_queryx:a", "_query:a b", "_query:a=b", "_query:a&b", "_query:%41"}) {
+    EXPECT_FALSE(Credentials::Create(username, "secret").ok()) << username;
+  }
+  for (const char* password : {"with blank", "\xC3\xA4", "tab\there", "\x01"}) {
+    EXPECT_FALSE(Credentials::Create("_query:key", password).ok()) << password;
+  }
+}
+
+TEST(QueryTest, OnlyTheWholeValueOfOneParameterIsAccepted) {
+  const Credentials credentials = *Credentials::Create("_query:key", "s3cret+/=");
+  const std::pair<const char*, CredentialCheck> cases[] = {
+      {"", kMissing},
+      {"key2=s3cret+/=", kMissing},
+      {"KEY=s3cret+/=", kMissing},
+      {"a=key=s3cret+/=", kMissing},
+      {"key", kWrong},
+      {"key=", kWrong},
+      {"key=s3cret+/", kWrong},
+      {"key=s3cret+/==", kWrong},
+      {"key=S3CRET+/=", kWrong},
+      {"key=s3cret%20/=", kWrong},
+      {"key=s3cret+/=%", kWrong},
+      {"key=s3cret+/=%4", kWrong},
+      {"key=s3cret+/=%00", kWrong},
+      {"key=s3cret+/=;a=1", kWrong},
+      {"key=s3cret+/=&key=s3cret+/=", kRepeated},
+      {"key=s3cret+/=&k%65y=other", kRepeated},
+      {"key=s3cret+/=", kAccepted},
+      {"a=1&&key=s3cret+/=&b", kAccepted},
+      {"key=s3cret%2B%2f%3D", kAccepted},
+      {"%6bey=%733cret+/=", kAccepted},
+  };
+  for (const auto& [query, expected] : cases) {
+    EXPECT_EQ(credentials.Check({}, query, kNow), expected) << query;
+  }
+  const HeaderView header = {"key", "s3cret+/="};
+  EXPECT_EQ(credentials.Check(std::span(&header, 1), "", kNow), kMissing);
+  EXPECT_EQ(credentials.secret_header(), "");
+  EXPECT_EQ(credentials.SecretIn("a=b&key=x%41&c"), "x%41");
+  EXPECT_FALSE(credentials.challenge().empty());
 }
 
 }  // namespace

@@ -51,6 +51,24 @@ Address Address::Of(const sockaddr_storage& socket) {
   return address;
 }
 
+Address Address::OfOctets(absl::string_view octets) {
+  Address address;
+  const size_t before = address.octets_.size() - octets.size();
+  if (before > 0) std::memcpy(address.octets_.data(), kIpv4Prefix, sizeof kIpv4Prefix);
+  std::memcpy(address.octets_.data() + before, octets.data(), octets.size());
+  return address;
+}
+
+std::string Address::ToString() const {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (is_ipv4()) {
+    inet_ntop(AF_INET, octets_.data() + sizeof kIpv4Prefix, text, sizeof text);
+  } else {
+    inet_ntop(AF_INET6, octets_.data(), text, sizeof text);
+  }
+  return text;
+}
+
 bool Address::is_ipv4() const {
   return std::memcmp(octets_.data(), kIpv4Prefix, sizeof kIpv4Prefix) == 0;
 }

@@ -26,8 +26,12 @@ class Address {
   static absl::StatusOr<Address> Parse(absl::string_view text);
   // Of a socket; any other family is "::".
   static Address Of(const sockaddr_storage& socket);
+  // Of 4 or 16 octets in network byte order.
+  static Address OfOctets(absl::string_view octets);
 
   bool is_ipv4() const;
+  // "192.0.2.1", "2001:db8::1" (RFC 5952).
+  std::string ToString() const;
   // With all bits after the first `bits` (of 128: an IPv4 address has 96 before its own) cleared.
   Address Prefix(int bits) const;
   // What is counted as one peer: an IPv4 address, or an IPv6 network of 64 bits, because one

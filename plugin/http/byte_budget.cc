@@ -7,8 +7,16 @@ namespace webhook::http {
 // Each change of the address is one step. The changes of `all`, each by how much the address's part
 // within its share grew or shrank in that step, always add up.
 int64_t ByteBudget::AddToAddress(int64_t bytes) {
-  const int64_t before = address_.bytes.fetch_add(bytes, std::memory_order_relaxed);
-  return std::min(before + bytes, address_.share) - std::min(before, address_.share);
+  const int64_t before = address_->bytes.fetch_add(bytes, std::memory_order_relaxed);
+  held_ += bytes;
+  return std::min(before + bytes, address_->share) - std::min(before, address_->share);
+}
+
+void ByteBudget::MoveTo(AddressBytes& address) {
+  const int64_t held = held_;
+  if (held != 0) Count(-held);
+  address_ = &address;
+  if (held != 0) Count(held);
 }
 
 void ByteBudget::Count(int64_t bytes) {
@@ -19,9 +27,10 @@ const char* ByteBudget::Reserve(int64_t bytes, int64_t request_bytes,
                                 std::atomic<int64_t>* instance) {
   constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
   const bool is_large = request_bytes > kSmallRequestBytes;
-  if (!AddWithin(address_.bytes, bytes, address_.share)) {
+  if (!AddWithin(address_->bytes, bytes, address_->share)) {
     return "the address has its share of bytes_in_flight";
   }
+  held_ += bytes;
   const char* used_up = nullptr;
   if (instance != nullptr &&
       !AddWithin(*instance, bytes, is_large ? shares_.of_instance : kNoLimit)) {

@@ -30,6 +30,7 @@ struct AddressBytes {
   std::atomic<int64_t> bytes{0};
   int64_t share = 0;  // what passes it is not counted for all, so that others do not pay for it
   int64_t users = 0;
+  std::atomic<int64_t> requests{0};  // at work, that proxies passed on
   bool is_proxy = false;
   Address network;
 };
@@ -85,7 +86,7 @@ class ByteBudget {
   static constexpr int64_t kSmallRequestBytes = 64 * 1024;
 
   ByteBudget(BytesInFlight& all, AddressBytes& address, const ByteShares& shares)
-      : all_(all), address_(address), shares_(shares) {}
+      : all_(all), address_(&address), shares_(shares) {}
 
   // For a request that needs `request_bytes` altogether, as far as that is known. `instance` counts
   // what an instance's requests hold; null: not counted. Null, or what is used up; then nothing
@@ -96,10 +97,15 @@ class ByteBudget {
   // Counts memory that is in use already and cannot be refused, or with a minus is not any more.
   void Count(int64_t bytes);
 
+  // [one thread, as all that reserves here] From now on what is and will be reserved counts for
+  // another address.
+  void MoveTo(AddressBytes& address);
+  const AddressBytes& address() const { return *address_; }
+
   // Answers that are not read have used up the address's share, or all. Then there is no room for
   // further answers.
   bool exhausted() const {
-    return address_.bytes.load(std::memory_order_relaxed) > address_.share ||
+    return address_->bytes.load(std::memory_order_relaxed) > address_->share ||
            all_.bytes.load(std::memory_order_relaxed) > shares_.all;
   }
 
@@ -108,8 +114,9 @@ class ByteBudget {
   int64_t AddToAddress(int64_t bytes);
 
   BytesInFlight& all_;
-  AddressBytes& address_;
+  AddressBytes* address_;
   const ByteShares& shares_;
+  int64_t held_ = 0;  // of what the address has, by this budget
 };
 
 }  // namespace webhook::http

@@ -7,11 +7,14 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "plugin/http/response_format.h"
 
 namespace webhook::http {
@@ -47,12 +50,13 @@ Response PlainText(int status, absl::string_view text) {
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer,
-                       Place* place, std::shared_ptr<const TlsContext> tls, uint32_t policy)
+Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, Peer peer, Place* place,
+                       std::shared_ptr<const TlsContext> tls, uint32_t policy)
     : shard_(std::move(shard)),
       limits_(shard_->limits()),
       socket_(std::move(socket)),
-      peer_(std::move(peer)),
+      peer_(std::move(peer.text)),
+      proxies_(std::move(peer.proxies)),
       policy_(policy),
       place_(place),
       budget_(shard_->state().BudgetOf(*place)) {
@@ -60,11 +64,13 @@ Connection::Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::str
     state_ = State::kHandshake;
     tls_ = TlsSession::Create(std::move(tls), socket_.get(), limits_.key_updates_of_a_connection);
   }
+  if (proxies_ != nullptr && proxies_->proxy_protocol) state_ = State::kProxy;
 }
 
 Connection::~Connection() {
   ReleaseWorkspace();
   CountUnread(0);
+  ForgetSender();
 }
 
 void Connection::Start(const Refusal& refusal) {
@@ -72,7 +78,8 @@ void Connection::Start(const Refusal& refusal) {
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   since_ms_ = begun_ms_ = now_ms();
   if (state_ == State::kHandshake && tls_ == nullptr) return Close(LRI_REASON_MEMORY);
-  SetDeadline(limits_.first_byte_timeout_ms);
+  SetDeadline(state_ == State::kProxy ? limits_.proxy_header_timeout_ms
+                                      : limits_.first_byte_timeout_ms);
   // Buffers are taken when there is something to read.
   watched_ = EPOLLIN;
   if (!events().Watch(socket_, *this, watched_)) return Close(LRI_REASON_MEMORY);
@@ -216,7 +223,8 @@ void Connection::GiveWay() {
   giving_way_ = false;
   if (state_ == State::kClosed) return Resume();
   const bool idle = state_ == State::kIdle && !HasInput() && !writing_;
-  const bool silent = state_ == State::kHandshake && handshake_bytes_ == 0;
+  const bool silent =
+      state_ == State::kProxy || (state_ == State::kHandshake && handshake_bytes_ == 0);
   if ((idle || silent) && !HasArrived()) Close(LRI_REASON_TOO_MANY_CONNECTIONS);
 }
 
@@ -238,16 +246,17 @@ void Connection::BeginLinger() {
   ReleaseWorkspace();
 }
 
-void Connection::Close(lri_reason reason) {
+void Connection::Close(lri_reason reason, absl::string_view detail) {
   if (state_ == State::kClosed) return;
   if (IsOwed(reason)) {
     // Its first request may be on its way: a proxy must not take the end for a fault.
     const bool gave_way = reason == LRI_REASON_TOO_MANY_CONNECTIONS;
-    const bool sent = gave_way && tls_ == nullptr &&
+    const bool may_retry = gave_way || reason == LRI_REASON_TOO_MANY_FROM_ADDRESS;
+    const bool sent = may_retry && tls_ == nullptr &&
                       send(socket_.get(), kUnreadRefusal.data(), kUnreadRefusal.size(),
                            MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
-    Tell(sent ? 503 : 0, reason, gave_way ? "it had sent nothing, and gave way to a new one" : "",
-         sent ? kUnreadRefusal.size() : 0);
+    if (gave_way && detail.empty()) detail = "it had sent nothing, and gave way to a new one";
+    Tell(sent ? 503 : 0, reason, detail, sent ? kUnreadRefusal.size() : 0);
   }
   if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
   state_ = State::kClosed;
@@ -266,6 +275,8 @@ void Connection::Close(lri_reason reason) {
 bool Connection::IsOwed(lri_reason reason) const {
   if (phase_ != Phase::kNone) return phase_ != Phase::kLost;
   switch (state_) {
+    case State::kProxy:
+      return !proxy_header_.empty() || reason != LRI_REASON_PEER_GONE;
     case State::kHandshake:
       // Balancers look whether a port is open, and send nothing.
       return handshake_bytes_ > 0 || reason != LRI_REASON_PEER_GONE;
@@ -342,7 +353,8 @@ void Connection::OnDeadline() {
 }
 
 void Connection::OnDrain() {
-  const State unfinished[] = {State::kHandshake, State::kHead, State::kBody, State::kSkip};
+  const State unfinished[] = {State::kProxy, State::kHandshake, State::kHead, State::kBody,
+                              State::kSkip};
   if (std::find(std::begin(unfinished), std::end(unfinished), state_) != std::end(unfinished)) {
     deadline_ms_ = std::min(deadline_ms_, now_ms() + limits_.drain_request_timeout_ms);
   }
@@ -358,6 +370,7 @@ void Connection::OnDrain() {
 void Connection::OnTlsChanged() {
   if (policy_ == shard_->state().policy()) return;
   switch (state_) {
+    case State::kProxy:
     case State::kHandshake:
       return Close();
     case State::kIdle:
@@ -386,6 +399,7 @@ bool Connection::busy() const {
 bool Connection::WantsRead() const {
   if (eof_ || writing_) return false;
   switch (state_) {
+    case State::kProxy:
     case State::kHandshake:
     case State::kLinger:
       return true;
@@ -427,6 +441,7 @@ bool Connection::Read() {
     if (eof_) Close();
     return !eof_;
   }
+  if (state_ == State::kProxy) return ReadProxyHeader();
   if (work_ == nullptr) {
     if (!readable_) return false;
     work_ = shard_->loop().workspaces.Take(limits_, budget_);
@@ -441,6 +456,49 @@ bool Connection::Read() {
   if (space.empty()) return true;
   if (!Receive(space.data(), space.size(), &count)) return false;
   work_->reader.Received(count);
+  return true;
+}
+
+// True: the header is complete, and what follows it is still in the socket.
+bool Connection::ReadProxyHeader() {
+  char buffer[ProxyHeader::kMostBytes];
+  ProxyHeader header = ProxyHeader::Read(proxy_header_);
+  while (header.result == ProxyHeader::Result::kMore) {
+    size_t count = 0;
+    if (!Receive(buffer, header.needed, &count)) return false;
+    if (eof_) {
+      Close();
+      return false;
+    }
+    proxy_header_.append(buffer, count);
+    header = ProxyHeader::Read(proxy_header_);
+  }
+  if (header.result == ProxyHeader::Result::kMalformed) {
+    Close(LRI_REASON_BAD_REQUEST, "it does not begin with a PROXY header");
+    return false;
+  }
+  std::string().swap(proxy_header_);
+  const std::shared_ptr<const Proxies> proxies = std::exchange(proxies_, nullptr);
+  doubtful_ = header.result == ProxyHeader::Result::kUnknown;
+  if (header.result == ProxyHeader::Result::kAddress) {
+    const bool is_proxy = IsIn(header.address, proxies->networks);
+    SetIdleRank(kBusy);  // it must not be asked to give way to itself
+    const Refusal refusal = shard_->state().Move(*this, header.address, is_proxy);
+    peer_ = header.address.ToString();
+    if (refusal.status != 0) {
+      Close(refusal.reason, refusal.text);
+      return false;
+    }
+    if (is_proxy) proxies_ = proxies;
+  }
+  since_ms_ = begun_ms_ = now_ms();
+  if (tls_ == nullptr) {
+    BeginIdle();
+  } else {
+    state_ = State::kHandshake;
+    SetDeadline(limits_.first_byte_timeout_ms);
+    SetIdleRank(since_ms_ - kUnused);
+  }
   return true;
 }
 
@@ -581,6 +639,13 @@ bool Connection::CallOnHead() {
   RequestReader& reader = work_->reader;
   reader.NormalizePath();
   reader.head().peer = peer_;
+  if (proxies_ != nullptr || doubtful_) TakeSender(reader.head());
+  if (sender_ != nullptr && sender_->bytes->requests.load(std::memory_order_relaxed) >
+                                (sender_->bytes->is_proxy ? limits_.connections_from_one_proxy
+                                                          : limits_.connections_from_one_address)) {
+    return Refuse({503, "the limit connections_from_one_address is reached",
+                   LRI_REASON_TOO_MANY_FROM_ADDRESS});
+  }
   if (budget_.exhausted()) return Refuse({503, "answers that are not read fill bytes_in_flight"});
   const HeadVerdict verdict = shard_->state().handler().OnHead(*this);
   if (state_ == State::kClosed) return false;
@@ -600,10 +665,54 @@ bool Connection::CallOnHead() {
   return true;
 }
 
+// Whose request it is, by what its peer states.
+void Connection::TakeSender(RequestHead& head) {
+  head.peer_is_doubtful = doubtful_;
+  absl::InlinedVector<absl::string_view, 4> values;
+  if (proxies_ != nullptr && !proxies_->header_name().empty()) {
+    for (const HeaderField& field : head.fields) {
+      if (absl::EqualsIgnoreCase(field.name, proxies_->header_name())) {
+        values.push_back(field.value);
+      }
+    }
+  }
+  if (values.empty()) return ForgetSender();
+  const std::optional<Address> address =
+      proxies_->SenderOf(values, static_cast<size_t>(limits_.forwarded_addresses));
+  if (!address.has_value()) {
+    head.peer_is_doubtful = true;
+    return ForgetSender();
+  }
+  if (sender_ == nullptr || sender_->address != *address) {
+    auto next = std::make_unique<Sender>(Sender{.address = *address, .text = address->ToString()});
+    next->bytes = &shard_->state().TakeBytes(*address, IsIn(*address, proxies_->networks));
+    budget_.MoveTo(*next->bytes);
+    if (sender_ != nullptr) shard_->state().GiveBytes(*sender_->bytes);
+    sender_ = std::move(next);
+  }
+  head.peer = sender_->text;
+  sender_->at_work = true;
+  sender_->bytes->requests.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Connection::ForgetSender() {
+  if (sender_ == nullptr) return;
+  EndSendersRequest();
+  budget_.MoveTo(*place_->bytes);
+  shard_->state().GiveBytes(*sender_->bytes);
+  sender_ = nullptr;
+}
+
+void Connection::EndSendersRequest() {
+  if (sender_ == nullptr || !std::exchange(sender_->at_work, false)) return;
+  sender_->bytes->requests.fetch_sub(1, std::memory_order_relaxed);
+}
+
 // Answers without the handler and closes. Returns true: there is an answer to write.
 bool Connection::Refuse(Refusal refusal) {
   AnswerAndClose(refusal);
   if (phase_ == Phase::kReading) Drop();
+  EndSendersRequest();
   phase_ = Phase::kNone;
   state_ = State::kFlush;
   return true;
@@ -636,6 +745,7 @@ void Connection::Tell(int status, lri_reason reason, absl::string_view detail,
   if (phase_ != Phase::kNone) {
     const RequestReader& reader = work_->reader;
     const RequestHead& head = reader.head();
+    answered.peer = head.peer;
     answered.exchange = this;
     answered.method = head.method;
     answered.path = head.path;
@@ -770,6 +880,7 @@ void Connection::AfterAnswer(bool close) {
 
 // The handler does not use the exchange any more.
 void Connection::EndExchange() {
+  EndSendersRequest();
   phase_ = Phase::kNone;
   work_->reader.Finish();
   if (state_ == State::kClosed) Resume();

@@ -17,7 +17,7 @@ namespace webhook::http {
 
 class Connection final : public Exchange, private EventLoop::Watcher {
  public:
-  Connection(std::shared_ptr<Shard> shard, Descriptor socket, std::string peer, Place* place,
+  Connection(std::shared_ptr<Shard> shard, Descriptor socket, Peer peer, Place* place,
              std::shared_ptr<const TlsContext> tls, uint32_t policy);
   ~Connection();
 
@@ -53,6 +53,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
 
   // What the connection waits for. Each state has its deadline.
   enum class State {
+    kProxy,      // the rest of a PROXY header
     kHandshake,  // TLS
     kIdle,       // a request
     kHead,       // the rest of a head
@@ -91,7 +92,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   bool HasArrived() const;
   void BeginLinger();
   // `reason` is told if a request or the connection itself is refused by that.
-  void Close(lri_reason reason = LRI_REASON_PEER_GONE);
+  void Close(lri_reason reason = LRI_REASON_PEER_GONE, absl::string_view detail = "");
   bool IsOwed(lri_reason reason) const;
   void Resume();
   void OnResume();
@@ -101,6 +102,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   void OnEvents(uint32_t events) override;
   void UpdateWatch();
   bool Read();
+  bool ReadProxyHeader();
   bool ReadDecrypted();
   bool Receive(char* data, size_t size, size_t* count);
   bool Write();
@@ -111,6 +113,9 @@ class Connection final : public Exchange, private EventLoop::Watcher {
 
   // The handler's side.
   bool CallOnHead();
+  void TakeSender(RequestHead& head);
+  void ForgetSender();
+  void EndSendersRequest();
   bool Refuse(Refusal refusal);
   void AnswerAndClose(const Refusal& refusal);
   void Answer(const Response& response, bool close);
@@ -130,12 +135,22 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   const std::shared_ptr<Shard> shard_;
   const Limits& limits_;
   Descriptor socket_;
-  const std::string peer_;
-  const uint32_t policy_;  // ServerState::policy, when it was made
-  Place* const place_;
+  std::string peer_;
+  std::shared_ptr<const Proxies> proxies_;  // null: the peer is none of them
+  const uint32_t policy_;                   // ServerState::policy, when it was made
+  Place* place_;                            // changed by ServerState::Move alone
   ByteBudget budget_;
   std::unique_ptr<TlsSession> tls_;
   std::unique_ptr<Workspace> work_;  // null while idle for a while
+  std::string proxy_header_;         // what has come of it, in kProxy
+  // Who sent the last request, by what the peer states; null: the peer.
+  struct Sender {
+    Address address;
+    std::string text;
+    AddressBytes* bytes = nullptr;
+    bool at_work = false;  // counted in bytes->requests
+  };
+  std::unique_ptr<Sender> sender_;
 
   State state_ = State::kIdle;
   Phase phase_ = Phase::kNone;
@@ -145,6 +160,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   bool eof_ = false;       // the peer has closed its side
   bool last_ = false;      // no request comes after the present one
   bool resuming_ = false;  // OnResume is on its way
+  bool doubtful_ = false;  // RequestHead::peer_is_doubtful, of all its requests
   uint32_t watched_ = 0;   // the events that the loop watches for
   int receives_ = 0;       // since Drive began
 

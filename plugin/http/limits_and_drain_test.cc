@@ -389,7 +389,8 @@ TEST(LimitTest, ConnectionsThatWaitToReadTheirRefusalTakeNobodysPlace) {
     refused.push_back(std::make_unique<TestClient>(port));
     EXPECT_EQ(refused.back()->ReadAnswer()->status, 503);
   }
-  test.server->SetTrustedProxies(ParseNetworks("127.0.0.1").value());  // stands for another sender
+  test.server->SetProxies(
+      {.networks = ParseNetworks("127.0.0.1").value()});  // stands for another sender
   EXPECT_EQ(StatusOfPost(port, "x"), 200);
 }
 
@@ -397,16 +398,16 @@ TEST(LimitTest, TrustedProxiesHaveALimitOfTheirOwnAlsoWhenItChanges) {
   TestServer test;
   test.options.limits.connections_from_one_address = 1;
   test.options.limits.connections_from_one_proxy = 2;
-  test.options.trusted_proxies = ParseNetworks("127.0.0.0/8").value();
+  test.options.proxies.networks = ParseNetworks("127.0.0.0/8").value();
   Busy busy(test);
   const uint16_t port = test.Listen();
   TestClient first(port), second(port);
   busy.Hold(first);
   busy.Hold(second);
   ExpectRefused(port);
-  test.server->SetTrustedProxies({});
+  test.server->SetProxies({});
   ExpectRefused(port);
-  test.server->SetTrustedProxies(ParseNetworks("192.0.2.0/24, 127.0.0.1").value());
+  test.server->SetProxies({.networks = ParseNetworks("192.0.2.0/24, 127.0.0.1").value()});
   ExpectRefused(port);
 }
 

@@ -27,8 +27,11 @@ struct RequestHead {
                             // an absolute-form target its path; "*" only with OPTIONS
   absl::string_view query;  // raw, what follows the first '?', without it
   std::span<const HeaderField> fields;  // in received order; trailers never join them
-  absl::string_view peer;               // the peer's address without its port: "127.0.0.1", "::1"
-  int minor_version = 1;                // of HTTP/1.x: 0 or 1
+  // Who sent it, without a port: "127.0.0.1", "::1". The connection's peer, or whom that states if
+  // it is one of Proxies.
+  absl::string_view peer;
+  bool peer_is_doubtful = false;  // such a proxy stated something that cannot be read
+  int minor_version = 1;          // of HTTP/1.x: 0 or 1
   std::optional<uint64_t> content_length;
   bool chunked = false;
 

@@ -1,4 +1,5 @@
-// Lines for the log about what a server refused because of a limit on connections or memory.
+// Lines for the log about what a server refused because of a limit on connections or memory, or
+// because it came past the proxies or without their PROXY header.
 #ifndef PLUGIN_HTTP_REFUSAL_LOG_H_
 #define PLUGIN_HTTP_REFUSAL_LOG_H_
 
@@ -21,6 +22,11 @@ class RefusalLog {
     if (answered.reason == LRI_REASON_TOO_MANY_CONNECTIONS) limiter = &connections_;
     if (answered.reason == LRI_REASON_TOO_MANY_FROM_ADDRESS) limiter = &address_;
     if (answered.reason == LRI_REASON_MEMORY) limiter = &memory_;
+    const bool is_unread = answered.exchange == nullptr && answered.status == 0;
+    if (is_unread && !answered.detail.empty() &&
+        (answered.reason == LRI_REASON_ADDRESS || answered.reason == LRI_REASON_BAD_REQUEST)) {
+      limiter = &proxies_;
+    }
     if (limiter == nullptr) return "";
     const std::optional<int64_t> left_out = limiter->Admit(now);
     if (!left_out.has_value()) return "";
@@ -35,7 +41,7 @@ class RefusalLog {
   }
 
  private:
-  base::LineLimiter connections_, address_, memory_;
+  base::LineLimiter connections_, address_, memory_, proxies_;
 };
 
 }  // namespace webhook::http

@@ -158,7 +158,10 @@ Descriptor AcceptFrom(const Descriptor& socket, Peer& peer) {
     Descriptor accepted(
         accept4(socket.get(), endpoint.get(), &endpoint.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!accepted.is_open() && errno == EINTR) continue;
-    if (accepted.is_open()) peer = {Address::Of(endpoint.address), PeerText(endpoint)};
+    if (accepted.is_open()) {
+      peer.address = Address::Of(endpoint.address);
+      peer.text = PeerText(endpoint);
+    }
     return accepted;
   }
 }
@@ -223,9 +226,7 @@ void Server::SetTls(std::shared_ptr<const TlsContext> tls) {
   AtShards([](Server&, Shard& shard) { shard.OnTlsChanged(); });
 }
 
-void Server::SetTrustedProxies(std::vector<Network> proxies) {
-  state_->SetTrustedProxies(std::move(proxies));
-}
+void Server::SetProxies(Proxies proxies) { state_->SetProxies(std::move(proxies)); }
 
 int64_t Server::connections() const { return state_->connections(); }
 
@@ -291,7 +292,7 @@ bool Server::AcceptOne() {
   Peer peer;
   Descriptor connection = AcceptFrom(socket_, peer);
   if (!connection.is_open()) return false;
-  Admit(std::move(connection), peer);
+  Admit(std::move(connection), std::move(peer));
   return true;
 }
 
@@ -314,26 +315,32 @@ void Server::OnAcceptFailed(int error) {
   if (report) report(absl::UnavailableError(std::generic_category().message(error)));
 }
 
-void Server::Admit(Descriptor connection, const Peer& peer) {
+void Server::Admit(Descriptor connection, Peer peer) {
   // The kernel gives the lowest free descriptor, so a high one means that few are left. A refusal
   // tells the peer; in the kernel's queue the connection would wait.
   if (connection.get() >= state_->options().first_spare_descriptor) {
     state_->LetOneGiveWay();  // for the next one
-    return Refuse(std::move(connection), peer, kNoDescriptors);
+    return Refuse(std::move(connection), std::move(peer), kNoDescriptors);
   }
   Place* place = nullptr;
-  const Refusal refusal = state_->Admit(peer.address, &place);
-  if (refusal.status != 0) return Refuse(std::move(connection), peer, refusal);
-  HandOver(std::move(connection), peer, place, refusal);
+  const Refusal refusal = state_->Admit(peer, &place);
+  if (refusal.reason == LRI_REASON_ADDRESS) {
+    // What it speaks is not known, so it is told nothing.
+    return state_->handler().OnAnswered(
+        {.peer = peer.text, .reason = refusal.reason, .detail = refusal.text});
+  }
+  if (refusal.status != 0) return Refuse(std::move(connection), std::move(peer), refusal);
+  HandOver(std::move(connection), std::move(peer), place, refusal);
 }
 
 // The answer is written without anything being read. A few connections are kept until the peer has
 // read it; to the others it may be lost.
-void Server::Refuse(Descriptor connection, const Peer& peer, const Refusal& refusal) {
+void Server::Refuse(Descriptor connection, Peer peer, const Refusal& refusal) {
+  peer.proxies = nullptr;  // nothing is read
   const bool plain = state_->tls() == nullptr && !state_->options().take;
   if (plain && connection.get() < state_->options().first_spare_descriptor) {
     if (Place* const place = state_->AdmitForRefusal()) {
-      return HandOver(std::move(connection), peer, place, refusal);
+      return HandOver(std::move(connection), std::move(peer), place, refusal);
     }
   }
   const bool sent = plain && send(connection.get(), kUnreadRefusal.data(), kUnreadRefusal.size(),
@@ -346,8 +353,7 @@ void Server::Refuse(Descriptor connection, const Peer& peer, const Refusal& refu
        .bytes_out = sent ? static_cast<int64_t>(kUnreadRefusal.size()) : 0});
 }
 
-void Server::HandOver(Descriptor connection, const Peer& peer, Place* place,
-                      const Refusal& refusal) {
+void Server::HandOver(Descriptor connection, Peer peer, Place* place, const Refusal& refusal) {
   if (const auto& take = state_->options().take; take) {
     absl::Cleanup release = [state = state_, place] { state->Release(place); };
     auto held = std::make_shared<decltype(release)>(std::move(release));
@@ -355,12 +361,14 @@ void Server::HandOver(Descriptor connection, const Peer& peer, Place* place,
   }
   const std::shared_ptr<Shard>& shard = shards_[next_shard_++ % shards_.size()];
   EventLoop& events = shard->loop().events;
-  if (&events == &home_) return shard->Adopt(std::move(connection), peer.text, place, refusal);
+  if (&events == &home_) {
+    return shard->Adopt(std::move(connection), std::move(peer), place, refusal);
+  }
   absl::Cleanup release = [this, place] { state_->Release(place); };
-  events.Post(
-      [shard, connection = std::move(connection), text = peer.text, place, refusal]() mutable {
-        shard->Adopt(std::move(connection), std::move(text), place, refusal);
-      });
+  events.Post([shard, connection = std::move(connection), peer = std::move(peer), place,
+               refusal]() mutable {
+    shard->Adopt(std::move(connection), std::move(peer), place, refusal);
+  });
   std::move(release).Cancel();
 }
 

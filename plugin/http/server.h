@@ -28,6 +28,7 @@
 #include "plugin/http/byte_budget.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"
+#include "plugin/http/proxies.h"
 #include "plugin/http/tls.h"
 #include "plugin/limits/limits.h"
 
@@ -52,8 +53,10 @@ struct ServerOptions {
   // Null: this server has the limit for itself.
   std::shared_ptr<BytesInFlight> bytes_in_flight;
 
-  // Peers to whom Limits::connections_from_one_proxy applies.
-  std::vector<Network> trusted_proxies;
+  // Peers to whom Limits::connections_from_one_proxy applies, and who are believed when they state
+  // whose connection or request they pass on. For a connection that is passed on the limits of the
+  // stated address count once it is known, and for a request too.
+  Proxies proxies;
 
   // A connection whose descriptor has this number or a higher one is closed.
   int first_spare_descriptor = FirstSpareDescriptor();
@@ -108,7 +111,7 @@ class Server final : public std::enable_shared_from_this<Server>,
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
   // [any thread] For connections that are accepted from now on.
-  void SetTrustedProxies(std::vector<Network> proxies);
+  void SetProxies(Proxies proxies);
 
   // [any thread] The number of open connections.
   int64_t connections() const;
@@ -146,9 +149,9 @@ class Server final : public std::enable_shared_from_this<Server>,
   bool AcceptOne();
   void PauseAccepting();
   void OnAcceptFailed(int error);
-  void Admit(Descriptor connection, const Peer& peer);
-  void Refuse(Descriptor connection, const Peer& peer, const Refusal& refusal);
-  void HandOver(Descriptor connection, const Peer& peer, Place* place, const Refusal& refusal);
+  void Admit(Descriptor connection, Peer peer);
+  void Refuse(Descriptor connection, Peer peer, const Refusal& refusal);
+  void HandOver(Descriptor connection, Peer peer, Place* place, const Refusal& refusal);
   void TakeQueued();
   void CloseSocket();
   void DrainAtHome(absl::Duration deadline, bool patient, absl::AnyInvocable<void(bool)> done);

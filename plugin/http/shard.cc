@@ -28,10 +28,11 @@ constexpr size_t kKeptOutputBytes = 64 * 1024;  // larger output buffers are giv
 // Deadlines are checked this often: a fraction of the shortest timeout, but rarely enough that
 // thousands of idle connections cost nothing.
 int64_t SweepMs(const Limits& limits) {
-  const int64_t shortest = std::min(
-      {limits.head_timeout_ms, limits.body_timeout_ms, limits.write_timeout_ms,
-       limits.first_byte_timeout_ms, limits.idle_timeout_ms, limits.drain_request_timeout_ms,
-       limits.tls_handshake_timeout_ms, limits.answer_timeout_ms, limits.linger_timeout_ms});
+  const int64_t shortest = std::min({limits.head_timeout_ms, limits.body_timeout_ms,
+                                     limits.write_timeout_ms, limits.first_byte_timeout_ms,
+                                     limits.idle_timeout_ms, limits.drain_request_timeout_ms,
+                                     limits.tls_handshake_timeout_ms, limits.answer_timeout_ms,
+                                     limits.linger_timeout_ms, limits.proxy_header_timeout_ms});
   return std::clamp<int64_t>(shortest / 8, 5, 250);
 }
 
@@ -68,7 +69,7 @@ ServerState::ServerState(ServerOptions options, Handler& handler)
       bytes_in_flight_(options_.bytes_in_flight != nullptr ? options_.bytes_in_flight
                                                            : std::make_shared<BytesInFlight>()),
       shares_(options_.limits),
-      trusted_proxies_(options_.trusted_proxies),
+      proxies_(std::make_shared<const Proxies>(options_.proxies)),
       tls_(options_.tls) {
   bytes_of_refusals_.share = shares_.all;
   refusals_.bytes = &bytes_of_refusals_;
@@ -87,29 +88,29 @@ void ServerState::SetTls(std::shared_ptr<const TlsContext> tls) {
   }
 }
 
-void ServerState::SetTrustedProxies(std::vector<Network> proxies) {
+void ServerState::SetProxies(Proxies proxies) {
+  auto next = std::make_shared<const Proxies>(std::move(proxies));
   const std::lock_guard<std::mutex> lock(mutex_);
-  trusted_proxies_ = std::move(proxies);
+  proxies_.swap(next);
 }
 
-Refusal ServerState::Admit(const Address& address, Place** place) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const bool is_proxy = IsIn(address, trusted_proxies_);
+Place& ServerState::PlaceOf(const Address& address, bool is_proxy) {
+  const Address network = address.Network();
+  Place& place = places_.try_emplace(network, Place{.network = network}).first->second;
+  if (place.bytes == nullptr) place.bytes = &TakeBytes(address, is_proxy);
+  return place;
+}
+
+// Whether one more connection has room there and altogether, perhaps when an idle one gives way.
+Refusal ServerState::MakeRoom(const Place& place, const Address& address, bool is_proxy) {
   const bool is_local = address == Address();  // a unix socket
   const int64_t most = is_local   ? limits().connections
                        : is_proxy ? limits().connections_from_one_proxy
                                   : limits().connections_from_one_address;
   // Those that only wait for their peers to read a refusal take nobody's place.
   const int64_t all = connections_.load(std::memory_order_relaxed) - refusals_.connections;
-  const Address network = address.Network();
-  Place& mine = places_.try_emplace(network, Place{.network = network}).first->second;
-  if (mine.bytes == nullptr) {
-    mine.bytes = bytes_in_flight_->Take(network, is_proxy,
-                                        is_proxy ? shares_.for_large : shares_.of_address);
-  }
-  absl::Cleanup refused = [this, &mine] { EraseUnused(&mine); };
-  if (mine.connections >= most) {
-    if (mine.connections >= most + kMostGivingWay || !GivesWay(FindIdle(mine))) {
+  if (place.connections >= most) {
+    if (place.connections >= most + kMostGivingWay || !GivesWay(FindIdle(place))) {
       return {503,
               is_proxy ? "the limit connections_from_one_proxy is reached"
                        : "the limit connections_from_one_address is reached",
@@ -120,11 +121,52 @@ Refusal ServerState::Admit(const Address& address, Place** place) {
       return {503, "the limit connections is reached", LRI_REASON_TOO_MANY_CONNECTIONS};
     }
   }
+  return {};
+}
+
+Refusal ServerState::Admit(Peer& peer, Place** place) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const bool is_proxy = IsIn(peer.address, proxies_->networks);
+  if (is_proxy) {
+    peer.proxies = proxies_;
+  } else if (proxies_->proxy_protocol) {
+    return {0, "only trusted_proxies may connect, as proxy_protocol is on", LRI_REASON_ADDRESS};
+  }
+  Place& mine = PlaceOf(peer.address, is_proxy);
+  absl::Cleanup refused = [this, &mine] { EraseUnused(&mine); };
+  if (const Refusal refusal = MakeRoom(mine, peer.address, is_proxy); refusal.status != 0) {
+    return refusal;
+  }
   std::move(refused).Cancel();
   ++mine.connections;
   ++mine.objects;
   connections_.fetch_add(1, std::memory_order_relaxed);
   *place = &mine;
+  return {};
+}
+
+Refusal ServerState::Move(Connection& connection, const Address& address, bool is_proxy) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Place* const before = connection.place_;
+  Place& after = PlaceOf(address, is_proxy);
+  if (&after == before) return {};
+  // It is counted among all already.
+  connections_.fetch_sub(1, std::memory_order_relaxed);
+  const Refusal refusal = MakeRoom(after, address, is_proxy);
+  connections_.fetch_add(1, std::memory_order_relaxed);
+  if (refusal.status != 0) {
+    EraseUnused(&after);
+    return refusal;
+  }
+  LeavePlace(connection);
+  --before->connections;
+  --before->objects;
+  ++after.connections;
+  ++after.objects;
+  connection.place_ = &after;
+  connection.budget_.MoveTo(*after.bytes);
+  EnterPlace(connection);
+  EraseUnused(before);
   return {};
 }
 
@@ -167,14 +209,23 @@ void ServerState::LetOneGiveWay() {
 
 void ServerState::Enter(Connection& connection) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  Connection*& first = connection.place_->first;
-  connection.next_of_place_ = first;
-  if (first != nullptr) first->previous_of_place_ = &connection;
-  first = &connection;
+  EnterPlace(connection);
 }
 
 void ServerState::Leave(Connection& connection) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  LeavePlace(connection);
+}
+
+void ServerState::EnterPlace(Connection& connection) {
+  Connection*& first = connection.place_->first;
+  connection.next_of_place_ = first;
+  connection.previous_of_place_ = nullptr;
+  if (first != nullptr) first->previous_of_place_ = &connection;
+  first = &connection;
+}
+
+void ServerState::LeavePlace(Connection& connection) {
   Connection* const next = connection.next_of_place_;
   Connection* const previous = connection.previous_of_place_;
   if (next != nullptr) next->previous_of_place_ = previous;
@@ -224,10 +275,10 @@ Shard::Shard(std::shared_ptr<ServerState> state, Loop& loop)
       loop_(loop),
       sweep_ms_(SweepMs(limits_)) {}
 
-void Shard::Adopt(Descriptor socket, std::string peer, Place* place, const Refusal& refusal) {
+void Shard::Adopt(Descriptor socket, Peer peer, Place* place, const Refusal& refusal) {
   absl::Cleanup release = [this, place] { state_->Release(place); };
   if (draining_) {
-    return state_->handler().OnAnswered({.peer = peer, .reason = LRI_REASON_STOPPING});
+    return state_->handler().OnAnswered({.peer = peer.text, .reason = LRI_REASON_STOPPING});
   }
   const uint32_t policy = state_->policy();  // never newer than the TLS
   Connection* const connection =

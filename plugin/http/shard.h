@@ -69,6 +69,8 @@ struct Loop {
 struct Peer {
   Address address;
   std::string text;  // the address, with the interface of a link-local one
+  // Set if the address is one of them.
+  std::shared_ptr<const Proxies> proxies;
 };
 
 // The connections of one Address::Network. Guarded by ServerState's mutex, but for `bytes`.
@@ -98,11 +100,20 @@ class ServerState {
   uint32_t policy() const { return policy_.load(std::memory_order_acquire); }
   void SetTls(std::shared_ptr<const TlsContext> tls);
 
-  void SetTrustedProxies(std::vector<Network> proxies);
+  void SetProxies(Proxies proxies);
 
-  // Counts a connection at `*place`. Where a limit is reached, an idle connection is closed for it;
-  // the refusal (status 503) says that there is none.
-  Refusal Admit(const Address& address, Place** place);
+  // Counts a connection at `*place`, and sets peer.proxies. Where a limit is reached, an idle
+  // connection is closed for it; the refusal (status 503) says that there is none.
+  Refusal Admit(Peer& peer, Place** place);
+  // Counts an open connection at the address that a proxy stated for it; is_proxy: that is one of
+  // Proxies, too. After a refusal nothing has changed. On the connection's thread.
+  Refusal Move(Connection& connection, const Address& address, bool is_proxy);
+  // Counts bytes for the sender whom a proxy stated for a request. Give follows.
+  AddressBytes& TakeBytes(const Address& sender, bool is_proxy) {
+    return *bytes_in_flight_->Take(sender.Network(), is_proxy,
+                                   is_proxy ? shares_.for_large : shares_.of_address);
+  }
+  void GiveBytes(AddressBytes& bytes) { bytes_in_flight_->Give(&bytes); }
   // Counts one that will be refused. Null: there are too many of these.
   Place* AdmitForRefusal();
   // Each admitted connection is first closed, then deleted.
@@ -118,6 +129,11 @@ class ServerState {
   int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
 
  private:
+  // With the lock.
+  Place& PlaceOf(const Address& address, bool is_proxy);
+  Refusal MakeRoom(const Place& place, const Address& address, bool is_proxy);
+  void EnterPlace(Connection& connection);
+  void LeavePlace(Connection& connection);
   void EraseUnused(Place* place);
   bool GivesWay(Connection* connection);
   Connection* FindIdle();
@@ -136,7 +152,7 @@ class ServerState {
   Place refusals_;
   Address last_searched_;
   int64_t search_again_ms_ = 0;
-  std::vector<Network> trusted_proxies_;
+  std::shared_ptr<const Proxies> proxies_;
   std::shared_ptr<const TlsContext> tls_;
   std::atomic<uint32_t> policy_{0};
 };
@@ -155,7 +171,7 @@ class Shard final : public std::enable_shared_from_this<Shard>, private EventLoo
   absl::string_view date() { return date_.At(std::time(nullptr)); }
 
   // Takes an admitted connection, or one that is to be refused.
-  void Adopt(Descriptor socket, std::string peer, Place* place, const Refusal& refusal);
+  void Adopt(Descriptor socket, Peer peer, Place* place, const Refusal& refusal);
 
   // Closes idle connections, unless `patient`; the others end with their answer. `emptied` runs
   // once no connection is open any more, at once if none is.

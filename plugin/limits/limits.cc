@@ -63,6 +63,9 @@ constexpr Setting kSettings[] = {
      "begun to come, or to the end of a TLS handshake (which is closed)"},
     {"tls_handshake_timeout_ms", &Limits::tls_handshake_timeout_ms, 1, kHourMs,
      "closes the connection. gRPC: from its beginning to the first HTTP/2 settings"},
+    {"proxy_header_timeout_ms", &Limits::proxy_header_timeout_ms, 1, kHourMs,
+     "closes the connection, where `proxy_protocol` is on: from its beginning to the end of its "
+     "PROXY header"},
     {"answer_timeout_ms", &Limits::answer_timeout_ms, 1, kHourMs,
      "504: from the end of a request to its answer"},
     {"linger_timeout_ms", &Limits::linger_timeout_ms, 1, kHourMs,
@@ -77,6 +80,9 @@ constexpr Setting kSettings[] = {
      "sockets do not count"},
     {"connections_from_one_proxy", &Limits::connections_from_one_proxy, 1, 1'000'000,
      "the same for an address of `trusted_proxies`"},
+    {"forwarded_addresses", &Limits::forwarded_addresses, 1, 1'000,
+     "the proxy's own address counts, and 403 where `allow` is set: addresses in `X-Forwarded-For` "
+     "or `Forwarded`"},
     {"requests_of_a_connection", &Limits::requests_of_a_connection, 1, 1'000'000'000,
      "the connection is closed after so many requests"},
     {"key_updates_of_a_connection", &Limits::key_updates_of_a_connection, 1, 1'000'000,

@@ -42,6 +42,7 @@ struct Limits {
   int64_t idle_timeout_ms = 75'000;           // between requests; closes
   int64_t drain_request_timeout_ms = 1'500;   // while stopping, for the rest of a request; 503
   int64_t tls_handshake_timeout_ms = 10'000;  // closes
+  int64_t proxy_header_timeout_ms = 5'000;    // of a connection, to the end of its PROXY header
   int64_t answer_timeout_ms = 10'000;         // from a request's end to its answer; 504
   int64_t linger_timeout_ms = 2'000;          // for the peer to read a last answer; closes
 
@@ -51,9 +52,10 @@ struct Limits {
   int64_t connections_from_one_address = 64;  // all of an IPv6 /64 are one address; unix sockets do
                                               // not count
   int64_t connections_from_one_proxy = 512;   // the same for an address of trusted_proxies
-  int64_t requests_of_a_connection = 1'000;   // then the connection is closed
-  int64_t key_updates_of_a_connection = 32;   // of TLS 1.3; then the connection is closed
-  int64_t pipelined_bytes = 64 * 1024;        // read ahead of an unanswered request
+  int64_t forwarded_addresses = 32;  // in X-Forwarded-For or Forwarded; more are not believed
+  int64_t requests_of_a_connection = 1'000;  // then the connection is closed
+  int64_t key_updates_of_a_connection = 32;  // of TLS 1.3; then the connection is closed
+  int64_t pipelined_bytes = 64 * 1024;       // read ahead of an unanswered request
 
   // Requests between execute and complete, of one plugin.
   int64_t calls_in_flight = 16'384;  // 503

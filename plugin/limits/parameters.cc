@@ -14,9 +14,10 @@ constexpr Parameter kParameters[] = {
      "the instance's own listen port, unique on the host"},
     {"username", kText, !kSecret, kMayBeFile, "",
      "XSOAR 8 Cloud and XSIAM, unless the instance runs on an engine",
-     "the user of Basic authentication, or `_header:NAME` for a token in the header `NAME`"},
+     "the user of Basic authentication, `_header:NAME` for a token in the header `NAME`, or "
+     "`_query:NAME` for one in the URL, as `?NAME=...`"},
     {"password", kText, kSecret, kMayBeFile, "", "together with `username`",
-     "the password, or the value of that header"},
+     "the password, or the value of that header or of that parameter of the URL"},
     {"certificate", kText, !kSecret, kMayBeFile, "", "together with `key`",
      "PEM text, the server's own certificate first: the listen port then speaks HTTPS. Not "
      "supported on Cloud and XSIAM tenants unless on an engine"},
@@ -31,6 +32,23 @@ constexpr Parameter kParameters[] = {
     {"trusted_proxies", kText, !kSecret, !kMayBeFile, "", "",
      "proxies before the listen port: addresses and networks, separated by commas, as in "
      "`10.0.0.0/8, 2001:db8::7`"},
+    {"forwarding_header", kText, !kSecret, !kMayBeFile, "X-Forwarded-For", "",
+     "where these proxies state a request's sender: `X-Forwarded-For`, `Forwarded` (RFC 7239) or "
+     "`none`; the other header is ignored"},
+    {"proxy_protocol", ParameterType::kBoolean, !kSecret, !kMayBeFile, "false", "",
+     "`true`: each connection must come from one of these proxies and begin with a PROXY header, "
+     "version 1 or 2, before TLS; others are closed"},
+    {"allow", kText, !kSecret, !kMayBeFile, "", "",
+     "who may send, as addresses and networks, separated by commas; everybody else is answered "
+     "403, before anything else is looked at. It holds at every door"},
+    {"requests_per_second", kText, !kSecret, !kMayBeFile, "no bound", "",
+     "how many requests with right credentials are taken in a second, 1 to 1,000,000; further ones "
+     "are answered 503 with `Retry-After`"},
+    {"concurrent_requests", kText, !kSecret, !kMayBeFile, "no bound", "",
+     "likewise: how many are worked on at once"},
+    {"rate_limit_status", kText, !kSecret, !kMayBeFile, "503", "",
+     "`429` answers that instead of 503, there and to wrong credentials too often. Some senders, "
+     "such as Alertmanager, do not send again after 429"},
     {"client_ca", kText, !kSecret, kMayBeFile, "", "",
      "PEM text. Senders to the listen port must show a certificate of one of these authorities "
      "(mTLS). Each is trusted as it stands: an issuing authority needs no root beside it, and a "

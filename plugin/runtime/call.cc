@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/base/clock.h"
@@ -95,7 +96,7 @@ void Call::Run(base::ObjectPool<Call>::Lease lease, CallContext context,
 void Call::Process(const lri_request& request) {
   const Configuration& configuration = *context_.configuration;
   const Limits& limits = context_.plugin->limits();
-  const HeaderViews headers = ToHeaderViews(request.head->headers);
+  HeaderViews headers = ToHeaderViews(request.head->headers);
   HeadRefusal refusal = HeadRefusal::kNone;
   if (configuration.source != nullptr) {
     judge_ = context_.plugin->judges().Take([&] { return SourceJudge(limits); });
@@ -109,24 +110,36 @@ void Call::Process(const lri_request& request) {
                            : context_.plugin->tickets().Redeem(
                                  request.head_ticket, configuration.ticket, *request.head, headers);
   if (!checked) {
-    refusal = CheckHead(*request.head, headers, configuration, limits,
-                        context_.trial != nullptr ? Now() : TimeOfCheck(configuration, host_),
-                        judge_.object);
+    refusal = CheckHead(*request.head, headers, configuration, limits, ToChecking());
   }
   if (refusal == HeadRefusal::kNone &&
       request.body.size > static_cast<uint64_t>(BodyLimit(configuration, limits))) {
     refusal = HeadRefusal::kBodyTooLarge;
   }
   const auto finish = [this](const lri_answer& answer) { Finish(answer); };
+  if (refusal == HeadRefusal::kNone && configuration.concurrent_requests != 0 &&
+      context_.trial == nullptr) {
+    is_counted_ = context_.admission->BeginCall(configuration.concurrent_requests);
+    if (!is_counted_) refusal = HeadRefusal::kTooManyCalls;
+  }
   if (refusal != HeadRefusal::kNone) {
-    return AnswerRefusal(refusal, *request.head, configuration, host_, context_.host_instance,
-                         judge_.object, context_.trial != nullptr, finish);
+    return AnswerRefusal(refusal, *request.head, configuration, ToChecking(), finish);
   }
   // The listen port sets the deadline itself. The coarse clock is some milliseconds behind.
   constexpr int64_t kMsNs = 1'000'000;
   if (context_.door == LRI_DOOR_EXECUTE && request.head->deadline_mono_ns != 0 &&
       base::CoarseMonotonicMilliseconds() > request.head->deadline_mono_ns / kMsNs) {
     return FinishWithText(504, LRI_REASON_ANSWER_TIMEOUT, "No incident was created in time.");
+  }
+  // A proxy may repeat the URL in a header, which is stored.
+  const absl::string_view secret =
+      configuration.credentials.SecretIn(FromView(request.head->query));
+  if (!secret.empty()) {
+    headers.erase(std::remove_if(headers.begin(), headers.end(),
+                                 [secret](const core::HeaderView& header) {
+                                   return absl::StrContains(header.value, secret);
+                                 }),
+                  headers.end());
   }
   if (configuration.source != nullptr) {
     if (!ParseBySource(request, headers)) return;
@@ -146,8 +159,10 @@ void Call::Process(const lri_request& request) {
   CreateIncidents(request.head->deadline_mono_ns);
 }
 
-absl::Time Call::Now() const {
-  return context_.trial != nullptr ? context_.trial->at() : host_.Now();
+Checking Call::ToChecking() const {
+  const bool is_trial = context_.trial != nullptr;
+  return {host_, context_.host_instance, is_trial ? nullptr : context_.admission, judge_.object,
+          is_trial ? context_.trial->at() : absl::Time()};
 }
 
 bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers) {
@@ -160,15 +175,21 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
     return body;
   };
   judge_.object->evaluator.Evaluate(*configuration.source,
-                                    ToSourceRequest(*request.head, headers, Now()),
+                                    ToSourceRequest(*request.head, headers, ToChecking().Now()),
                                     {FromView(request.body), decode}, result);
   const auto finish = [this](const lri_answer& answer) { Finish(answer); };
+  if (context_.trial == nullptr) {
+    if (!result.show.empty()) configuration.source_record->set_confirmation(result.show);
+    configuration.source_record->CountRules(result.rule_counts);
+  }
   if (result.outcome != sources::Outcome::kAccept) {
     if (result.outcome == sources::Outcome::kHandshake) {
       AnswerBySource(result, configuration, finish);
     } else {
-      AnswerRefusal(HeadRefusal::kBySource, *request.head, configuration, host_,
-                    context_.host_instance, judge_.object, context_.trial != nullptr, finish);
+      const Checking checking = ToChecking();
+      AnswerRefusal(IsSlowedDown(*request.head, result, checking) ? HeadRefusal::kSlowDown
+                                                                  : HeadRefusal::kBySource,
+                    *request.head, configuration, checking, finish);
     }
     return false;
   }
@@ -459,6 +480,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
     ReportToHost(host_, context_.host_instance, *head_, body_bytes_, answer,
                  base::MonotonicNanoseconds() - begun_ns_);
   }
+  if (std::exchange(is_counted_, false)) context_.admission->EndCall();
   if (context_.trial != nullptr) {
     context_.trial->Tell(answer, *context_.configuration,
                          judge_.object == nullptr ? nullptr : &judge_.object->result,

@@ -31,7 +31,8 @@ struct CallContext {
   std::shared_ptr<const Configuration> configuration;  // the same for the whole call
   lri_host_instance* host_instance;
   base::Gate* gate;  // was entered for this call; left when the call is over
-  lri_door door;     // of the listen port, what is sent is reported elsewhere
+  Admission* admission;
+  lri_door door;  // of the listen port, what is sent is reported elsewhere
   CompleteFunction complete;
   Samples* samples;  // nullptr: none are kept
   // A request that is only tried: nothing is created, logged or counted, and it gets the report
@@ -64,7 +65,7 @@ class Call {
                       absl::string_view detail);
   bool Reserve(size_t bytes);
   void CreateIncidents(int64_t deadline_mono_ns);
-  absl::Time Now() const;
+  Checking ToChecking() const;
   void FillBatch();
   static void Done(void* done_context, const lri_create_result* result) noexcept;
   void TakeResult(const lri_create_result* result);
@@ -85,7 +86,8 @@ class Call {
   lri_call* handle_ = nullptr;
   const lri_request_head* head_ = nullptr;  // the host keeps it until `complete`
   size_t body_bytes_ = 0;
-  int64_t begun_ns_ = 0;  // 0: nobody wants to know of the answer
+  bool is_counted_ = false;  // in the instance's Admission
+  int64_t begun_ns_ = 0;     // 0: nobody wants to know of the answer
 
   base::ObjectPool<SourceJudge>::Lease judge_{};  // only where there is a source
   std::string source_text_;                       // its events in the documented form

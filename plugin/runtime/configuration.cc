@@ -202,7 +202,54 @@ absl::Status CheckTogether(const Given& given) {
       return Invalid(name, " needs longRunningPort");
     }
   }
+  for (const char* const name : {"forwarding_header", "proxy_protocol"}) {
+    if (!given.at(name).empty() && given.at(name) != "false" &&
+        given.at("trusted_proxies").empty()) {
+      return Invalid(name, " needs trusted_proxies: nobody else is believed");
+    }
+  }
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> ReadBoolean(const Given& given, absl::string_view name) {
+  const absl::string_view value = given.at(name);
+  if (!value.empty() && value != "true" && value != "false") {
+    return Invalid(name, " must be true or false");
+  }
+  return value == "true";
+}
+
+absl::StatusOr<std::vector<http::Network>> ReadNetworks(const Given& given,
+                                                        absl::string_view name) {
+  auto networks = http::ParseNetworks(given.at(name));
+  if (!networks.ok()) return Invalid(name, ": ", networks.status().message());
+  // A text of commas alone would switch a protection off without a word.
+  if (networks->empty() && !given.at(name).empty()) return Invalid(name, " names no network");
+  return networks;
+}
+
+// 0 where it is not given.
+absl::StatusOr<int64_t> ReadBound(const Given& given, absl::string_view name) {
+  constexpr int64_t kMost = 1'000'000;
+  int64_t bound = 0;
+  const absl::string_view text = given.at(name);
+  if (text.empty()) return 0;
+  if (text.find_first_not_of("0123456789") != absl::string_view::npos ||
+      !absl::SimpleAtoi(text, &bound) || bound < 1 || bound > kMost) {
+    return Invalid(name, " must be a whole number from 1 to ", kMost);
+  }
+  return bound;
+}
+
+absl::StatusOr<http::Proxies> ReadProxies(const Given& given) {
+  auto networks = ReadNetworks(given, "trusted_proxies");
+  if (!networks.ok()) return networks.status();
+  auto header = http::ParseForwardingHeader(given.at("forwarding_header"));
+  if (!header.ok()) return Invalid("forwarding_header ", header.status().message());
+  auto proxy_protocol = ReadBoolean(given, "proxy_protocol");
+  if (!proxy_protocol.ok()) return proxy_protocol.status();
+  return http::Proxies{
+      .networks = *std::move(networks), .header = *header, .proxy_protocol = *proxy_protocol};
 }
 
 absl::StatusOr<std::shared_ptr<const http::TlsContext>> ReadTls(const Given& given) {
@@ -321,6 +368,10 @@ std::string Configuration::FaultAt(absl::Time now) const {
 std::vector<std::string> Configuration::WarningsAt(absl::Time now) const {
   std::vector<std::string> all = warnings;
   if (std::string fault = FaultAt(now); !fault.empty()) all.push_back(std::move(fault));
+  if (const std::string asked = source_record->confirmation(); !asked.empty()) {
+    all.push_back(
+        absl::StrCat("the source wants a person to confirm the webhook with this: ", asked));
+  }
   if (tls == nullptr || now >= tls->not_after()) return all;
   if (now < tls->not_before()) {
     all.push_back(absl::StrCat("certificate: it is not valid before ", Day(tls->not_before()),
@@ -347,14 +398,20 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!port.ok()) return port.status();
   auto bind_address = ReadAddress(given->at("bind_address"));
   if (!bind_address.ok()) return bind_address.status();
-  auto trusted_proxies = http::ParseNetworks(given->at("trusted_proxies"));
-  if (!trusted_proxies.ok()) {
-    return Invalid("trusted_proxies: ", trusted_proxies.status().message());
+  auto proxies = ReadProxies(*given);
+  if (!proxies.ok()) return proxies.status();
+  auto allow = ReadNetworks(*given, "allow");
+  if (!allow.ok()) return allow.status();
+  auto requests_per_second = ReadBound(*given, "requests_per_second");
+  if (!requests_per_second.ok()) return requests_per_second.status();
+  auto concurrent_requests = ReadBound(*given, "concurrent_requests");
+  if (!concurrent_requests.ok()) return concurrent_requests.status();
+  const absl::string_view rate_limit_status = given->at("rate_limit_status");
+  if (!rate_limit_status.empty() && rate_limit_status != "503" && rate_limit_status != "429") {
+    return Invalid("rate_limit_status must be 503 or 429");
   }
-  const absl::string_view store_samples = given->at("store_samples");
-  if (!store_samples.empty() && store_samples != "true" && store_samples != "false") {
-    return Invalid("store_samples must be true or false");
-  }
+  auto store_samples = ReadBoolean(*given, "store_samples");
+  if (!store_samples.ok()) return store_samples.status();
   auto tls = ReadTls(*given);
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
@@ -386,9 +443,13 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .incident_type = std::string(given->at("incidentType")),
                               .listen_port = *port,
                               .bind_address = *std::move(bind_address),
-                              .trusted_proxies = *std::move(trusted_proxies),
+                              .proxies = *std::move(proxies),
                               .tls = *std::move(tls),
-                              .store_samples = store_samples == "true",
+                              .store_samples = *store_samples,
+                              .allow = *std::move(allow),
+                              .requests_per_second = *requests_per_second,
+                              .concurrent_requests = *concurrent_requests,
+                              .rate_limit_status = rate_limit_status == "429" ? 429 : 503,
                               .credentials = *std::move(credentials),
                               .source = *std::move(source),
                               .duplication_key = *std::move(duplication_key),
@@ -397,6 +458,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .delivery_headers = std::move(delivery_headers),
                               .mirror_members = *std::move(mirror_members),
                               .ticket = *ticket};
+  configuration.source_record = std::make_shared<SourceRecord>(configuration.source.get());
   if (configuration.source != nullptr) {
     const auto warnings = configuration.source->warnings();
     configuration.warnings.insert(configuration.warnings.end(), warnings.begin(), warnings.end());
@@ -406,6 +468,12 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
     configuration.warnings.push_back(
         "no credentials are set: unexpected requests can create incidents; set username and "
         "password");
+  }
+  if (configuration.credentials.in_query() && configuration.tls == nullptr) {
+    configuration.warnings.push_back(
+        "username: a secret in the URL without TLS can be read on the way, and stands in the logs "
+        "of "
+        "proxies; use HTTPS, and a header where the sender can set one");
   }
   if (absl::Status status = AddUrls(configuration); !status.ok()) return status;
   return configuration;

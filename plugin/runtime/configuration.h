@@ -16,7 +16,7 @@
 #include "plugin/core/credentials.h"
 #include "plugin/core/duplication_key.h"
 #include "plugin/core/platform.h"
-#include "plugin/http/address.h"
+#include "plugin/http/proxies.h"
 #include "plugin/http/tls.h"
 #include "plugin/limits/limits.h"
 #include "plugin/runtime/source_settings.h"
@@ -36,9 +36,13 @@ struct Configuration {
   std::string incident_type;                    // of incidents that name none; may be empty
   uint16_t listen_port = 0;                     // 0: none
   std::string bind_address;                     // of the listen port
-  std::vector<http::Network> trusted_proxies;   // the same
+  http::Proxies proxies;                        // the same
   std::shared_ptr<const http::TlsContext> tls;  // of the listen port; null: plain HTTP
   bool store_samples = false;
+  std::vector<http::Network> allow;  // whose requests are taken; empty: everybody's
+  int64_t requests_per_second = 0;   // 0: no bound
+  int64_t concurrent_requests = 0;   // the same
+  int32_t rate_limit_status = 503;   // or 429: beyond these, and for wrong credentials too often
   core::Credentials credentials;
   std::shared_ptr<const sources::Source> source;  // null: generic, the documented webhook
   core::DuplicationKey duplication_key;
@@ -59,8 +63,11 @@ struct Configuration {
   // What an operator should know now: `warnings`, the fault, a certificate that expires soon.
   std::vector<std::string> WarningsAt(absl::Time now) const;
 
-  // Of lines about refused credentials.
+  std::shared_ptr<SourceRecord> source_record;
+  // Of lines about refused credentials, more requests than are taken, and refused addresses.
   std::shared_ptr<base::LineLimiter> unauthorized = std::make_shared<base::LineLimiter>();
+  std::shared_ptr<base::LineLimiter> too_many = std::make_shared<base::LineLimiter>();
+  std::shared_ptr<base::LineLimiter> not_allowed = std::make_shared<base::LineLimiter>();
 
   // Never 0, and different for each configuration: proves that a head was accepted under this one.
   uint64_t ticket;

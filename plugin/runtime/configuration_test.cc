@@ -126,6 +126,35 @@ TEST(ConfigurationTest, ParametersThatMeanNothingAloneAreRefused) {
   EXPECT_THAT(Refusal(Read({{"longRunningPort", "8000"}, {"trusted_proxies", "::1, 10.0.0.0/33"}},
                            "XSOAR_6")),
               HasSubstr("trusted_proxies: \"10.0.0.0/33\""));
+  for (const char* name : {"forwarding_header", "proxy_protocol"}) {
+    EXPECT_THAT(
+        Refusal(Read({{"longRunningPort", "8000"}, {name, name[0] == 'f' ? "Forwarded" : "true"}},
+                     "XSOAR_6")),
+        StartsWith(std::string(name) + " needs trusted_proxies"));
+  }
+}
+
+TEST(ConfigurationTest, WordsAndNetworksThatCannotBeReadAreRefused) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"requests_per_second", "0"},
+      {"requests_per_second", "1.5"},
+      {"concurrent_requests", "1000001"},
+      {"concurrent_requests", "+1"},
+      {"rate_limit_status", "500"},
+      {"forwarding_header", "X-Real-IP"},
+      {"proxy_protocol", "yes"},
+      {"allow", "10.0.0.1/8"},
+      {"allow", ", ,"},
+      {"allow", "localhost"},
+  };
+  for (const auto& [name, value] : cases) {
+    EXPECT_THAT(Refusal(Read(
+                    {{"longRunningPort", "8000"}, {"trusted_proxies", "10.0.0.0/8"}, {name, value}},
+                    "XSOAR_6")),
+                StartsWith(name))
+        << value;
+  }
+  EXPECT_EQ(Read({{"allow", "10.0.0.0/8, 2001:db8::7"}})->allow.size(), 2u);
 }
 
 TEST(ConfigurationTest, MalformedPasswordsAreRefusedByEntryAndNeverQuoted) {
@@ -284,7 +313,7 @@ TEST(ConfigurationTest, ListedPasswordsAreTakenBesideTheDocumentedOneUntilTheyEx
   const core::Credentials& credentials = configuration->credentials;
   const auto accepted = [&](absl::string_view basic, absl::Time now) {
     const core::HeaderView header{"Authorization", basic};
-    return credentials.Check(std::span(&header, 1), now) == core::CredentialCheck::kAccepted;
+    return credentials.Check(std::span(&header, 1), "", now) == core::CredentialCheck::kAccepted;
   };
   const absl::Time end = absl::FromUnixSeconds(1'717'192'800);  // 2024-05-31 22:00
   EXPECT_TRUE(accepted("Basic dTpvbmU=", end));

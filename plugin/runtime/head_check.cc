@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/algorithm/container.h"
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -27,6 +28,7 @@ constexpr struct {
   absl::string_view text;
 } kAnswers[] = {
     {},
+    {403, LRI_REASON_ADDRESS, "Your address may not send here."},
     {404, LRI_REASON_UNKNOWN_PATH, "Not found."},
     {405, LRI_REASON_METHOD, "Only POST creates incidents."},
     {431, LRI_REASON_HEADER_TOO_LARGE,
@@ -37,7 +39,11 @@ constexpr struct {
      "A header's value may hold no line breaks and control characters, and one that is interpreted "
      "ASCII characters alone. Encode other characters."},
     {401, LRI_REASON_CREDENTIALS, core::kAuthorizationFailed},
+    {503, LRI_REASON_SLOWDOWN, "Authorization failed too often. Try again later."},
     {413, LRI_REASON_BODY_TOO_LARGE, "The body is longer than the limit body_bytes."},
+    {503, LRI_REASON_RATE, "The instance takes no more requests a second. Try again later."},
+    {503, LRI_REASON_RATE, "The instance takes no more requests at once. Try again later."},
+    {},
 };
 
 constexpr base::CharacterSet kValueCharacters =
@@ -71,6 +77,13 @@ bool IsInterpreted(absl::string_view name, const Configuration& configuration) {
          absl::c_linear_search(configuration.delivery_headers, lower);
 }
 
+// Whose address is not known, or doubtful, may not send.
+bool IsAllowed(const lri_request_head& head, std::span<const http::Network> allow) {
+  if ((head.peer_flags & LRI_PEER_DOUBTFUL) != 0) return false;
+  const auto address = http::Address::Parse(FromView(head.peer_address));
+  return address.ok() && http::IsIn(*address, allow);
+}
+
 HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers,
                          const Configuration& configuration, const Limits& limits) {
   constexpr size_t kColonBlankAndLineEnd = 4;
@@ -89,6 +102,17 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers,
     }
   }
   return HeadRefusal::kNone;
+}
+
+// A line for the log, at most one a second.
+void LogRefusal(base::LineLimiter& limiter, absl::string_view why, const lri_request_head& head,
+                const Checking& checking) {
+  const auto left_out = limiter.Admit(checking.host.Now());
+  if (!left_out.has_value()) return;
+  const absl::string_view peer = FromView(head.peer_address);
+  checking.host.Log(checking.host_instance, LRI_WARNING,
+           absl::StrCat("a request", peer.empty() ? "" : " from ", peer, " was refused: ", why,
+                        base::LeftOut(*left_out)));
 }
 
 template <typename Word>
@@ -123,8 +147,9 @@ uint64_t Mix(uint64_t sum, absl::string_view text) {
 // defence is needed against a host that looks for a second head with the same sum.
 uint64_t SumOf(uint64_t configuration, const lri_request_head& head,
                std::span<const core::HeaderView> headers) {
-  uint64_t sum = Mix(configuration + headers.size(), FromView(head.method));
+  uint64_t sum = Mix(configuration + headers.size() + head.peer_flags, FromView(head.method));
   sum = Mix(Mix(sum, FromView(head.remainder)), FromView(head.query));
+  sum = Mix(sum, FromView(head.peer_address));
   for (const core::HeaderView& header : headers) sum = Mix(Mix(sum, header.name), header.value);
   return sum;
 }
@@ -155,25 +180,16 @@ lri_reason ReasonOf(const sources::Result& result) {
   return LRI_REASON_OTHER;
 }
 
-void LogUnauthorized(const lri_request_head& head, const Configuration& configuration,
-                     const Host& host, lri_host_instance* host_instance, absl::string_view why) {
-  const auto left_out = configuration.unauthorized->Admit(host.Now());
-  if (!left_out.has_value()) return;
-  const absl::string_view peer = FromView(head.peer_address);
-  host.Log(host_instance, LRI_WARNING,
-           absl::StrCat("a request", peer.empty() ? "" : " from ", peer, " was refused: ",
-                        why.empty() ? "its credentials are missing or wrong" : why,
-                        base::LeftOut(*left_out)));
-}
-
 }  // namespace
 
 void AnswerBySource(const sources::Result& result, const Configuration& configuration,
                     AnswerSink sink) {
   const bool refused = result.outcome == sources::Outcome::kRefuse;
   // A stranger learns nothing.
+  const bool of_method = result.reason == sources::Reason::kMethod;
   const absl::string_view text = !refused                  ? absl::string_view(result.answer.body)
                                  : !result.message.empty() ? absl::string_view(result.message)
+                                 : of_method               ? "The method is not taken here."
                                                            : core::kAuthorizationFailed;
   std::vector<lri_pair> headers;
   const auto add = [&headers](absl::string_view name, absl::string_view value) {
@@ -238,11 +254,6 @@ sources::Request ToSourceRequest(const lri_request_head& head,
           .now = now};
 }
 
-absl::Time TimeOfCheck(const Configuration& configuration, const Host& host) {
-  const bool matters = configuration.source != nullptr || configuration.credentials.any_expires();
-  return matters ? host.Now() : absl::UnixEpoch();
-}
-
 int64_t BodyLimit(const Configuration& configuration, const Limits& limits) {
   const auto own = configuration.source == nullptr
                        ? 0
@@ -250,9 +261,68 @@ int64_t BodyLimit(const Configuration& configuration, const Limits& limits) {
   return own == 0 ? limits.body_bytes : std::min(own, limits.body_bytes);
 }
 
+bool WrongCredentials::Count(const void* instance, absl::string_view peer_address, absl::Time now) {
+  const auto address = http::Address::Parse(peer_address);
+  if (!address.ok()) return false;
+  const Sender sender(instance, address->Network());
+  const std::lock_guard<std::mutex> lock(mutex_);
+  // A clock that was set back does not keep them longer.
+  while (!entries_.empty() && (now - entries_.front().last >= kRemembered ||
+                               entries_.front().last - now >= kRemembered)) {
+    by_address_.erase(entries_.front().sender);
+    entries_.pop_front();
+  }
+  const auto [found, is_new] = by_address_.try_emplace(sender);
+  if (is_new) {
+    absl::Cleanup forget = [this, at = found] { by_address_.erase(at); };
+    found->second = entries_.insert(entries_.end(), {.sender = sender});
+    std::move(forget).Cancel();
+    if (entries_.size() > kMostAddresses) {
+      by_address_.erase(entries_.front().sender);
+      entries_.pop_front();
+    }
+  } else {
+    entries_.splice(entries_.end(), entries_, found->second);
+  }
+  Entry& entry = entries_.back();
+  entry.last = now;
+  if (entry.attempts <= kFree) ++entry.attempts;
+  return entry.attempts > kFree;
+}
+
+bool Admission::TakeRequest(int64_t per_second, absl::Time now) {
+  constexpr int64_t kSecondNs = 1'000'000'000;
+  const int64_t now_ns = absl::ToUnixNanos(now);
+  const int64_t cost_ns = kSecondNs / per_second;
+  int64_t before = paid_until_ns_.load(std::memory_order_relaxed);
+  int64_t after;
+  do {
+    // A second is the most that is paid ahead, so more is from before the clock was set back.
+    const int64_t begin = before < now_ns || before > now_ns + 2 * kSecondNs ? now_ns : before;
+    after = begin + cost_ns;
+    if (after > now_ns + kSecondNs) return false;
+  } while (!paid_until_ns_.compare_exchange_weak(before, after, std::memory_order_relaxed));
+  return true;
+}
+
+bool Admission::BeginCall(int64_t most) {
+  if (calls_.fetch_add(1, std::memory_order_relaxed) < most) return true;
+  EndCall();
+  return false;
+}
+
+bool IsSlowedDown(const lri_request_head& head, const sources::Result& result,
+                  const Checking& checking) {
+  return result.outcome == sources::Outcome::kRefuse &&
+         result.reason == sources::Reason::kCredentials && checking.CountWrong(head);
+}
+
 HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
-                      const Configuration& configuration, const Limits& limits, absl::Time now,
-                      SourceJudge* judge) {
+                      const Configuration& configuration, const Limits& limits,
+                      const Checking& checking) {
+  if (!configuration.allow.empty() && !IsAllowed(head, configuration.allow)) {
+    return HeadRefusal::kAddress;
+  }
   const absl::string_view remainder = FromView(head.remainder);
   if (!remainder.empty() && remainder != "/") return HeadRefusal::kNotFound;
   const sources::Source* const source = configuration.source.get();
@@ -261,32 +331,52 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
       refusal != HeadRefusal::kNone) {
     return refusal;
   }
+  const bool time_matters = source != nullptr || configuration.credentials.any_expires();
+  const absl::Time now = !time_matters ? absl::UnixEpoch() : checking.Now();
   if (source != nullptr) {
-    judge->evaluator.EvaluateHead(*source, ToSourceRequest(head, headers, now), judge->result);
-    if (judge->result.outcome != sources::Outcome::kContinue) return HeadRefusal::kBySource;
+    SourceJudge& judge = *checking.judge;
+    judge.evaluator.EvaluateHead(*source, ToSourceRequest(head, headers, now), judge.result);
+    if (judge.result.outcome != sources::Outcome::kContinue) {
+      return IsSlowedDown(head, judge.result, checking) ? HeadRefusal::kSlowDown
+                                                        : HeadRefusal::kBySource;
+    }
   }
-  if (configuration.credentials.Check(headers, now) != core::CredentialCheck::kAccepted) {
-    return HeadRefusal::kUnauthorized;
+  const core::CredentialCheck check =
+      configuration.credentials.Check(headers, FromView(head.query), now);
+  if (check != core::CredentialCheck::kAccepted) {
+    // Some clients send none until a 401 asks them to.
+    return check != core::CredentialCheck::kMissing && checking.CountWrong(head)
+               ? HeadRefusal::kSlowDown
+               : HeadRefusal::kUnauthorized;
   }
   if (head.content_length != LRI_LENGTH_UNKNOWN &&
       head.content_length > static_cast<uint64_t>(BodyLimit(configuration, limits))) {
     return HeadRefusal::kBodyTooLarge;
   }
+  if (checking.is_trial()) return HeadRefusal::kNone;
+  Admission& admission = *checking.admission;
+  // Here for the sake of the body, which need not be read; what begins is counted later.
+  if (configuration.concurrent_requests != 0 &&
+      admission.calls() >= configuration.concurrent_requests) {
+    return HeadRefusal::kTooManyCalls;
+  }
+  if (configuration.requests_per_second != 0 &&
+      !admission.TakeRequest(configuration.requests_per_second, checking.host.Now())) {
+    return HeadRefusal::kTooManyRequests;
+  }
   return HeadRefusal::kNone;
 }
 
 void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
-                   const Configuration& configuration, const Host& host,
-                   lri_host_instance* host_instance, const SourceJudge* judge, bool is_trial,
-                   AnswerSink sink) {
-  int32_t status = 0;
-  if (refusal == HeadRefusal::kBySource) {
-    status = judge->result.answer.status;
-    AnswerBySource(judge->result, configuration, sink);
+                   const Configuration& configuration, const Checking& checking, AnswerSink sink) {
+  const bool by_source = refusal == HeadRefusal::kBySource;
+  const auto& [status, reason, text] = kAnswers[static_cast<size_t>(refusal)];
+  const bool is_slowdown = refusal == HeadRefusal::kSlowDown;
+  if (by_source) {
+    AnswerBySource(checking.judge->result, configuration, sink);
   } else {
-    status = kAnswers[static_cast<size_t>(refusal)].status;
-    const auto& [_, reason, text] = kAnswers[static_cast<size_t>(refusal)];
-    Answer answer(status, kTextPlain, text);
+    Answer answer(status == 503 ? configuration.rate_limit_status : status, kTextPlain, text);
+    if (status == 503) answer.Add("Retry-After", is_slowdown ? "10" : "1");
     answer.Because(reason, text);
     if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
     if (refusal == HeadRefusal::kUnauthorized) {
@@ -294,9 +384,26 @@ void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
     }
     sink(answer.abi());
   }
-  if (status == 401 && !is_trial) {
-    LogUnauthorized(head, configuration, host, host_instance,
-                    refusal == HeadRefusal::kBySource ? judge->result.explanation : "");
+  if (checking.is_trial()) return;
+  const auto log = [&](base::LineLimiter& lines, absl::string_view why) {
+    LogRefusal(lines, why, head, checking);
+  };
+  if (by_source && checking.judge->result.reason == sources::Reason::kCredentials) {
+    log(*configuration.unauthorized, checking.judge->result.explanation);
+  }
+  if (refusal == HeadRefusal::kUnauthorized || is_slowdown) {
+    log(*configuration.unauthorized, "its credentials are missing or wrong");
+  }
+  if (reason == LRI_REASON_RATE) {
+    log(*configuration.too_many, refusal == HeadRefusal::kTooManyCalls
+                                     ? "as many as concurrent_requests allows are at work"
+                                     : "more came than requests_per_second allows");
+  }
+  if (refusal == HeadRefusal::kAddress) {
+    log(*configuration.not_allowed,
+        (head.peer_flags & LRI_PEER_DOUBTFUL) != 0
+            ? "`allow` is set, and its sender cannot be told from what the proxy states"
+            : "its address is not in `allow`");
   }
 }
 

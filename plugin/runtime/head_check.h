@@ -4,7 +4,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <list>
+#include <map>
+#include <mutex>
 #include <span>
+#include <utility>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
@@ -47,15 +51,73 @@ class Tickets {
   Slot slots_[kRemembered];
 };
 
+// The addresses that sent wrong credentials to an instance. Thread-safe; locked by such requests
+// alone.
+class WrongCredentials {
+ public:
+  // An address is forgotten so long after its last wrong attempt.
+  static constexpr absl::Duration kRemembered = absl::Minutes(10);
+  static constexpr size_t kMostAddresses = 10'000;  // of all instances; the oldest goes
+  static constexpr int kFree = 20;                  // attempts before it is slowed down
+
+  // Counts one of this sender (an IPv6 /64 is one) at this instance, which is not used. True: there
+  // were more than kFree. Senders whose address is not known are not counted.
+  bool Count(const void* instance, absl::string_view peer_address, absl::Time now);
+
+  size_t size() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return by_address_.size();
+  }
+
+ private:
+  using Sender = std::pair<const void*, http::Address>;
+  struct Entry {
+    Sender sender;
+    absl::Time last;
+    int attempts = 0;
+  };
+
+  mutable std::mutex mutex_;  // guards all below
+  std::list<Entry> entries_;  // in the order of `last`
+  std::map<Sender, std::list<Entry>::iterator> by_address_;
+};
+
+// How much an instance takes. Thread-safe, without locks; kept across changes of its configuration.
+class Admission {
+ public:
+  // The plugin's, which outlives it.
+  explicit Admission(WrongCredentials& wrong) : wrong_(wrong) {}
+
+  WrongCredentials& wrong() { return wrong_; }
+
+  // Counts a request, unless there were more than `per_second` in the last second: so many may come
+  // at once, and later ones as time goes on.
+  bool TakeRequest(int64_t per_second, absl::Time now);
+
+  // Counts a call that begins. False: `most` are at work already, and it is not counted.
+  bool BeginCall(int64_t most);
+  void EndCall() { calls_.fetch_sub(1, std::memory_order_relaxed); }
+  int64_t calls() const { return calls_.load(std::memory_order_relaxed); }
+
+ private:
+  WrongCredentials& wrong_;
+  std::atomic<int64_t> paid_until_ns_{INT64_MIN};  // each request costs its part of a second
+  std::atomic<int64_t> calls_{0};
+};
+
 enum class HeadRefusal {
   kNone,
+  kAddress,  // not in `allow`
   kNotFound,
   kMethodNotAllowed,
   kHeadersTooLong,
   kHeaderName,   // no token (RFC 9110 section 5.6.2)
   kHeaderValue,  // not ASCII, or with a control character
   kUnauthorized,
+  kSlowDown,  // the same, again and again
   kBodyTooLarge,
+  kTooManyRequests,
+  kTooManyCalls,
   kBySource,  // the source's profile answers, perhaps with success: see SourceJudge::result
 };
 
@@ -67,21 +129,39 @@ struct SourceJudge {
   sources::Result result;
 };
 
+// What a check uses beside the configuration. Lives during the check.
+struct Checking {
+  const Host& host;
+  lri_host_instance* host_instance;
+  Admission* admission;  // null for a trial, which uses nothing up, and is not logged
+  SourceJudge* judge;    // exactly where there is a source
+  absl::Time at;         // of a trial: the time at which the request is judged
+
+  bool is_trial() const { return admission == nullptr; }
+  absl::Time Now() const { return is_trial() ? at : host.Now(); }
+  // Counts an attempt with wrong credentials. True: its sender is to slow down.
+  bool CountWrong(const lri_request_head& head) const {
+    return !is_trial() &&
+           admission->wrong().Count(admission, FromView(head.peer_address), host.Now());
+  }
+};
+
 // A head as a profile sees it.
 sources::Request ToSourceRequest(const lri_request_head& head,
                                  std::span<const core::HeaderView> headers, absl::Time now);
 
-// Checks in the order 404, 405, 431 and 400 for the headers, 401, 413: a stranger learns nothing
-// about credentials from sending a large body, and no body is read for a stranger. The rules for
-// headers are the documents': a sender whose token is not ASCII is told so, rather than that it is
-// wrong. `now` is used where credentials depend on it (TimeOfCheck). `judge` is needed exactly
-// where there is a source; with a source, its profile judges the method, too.
-HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
-                      const Configuration& configuration, const Limits& limits, absl::Time now,
-                      SourceJudge* judge);
+// Whether the source refused the credentials of a sender that is to slow down.
+bool IsSlowedDown(const lri_request_head& head, const sources::Result& result,
+                  const Checking& checking);
 
-// The time for CheckHead; any time where it does not matter.
-absl::Time TimeOfCheck(const Configuration& configuration, const Host& host);
+// Checks in the order 403, 404, 405, 431 and 400 for the headers, 401, 413, and what the instance
+// takes at all, which no stranger can use up: a stranger learns nothing about credentials from
+// sending a large body, and no body is read for a stranger. The rules for headers are the
+// documents': a sender whose token is not ASCII is told so, rather than that it is wrong. Where
+// there is a source, its profile judges the method, too.
+HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::HeaderView> headers,
+                      const Configuration& configuration, const Limits& limits,
+                      const Checking& checking);
 
 // The longest body that is taken.
 int64_t BodyLimit(const Configuration& configuration, const Limits& limits);
@@ -93,12 +173,10 @@ using AnswerSink = absl::FunctionRef<void(const lri_answer&)>;
 void AnswerBySource(const sources::Result& result, const Configuration& configuration,
                     AnswerSink sink);
 
-// Gives the refusal's answer to the sink, and logs refused credentials, unless `is_trial`. Not for
-// kNone. `judge`: as for CheckHead.
+// Gives the refusal's answer to the sink, and logs refused credentials and addresses. Not for
+// kNone.
 void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
-                   const Configuration& configuration, const Host& host,
-                   lri_host_instance* host_instance, const SourceJudge* judge, bool is_trial,
-                   AnswerSink sink);
+                   const Configuration& configuration, const Checking& checking, AnswerSink sink);
 
 }  // namespace webhook::runtime
 

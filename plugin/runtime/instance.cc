@@ -151,6 +151,7 @@ Instance::Instance(Plugin& plugin, Configuration configuration, lri_host_instanc
     : plugin_(plugin),
       host_instance_(host_instance),
       health_(plugin.host(), host_instance),
+      admission_(plugin.wrong_credentials()),
       listen_handler_(*this, plugin.host(), host_instance, plugin.limits()),
       configuration_(std::make_shared<const Configuration>(std::move(configuration))),
       samples_(plugin.host(), host_instance, plugin.limits(), plugin.timers(),
@@ -268,7 +269,7 @@ void Instance::Commit(InstanceUpdate& update) {
       health_.SetListener(absl::OkStatus());
     } else if (listener_ != nullptr) {
       listener_->SetTls(next.tls);
-      listener_->SetTrustedProxies(next.trusted_proxies);
+      listener_->SetProxies(next.proxies);
     }
     // Who is not trusted any more must not go on through a port that is given up.
     if (next.listen_port != 0) {
@@ -295,7 +296,7 @@ absl::StatusOr<std::shared_ptr<Listener>> Instance::Bind(const Configuration& co
   options.address = configuration.bind_address;
   options.port = configuration.listen_port;
   options.limits = plugin_.limits();
-  options.trusted_proxies = configuration.trusted_proxies;
+  options.proxies = configuration.proxies;
   options.tls = configuration.tls;
   options.bytes_in_flight = plugin_.bytes_in_flight();
   ListenerEnvironment environment{
@@ -353,15 +354,14 @@ int32_t Instance::ValidateHead(lri_door door, const lri_request_head& head, Answ
   const absl::Cleanup give_back = [&] {
     if (judge.object != nullptr) plugin_.judges().GiveBack(judge.index);
   };
+  const Checking checking{plugin_.host(), host_instance_, &admission_, judge.object, {}};
   const HeadRefusal refusal =
-      runtime::CheckHead(head, headers, *configuration, plugin_.limits(),
-                         TimeOfCheck(*configuration, plugin_.host()), judge.object);
+      runtime::CheckHead(head, headers, *configuration, plugin_.limits(), checking);
   verdict.refused = refusal != HeadRefusal::kNone;
   verdict.body_limit_bytes = static_cast<uint64_t>(BodyLimit(*configuration, plugin_.limits()));
   verdict.ticket = 0;
   if (refusal != HeadRefusal::kNone) {
-    AnswerRefusal(refusal, head, *configuration, plugin_.host(), host_instance_, judge.object,
-                  /*is_trial=*/false, sink);
+    AnswerRefusal(refusal, head, *configuration, checking, sink);
   } else {
     verdict.ticket = door == LRI_DOOR_LISTEN
                          ? configuration->ticket
@@ -379,7 +379,8 @@ int32_t Instance::Take(lri_door door, const lri_request& request, CompleteFuncti
   std::shared_ptr<const Configuration> configuration = this->configuration();
   Samples* const samples = configuration->store_samples ? &samples_ : nullptr;
   Call::Run(lease,
-            {&plugin_, std::move(configuration), host_instance_, &calls_, door, complete, samples},
+            {&plugin_, std::move(configuration), host_instance_, &calls_, &admission_, door,
+             complete, samples},
             request);
   return LRI_OK;
 }
@@ -401,6 +402,7 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
   std::vector<lri_view> warnings;
   for (const std::string& warning : texts) warnings.push_back(ToView(warning));
   const core::Platform& platform = *configuration->platform;
+  const std::vector<uint64_t> rule_counts = configuration->source_record->rule_counts();
   const lri_description description{
       .struct_size = sizeof(lri_description),
       .external_key_needed = platform.external_key_needed,
@@ -412,6 +414,8 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
       .listen_succeeded = listen_handler_.answers().succeeded(),
       .listen_refused = listen_handler_.answers().refused(),
       .listen_failed = listen_handler_.answers().failed(),
+      .rule_counts = rule_counts.data(),
+      .rules = rule_counts.size(),
   };
   CallHost("sink of describe", sink, sink_context, &description);
 }
@@ -436,7 +440,7 @@ int32_t Instance::Try(absl::string_view arguments, lri_command_done done, void* 
   std::move(leave).Cancel();
   const lri_request& request = (*trial)->request();
   Call::Run(lease,
-            {&plugin_, configuration(), host_instance_, &calls_, LRI_DOOR_EXECUTE,
+            {&plugin_, configuration(), host_instance_, &calls_, &admission_, LRI_DOOR_EXECUTE,
              /*complete=*/nullptr, /*samples=*/nullptr, *std::move(trial)},
             request);
   return LRI_OK;

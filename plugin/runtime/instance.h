@@ -17,6 +17,7 @@
 #include "plugin/http/refusal_log.h"
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/configuration.h"
+#include "plugin/runtime/head_check.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/listen_handler.h"
 #include "plugin/runtime/listener.h"
@@ -83,6 +84,7 @@ class Instance final {
   Plugin& plugin_;
   lri_host_instance* const host_instance_;
   Health health_;
+  Admission admission_;
   http::RefusalLog refusals_;
   ListenHandler listen_handler_;  // outlives the listeners
 

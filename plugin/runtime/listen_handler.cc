@@ -24,6 +24,7 @@ class AbiHead {
       pairs_.push_back({ToView(field.name), ToView(field.value)});
     }
     head_.struct_size = sizeof head_;
+    head_.peer_flags = head.peer_is_doubtful ? LRI_PEER_DOUBTFUL : 0;
     head_.method = ToView(head.method);
     head_.path = ToView(head.path);
     // A listen port has one instance, so its path is `/`; anything else follows a name.

@@ -101,10 +101,10 @@ void Listener::SetTls(std::shared_ptr<const http::TlsContext> tls) {
   if (server_ != nullptr) server_->SetTls(std::move(tls));
 }
 
-void Listener::SetTrustedProxies(std::vector<http::Network> proxies) {
+void Listener::SetProxies(http::Proxies proxies) {
   const std::lock_guard lock(mutex_);
-  options_.trusted_proxies = proxies;
-  if (server_ != nullptr) server_->SetTrustedProxies(std::move(proxies));
+  options_.proxies = proxies;
+  if (server_ != nullptr) server_->SetProxies(std::move(proxies));
 }
 
 absl::Status Listener::status() const {

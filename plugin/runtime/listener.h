@@ -100,7 +100,7 @@ class Listener final : public std::enable_shared_from_this<Listener> {
   // After Retire, too.
   void SetTls(std::shared_ptr<const http::TlsContext> tls);
 
-  void SetTrustedProxies(std::vector<http::Network> proxies);
+  void SetProxies(http::Proxies proxies);
 
   // OK while it listens, else why it does not.
   absl::Status status() const;

@@ -46,6 +46,7 @@ class Plugin {
   base::ObjectPool<DoneSlot>& done_slots() { return done_slots_; }
   Ports& ports() { return ports_; }
   Tickets& tickets() { return tickets_; }
+  WrongCredentials& wrong_credentials() { return wrong_credentials_; }
 
   // For lines that a sender, or a full disk, can cause at will.
   base::LineLimiter& warnings() { return warnings_; }
@@ -73,6 +74,7 @@ class Plugin {
   base::ObjectPool<DoneSlot> done_slots_;
   Ports ports_;
   Tickets tickets_;
+  WrongCredentials wrong_credentials_;
   base::LineLimiter warnings_;
   const std::shared_ptr<http::BytesInFlight> bytes_in_flight_ =
       std::make_shared<http::BytesInFlight>();

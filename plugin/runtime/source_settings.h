@@ -2,8 +2,15 @@
 #ifndef PLUGIN_RUNTIME_SOURCE_SETTINGS_H_
 #define PLUGIN_RUNTIME_SOURCE_SETTINGS_H_
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -15,6 +22,36 @@ namespace webhook::runtime {
 
 // The parameters' values by their names, all of them; empty where none was given.
 using Given = std::map<absl::string_view, absl::string_view>;
+
+// What people should know of what a source has sent under a configuration. Thread-safe.
+class SourceRecord {
+ public:
+  explicit SourceRecord(const sources::Source* source)
+      : decided_(source == nullptr ? 0 : source->rule_count()) {}
+
+  // Of one request: on how many events each rule has decided.
+  void CountRules(std::span<const uint32_t> decided) {
+    for (size_t i = 0; i < decided.size(); ++i) {
+      decided_[i].fetch_add(decided[i], std::memory_order_relaxed);
+    }
+  }
+  std::vector<uint64_t> rule_counts() const { return {decided_.begin(), decided_.end()}; }
+
+  // What a handshake asks a person to use: a token, a URL to visit. Only the last one is kept.
+  void set_confirmation(std::string text) {
+    const std::lock_guard lock(mutex_);
+    confirmation_ = std::move(text);
+  }
+  std::string confirmation() const {
+    const std::lock_guard lock(mutex_);
+    return confirmation_;
+  }
+
+ private:
+  std::vector<std::atomic<uint64_t>> decided_;  // by rule
+  mutable std::mutex mutex_;
+  std::string confirmation_;  // guarded by mutex_; empty: none
+};
 
 // Null for `generic`, the documented webhook. INVALID_ARGUMENT names the parameter and the rule; no
 // message quotes a secret. A source that could not tell an authentic request from another one is

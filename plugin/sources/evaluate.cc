@@ -27,30 +27,6 @@ constexpr absl::string_view kNul("\0", 1);
 // Stands for an id that only the store knows; told from other texts by its address.
 constexpr char kIncidentId[] = "incident";
 
-std::string NameOf(const Reference& reference) {
-  const absl::string_view name = reference.name;
-  switch (reference.from) {
-    case From::kHeader:
-      return absl::StrCat("header ", name);
-    case From::kHeaderNumbers:
-      return absl::StrCat("headers ", name, "1 and so on");
-    case From::kQuery:
-      return absl::StrCat("query parameter ", name);
-    case From::kForm:
-      return absl::StrCat("form field ", name);
-    case From::kJson:
-      return absl::StrCat("json:", name);
-    case From::kItem:
-      return absl::StrCat("item:", name);
-    case From::kConfig:
-      return absl::StrCat("config ", name);
-    case From::kEntry:
-      return absl::StrCat("entry ", name);
-    default:
-      return "value";
-  }
-}
-
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
 
 // The longest part of an escaped text, of `most` bytes or fewer, that does not end in an escape.
@@ -389,8 +365,9 @@ std::string DetailsOf(const Result& result, const Event& event) {
   return details;
 }
 
-std::string ToIncidents(const Result& result) {
-  std::string out;
+absl::string_view ToIncidents(const Result& result, std::string& out) {
+  if (result.documented && result.rule_counts.empty()) return result.document;
+  out.clear();
   size_t size = 2 + kPadding;
   for (const Event& event : result.events) {
     size += 64 + event.name.size() + event.type.size() + event.occurred.size() +
@@ -421,7 +398,7 @@ std::string ToIncidents(const Result& result) {
   }
   out.push_back(']');
   out.reserve(out.size() + kPadding);
-  return out;
+  return out;  // its room is its padding
 }
 
 // ---- Judging one request.
@@ -1374,7 +1351,7 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   Attempt attempt;
   if (what.kind == Kind::kBasic) {
     const core::CredentialCheck check =
-        source_.settings_.credentials->Check(request_.headers, request_.now);
+        source_.settings_.credentials->Check(request_.headers, request_.query, request_.now);
     attempt = check == core::CredentialCheck::kAccepted ? Attempt::kAccepted : Attempt::kRefused;
     static const Reference kAuthorization{.from = From::kHeader, .name = "Authorization"};
     if (attempt == Attempt::kRefused) {
@@ -1448,12 +1425,12 @@ void Evaluator::Run::RefuseCredentials(int status) {
   std::string text;
   if (failure_.entry >= 0) {
     const Kind kind = profile_.authenticate[static_cast<size_t>(failure_.entry)].kind;
-    text = absl::StrCat("authenticate[", failure_.entry, "] (", sources::NameOf(kind), "): ");
+    text = absl::StrCat("authenticate[", failure_.entry, "] (", NameOf(kind), "): ");
   }
   if (failure_.reference != nullptr) {
     Reference named = *failure_.reference;
     if (named.from_config) named.name = std::string(NameIn(named));
-    absl::StrAppend(&text, NameOf(named), " ");
+    absl::StrAppend(&text, named.Shown(), " ");
   }
   absl::StrAppend(&text, failure_.what, failure_.detail.empty() ? "" : " ", failure_.detail);
   Refuse(status, failure_.step, Reason::kCredentials, std::move(text));
@@ -1686,6 +1663,8 @@ bool Evaluator::Run::MakeEvents() {
     ApplyRules(result_.events.back());
   };
   result_.is_array = split->value.kind == base::JsonKind::kArray;
+  // The body is what core::IncidentParser reads: nothing is to be added.
+  if (form->documented && rules == nullptr) return true;
   if (!result_.is_array) {
     const bool is_whole = split->value.text.data() == whole.value.text.data();
     item_ = &buffers_.root;

@@ -72,6 +72,10 @@ class Source {
   std::span<const std::string> secret_headers() const { return secret_headers_; }
   std::span<const std::string> secret_parameters() const { return secret_parameters_; }
 
+  size_t rule_count() const {
+    return settings_.rules == nullptr ? 0 : settings_.rules->rules.size();
+  }
+
   // The most bytes that a body may have, or 0 where the profile says nothing.
   size_t body_limit() const { return profile().body_limit; }
 
@@ -222,9 +226,10 @@ struct Result {
 // no object becomes {"value": it}.
 std::string DetailsOf(const Result& result, const Event& event);
 
-// Writes what was accepted in the documented form, [{"name", "type", "occurred", "rawJson"}, ...],
-// without dropped events, with base::JsonReader::kPadding bytes reserved after its end.
-std::string ToIncidents(const Result& result);
+// What was accepted in the documented form, for core::IncidentParser: the document itself where it
+// has that form, else [{"name", "type", "occurred", "rawJson"}, ...] in `buffer`, without dropped
+// events. base::JsonReader::kPadding readable bytes follow it.
+absl::string_view ToIncidents(const Result& result, std::string& buffer);
 
 // Holds the buffers that judging needs, so use one again and again. Not thread-safe.
 class Evaluator {

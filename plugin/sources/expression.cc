@@ -160,6 +160,32 @@ class TemplateReader {
 
 }  // namespace
 
+std::string Reference::Shown() const {
+  switch (from) {
+    case From::kHeader:
+      return absl::StrCat("header ", name);
+    case From::kHeaderNumbers:
+      return absl::StrCat("headers ", name, "1, ", name, "2, ...");
+    case From::kQuery:
+      return absl::StrCat("query parameter ", name);
+    case From::kForm:
+      return absl::StrCat("form field ", name);
+    case From::kJson:
+      return absl::StrCat("json:", name);
+    case From::kItem:
+      return absl::StrCat("item:", name);
+    case From::kConfig:
+      return absl::StrCat("config ", name);
+    case From::kEntry:
+      return absl::StrCat("entry ", name);
+    default:
+      for (const auto& one : kWords) {
+        if (one.from == from) return std::string(one.word);
+      }
+      return "";
+  }
+}
+
 absl::StatusOr<Reference> ReadReference(absl::string_view text, const Vocabulary& words) {
   Reference result;
   absl::string_view rest = text;

@@ -52,7 +52,10 @@ struct Reference {
   uint32_t slot = 0;         // of kJson and kItem, in the paths that they were read with
   std::string name;
 
-  // Whether the head alone tells the value.
+  // For people: "header X-Hub-Signature-256".
+  std::string Shown() const;
+
+  // Whether the body is needed to tell the value.
   bool needs_body() const {
     return from == From::kForm || from == From::kJson || from == From::kItem ||
            from == From::kBody || from == From::kSortedForm;

@@ -93,6 +93,14 @@ constexpr Word<Decoder> kDecoders[] = {
     {"refuse", Decoder::kRefuse},
 };
 
+template <typename Value, size_t kCount>
+absl::string_view WordOf(Value value, const Word<Value> (&words)[kCount]) {
+  for (const Word<Value>& one : words) {
+    if (one.value == value) return one.word;
+  }
+  return "";
+}
+
 // Reads a profile from its tree. The first mistake is kept; after it, what is read does not matter.
 class ProfileReader {
  public:
@@ -797,12 +805,7 @@ void CollectSecrets(const Authenticate& entry, std::vector<Reference>& out) {
 
 }  // namespace
 
-const char* NameOf(Kind kind) {
-  for (const Word<Kind>& one : kKinds) {
-    if (one.value == kind) return one.word.data();
-  }
-  return "";
-}
+const char* NameOf(Kind kind) { return WordOf(kind, kKinds).data(); }
 
 std::optional<absl::Time> ReadTime(absl::string_view text, TimeForm form) {
   const bool digits =
@@ -900,6 +903,65 @@ absl::StatusOr<std::shared_ptr<const Profile>> FindProfile(absl::string_view nam
   return absl::NotFoundError(absl::StrCat("there is no source of this name",
                                           near.empty() ? "" : "; did you mean ",
                                           absl::StrJoin(near, " or ")));
+}
+
+std::string DescribeProfile(const Profile& profile) {
+  std::string text = absl::StrCat(profile.name, ": ", profile.title, "\n");
+  if (!profile.setup.empty())
+    absl::StrAppend(&text, "\nWhat to configure\n  ", profile.setup, "\n");
+  for (const auto& [name, value] : profile.config) {
+    absl::StrAppend(&text, "  Parameter of the instance: ", name,
+                    value.empty() ? "" : absl::StrCat(" (", value, " unless set)"), "\n");
+  }
+  for (const std::string& name : profile.named_secrets) {
+    absl::StrAppend(&text, "  Secret of the instance: ", name, "\n");
+  }
+  absl::StrAppend(&text, "\nWhat is checked, of which one must hold (",
+                  absl::StrJoin(profile.methods, ", "), ")\n");
+  for (const Authenticate& entry : profile.authenticate) {
+    absl::StrAppend(&text, "  ", NameOf(entry.kind));
+    if (entry.kind == Kind::kHmac) absl::StrAppend(&text, " ", WordOf(entry.hash, kHashes));
+    for (const Reference& from : entry.from) {
+      absl::StrAppend(&text, &from == entry.from.data() ? ": " : ", ", from.Shown());
+    }
+    if (!entry.prefix.empty()) absl::StrAppend(&text, ", after \"", entry.prefix, "\"");
+    if (!entry.is_signed.empty()) {
+      absl::StrAppend(&text, ", in ", WordOf(entry.encoding, kEncodings));
+    }
+    if (entry.each.has_value()) absl::StrAppend(&text, ", of each element");
+    if (entry.timestamp.has_value()) {
+      absl::StrAppend(&text, ", at most ", absl::FormatDuration(entry.timestamp->tolerance),
+                      " old or ahead");
+    }
+    if (entry.kind == Kind::kBasic) absl::StrAppend(&text, ": username and password");
+    if (entry.kind == Kind::kCertificate) absl::StrAppend(&text, ", with certificates_file");
+    if (entry.kind == Kind::kJwt) absl::StrAppend(&text, ", with jwks_file");
+    text.push_back('\n');
+  }
+  absl::StrAppend(&text, "\nWhat becomes of a body\n");
+  for (const auto& [type, decoder] : profile.types) {
+    absl::StrAppend(&text, "  ", type, " is read as ", WordOf(decoder, kDecoders), "\n");
+  }
+  absl::StrAppend(&text, profile.other_type == Decoder::kRefuse
+                             ? "  every other Content-Type is refused\n"
+                             : absl::StrCat("  every ", profile.types.empty() ? "" : "other ",
+                                            "Content-Type is read as ",
+                                            WordOf(profile.other_type, kDecoders), "\n"));
+  bool splits = false, documented = false;
+  for (const IncidentsForm& form : profile.incidents) {
+    splits = splits || form.each.has_value();
+    documented = documented || form.documented;
+  }
+  absl::StrAppend(&text,
+                  documented ? "  it is the documented one"
+                  : splits   ? "  each element becomes an incident, with the rest as its envelope"
+                             : "  it becomes one incident",
+                  "; accepted requests are answered ", profile.accepted_status, "\n");
+  if (!profile.handshakes.empty()) {
+    absl::StrAppend(&text, "  ", profile.handshakes.size(),
+                    " kinds of handshake or test are answered and create nothing\n");
+  }
+  return absl::StrCat(text, "\nThe profile\n", profile.json);
 }
 
 absl::StatusOr<std::shared_ptr<const Rules>> ReadRules(absl::string_view json,

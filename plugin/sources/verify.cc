@@ -39,6 +39,7 @@ namespace {
 
 constexpr size_t kMostKeyFileBytes = 1 << 20;
 constexpr size_t kMostKeys = 256;
+constexpr size_t kMostUrlBytes = 2'048;
 constexpr size_t kMostOfChain = 8;
 constexpr size_t kMostTokenBytes = 8 * 1024;
 constexpr int kLeastRsaBits = 2048;
@@ -536,6 +537,13 @@ absl::StatusOr<Certificates> Certificates::Create(absl::string_view json) {
       refusal = Refuse(absl::StrCat(entry.url, ": ", what));
       return false;
     };
+    if (entry.url.empty() || entry.url.size() > kMostUrlBytes ||
+        !std::all_of(entry.url.begin(), entry.url.end(), absl::ascii_isgraph)) {
+      refusal =
+          Refuse(absl::StrCat("URL ", result.entries_.size() + 1,
+                              " is empty, too long, or has other characters than visible ASCII"));
+      return false;
+    }
     for (const Entry& one : result.entries_) {
       if (one.url == entry.url) return refuse("is given twice");
     }

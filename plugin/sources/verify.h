@@ -56,7 +56,7 @@ class Certificates {
   // on. The last one is trusted as it stands, and need not have signed itself. Judged here: each
   // signature in the chain, that all but the first are authorities, and the strength of keys.
   // INVALID_ARGUMENT, with the place in the text or the URL, for what is wrong. At most 1 MiB, 256
-  // URLs and 8 certificates in a chain.
+  // URLs of visible ASCII, each of 2,048 bytes, and 8 certificates in a chain.
   static absl::StatusOr<Certificates> Create(absl::string_view json);
 
   // Whether the certificate of `url` has signed `message`: RSASSA-PKCS1-v1_5 (RFC 8017

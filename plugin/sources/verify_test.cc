@@ -380,6 +380,12 @@ TEST(CertificatesTest, FileThatIsNoObjectOfPemTextsIsRefusedWithItsPlace) {
   EXPECT_EQ(Certificates::Create(twice).status().message(), absl::StrCat(kUrl, ": is given twice"));
   EXPECT_EQ(Certificates::Create("{\n  3}").status().message(),
             "not the expected JSON at line 2, column 3: expected a key in quotes");
+  for (const std::string& url :
+       {std::string("https://a.b.c/\\n"), std::string("https://a.b.c/ x"), std::string(),
+        std::string("https://a.b.c/\xC3\xA9"), "https://a.b.c/" + std::string(2'040, 'x')}) {
+    EXPECT_EQ(Certificates::Create(Json(url, pem)).status().message(),
+              "URL 1 is empty, too long, or has other characters than visible ASCII");
+  }
   EXPECT_EQ(CodeOf(Certificates::Create(std::string((1 << 20) + 1, ' ')).status()), kInvalid);
 }
 

@@ -39,6 +39,9 @@ std::string Joined(const lri_views& views) {
 std::string Contents(const lri_incident_batch& batch) {
   std::string all;
   Require(batch.struct_size >= sizeof batch && batch.done != nullptr && batch.incidents.count > 0);
+  for (const lri_view& view : {batch.delivery_key, batch.replay_key, batch.content}) {
+    all += Copied(view) + '\0';
+  }
   for (size_t i = 0; i < batch.incidents.count; ++i) {
     const auto& incident = ElementOf<lri_incident>(batch.incidents, i);
     const std::string details = Joined(incident.details);
@@ -47,7 +50,8 @@ std::string Contents(const lri_incident_batch& batch) {
     for (const lri_view& view : {incident.name, incident.type, incident.delivery_key}) {
       all += Copied(view) + '\0';
     }
-    all += details + '\0' + Joined(incident.warnings) + '\0';
+    all += details + '\0' + Joined(incident.warnings) + '\0' + Copied(incident.content) + '\0' +
+           std::to_string(incident.severity) + '\0';
   }
   return all;
 }

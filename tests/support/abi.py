@@ -47,7 +47,7 @@ class Error(Structure):
 
 class RequestHead(Structure):
     _fields_ = [
-        ("struct_size", c_uint32), ("reserved", c_uint32), ("method", View), ("path", View),
+        ("struct_size", c_uint32), ("peer_flags", c_uint32), ("method", View), ("path", View),
         ("remainder", View), ("query", View), ("headers", Array), ("peer_address", View),
         ("request_id", View), ("content_length", c_uint64), ("deadline_mono_ns", c_int64),
     ]  # fmt: skip

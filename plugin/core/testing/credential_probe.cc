@@ -24,7 +24,8 @@ constexpr char kRight[] = "correct-horse-battery-staple";
 void Check(const char* mode, const char* what, const Credentials& credentials,
            const std::string& header, const std::string& value) {
   const HeaderView headers[] = {{"Host", "h"}, {header, value}, {"Content-Type", "text/plain"}};
-  const CredentialCheck verdict = credentials.Check(headers, absl::UnixEpoch() + absl::Hours(24));
+  const CredentialCheck verdict =
+      credentials.Check(headers, "", absl::UnixEpoch() + absl::Hours(24));
   CallHasEnded(mode, what, value.size(), verdict == CredentialCheck::kAccepted);
 }
 

@@ -1,0 +1,26 @@
+#include "plugin/runtime/head_check.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace webhook::runtime {
+namespace {
+
+TEST(WrongCredentialsTest, NoMoreThanTenThousandAddressesAreRememberedAndTheOldestGoes) {
+  WrongCredentials wrong;
+  const absl::Time now = absl::FromUnixSeconds(1'714'557'600);
+  for (int i = 0; i < 21; ++i) wrong.Count(&wrong, "10.0.0.0", now);
+  EXPECT_TRUE(wrong.Count(&wrong, "10.0.0.0", now));
+  EXPECT_FALSE(wrong.Count(&now, "10.0.0.0", now));  // at another instance
+  for (int i = 1; i < 11'000; ++i) {
+    EXPECT_FALSE(wrong.Count(&wrong, absl::StrCat("10.0.", i / 256, ".", i % 256), now));
+  }
+  EXPECT_EQ(wrong.size(), 10'000u);
+  EXPECT_FALSE(wrong.Count(&wrong, "10.0.0.0", now));
+  EXPECT_FALSE(wrong.Count(&wrong, "192.0.2.1", now - absl::Hours(1)));  // the clock was set back
+  EXPECT_EQ(wrong.size(), 1u);
+}
+
+}  // namespace
+}  // namespace webhook::runtime
