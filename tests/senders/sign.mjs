@@ -62,6 +62,38 @@ async function github() {
   };
 }
 
+// While a secret is exchanged, several are valid at once, each until its time.
+async function githubRotation() {
+  const [fresh, old, expired] = ["the new secret", "the old secret", "the oldest secret"];
+  const sent = async (what, expect, secret, number) => {
+    const body = `{"action":"edited","number":${number},"repository":{"full_name":"octo/hello"}}`;
+    const headers = {
+      ...JSON_TYPE,
+      "X-GitHub-Event": "issues",
+      "X-GitHub-Delivery": `r-${number}`,
+      "X-Hub-Signature-256": await signForGithub(secret, body),
+    };
+    const incident = { name: "GitHub issues edited: octo/hello", type: "GitHub issues" };
+    return request(what, expect, body, headers, [incident]);
+  };
+  return {
+    name: "github-rotation",
+    parameters: {
+      source: "github",
+      signing_secrets: [
+        fresh,
+        { secret: old, expires: new Date((now + 3600) * 1000).toISOString() },
+        { secret: expired, expires: new Date((now - 1) * 1000).toISOString() },
+      ],
+    },
+    requests: [
+      await sent("expired", "refused", expired, 1),
+      await sent("right", "created", fresh, 2),
+      await sent("old", "created", old, 3),
+    ],
+  };
+}
+
 function stripe() {
   const body = '{"id":"evt_1","type":"charge.failed","data":{"object":{"id":"ch_1"}}}';
   const { generateTestHeaderString } = Stripe.webhooks;
@@ -202,6 +234,7 @@ function cloudevents() {
 console.log(
   JSON.stringify([
     await github(),
+    await githubRotation(),
     stripe(),
     standard("svix", "svix", SvixWebhook),
     standard("standard-webhooks", "webhook", StandardWebhook),

@@ -172,6 +172,10 @@ def instant(text):
 class VectorsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.modules = generate(folder.name)
+        cls.messages = cls.modules["long_running_integration"]
         cls.vectors = read_vectors()
         # Each has its own, for several have the same delivery.
         cls.parameters = {
@@ -184,23 +188,26 @@ class VectorsTest(unittest.TestCase):
         self.host = HostProcess(all_open(self.parameters), "--store", "memory")
         self.addCleanup(self.host.__exit__)
         self.host.start()
+        self.control = self.stub(self.host.control)
 
     def stub(self, address):
-        """The gRPC service at an address, and its messages."""
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        modules = generate(folder.name)
+        """The gRPC service at an address."""
         channel = grpc.insecure_channel(address)
         self.addCleanup(channel.close)
-        service = modules["long_running_integration_grpc"].LongRunningIntegrationStub(channel)
-        return service, modules["long_running_integration"]
+        return self.modules["long_running_integration_grpc"].LongRunningIntegrationStub(channel)
 
-    def grpc_request(self, messages, vector):
-        return messages.ExecuteRequest(
+    def tried(self, vector, at=""):
+        wanted = self.messages.TryRequest(request=self.grpc_request(vector), at=at)
+        return json.loads(self.control.Try(wanted, timeout=30).report)
+
+    def grpc_request(self, vector):
+        return self.messages.ExecuteRequest(
             instance=vector["instance"],
             method=vector["method"],
             query=vector["query"],
-            headers=[messages.Header(name=name, value=value) for name, value in vector["headers"]],
+            headers=[
+                self.messages.Header(name=name, value=value) for name, value in vector["headers"]
+            ],
             body=vector["body"],
         )
 
@@ -242,13 +249,21 @@ class VectorsTest(unittest.TestCase):
                 left_out.append(vector["name"])
                 continue
             with self.subTest(vector["name"]):
+                report = self.tried(now)
                 status, headers, body = play(now)
                 self.check_answer(vector, status, headers, body)
                 answers[vector["name"]] = body
+                # What try has told is what became of it.
+                self.assertEqual(report["status"], status)
+                if report["outcome"] != "accept":
+                    self.assertEqual(report["body"], body)
                 first = answers.get(vector.get("duplicate_of"))
                 if first and body:
                     [first], [again] = json.loads(first), json.loads(body)
                     self.assertEqual((again["id"], again["duplicate"]), (first["id"], True))
+                    self.assertEqual(report["duplicate_of"], first["id"])
+                else:
+                    self.assertEqual(report["duplicate_of"], "")
         self.assertLess(len(left_out), 25, left_out)
         self.check_stored(answers)
 
@@ -306,10 +321,10 @@ class VectorsTest(unittest.TestCase):
 
     def test_grpc(self):
         self.start()
-        service, messages = self.stub(self.host.grpc)
+        service = self.stub(self.host.grpc)
 
         def play(vector):
-            answer = service.Execute(self.grpc_request(messages, vector), timeout=30)
+            answer = service.Execute(self.grpc_request(vector), timeout=30)
             headers = {header.name.lower(): header.value for header in answer.headers}
             return answer.status, headers, answer.body.decode()
 
@@ -317,12 +332,10 @@ class VectorsTest(unittest.TestCase):
 
     def test_try(self):
         self.start()
-        service, messages = self.stub(self.host.control)
         for vector in self.vectors:
             at = datetime.datetime.fromtimestamp(vector["now"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            tried = messages.TryRequest(request=self.grpc_request(messages, vector), at=at)
             with self.subTest(vector["name"]):
-                report = json.loads(service.Try(tried, timeout=30).report)
+                report = self.tried(vector, at)
                 headers = {one["name"].lower(): one["value"] for one in report["headers"]}
                 if vector["outcome"] == "accept":
                     self.check_tried(vector, report)
