@@ -151,7 +151,17 @@ void Call::Process(const lri_request& request) {
     return FinishWithText(StatusOfBodyError(status), ReasonOfDecodeError(status, step),
                           status.message(), absl::IsUnavailable(status));
   }
-  if (absl::Status status = Parse(body, headers); !status.ok()) {
+  const size_t index_bytes = base::JsonReader::LargeIndexBytes(body);
+  const auto parse = [&](core::IncidentParser& parser, const core::Defaults& defaults) {
+    if (index_bytes != 0 && !Reserve(index_bytes)) return TooMuchInFlight();
+    absl::Status status = parser.Parse(body, headers, defaults, parsed_);
+    if (index_bytes != 0) {  // the parser has freed it
+      reserved_bytes_ -= static_cast<int64_t>(index_bytes);
+      context_.plugin->ReleaseMemory(static_cast<int64_t>(index_bytes));
+    }
+    return status;
+  };
+  if (absl::Status status = Parse(parse); !status.ok()) {
     return FinishWithText(StatusOfBodyError(status), ReasonOfBodyError(status), status.message(),
                           absl::IsUnavailable(status));
   }
@@ -172,6 +182,8 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
     absl::string_view body = FromView(request.body);
     core::DecodeStep step;
     if (absl::Status status = Decode(headers, body, step); !status.ok()) return status;
+    const size_t index_bytes = base::JsonReader::LargeIndexBytes(body);
+    if (index_bytes != 0 && !Reserve(index_bytes)) return TooMuchInFlight();
     return body;
   };
   judge_.object->evaluator.Evaluate(*configuration.source,
@@ -193,11 +205,10 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
     }
     return false;
   }
-  absl::string_view body = result.document;
-  if (!result.documented) {
-    body = sources::ToIncidents(result, source_text_);
-  }
-  if (absl::Status status = Parse(body, headers); !status.ok()) {
+  const auto parse = [&](core::IncidentParser& parser, const core::Defaults& defaults) {
+    return judge_.object->evaluator.Parse(result, parser, headers, defaults, parsed_);
+  };
+  if (absl::Status status = Parse(parse); !status.ok()) {
     FinishWithText(StatusOfBodyError(status), ReasonOfBodyError(status), status.message(),
                    absl::IsUnavailable(status));
     return false;
@@ -206,12 +217,12 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
     AnswerAccepted("[]", "", LRI_REASON_DROPPED, "no event of it becomes an incident");
     return false;
   }
-  AddSourceKeys(FromView(request.body));
+  AddSourceKeys();
   return true;
 }
 
 // As the ABI's header describes them.
-void Call::AddSourceKeys(absl::string_view body) {
+void Call::AddSourceKeys() {
   const sources::Result& result = judge_.object->result;
   const absl::string_view profile = context_.configuration->source->profile().name;
   const auto limit = static_cast<size_t>(context_.plugin->limits().delivery_key_bytes);
@@ -220,7 +231,6 @@ void Call::AddSourceKeys(absl::string_view body) {
   source_keys_.push_back(result.replay.has_value()
                              ? core::ReplayKey(profile, {result.replay->data(), 32})
                              : std::string());
-  if (!result.delivery.empty()) source_content_ = core::Sha256(body);
   if (result.documented) return;
   size_t next = 0;
   const std::span<core::ParsedIncident> incidents = parsed_.mutable_incidents();
@@ -271,29 +281,22 @@ absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body,
   return absl::OkStatus();
 }
 
-absl::Status Call::Parse(absl::string_view body, const HeaderViews& headers) {
-  const Limits& limits = context_.plugin->limits();
+absl::Status Call::Parse(ParseFunction parse) {
+  const Configuration& configuration = *context_.configuration;
   const core::Defaults defaults{
-      .incident_type = context_.configuration->incident_type,
-      .trigger_time = context_.plugin->host().Now(),
-      .secret_header = context_.configuration->credentials.secret_header(),
-      .mirror_members = context_.configuration->mirror_members,
-      .duplication_key = &context_.configuration->duplication_key,
-      .kept_headers = &context_.configuration->kept_headers,
-      .secret_headers = context_.configuration->source == nullptr
-                            ? std::span<const std::string>()
-                            : context_.configuration->source->secret_headers(),
+      .incident_type = configuration.incident_type,
+      .trigger_time = host_.Now(),
+      .secret_header = configuration.credentials.secret_header(),
+      .mirror_members = configuration.mirror_members,
+      .duplication_key = &configuration.duplication_key,
+      .kept_headers = &configuration.kept_headers,
+      .secret_headers = configuration.source == nullptr ? std::span<const std::string>()
+                                                        : configuration.source->secret_headers(),
   };
-  const size_t index_bytes = base::JsonReader::LargeIndexBytes(body);
-  if (index_bytes != 0 && !Reserve(index_bytes)) return TooMuchInFlight();
   auto& parsers = context_.plugin->parsers();
-  const auto lease = parsers.Take([&] { return core::IncidentParser(limits); });
+  const auto lease = parsers.Take([&] { return core::IncidentParser(context_.plugin->limits()); });
   const absl::Cleanup give_back = [&] { parsers.GiveBack(lease.index); };
-  const absl::Status status = lease.object->Parse(body, headers, defaults, parsed_);
-  if (index_bytes != 0) {  // the parser has freed it
-    reserved_bytes_ -= static_cast<int64_t>(index_bytes);
-    context_.plugin->ReleaseMemory(static_cast<int64_t>(index_bytes));
-  }
+  const absl::Status status = parse(*lease.object, defaults);
   const size_t large_bytes = parsed_.large_bytes();
   return large_bytes == 0 || Reserve(large_bytes) ? status : TooMuchInFlight();
 }
@@ -335,9 +338,7 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   batch_ = {};
   batch_.struct_size = sizeof batch_;
   batch_.incidents = {incidents_.data(), incidents_.size(), sizeof(lri_incident)};
-  absl::Duration ttl = context_.configuration->delivery_key_ttl;
-  if (judge_.object != nullptr && ttl == absl::ZeroDuration()) ttl = absl::Hours(24);
-  batch_.delivery_key_ttl_s = absl::ToInt64Seconds(ttl);
+  batch_.delivery_key_ttl_s = absl::ToInt64Seconds(context_.configuration->delivery_key_ttl);
   batch_.deadline_mono_ns = deadline_mono_ns;
   batch_.done = &Call::Done;
   if (context_.door == LRI_DOOR_EXECUTE) batch_.call = handle_;
@@ -345,9 +346,6 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   if (judge_.object != nullptr) {
     batch_.delivery_key = ToView(source_keys_[0]);
     batch_.replay_key = ToView(source_keys_[1]);
-    if (batch_.delivery_key.size > 0) {
-      batch_.content = {source_content_.data(), source_content_.size()};
-    }
   }
   batch_.request_id = head_->request_id;
   batch_.peer_address = head_->peer_address;
@@ -489,7 +487,6 @@ void Call::Finish(const lri_answer& answer) noexcept {
     context_.complete(plugin->host(), handle_, answer);
   }
   if (judge_.object != nullptr) {
-    source_text_.clear();
     plugin->judges().GiveBack(std::exchange(judge_, {}).index);
   }
   decoded_ = {};

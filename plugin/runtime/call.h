@@ -6,6 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/gate.h"
 #include "plugin/base/object_pool.h"
@@ -57,10 +59,12 @@ class Call {
   void Process(const lri_request& request);
   // Makes `body` what it is without its content coding.
   absl::Status Decode(const HeaderViews& headers, absl::string_view& body, core::DecodeStep& step);
-  absl::Status Parse(absl::string_view body, const HeaderViews& headers);
+  using ParseFunction =
+      absl::FunctionRef<absl::Status(core::IncidentParser& parser, const core::Defaults& defaults)>;
+  absl::Status Parse(ParseFunction parse);
   // Judges the request by the source, and makes its events incidents. False: it was answered.
   bool ParseBySource(const lri_request& request, const HeaderViews& headers);
-  void AddSourceKeys(absl::string_view body);
+  void AddSourceKeys();
   void AnswerAccepted(absl::string_view documented, absl::string_view first_id, lri_reason reason,
                       absl::string_view detail);
   bool Reserve(size_t bytes);
@@ -90,9 +94,7 @@ class Call {
   int64_t begun_ns_ = 0;     // 0: nobody wants to know of the answer
 
   base::ObjectPool<SourceJudge>::Lease judge_{};  // only where there is a source
-  std::string source_text_;                       // its events in the documented form
   std::vector<std::string> source_keys_;          // of the batch, of its replay, of the incidents
-  std::array<char, 32> source_content_{};         // the SHA-256 of the body
 
   core::DecodedBody decoded_;
   int64_t reserved_bytes_ = 0;  // of decoded_ and of a large parsed_, counted in the plugin

@@ -194,8 +194,10 @@ absl::Status CheckTogether(const Given& given) {
   if (!given.at("client_crl").empty() && given.at("client_ca").empty()) {
     return Invalid("client_crl needs client_ca, whose certificates it lists");
   }
-  if (!given.at("delivery_key_ttl").empty() && given.at("duplication_key").empty()) {
-    return Invalid("delivery_key_ttl needs duplication_key: without it no delivery is recognised");
+  if (!given.at("delivery_key_ttl").empty() && given.at("duplication_key").empty() &&
+      given.at("source").empty()) {
+    return Invalid(
+        "delivery_key_ttl needs duplication_key or source: without them no delivery is recognised");
   }
   for (const char* const name : {"bind_address", "trusted_proxies", "client_ca"}) {
     if (!given.at(name).empty() && given.at("longRunningPort").empty()) {
@@ -430,6 +432,15 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   std::vector<std::string> delivery_headers = HeadersOf(*duplication_key);
   auto delivery_key_ttl = ReadTtl(given->at("delivery_key_ttl"));
   if (!delivery_key_ttl.ok()) return delivery_key_ttl.status();
+  if (*source != nullptr) {
+    if (*delivery_key_ttl == absl::ZeroDuration()) *delivery_key_ttl = absl::Hours(24);
+    // Else what was signed could be sent again while its time is still good.
+    if (*delivery_key_ttl < 2 * (*source)->tolerance()) {
+      return Invalid("delivery_key_ttl must be at least ",
+                     absl::ToInt64Seconds(2 * (*source)->tolerance()),
+                     " seconds, twice what the source's clock may be off");
+    }
+  }
   // It stands in incidents and answers, which are JSON.
   if (!base::IsUtf8(given->at("incidentType"))) {
     return Invalid("incidentType must be valid UTF-8");

@@ -236,7 +236,7 @@ TEST(ConfigurationTest, LifetimeOfKeysThatIsNoneIsRefusedByName) {
                 StartsWith("delivery_key_ttl must be"));
   }
   EXPECT_THAT(Refusal(Read({{"delivery_key_ttl", "24h"}})),
-              StartsWith("delivery_key_ttl needs duplication_key"));
+              StartsWith("delivery_key_ttl needs duplication_key or source"));
 }
 
 TEST(ConfigurationTest, LifetimeOfKeysIsReadInSecondsOrWithItsUnit) {
