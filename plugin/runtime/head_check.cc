@@ -269,18 +269,15 @@ bool WrongCredentials::Count(const void* instance, absl::string_view peer_addres
   // A clock that was set back does not keep them longer.
   while (!entries_.empty() && (now - entries_.front().last >= kRemembered ||
                                entries_.front().last - now >= kRemembered)) {
-    by_address_.erase(entries_.front().sender);
-    entries_.pop_front();
+    Erase(entries_.begin());
   }
   const auto [found, is_new] = by_address_.try_emplace(sender);
   if (is_new) {
     absl::Cleanup forget = [this, at = found] { by_address_.erase(at); };
     found->second = entries_.insert(entries_.end(), {.sender = sender});
     std::move(forget).Cancel();
-    if (entries_.size() > kMostAddresses) {
-      by_address_.erase(entries_.front().sender);
-      entries_.pop_front();
-    }
+    size_.fetch_add(1, std::memory_order_relaxed);
+    if (entries_.size() > kMostAddresses) Erase(entries_.begin());
   } else {
     entries_.splice(entries_.end(), entries_, found->second);
   }
@@ -288,6 +285,20 @@ bool WrongCredentials::Count(const void* instance, absl::string_view peer_addres
   entry.last = now;
   if (entry.attempts <= kFree) ++entry.attempts;
   return entry.attempts > kFree;
+}
+
+void WrongCredentials::Forget(const void* instance, absl::string_view peer_address) {
+  const auto address = http::Address::Parse(peer_address);
+  if (!address.ok()) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = by_address_.find({instance, address->Network()});
+  if (found != by_address_.end()) Erase(found->second);
+}
+
+void WrongCredentials::Erase(std::list<Entry>::iterator entry) {
+  by_address_.erase(entry->sender);
+  entries_.erase(entry);
+  size_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 bool Admission::TakeRequest(int64_t per_second, absl::Time now) {
@@ -348,6 +359,9 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
     return check != core::CredentialCheck::kMissing && checking.CountWrong(head)
                ? HeadRefusal::kSlowDown
                : HeadRefusal::kUnauthorized;
+  }
+  if (admission.wrong().size() > 0 && credentials.required()) {
+    admission.wrong().Forget(&admission, FromView(head.peer_address));
   }
   if (head.content_length != LRI_LENGTH_UNKNOWN &&
       head.content_length > static_cast<uint64_t>(BodyLimit(configuration, limits))) {

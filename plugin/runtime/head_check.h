@@ -51,23 +51,23 @@ class Tickets {
   Slot slots_[kRemembered];
 };
 
-// The addresses that sent wrong credentials to an instance. Thread-safe; locked by such requests
-// alone.
+// The addresses that sent wrong credentials to an instance. Thread-safe; locked by such requests,
+// and by others while any address is remembered.
 class WrongCredentials {
  public:
   // An address is forgotten so long after its last wrong attempt.
   static constexpr absl::Duration kRemembered = absl::Minutes(10);
   static constexpr size_t kMostAddresses = 10'000;  // of all instances; the oldest goes
-  static constexpr int kFree = 20;                  // attempts before it is slowed down
+  static constexpr int kFree = 100;                 // attempts before it is slowed down
 
   // Counts one of this sender (an IPv6 /64 is one) at this instance, which is not used. True: there
   // were more than kFree. Senders whose address is not known are not counted.
   bool Count(const void* instance, absl::string_view peer_address, absl::Time now);
 
-  size_t size() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return by_address_.size();
-  }
+  // Right ones came from this sender: it starts anew.
+  void Forget(const void* instance, absl::string_view peer_address);
+
+  size_t size() const { return size_.load(std::memory_order_relaxed); }
 
  private:
   using Sender = std::pair<const void*, http::Address>;
@@ -77,7 +77,10 @@ class WrongCredentials {
     int attempts = 0;
   };
 
-  mutable std::mutex mutex_;  // guards all below
+  void Erase(std::list<Entry>::iterator entry);  // with the lock
+
+  std::atomic<size_t> size_{0};
+  std::mutex mutex_;          // guards all below
   std::list<Entry> entries_;  // in the order of `last`
   std::map<Sender, std::list<Entry>::iterator> by_address_;
 };

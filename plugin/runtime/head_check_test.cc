@@ -10,7 +10,7 @@ namespace {
 TEST(WrongCredentialsTest, NoMoreThanTenThousandAddressesAreRememberedAndTheOldestGoes) {
   WrongCredentials wrong;
   const absl::Time now = absl::FromUnixSeconds(1'714'557'600);
-  for (int i = 0; i < 21; ++i) wrong.Count(&wrong, "10.0.0.0", now);
+  for (int i = 0; i < 101; ++i) wrong.Count(&wrong, "10.0.0.0", now);
   EXPECT_TRUE(wrong.Count(&wrong, "10.0.0.0", now));
   EXPECT_FALSE(wrong.Count(&now, "10.0.0.0", now));  // at another instance
   for (int i = 1; i < 11'000; ++i) {

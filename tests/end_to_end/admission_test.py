@@ -110,7 +110,7 @@ class RateTest(unittest.TestCase):
         for address, path in ((front, PATH), (listen, "/")):
             statuses = [
                 ask(address, request(path, Authorization=wrong), source="127.0.6.1").status
-                for _ in range(25)
+                for _ in range(105)
             ]
             self.assertEqual(statuses[-1], 503)
             good = request(path, Authorization=GOOD)
