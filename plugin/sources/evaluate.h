@@ -50,6 +50,7 @@ struct Settings {
   std::shared_ptr<const Jwks> jwks;
   bool unauthenticated = false;  // takes everything where nothing can be authenticated
   bool replay_check = true;      // Result::replay is set
+  std::string replay_scope;      // stands in it for the profile's name; empty: that name
 };
 
 // A profile with an instance's settings. Immutable, for any thread.

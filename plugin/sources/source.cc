@@ -1,0 +1,354 @@
+#include "plugin/sources/evaluate.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "plugin/base/characters.h"
+#include "plugin/base/json_text.h"
+
+namespace webhook::sources {
+namespace {
+
+bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
+
+}  // namespace
+
+const char* NameOf(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kContinue:
+      return "continue";
+    case Outcome::kAccept:
+      return "accept";
+    case Outcome::kRefuse:
+      return "refuse";
+    case Outcome::kHandshake:
+      return "handshake";
+  }
+  return "";
+}
+
+const char* NameOf(Step step) {
+  switch (step) {
+    case Step::kMethod:
+      return "method";
+    case Step::kCredentials:
+      return "credentials";
+    case Step::kSignature:
+      return "signature";
+    case Step::kHandshake:
+      return "handshake";
+    case Step::kBody:
+      return "body";
+    case Step::kIncidents:
+      return "incidents";
+    case Step::kRules:
+      return "rules";
+  }
+  return "";
+}
+
+// ---- What an instance is configured with.
+
+Source::~Source() = default;
+
+absl::StatusOr<std::shared_ptr<const Source>> Source::Create(Settings settings) {
+  std::shared_ptr<Source> source(new Source);
+  source->settings_ = std::move(settings);
+  if (absl::Status status = source->Prepare(); !status.ok()) return status;
+  return source;
+}
+
+absl::string_view Source::ConfigValue(absl::string_view name) const {
+  for (const auto& [known, value] : config_) {
+    if (known == name) return value;
+  }
+  return {};
+}
+
+absl::StatusOr<Source::Entry> Source::PrepareEntry(const Authenticate& what) {
+  Entry entry{.what = &what};
+  static const std::vector<Secret> kNone;
+  const auto named = settings_.named_secrets.find(what.secret);
+  const std::vector<Secret>& secrets = what.secret.empty() ? settings_.signing_secrets
+                                       : named == settings_.named_secrets.end() ? kNone
+                                                                                : named->second;
+  for (size_t i = 0; i < secrets.size(); ++i) {
+    absl::string_view text = secrets[i].text;
+    if (!what.key_only.empty() && !absl::StartsWith(text, what.key_only)) continue;
+    if (!what.key_not.empty() && absl::StartsWith(text, what.key_not)) continue;
+    std::optional<std::string> bytes;
+    if (what.kind == Kind::kToken) {
+      bytes = std::string(text);
+    } else {
+      absl::ConsumePrefix(&text, what.key_only);
+      absl::ConsumePrefix(&text, what.key_strip);
+      bytes = what.key_form == KeyForm::kHex      ? DecodeHex(text)
+              : what.key_form == KeyForm::kBase64 ? DecodeBase64(text)
+                                                  : std::string(text);
+    }
+    if (!bytes.has_value() || bytes->empty()) continue;
+    entry.keys.push_back({static_cast<int>(i) + 1, *std::move(bytes), secrets[i].expires});
+  }
+  switch (what.kind) {
+    case Kind::kBasic:
+      entry.can_accept = settings_.credentials.has_value() && settings_.credentials->required() &&
+                         settings_.signing_secrets.empty();
+      break;
+    case Kind::kCertificate:
+      entry.can_accept = settings_.certificates != nullptr;
+      break;
+    case Kind::kJwt:
+      entry.can_accept = settings_.jwks != nullptr;
+      break;
+    default:
+      entry.can_accept = !entry.keys.empty();
+  }
+  if (what.hash == Hash::kSha1 && what.kind == Kind::kHmac && entry.can_accept) {
+    warnings_.push_back(absl::StrCat("the source ", profile().name, " signs with SHA-1"));
+  }
+  if (what.timestamp.has_value()) tolerance_ = std::max(tolerance_, what.timestamp->tolerance);
+  return entry;
+}
+
+// `url` and `url+port` are made of it (RFC 3986 section 3).
+absl::Status Source::ReadPublicUrl(absl::string_view url) {
+  const absl::Status bad = absl::InvalidArgumentError(
+      "public_url: expected the webhook's URL as the sender knows it, such as "
+      "https://host.example/path, without a query");
+  const bool tls = absl::StartsWith(url, "https://");
+  if (!tls && !absl::StartsWith(url, "http://")) return bad;
+  const absl::string_view scheme = tls ? "https" : "http";
+  url.remove_prefix(scheme.size() + 3);
+  const size_t end = std::min(url.find('/'), url.size());
+  const absl::string_view path = url.substr(end);
+  std::string host = absl::AsciiStrToLower(url.substr(0, end));
+  std::string port = tls ? "443" : "80";
+  const size_t bracket = host.rfind(']');
+  const size_t colon = host.find(':', bracket == std::string::npos ? 0 : bracket);
+  if (colon != std::string::npos) {
+    port = host.substr(colon + 1);
+    host.resize(colon);
+    if (port.empty() || port.size() > 5 || !std::all_of(port.begin(), port.end(), base::IsDigit)) {
+      return bad;
+    }
+  }
+  if (host.empty() || absl::StrContains(host, '@') ||
+      path.find_first_of("?# ") != absl::string_view::npos) {
+    return bad;
+  }
+  url_ = absl::StrCat(scheme, "://", host, path);
+  url_with_port_ = absl::StrCat(scheme, "://", host, ":", port, path);
+  return absl::OkStatus();
+}
+
+absl::Status Source::Prepare() {
+  const Profile& profile = *settings_.profile;
+  config_ = profile.config;
+  for (const auto& [name, value] : settings_.config) {
+    const auto known = std::find_if(config_.begin(), config_.end(),
+                                    [&](const auto& one) { return one.first == name; });
+    if (known == config_.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": the source ", profile.name, " has no such parameter"));
+    }
+    if (value.size() > kMostTextBytes || std::any_of(value.begin(), value.end(), IsControl)) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": expected at most ", kMostTextBytes,
+                                                     " bytes without control characters"));
+    }
+    known->second = value;
+  }
+  if (const absl::string_view url = ConfigValue("public_url"); !url.empty()) {
+    if (absl::Status status = ReadPublicUrl(url); !status.ok()) return status;
+  }
+
+  constexpr size_t kShortSecret = 16;
+  const auto check = [&](absl::string_view name, const std::vector<Secret>& secrets) {
+    if (secrets.size() > kMostSecrets) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": at most ", kMostSecrets, " are taken"));
+    }
+    for (size_t i = 0; i < secrets.size(); ++i) {
+      if (secrets[i].text.empty()) {
+        return absl::InvalidArgumentError(absl::StrCat(name, "[", i, "]: it is empty"));
+      }
+      if (secrets[i].text.size() < kShortSecret) {
+        warnings_.push_back(absl::StrCat(name, "[", i, "]: it is shorter than ", kShortSecret,
+                                         " octets and could be guessed"));
+      }
+    }
+    return absl::OkStatus();
+  };
+  absl::Status status = check("signing_secrets", settings_.signing_secrets);
+  for (const auto& [name, secrets] : settings_.named_secrets) {
+    if (!status.ok()) return status;
+    status = check(name, secrets);
+    if (std::find(profile.named_secrets.begin(), profile.named_secrets.end(), name) ==
+        profile.named_secrets.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": the source ", profile.name, " has no such secret"));
+    }
+  }
+  if (!status.ok()) return status;
+
+  for (const Authenticate& one : profile.authenticate) {
+    absl::StatusOr<Entry> entry = PrepareEntry(one);
+    if (!entry.ok()) return entry.status();
+    can_authenticate_ = can_authenticate_ || entry->can_accept;
+    entries_.push_back(*std::move(entry));
+  }
+  for (const Handshake& handshake : profile.handshakes) {
+    std::optional<Entry>& entry = handshake_entries_.emplace_back();
+    if (handshake.own.empty()) continue;
+    absl::StatusOr<Entry> own = PrepareEntry(handshake.own[0]);
+    if (!own.ok()) return own.status();
+    entry = *std::move(own);
+  }
+  for (size_t i = 0; i < settings_.signing_secrets.size(); ++i) {
+    const bool used = std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+      return std::any_of(entry.keys.begin(), entry.keys.end(), [&](const Key& key) {
+        return entry.what->secret.empty() && key.number == static_cast<int>(i) + 1;
+      });
+    });
+    if (!used) {
+      warnings_.push_back(absl::StrCat("signing_secrets[", i, "]: it has not the form that ",
+                                       profile.name, " needs, so nothing can match it"));
+    }
+  }
+
+  for (const Reference& reference : profile.secrets) {
+    const absl::string_view name =
+        reference.from_config ? ConfigValue(reference.name) : absl::string_view(reference.name);
+    if (name.empty()) continue;
+    if (reference.from == From::kHeader || reference.from == From::kHeaderNumbers) {
+      if (!base::IsToken(name)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(reference.name, ": expected the name of a header"));
+      }
+      secret_headers_.push_back(absl::StrCat(absl::AsciiStrToLower(name),
+                                             reference.from == From::kHeaderNumbers ? "#" : ""));
+    } else if (reference.from == From::kQuery) {
+      secret_parameters_.push_back(absl::AsciiStrToLower(name));
+    }
+  }
+  for (std::vector<std::string>* const names : {&secret_headers_, &secret_parameters_}) {
+    std::sort(names->begin(), names->end());
+    names->erase(std::unique(names->begin(), names->end()), names->end());
+  }
+  return absl::OkStatus();
+}
+
+// ---- Results.
+
+void Result::Clear() {
+  outcome = Outcome::kContinue;
+  step = Step::kMethod;
+  reason = Reason::kNone;
+  explanation.clear();
+  message.clear();
+  answer.status = 0;
+  answer.headers.clear();
+  answer.body.clear();
+  answer.incident_id_at.clear();
+  answers_incidents = false;
+  show.clear();
+  entry = -1;
+  kind = Kind::kToken;
+  secret = 0;
+  has_signed_time = false;
+  delivery = {};
+  replay.reset();
+  documented = is_array = false;
+  events.clear();
+  rule_counts.clear();
+  envelope.clear();
+  document = {};
+  arena_.Clear();
+  documents_.clear();
+}
+
+std::string Answer::BodyWith(absl::string_view incident_id) const {
+  std::string text = body;
+  for (const size_t at : incident_id_at) text.insert(at, incident_id.data(), incident_id.size());
+  return text;
+}
+
+namespace {
+
+// A text of a request as a JSON string, in whatever encoding it came.
+void AppendText(absl::string_view text, std::string* out) {
+  out->push_back('"');
+  const size_t before = out->size();
+  out->resize(before + base::MostEscapedBytes(text.size()));
+  bool beyond_ascii = false;
+  char* const end = base::WriteJsonEscapedBytes(text, out->data() + before, beyond_ascii);
+  out->resize(static_cast<size_t>(end - out->data()));
+  out->push_back('"');
+}
+
+bool IsFullObject(absl::string_view json) {
+  if (!absl::StartsWith(json, "{")) return false;
+  return absl::StripLeadingAsciiWhitespace(json.substr(1)).front() != '}';
+}
+
+void AppendDetails(const Result& result, const Event& event, std::string* out) {
+  const bool is_object = IsFullObject(event.details);
+  if (is_object) {
+    out->append(event.details.data(), event.details.size() - 1);
+  } else {
+    absl::StrAppend(out, "{\"value\":", event.details);
+  }
+  if (!result.envelope.empty()) {
+    const bool taken = is_object && event.has_envelope;
+    absl::StrAppend(out, taken ? ",\"envelope_of_request\":" : ",\"envelope\":", result.envelope);
+  }
+  out->push_back('}');
+}
+
+}  // namespace
+
+std::string DetailsOf(const Result& result, const Event& event) {
+  std::string details;
+  AppendDetails(result, event, &details);
+  return details;
+}
+
+absl::string_view ToIncidents(const Result& result, std::string& out) {
+  if (result.documented && result.rule_counts.empty()) return result.document;
+  out.clear();
+  size_t size = 2 + base::JsonReader::kPadding;
+  for (const Event& event : result.events) {
+    size += 64 + event.name.size() + event.type.size() + event.occurred.size() +
+            event.element.size() + result.envelope.size();
+  }
+  out.reserve(size);
+  out.push_back('[');
+  for (const Event& event : result.events) {
+    if (event.dropped) continue;
+    if (out.size() > 1) out.push_back(',');
+    if (result.documented && !event.set) {
+      absl::StrAppend(&out, event.element);
+      continue;
+    }
+    out.push_back('{');
+    const auto member = [&](absl::string_view name, absl::string_view text) {
+      if (text.empty()) return;
+      absl::StrAppend(&out, "\"", name, "\":");
+      AppendText(text, &out);
+      out.push_back(',');
+    };
+    member("name", event.name);
+    member("type", event.type);
+    member("occurred", event.occurred);
+    absl::StrAppend(&out, "\"rawJson\":");
+    AppendDetails(result, event, &out);
+    out.push_back('}');
+  }
+  out.push_back(']');
+  out.reserve(out.size() + base::JsonReader::kPadding);
+  return out;  // its room is its padding
+}
+
+}  // namespace webhook::sources
