@@ -105,7 +105,7 @@ void Info(lri_plugin_info_sink sink, void* sink_context) {
       auto profile = sources::FindProfile(one.name);
       if (profile.ok()) profiles.push_back(*std::move(profile));
     }
-    for (const auto& one : profiles) descriptions.push_back(one->setup);
+    for (const auto& one : profiles) descriptions.push_back(sources::DescribeProfile(*one));
     std::vector<lri_source> known;
     for (size_t i = 0; i < profiles.size(); ++i) {
       known.push_back({ToView(profiles[i]->name), ToView(profiles[i]->title),

@@ -8,7 +8,7 @@ namespace {
 std::string Stored(std::initializer_list<HeaderView> headers, absl::string_view secret = "",
                    const KeptHeaders& kept = {}) {
   TextBuffer text;
-  StoredHeaders().Append(std::span(headers.begin(), headers.size()), secret, kept, &text);
+  StoredHeaders().Append(std::span(headers.begin(), headers.size()), secret, {}, kept, &text);
   return std::string(text.text());
 }
 
@@ -142,11 +142,11 @@ TEST(StoredHeadersTest, WhetherAnyIsBeyondAsciiIsKnown) {
   TextBuffer out;
   const HeaderView ascii[] = {{"A", "\t\"quoted\""}},
                    other[] = {{"A", "b"}, {"A", "long, caf\xE9"}};
-  headers.Append(other, "", {}, &out);
+  headers.Append(other, "", {}, {}, &out);
   EXPECT_TRUE(headers.beyond_ascii());
-  headers.Append(ascii, "", {}, &out);
+  headers.Append(ascii, "", {}, {}, &out);
   EXPECT_FALSE(headers.beyond_ascii());
-  headers.Append(other, "a", {}, &out);
+  headers.Append(other, "a", {}, {}, &out);
   EXPECT_FALSE(headers.beyond_ascii());
 }
 
@@ -161,8 +161,19 @@ TEST(StoredHeadersTest, ManyDistinctNamesDoNotTakeQuadraticTime) {
   std::vector<HeaderView> headers;
   for (const std::string& name : names) headers.push_back({name, "v"});
   TextBuffer text;
-  StoredHeaders().Append(headers, "", {}, &text);
+  StoredHeaders().Append(headers, "", {}, {}, &text);
   EXPECT_EQ(text.text().substr(0, 30), R"({"x-0":"v, v","x-1":"v, v","x-)");
+}
+
+TEST(StoredHeadersTest, HeadersOfASourceAreLeftOutByNameAndByNumber) {
+  const std::vector<std::string> secret = {"x-docusign-signature-#", "x-key"};
+  const std::vector<HeaderView> headers = {{"X-Key", "1"},
+                                           {"X-DocuSign-Signature-12", "2"},
+                                           {"X-DocuSign-Signature-", "3"},
+                                           {"X-Keys", "4"}};
+  TextBuffer text;
+  StoredHeaders().Append(headers, "", secret, {"x-docusign-signature-"}, &text);
+  EXPECT_EQ(text.text(), R"({"x-docusign-signature-":"3","x-keys":"4"})");
 }
 
 }  // namespace

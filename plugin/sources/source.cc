@@ -1,5 +1,3 @@
-#include "plugin/sources/evaluate.h"
-
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
@@ -8,6 +6,7 @@
 #include "absl/strings/strip.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
+#include "plugin/sources/evaluate.h"
 
 namespace webhook::sources {
 namespace {
