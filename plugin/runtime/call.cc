@@ -205,6 +205,7 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
     }
     return false;
   }
+  ToChecking().ForgetWrong(*request.head);
   const auto parse = [&](core::IncidentParser& parser, const core::Defaults& defaults) {
     return judge_.object->evaluator.Parse(result, parser, headers, defaults, parsed_);
   };

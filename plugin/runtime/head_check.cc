@@ -360,9 +360,7 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
                ? HeadRefusal::kSlowDown
                : HeadRefusal::kUnauthorized;
   }
-  if (admission.wrong().size() > 0 && credentials.required()) {
-    admission.wrong().Forget(&admission, FromView(head.peer_address));
-  }
+  if (configuration.credentials.required()) checking.ForgetWrong(head);
   if (head.content_length != LRI_LENGTH_UNKNOWN &&
       head.content_length > static_cast<uint64_t>(BodyLimit(configuration, limits))) {
     return HeadRefusal::kBodyTooLarge;

@@ -147,6 +147,11 @@ struct Checking {
     return !is_trial() &&
            admission->wrong().Count(admission, FromView(head.peer_address), host.Now());
   }
+  // Credentials were right, so the sender's wrong ones do not count any more.
+  void ForgetWrong(const lri_request_head& head) const {
+    if (is_trial() || admission->wrong().size() == 0) return;
+    admission->wrong().Forget(admission, FromView(head.peer_address));
+  }
 };
 
 // A head as a profile sees it.

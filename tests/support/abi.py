@@ -162,10 +162,15 @@ class Limit(Structure):
     ]  # fmt: skip
 
 
+class Source(Structure):
+    _fields_ = [("name", View), ("title", View), ("description", View), ("profile", View)]
+
+
 class PluginInfo(Structure):
     _fields_ = [
         ("struct_size", c_uint32), ("reserved", c_uint32), ("name", View), ("version", View),
         ("parameters", Array), ("described_parameters", Array), ("limits", Array),
+        ("sources", Array),
     ]  # fmt: skip
 
 
@@ -174,6 +179,7 @@ class Description(Structure):
         ("struct_size", c_uint32), ("external_key_needed", c_uint32), ("path_prefix", View),
         ("webhook_url", View), ("listen_url", View), ("record_noun", View), ("warnings", Array),
         ("listen_succeeded", c_uint64), ("listen_refused", c_uint64), ("listen_failed", c_uint64),
+        ("rule_counts", POINTER(c_uint64)), ("rules", c_size_t),
     ]  # fmt: skip
 
 
@@ -276,6 +282,15 @@ def info(table):
                 "meaning": one.meaning.text(),
             }
             for one in given.limits.items(Limit)
+        ]
+        told["sources"] = [
+            {
+                "name": one.name.text(),
+                "title": one.title.text(),
+                "description": one.description.text(),
+                "profile": one.profile.text(),
+            }
+            for one in given.sources.items(Source)
         ]
 
     table.info(InfoSink(sink), None)
