@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "plugin/base/characters.h"
+#include "plugin/base/counted.h"
 #include "plugin/base/json_reader.h"
 #include "plugin/base/json_text.h"
 #include "plugin/core/occurred.h"
@@ -958,10 +959,12 @@ std::string DescribeProfile(const Profile& profile) {
                              : "  it becomes one incident",
                   "; accepted requests are answered ", profile.accepted_status, "\n");
   if (!profile.handshakes.empty()) {
-    absl::StrAppend(&text, "  ", profile.handshakes.size(),
-                    " kinds of handshake or test are answered and create nothing\n");
+    absl::StrAppend(&text, "  ",
+                    base::Counted(profile.handshakes.size(), "kind of handshake or test is",
+                                  "kinds of handshake or test are"),
+                    " answered, and nothing is created\n");
   }
-  return absl::StrCat(text, "\nThe profile\n", profile.json);
+  return text;
 }
 
 absl::StatusOr<std::shared_ptr<const Rules>> ReadRules(absl::string_view json,
