@@ -57,7 +57,7 @@ struct Settings {
 class Source {
  public:
   // INVALID_ARGUMENT names the parameter: an unknown config value or set of secrets, too many or an
-  // empty secret, a malformed public_url.
+  // empty secret, secrets of which none has the form that an entry needs, a malformed public_url.
   static absl::StatusOr<std::shared_ptr<const Source>> Create(Settings settings);
   ~Source();
 

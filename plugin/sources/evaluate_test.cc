@@ -526,12 +526,43 @@ TEST(SourceTest, WeakSecretsAreWarnedOf) {
   const auto twilio = Source::Create(settings).value();
   ASSERT_EQ(twilio->warnings().size(), 2 + 1);  // both of its entries sign with SHA-1
   settings.profile = FindProfile("svix").value();
-  settings.signing_secrets = {{"whsec_this is no base64"}};
+  settings.signing_secrets = {{"whsec_this is no base64"}, {"whsec_c2l4dGVlbiBvY3RldHMhIQ=="}};
   const auto svix = Source::Create(settings).value();
-  EXPECT_FALSE(svix->can_authenticate());
+  EXPECT_TRUE(svix->can_authenticate());
   ASSERT_EQ(svix->warnings().size(), 1);
   EXPECT_EQ(svix->warnings()[0],
-            "signing_secrets[0]: it has not the form that svix needs, so nothing can match it");
+            "signing_secrets[0]: it has not the form that svix needs (base64, not beginning with "
+            "whpk_, or base64 after whpk_), so nothing can match it");
+}
+
+// Else `unauthenticated` would take everything, although a secret is set.
+TEST(SourceTest, SecretsOfWhichNoneCanBeUsedAreRefused) {
+  Settings settings;
+  const auto refusal = [&](absl::string_view profile, std::vector<Secret> secrets) {
+    settings.profile = profile.substr(0, 1) == "{" ? ReadProfile(profile).value()
+                                                   : FindProfile(profile).value();
+    settings.signing_secrets = std::move(secrets);
+    return std::string(Source::Create(settings).status().message());
+  };
+  for (const bool unauthenticated : {true, false}) {
+    settings.unauthenticated = unauthenticated;
+    EXPECT_EQ(refusal("adyen", {{"this is no hexadecimal"}}),
+              "signing_secrets[0]: it has not the form that adyen needs (hexadecimal), so nothing "
+              "can match it");
+    EXPECT_TRUE(absl::StartsWith(
+        refusal("svix", {{"whsec_this is no base64"}, {"whpk_neither is this"}}),
+        "signing_secrets[0]: it has not the form that svix needs (base64, "));
+    EXPECT_EQ(refusal("paypal", {{"a secret of sixteen octets"}}),
+              "signing_secrets[0]: the source paypal uses none");
+    EXPECT_EQ(refusal("adyen", {}), "");
+    settings.named_secrets["mine"] = {{"zz this is no hexadecimal"}};
+    EXPECT_TRUE(absl::StartsWith(
+        refusal(R"({"profile": 1, "name": "mine", "authenticate": [{"kind": "hmac",
+                 "from": "header:S", "signed": "{body}", "key": {"as": "hex"}, "secret": "mine"}]})",
+                {}),
+        "mine[0]: it has not the form that mine needs (hexadecimal)"));
+    settings.named_secrets.clear();
+  }
 }
 
 TEST(SourceTest, WhatMustNotBeWrittenIsListed) {

@@ -85,6 +85,10 @@ struct Authenticate {
   std::optional<Template> audience;
   std::vector<std::pair<std::string, Template>> claims;  // further ones
 
+  // Whether its keys are the instance's secrets.
+  bool uses_secrets() const {
+    return kind != Kind::kBasic && kind != Kind::kCertificate && kind != Kind::kJwt;
+  }
   // Whether what is signed, and where the signature is, can only be known once the body is parsed.
   bool needs_parsing() const;
 };
