@@ -189,8 +189,9 @@ class Evaluator::Run {
   Failure failure_;
   bool unread_ = false;  // an entry failed because the body could not be read
   absl::string_view accepted_secret_;
-  std::string accepted_mac_;  // where it stands for what was signed
-  bool replayable_ = false;   // the pieces are what was signed
+  std::string accepted_mac_;    // where it stands for what was signed
+  bool replayable_ = false;     // the pieces are what was signed
+  bool time_is_signed_ = true;  // of each element
   std::string each_signed_;
   size_t made_bytes_ = 0;
 };
@@ -736,6 +737,8 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
                 reference);
   }
   timestamp_ = *text;
+  time_is_signed_ =
+      time_is_signed_ && static_cast<size_t>(reference - time.from.data()) < time.signed_count;
   const absl::Duration apart = request_.now - *at;
   if (absl::AbsDuration(apart) > time.tolerance) {
     return Fail(
@@ -1002,6 +1005,7 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   result_.secret = 0;
   accepted_secret_ = {};
   accepted_mac_.clear();
+  time_is_signed_ = true;
   if (!entry.can_accept) {
     Fail(Rank::kNotConfigured, Step::kCredentials,
          what.kind == Kind::kBasic         ? "needs username and password, and no signing_secrets"
@@ -1046,7 +1050,7 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   if (attempt != Attempt::kAccepted) return attempt;
   result_.entry = index;
   result_.kind = what.kind;
-  result_.has_signed_time = what.timestamp.has_value();
+  result_.has_signed_time = what.timestamp.has_value() && time_is_signed_;
   replayable_ = !what.is_signed.empty();
   return attempt;
 }
@@ -1062,12 +1066,17 @@ Attempt Evaluator::Run::Authenticate() {
   return attempt;
 }
 
+// Within a signed time, a delivery that is signed tells as much.
+//
 // A request is its own replay whatever the spelling of its signature. Where only one signature can
 // have been sent, the MAC that we computed stands for the bytes that it is over, and they need not
 // be hashed once more; where there may be several, one could be left out to change which is found.
 void Evaluator::Run::SetReplay() {
   if (!replayable_ || !source_.settings_.replay_check) return;
-  if (result_.has_signed_time && !result_.delivery.empty()) return;
+  if (result_.has_signed_time && !result_.delivery.empty() &&
+      profile_.authenticate[static_cast<size_t>(result_.entry)].signs_delivery) {
+    return;
+  }
   std::vector<absl::string_view>& pieces = buffers_.text_pieces;
   const std::string& scope = source_.settings_.replay_scope;
   pieces.assign({scope.empty() ? absl::string_view(profile_.name) : scope, kNul});

@@ -205,8 +205,8 @@ struct Result {
   // Who sent it, once that is known.
   int entry = -1;  // of the profile's `authenticate`
   Kind kind = Kind::kToken;
-  int secret = 0;  // from 1; 0: none was used
-  bool has_signed_time = false;
+  int secret = 0;                // from 1; 0: none was used
+  bool has_signed_time = false;  // whatever the time was taken from is part of what is signed
 
   absl::string_view delivery;                  // of the request; empty: none
   std::optional<std::array<char, 32>> replay;  // SPEC: SHA-256(profile, NUL, signed bytes)

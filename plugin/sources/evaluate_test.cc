@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/substitute.h"
 #include "gtest/gtest.h"
 #include "plugin/core/incidents.h"
 
@@ -354,6 +355,70 @@ TEST_F(AlertsTest, WithoutAnySecretNobodyMaySend) {
   EXPECT_EQ(result_.outcome, Outcome::kAccept);
 }
 
+// ---- Requests that somebody has captured, and sends again.
+
+class ReplayTest : public EvaluateTest {
+ protected:
+  void SetUp() override { settings_.signing_secrets = {{kSecret}}; }
+
+  std::string Hex(absl::string_view bytes) {
+    return absl::BytesToHexString(
+        Hmac(Hash::kSha256, settings_.signing_secrets.back().text, std::span(&bytes, 1)));
+  }
+  // What the request is known by, besides its delivery.
+  std::string Replay() {
+    EXPECT_EQ(result_.outcome, Outcome::kAccept) << result_.explanation;
+    return result_.replay.has_value() ? std::string(result_.replay->data(), 32) : "";
+  }
+};
+
+TEST_F(ReplayTest, ADeliveryThatIsNotSignedDoesNotStandForWhatIs) {
+  Configure("linear");
+  const std::string body = R"({"type":"Issue","webhookTimestamp":1760000000000})";
+  Set("Linear-Signature", Hex(body));
+  Set("Linear-Delivery", "one");
+  Send(body);
+  const std::string first = Replay();
+  EXPECT_TRUE(result_.has_signed_time);
+  EXPECT_NE(first, "");
+  Set("Linear-Delivery", "two");
+  Send(body);
+  EXPECT_EQ(result_.delivery, "two");
+  EXPECT_EQ(Replay(), first);
+}
+
+TEST_F(ReplayTest, ATimeThatIsNotSignedIsNone) {
+  Configure("linear");
+  const std::string body = R"({"type":"Issue"})";
+  Set("Linear-Signature", Hex(body));
+  Set("Linear-Timestamp", "1760000000000");
+  Send(body);
+  const std::string first = Replay();
+  EXPECT_FALSE(result_.has_signed_time);
+  EXPECT_NE(first, "");
+  now_ += absl::Hours(1);
+  Set("Linear-Timestamp", "1760003600000");
+  Send(body);
+  EXPECT_EQ(Replay(), first);
+}
+
+TEST_F(ReplayTest, ASignedTimeAndDeliveryNeedNoHash) {
+  constexpr char kProfile[] = R"({"profile": 1, "name": "mine", "delivery": $0,
+      "authenticate": [{"kind": "hmac", "from": "header:S", "signed": "{id}.{ts}.{body}",
+      "id": "header:Id", "timestamp": {"from": "header:T", "tolerance_s": 60}}]})";
+  Set("Id", "7");
+  Set("T", "1760000000");
+  Set("S", Hex("7.1760000000.{}"));
+  for (const auto& [delivery, is_signed] :
+       {std::pair(R"("{header:id}")", true), std::pair(R"(["{header:Id}", "{header:X}"])", false),
+        std::pair(R"("{json:id}")", false), std::pair("[]", false)}) {
+    Configure(absl::Substitute(kProfile, delivery));
+    Send("{}");
+    EXPECT_EQ(Replay() == "", is_signed) << delivery;
+    EXPECT_TRUE(result_.has_signed_time);
+  }
+}
+
 // ---- Custom profiles.
 
 TEST_F(EvaluateTest, ADocumentedBodyCanBeSigned) {
@@ -539,8 +604,8 @@ TEST(SourceTest, WeakSecretsAreWarnedOf) {
 TEST(SourceTest, SecretsOfWhichNoneCanBeUsedAreRefused) {
   Settings settings;
   const auto refusal = [&](absl::string_view profile, std::vector<Secret> secrets) {
-    settings.profile = profile.substr(0, 1) == "{" ? ReadProfile(profile).value()
-                                                   : FindProfile(profile).value();
+    settings.profile =
+        profile.substr(0, 1) == "{" ? ReadProfile(profile).value() : FindProfile(profile).value();
     settings.signing_secrets = std::move(secrets);
     return std::string(Source::Create(settings).status().message());
   };
@@ -549,18 +614,18 @@ TEST(SourceTest, SecretsOfWhichNoneCanBeUsedAreRefused) {
     EXPECT_EQ(refusal("adyen", {{"this is no hexadecimal"}}),
               "signing_secrets[0]: it has not the form that adyen needs (hexadecimal), so nothing "
               "can match it");
-    EXPECT_TRUE(absl::StartsWith(
-        refusal("svix", {{"whsec_this is no base64"}, {"whpk_neither is this"}}),
-        "signing_secrets[0]: it has not the form that svix needs (base64, "));
+    EXPECT_TRUE(
+        absl::StartsWith(refusal("svix", {{"whsec_this is no base64"}, {"whpk_neither is this"}}),
+                         "signing_secrets[0]: it has not the form that svix needs (base64, "));
     EXPECT_EQ(refusal("paypal", {{"a secret of sixteen octets"}}),
               "signing_secrets[0]: the source paypal uses none");
     EXPECT_EQ(refusal("adyen", {}), "");
     settings.named_secrets["mine"] = {{"zz this is no hexadecimal"}};
-    EXPECT_TRUE(absl::StartsWith(
-        refusal(R"({"profile": 1, "name": "mine", "authenticate": [{"kind": "hmac",
+    EXPECT_TRUE(
+        absl::StartsWith(refusal(R"({"profile": 1, "name": "mine", "authenticate": [{"kind": "hmac",
                  "from": "header:S", "signed": "{body}", "key": {"as": "hex"}, "secret": "mine"}]})",
-                {}),
-        "mine[0]: it has not the form that mine needs (hexadecimal)"));
+                                 {}),
+                         "mine[0]: it has not the form that mine needs (hexadecimal)"));
     settings.named_secrets.clear();
   }
 }

@@ -17,9 +17,7 @@ bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7
 // For the operator, as in "base64 after whsec_".
 std::string FormOfSecret(const Authenticate& what) {
   const bool is_text = what.kind == Kind::kToken || what.key_form == KeyForm::kText;
-  std::string text = is_text                           ? "a text"
-                     : what.key_form == KeyForm::kHex ? "hexadecimal"
-                                                      : "base64";
+  std::string text = is_text ? "a text" : what.key_form == KeyForm::kHex ? "hexadecimal" : "base64";
   if (!what.key_only.empty()) {
     absl::StrAppend(&text, is_text ? " that begins with " : " after ", what.key_only);
   }
@@ -236,11 +234,12 @@ absl::Status Source::Prepare() {
     const bool none = std::find(used.begin(), used.end(), true) == used.end();
     for (size_t i = 0; i < secrets.size(); ++i) {
       if (used[i]) continue;
-      std::string text = absl::StrCat(
-          set.empty() ? "signing_secrets" : set, "[", i, "]: ",
-          forms.empty() ? absl::StrCat("the source ", profile.name, " uses none")
-                        : absl::StrCat("it has not the form that ", profile.name, " needs (",
-                                       absl::StrJoin(forms, ", or "), "), so nothing can match it"));
+      std::string text =
+          absl::StrCat(set.empty() ? "signing_secrets" : set, "[", i, "]: ",
+                       forms.empty() ? absl::StrCat("the source ", profile.name, " uses none")
+                                     : absl::StrCat("it has not the form that ", profile.name,
+                                                    " needs (", absl::StrJoin(forms, ", or "),
+                                                    "), so nothing can match it"));
       if (none) return absl::InvalidArgumentError(text);
       warnings_.push_back(std::move(text));
     }
