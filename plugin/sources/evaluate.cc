@@ -189,7 +189,6 @@ class Evaluator::Run {
   Failure failure_;
   bool unread_ = false;  // an entry failed because the body could not be read
   absl::string_view accepted_secret_;
-  std::string accepted_mac_;    // where it stands for what was signed
   bool replayable_ = false;     // the pieces are what was signed
   bool time_is_signed_ = true;  // of each element
   std::string each_signed_;
@@ -885,9 +884,6 @@ Attempt Evaluator::Run::CheckSignature(const Entry& entry) {
         accepted = true;
         found = &key;
         accepted_template = &one;
-        const bool lone = what.list.empty() && what.from.size() == 1 && !what.each.has_value() &&
-                          what.from[0].from != From::kHeaderNumbers;
-        if (what.kind == Kind::kHmac && what.hash != Hash::kSha1 && lone) accepted_mac_ = mac;
       }
     }
   }
@@ -1004,7 +1000,6 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   // Nothing of an entry that was tried before.
   result_.secret = 0;
   accepted_secret_ = {};
-  accepted_mac_.clear();
   time_is_signed_ = true;
   if (!entry.can_accept) {
     Fail(Rank::kNotConfigured, Step::kCredentials,
@@ -1068,9 +1063,8 @@ Attempt Evaluator::Run::Authenticate() {
 
 // Within a signed time, a delivery that is signed tells as much.
 //
-// A request is its own replay whatever the spelling of its signature. Where only one signature can
-// have been sent, the MAC that we computed stands for the bytes that it is over, and they need not
-// be hashed once more; where there may be several, one could be left out to change which is found.
+// A request is its own replay whatever the spelling of its signature, and whichever secret or entry
+// it was verified with: what was signed is hashed, not what it was signed with.
 void Evaluator::Run::SetReplay() {
   if (!replayable_ || !source_.settings_.replay_check) return;
   if (result_.has_signed_time && !result_.delivery.empty() &&
@@ -1080,11 +1074,7 @@ void Evaluator::Run::SetReplay() {
   std::vector<absl::string_view>& pieces = buffers_.text_pieces;
   const std::string& scope = source_.settings_.replay_scope;
   pieces.assign({scope.empty() ? absl::string_view(profile_.name) : scope, kNul});
-  if (accepted_mac_.empty()) {
-    pieces.insert(pieces.end(), buffers_.pieces.begin(), buffers_.pieces.end());
-  } else {
-    pieces.push_back(accepted_mac_);
-  }
+  pieces.insert(pieces.end(), buffers_.pieces.begin(), buffers_.pieces.end());
   const std::string digest = Digest(Hash::kSha256, pieces);
   std::copy_n(digest.begin(), result_.replay.emplace().size(), result_.replay->begin());
 }

@@ -402,6 +402,35 @@ TEST_F(ReplayTest, ATimeThatIsNotSignedIsNone) {
   EXPECT_EQ(Replay(), first);
 }
 
+TEST_F(ReplayTest, AnotherSecretOfTheSenderChangesNothing) {
+  Set("X-Hub-Signature-256", absl::StrCat("sha256=", Hex("{}")));
+  Configure("github");
+  Send("{}");
+  const std::string first = Replay();
+  settings_.signing_secrets.push_back({"the secret after the next rotation"});
+  Set("X-Hub-Signature-256", absl::StrCat("sha256=", Hex("{}")));
+  Create();
+  Send("{}");
+  EXPECT_EQ(result_.secret, 2);
+  EXPECT_EQ(Replay(), first);
+}
+
+TEST_F(ReplayTest, NorDoesASignatureThatIsLeftOut) {
+  Configure(R"({"profile": 1, "name": "mine", "authenticate": [
+      {"kind": "hmac", "from": "header:A", "signed": "{body}", "hash": "sha512"},
+      {"kind": "hmac", "from": "header:B", "signed": "{body}"}]})");
+  const absl::string_view body = "{}";
+  Set("B", Hex(body));
+  Set("A", absl::BytesToHexString(Hmac(Hash::kSha512, kSecret, std::span(&body, 1))));
+  Send("{}");
+  EXPECT_EQ(result_.entry, 0);
+  const std::string first = Replay();
+  headers_.pop_back();
+  Send("{}");
+  EXPECT_EQ(result_.entry, 1);
+  EXPECT_EQ(Replay(), first);
+}
+
 TEST_F(ReplayTest, ASignedTimeAndDeliveryNeedNoHash) {
   constexpr char kProfile[] = R"({"profile": 1, "name": "mine", "delivery": $0,
       "authenticate": [{"kind": "hmac", "from": "header:S", "signed": "{id}.{ts}.{body}",
