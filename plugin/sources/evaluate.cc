@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <set>
 
 #include "absl/strings/ascii.h"
@@ -181,8 +182,6 @@ class Evaluator::Run {
   int load_status_ = 0;
   Reason load_reason_ = Reason::kNone;
   std::string load_text_;
-  bool decoded_ = false;
-  absl::string_view decoded_text_;
   base::JsonKind document_kind_ = base::JsonKind::kNull;
 
   int trying_ = -1;
@@ -511,26 +510,21 @@ bool Evaluator::Run::ReadDocument(absl::string_view text) {
 
 // Reads the body once. `known`: the sender is, so that the body may be large.
 bool Evaluator::Run::Load(bool known) {
-  if (loaded_) return !load_failed_;
-  const auto too_large = [&](size_t bytes) { return !known && bytes > kMostUnknownBytes; };
-  if (!decoded_ && !too_large(body_->raw.size())) {
-    decoded_ = true;
-    absl::StatusOr<absl::string_view> decoded = body_->decode();
-    if (!decoded.ok()) {
-      loaded_ = true;
-      return FailBody(decoded.status());
-    }
-    decoded_text_ = *decoded;
-  }
-  if (too_large(std::max(body_->raw.size(), decoded_text_.size()))) {
-    // Once the sender is known, it is read all the same.
+  if (loaded_ || (load_failed_ && !known)) return !load_failed_;
+  const size_t most = known ? std::numeric_limits<size_t>::max() : kMostUnknownBytes;
+  // Once the sender is known, it is read all the same.
+  const auto wait = [&] {
     return FailLoad(413, Reason::kBodyTooLarge,
                     absl::StrCat("A body of more than ", kMostUnknownBytes,
                                  " bytes is not read before its sender is known"));
-  }
+  };
+  if (body_->raw.size() > most) return wait();
+  const absl::StatusOr<absl::string_view> decoded = body_->decode(most);
+  if (!known && absl::IsResourceExhausted(decoded.status())) return wait();
   loaded_ = true;
+  if (!decoded.ok()) return FailBody(decoded.status());
   load_failed_ = false;
-  return LoadText(decoded_text_);
+  return LoadText(*decoded);
 }
 
 bool Evaluator::Run::LoadText(absl::string_view text) {

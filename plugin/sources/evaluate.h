@@ -124,13 +124,15 @@ struct Request {
   absl::Time now;
 };
 
-// The body, and how to undo its Content-Encoding and charset, which happens once the sender is
-// known. `decode` is called once at most; its text has base::JsonReader::kPadding readable bytes
-// after its end, and lives as long as the result.
-//   INVALID_ARGUMENT 400, RESOURCE_EXHAUSTED 413, UNIMPLEMENTED 415, UNAVAILABLE 503
+// The body, and how to undo its Content-Encoding and charset. Of a stranger `decode` is asked for
+// kMostUnknownBytes at most; if there are more, once again without a bound when the sender is
+// known. Its text has base::JsonReader::kPadding readable bytes after its end, and lives as long as
+// the result.
+//   INVALID_ARGUMENT 400, RESOURCE_EXHAUSTED 413 (of more than `most_bytes` too), UNIMPLEMENTED
+//   415, UNAVAILABLE 503
 struct Body {
   absl::string_view raw;
-  absl::FunctionRef<absl::StatusOr<absl::string_view>()> decode;
+  absl::FunctionRef<absl::StatusOr<absl::string_view>(size_t most_bytes)> decode;
 };
 
 enum class Outcome : uint8_t {

@@ -1,5 +1,7 @@
 #include "plugin/sources/evaluate.h"
 
+#include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,9 +40,14 @@ class EvaluateTest : public testing::Test {
     const size_t size = body_.size();
     body_ += std::string(base::JsonReader::kPadding, '"');
     const absl::string_view view(body_.data(), size);
-    const auto decode = [&]() -> absl::StatusOr<absl::string_view> {
+    const auto decode = [&](size_t most_bytes) -> absl::StatusOr<absl::string_view> {
       if (!decode_status_.ok()) return decode_status_;
-      return view;
+      if (decoded_.empty()) return view;
+      asked_.push_back(most_bytes);
+      if (decoded_.size() - base::JsonReader::kPadding <= most_bytes) {
+        return absl::string_view(decoded_).substr(0, decoded_.size() - base::JsonReader::kPadding);
+      }
+      return absl::ResourceExhaustedError("it is longer");
     };
     evaluator_.Evaluate(*source_, MakeRequest(), Body{view, decode}, result_);
   }
@@ -86,6 +93,8 @@ class EvaluateTest : public testing::Test {
   std::vector<core::HeaderView> views_;
   absl::Time now_ = absl::FromUnixSeconds(1'760'000'000);
   absl::Status decode_status_;
+  std::string decoded_;        // what a body is decoded to, with padding; empty: it is not encoded
+  std::vector<size_t> asked_;  // the most bytes of each decoding of that
 
  private:
   std::string body_;
@@ -266,7 +275,7 @@ TEST_F(AlertsTest, MoreThanTheLimitIs413) {
   for (const int status : {200, 413}) {
     const std::string padded = body + std::string(64, ' ');
     const absl::string_view view(padded.data(), body.size());
-    const auto decode = [&]() -> absl::StatusOr<absl::string_view> { return view; };
+    const auto decode = [&](size_t) -> absl::StatusOr<absl::string_view> { return view; };
     evaluator.Evaluate(*source_, MakeRequest(), Body{view, decode}, result_);
     EXPECT_EQ(result_.answer.status, status);
     body = R"({"alerts":[1,2,3,4]})";
@@ -504,6 +513,27 @@ TEST_F(EvaluateTest, AStrangersLargeBodyIsNotRead) {
   Send(body(300'000));
   EXPECT_EQ(result_.outcome, Outcome::kRefuse);
   EXPECT_EQ(result_.answer.status, 413);
+}
+
+TEST_F(EvaluateTest, AStrangersBodyIsNotExpandedFurther) {
+  settings_.signing_secrets = {{kSecret}};
+  Configure("microsoft-graph");
+  decoded_ = absl::StrCat(R"({"value":[{"clientState":")", kSecret, R"(","x":")",
+                          std::string(300'000, 'x'), "\"}]}",
+                          std::string(base::JsonReader::kPadding, ' '));
+  Send("deflated");
+  EXPECT_EQ(result_.answer.status, 413);
+  EXPECT_EQ(result_.reason, Reason::kBodyTooLarge);
+  EXPECT_EQ(asked_, std::vector<size_t>{kMostUnknownBytes});
+  // A sender that another entry knows may have sent as much.
+  asked_.clear();
+  query_ = "token=a+secret+of+sixteen+octets";
+  Configure("aws-sns");
+  settings_.certificates = std::make_shared<const Certificates>();
+  Create();
+  Send("deflated");
+  EXPECT_EQ(result_.outcome, Outcome::kAccept) << result_.explanation;
+  EXPECT_EQ(asked_, (std::vector<size_t>{kMostUnknownBytes, std::numeric_limits<size_t>::max()}));
 }
 
 TEST_F(EvaluateTest, AnEchoIsNeverMoreThanText) {
