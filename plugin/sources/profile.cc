@@ -812,6 +812,15 @@ std::vector<std::pair<std::string, Authenticate*>> EntriesOf(Profile& profile) {
   return entries;
 }
 
+// Whether no secret can be a key of both.
+bool HaveDistinctKeys(const Authenticate& a, const Authenticate& b) {
+  const auto passes_over = [](const Authenticate& one, const Authenticate& other) {
+    return !one.key_not.empty() && absl::StartsWith(other.key_only, one.key_not);
+  };
+  return passes_over(a, b) || passes_over(b, a) ||
+         (!absl::StartsWith(a.key_only, b.key_only) && !absl::StartsWith(b.key_only, a.key_only));
+}
+
 bool IsSame(const Reference& a, const Reference& b) {
   if (a.from != b.from || a.from_config != b.from_config) return false;
   if (a.from == From::kJson || a.from == From::kItem) return a.slot == b.slot;
@@ -953,6 +962,23 @@ absl::StatusOr<std::shared_ptr<const Profile>> ReadProfile(absl::string_view jso
       profile_reader.Fail(
           "the time is not signed: signed needs {ts}, or {body} and the time in it");
     });
+  }
+  // Everybody may know a public key: it must not be taken for a secret, too.
+  const auto is_public = [](const Authenticate& entry) {
+    return entry.kind == Kind::kEd25519 || entry.kind == Kind::kEcdsaP256;
+  };
+  for (const auto& [place, entry] : EntriesOf(*profile)) {
+    if (!is_public(*entry)) continue;
+    for (const auto& [other_place, other] : EntriesOf(*profile)) {
+      if (is_public(*other) || !other->uses_secrets() || entry->secret != other->secret ||
+          HaveDistinctKeys(*entry, *other)) {
+        continue;
+      }
+      profile_reader.At(place, [&] {
+        profile_reader.Fail(absl::StrCat("its public keys would be secrets of ", other_place,
+                                         ": key needs only and not, or secret another set"));
+      });
+    }
   }
   if (!profile_reader.status().ok()) return profile_reader.status();
   profile->json = std::string(json);

@@ -132,6 +132,21 @@ INSTANTIATE_TEST_SUITE_P(
                      "from": "header:S", "signed": "{query:c}",
                      "timestamp": {"from": "header:T", "tolerance_s": 60}}}])"),
                 "handshake[0].auth.timestamp: the time is not signed"},
+        Refused{"public_key_that_is_a_secret",
+                WithEntry(R"({"kind": "hmac", "from": "header:S", "signed": "{body}"},
+                            {"kind": "ed25519", "from": "header:S", "signed": "{body}"})"),
+                "authenticate[1]: its public keys would be secrets of authenticate[0]: "},
+        Refused{"public_key_that_is_a_token",
+                WithEntry(R"({"kind": "ecdsa-p256", "from": "header:S", "signed": "{body}",
+                            "key": {"only": "pk_"}},
+                            {"kind": "token", "from": "header:T", "key": {"not": "pk_live_"}})"),
+                "authenticate[0]: its public keys would be secrets of authenticate[1]: "},
+        Refused{"public_key_that_is_a_token_of_a_handshake",
+                absl::StrCat(
+                    R"({"profile": 1, "name": "mine", "handshake": [{"when": {"query:c": true}, )",
+                    R"("auth": {"kind": "token", "from": "query:t"}}], "authenticate": [)",
+                    R"({"kind": "ed25519", "from": "header:S", "signed": "{body}"}]})"),
+                "authenticate[0]: its public keys would be secrets of handshake[0].auth: "},
         Refused{"certificate",
                 WithEntry(R"({"kind": "certificate", "from": "header:S", "signed": "{body}"})"),
                 "authenticate[0]: certificate has url, host and path"},
@@ -142,6 +157,18 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"too_large", With(absl::StrCat("\"title\": \"", std::string(65'536, 'a'), "\"")),
                 "it has "}),
     [](const auto& info) { return std::string(info.param.name); });
+
+TEST(ProfileTest, PublicKeysMayStandBesideSecretsThatArePrefixedOtherwise) {
+  const auto reason = [](absl::string_view of_token, absl::string_view of_key) {
+    return Reason(WithEntry(absl::StrCat(
+        R"({"kind": "token", "from": "header:T", )", of_token,
+        R"(}, {"kind": "ed25519", "from": "header:S", "signed": "{body}", )", of_key, "}")));
+  };
+  EXPECT_EQ(reason(R"("key": {"not": "pk_"})", R"("key": {"only": "pk_live_"})"), "");
+  EXPECT_EQ(reason(R"("key": {"only": "sk_"})", R"("key": {"only": "pk_"})"), "");
+  EXPECT_EQ(reason(R"("secret": "mine")", R"("key": {})"), "");
+  EXPECT_NE(reason(R"("key": {"only": "pk_"})", R"("key": {"only": "pk_live_"})"), "");
+}
 
 TEST(ProfileTest, SeventeenEntriesAreRefused) {
   std::string entries;
