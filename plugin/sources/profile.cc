@@ -456,6 +456,9 @@ void ProfileReader::CheckAuthenticate(const Authenticate& entry) {
       Fail("signed has nothing of the request");
     }
   }
+  if (!entry.checks.empty() && (entry.kind == Kind::kBasic || entry.kind == Kind::kJwt)) {
+    Fail("only a signature or a token has checks");
+  }
   if (entry.kind == Kind::kHmac && !entry.hash_map.empty()) Fail("an hmac has one hash");
   const bool has_certificate = !entry.certificate_url.empty() && !entry.certificate_host.empty() &&
                                !entry.certificate_path.empty();
