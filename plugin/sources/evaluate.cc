@@ -669,9 +669,12 @@ bool Evaluator::Run::FindCandidates(const sources::Authenticate& what) {
     if (const auto value = Get(from); value.has_value()) values.push_back(*value);
   }
   if (values.empty()) return Fail(Rank::kMissing, Step::kCredentials, "is missing", &what.from[0]);
+  const bool is_public_key = what.kind == Kind::kEd25519 || what.kind == Kind::kEcdsaP256 ||
+                             what.kind == Kind::kCertificate;
+  const size_t most = is_public_key ? kMostPublicKeyCandidates : kMostCandidates;
   const auto add = [&](absl::string_view part) {
     part = base::WithoutBlanks(part);
-    if (absl::ConsumePrefix(&part, what.prefix) && candidates.size() < kMostCandidates) {
+    if (absl::ConsumePrefix(&part, what.prefix) && candidates.size() < most) {
       candidates.push_back(part);
     }
   };
@@ -687,7 +690,7 @@ bool Evaluator::Run::FindCandidates(const sources::Authenticate& what) {
       add(value);
     }
   }
-  if (candidates.size() > kMostCandidates) candidates.resize(kMostCandidates);
+  if (candidates.size() > most) candidates.resize(most);
   if (candidates.empty()) {
     return Fail(Rank::kForm, Step::kCredentials, "has nothing that begins with", &what.from[0],
                 what.prefix);

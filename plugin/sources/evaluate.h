@@ -28,8 +28,9 @@
 
 namespace webhook::sources {
 
-inline constexpr size_t kMostSecrets = 8;      // of one set
-inline constexpr size_t kMostCandidates = 16;  // signatures of a request
+inline constexpr size_t kMostSecrets = 8;              // of one set
+inline constexpr size_t kMostCandidates = 16;          // signatures of a request
+inline constexpr size_t kMostPublicKeyCandidates = 4;  // which take a thousand times as long
 // A body that must be parsed before its sender is known; 413.
 inline constexpr size_t kMostUnknownBytes = 256 * 1024;
 

@@ -1,5 +1,7 @@
 #include "plugin/sources/evaluate.h"
 
+#include <openssl/evp.h>
+
 #include <limits>
 #include <memory>
 #include <string>
@@ -362,6 +364,42 @@ TEST_F(AlertsTest, WithoutAnySecretNobodyMaySend) {
   Create();
   Send(kAlerts);
   EXPECT_EQ(result_.outcome, Outcome::kAccept);
+}
+
+// Others than the first cost as much as the first, and are a stranger's.
+TEST_F(EvaluateTest, OfAPublicKeyFourSignaturesAreTried) {
+  unsigned char seed[32] = {1}, key[32];
+  size_t size = sizeof(key);
+  EVP_PKEY* const pair = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed, 32);
+  EVP_PKEY_get_raw_public_key(pair, key, &size);
+  unsigned char signature[64];
+  size = sizeof(signature);
+  EVP_MD_CTX* const context = EVP_MD_CTX_new();
+  EVP_DigestSignInit(context, nullptr, nullptr, nullptr, pair);
+  EVP_DigestSign(context, signature, &size, reinterpret_cast<const unsigned char*>("{}"), 2);
+  EVP_MD_CTX_free(context);
+  EVP_PKEY_free(pair);
+  const auto hex = [](const unsigned char* bytes, size_t count) {
+    return absl::BytesToHexString({reinterpret_cast<const char*>(bytes), count});
+  };
+  settings_.signing_secrets = {{hex(key, 32)}};
+  const std::string right = hex(signature, 64), wrong(128, '0');
+  const auto outcome = [&](int wrong_before) {
+    std::string list;
+    for (int i = 0; i < wrong_before; ++i) absl::StrAppend(&list, wrong, ",");
+    Set("S", list + right);
+    for (int i = 1; i <= wrong_before; ++i) Set(absl::StrCat("N-", i), wrong);
+    Set(absl::StrCat("N-", wrong_before + 1), right);
+    Send("{}");
+    return result_.outcome;
+  };
+  for (const char* const from : {R"("header:S", "list": ",")", R"("header:N-#")"}) {
+    Configure(absl::StrCat(R"({"profile": 1, "name": "mine", "authenticate": [
+        {"kind": "ed25519", "signed": "{body}", "key": {"as": "hex"}, "from": )",
+                           from, "}]}"));
+    EXPECT_EQ(outcome(3), Outcome::kAccept) << result_.explanation;
+    EXPECT_EQ(outcome(4), Outcome::kRefuse);
+  }
 }
 
 // ---- Requests that somebody has captured, and sends again.
