@@ -1087,7 +1087,8 @@ void Evaluator::Run::Refuse(int status, Step step, Reason reason, std::string ex
 }
 
 void Evaluator::Run::RefuseCredentials(int status) {
-  if (unread_ && load_failed_) return RefuseLoad();
+  // A body that was not read excuses nobody whose credentials are wrong.
+  if (unread_ && load_failed_ && failure_.rank != Rank::kWrong) return RefuseLoad();
   std::string text;
   if (failure_.entry >= 0) {
     const Kind kind = profile_.authenticate[static_cast<size_t>(failure_.entry)].kind;

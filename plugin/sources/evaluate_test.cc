@@ -553,6 +553,22 @@ TEST_F(EvaluateTest, AStrangersLargeBodyIsNotRead) {
   EXPECT_EQ(result_.answer.status, 413);
 }
 
+TEST_F(EvaluateTest, ALargeBodyHidesNoWrongCredential) {
+  settings_.signing_secrets = {{kSecret}};
+  settings_.certificates = std::make_shared<const Certificates>();
+  Configure("aws-sns");
+  const std::string body = absl::StrCat("{\"Message\":\"", std::string(300'000, 'x'), "\"}");
+  query_ = "token=a+guess";
+  Send(body);
+  EXPECT_EQ(result_.answer.status, 401);
+  EXPECT_EQ(result_.reason, Reason::kCredentials);
+  EXPECT_EQ(result_.explanation,
+            "authenticate[1] (token): query parameter token equals no secret that is set");
+  query_.clear();
+  Send(body);
+  EXPECT_EQ(result_.answer.status, 413);
+}
+
 TEST_F(EvaluateTest, AStrangersBodyIsNotExpandedFurther) {
   settings_.signing_secrets = {{kSecret}};
   Configure("microsoft-graph");
