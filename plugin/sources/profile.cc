@@ -735,9 +735,11 @@ void ProfileReader::Read(const Json& json, Profile& out) {
     }
     if (name == "redact") {
       EachItem(value, kMostListed, [&](const Json& one) {
-        // Bodies are kept as they are, so that a path in one is told to people alone.
-        if (absl::StartsWith(Text(one), "json:")) return;
-        out.secrets.push_back(ReferenceOf(Text(one)));
+        const Reference& secret = out.secrets.emplace_back(ReferenceOf(Text(one)));
+        if (secret.from != From::kHeader && secret.from != From::kHeaderNumbers &&
+            secret.from != From::kQuery) {
+          Fail("expected header: or query:, for bodies are kept as they were sent");
+        }
       });
       return true;
     }

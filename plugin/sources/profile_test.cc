@@ -79,6 +79,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "incidents.each: expected json:"},
         Refused{"test", With(R"("incidents": {"when": {"method": 1}})"),
                 "incidents.when.method: expected true"},
+        Refused{"redact_of_a_body", With(R"("redact": ["header:A", "json:token"])"),
+                "redact[1]: expected header: or query:, for bodies are kept"},
         Refused{"pattern", With(R"x("incidents": {"when": {"method": {"matches": "("}}})x"),
                 "incidents.when.method.matches: no regular expression"},
         Refused{"status", With(R"("answer": {"refused": 99})"), "answer.refused: expected a whole"},
