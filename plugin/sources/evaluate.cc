@@ -796,12 +796,9 @@ bool Evaluator::Run::CheckJwt(const Entry& entry) {
     return Fail(Rank::kNotConfigured, Step::kCredentials, "cannot be checked without an audience",
                 &what.from[0]);
   }
-  absl::Status status;
-  for (const std::string& issuer : what.issuers) {
-    status = source_.settings_.jwks->Verify(buffers_.candidates[0], issuer, *audience, request_.now,
-                                            claims);
-    if (status.ok()) return true;
-  }
+  const absl::Status status = source_.settings_.jwks->Verify(buffers_.candidates[0], what.issuers,
+                                                             *audience, request_.now, claims);
+  if (status.ok()) return true;
   return Fail(Rank::kWrong, Step::kSignature, "is refused:", &what.from[0],
               std::string(status.message()));
 }
