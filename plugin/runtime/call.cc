@@ -186,8 +186,9 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
     if (index_bytes != 0 && !Reserve(index_bytes)) return TooMuchInFlight();
     return body;
   };
-  judge_.object->evaluator.Evaluate(*configuration.source,
-                                    ToSourceRequest(*request.head, headers, ToChecking().Now()),
+  sources::Request source_request = ToSourceRequest(*request.head, headers, ToChecking().Now());
+  source_request.is_trial = context_.trial != nullptr;
+  judge_.object->evaluator.Evaluate(*configuration.source, source_request,
                                     {FromView(request.body), decode}, result);
   const auto finish = [this](const lri_answer& answer) { Finish(answer); };
   if (context_.trial == nullptr) {

@@ -123,6 +123,7 @@ struct Request {
   absl::string_view query;  // without its question mark
   std::span<const core::HeaderView> headers;
   absl::Time now;
+  bool is_trial = false;  // what is made with a secret is shown as <mac>
 };
 
 // The body, and how to undo its Content-Encoding and charset. Of a stranger `decode` is asked for

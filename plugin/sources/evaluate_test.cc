@@ -75,7 +75,7 @@ class EvaluateTest : public testing::Test {
   Request MakeRequest() {
     views_.clear();
     for (const auto& [name, value] : headers_) views_.push_back({name, value});
-    return {method_, query_, views_, now_};
+    return {method_, query_, views_, now_, is_trial_};
   }
 
   std::string Incidents() {
@@ -94,6 +94,7 @@ class EvaluateTest : public testing::Test {
       {"Content-Type", "application/json"}};
   std::vector<core::HeaderView> views_;
   absl::Time now_ = absl::FromUnixSeconds(1'760'000'000);
+  bool is_trial_ = false;
   absl::Status decode_status_;
   std::string decoded_;        // what a body is decoded to, with padding; empty: it is not encoded
   std::vector<size_t> asked_;  // the most bytes of each decoding of that
@@ -492,6 +493,21 @@ TEST_F(ReplayTest, ASignedTimeAndDeliveryNeedNoHash) {
     Send("{}");
     EXPECT_EQ(Replay() == "", is_signed) << delivery;
     EXPECT_TRUE(result_.has_signed_time);
+  }
+}
+
+TEST_F(ReplayTest, ATrialShowsNothingThatIsMadeWithASecret) {
+  const std::string body =
+      R"({"event":"endpoint.url_validation","payload":{"plainToken":"a challenge"}})";
+  Set("x-zm-request-timestamp", "1760000000");
+  Set("x-zm-signature", absl::StrCat("v0=", Hex(absl::StrCat("v0:1760000000:", body))));
+  Configure("zoom");
+  for (is_trial_ = false;; is_trial_ = true) {
+    Send(body);
+    ASSERT_EQ(result_.outcome, Outcome::kHandshake) << result_.explanation;
+    EXPECT_EQ(result_.answer.body, absl::StrCat(R"({"plainToken":"a challenge","encryptedToken":")",
+                                                is_trial_ ? "<mac>" : Hex("a challenge"), "\"}"));
+    if (is_trial_) break;
   }
 }
 
