@@ -509,8 +509,8 @@ typedef struct lri_description {
   uint64_t listen_succeeded;
   uint64_t listen_refused;
   uint64_t listen_failed;
-  /* On how many events each rule of the parameter rules has decided, in their order, since it was
-   * set. Since minor version 3. */
+  /* On how many events each rule of the parameter rules has decided, in their order, since the
+   * instance's configuration last changed. Since minor version 3. */
   const uint64_t* rule_counts;
   size_t rules;
 } lri_description;
