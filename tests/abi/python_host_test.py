@@ -1,5 +1,6 @@
 """An engine written in Python from the header alone walks the whole contract."""
 
+import json
 import pathlib
 import re
 import socket
@@ -57,7 +58,9 @@ class PythonHostTest(unittest.TestCase):
         self.assertEqual(told["name"], "Generic Webhook")
         self.assertEqual(told["names"], [one["name"] for one in told["parameters"]])
         secrets = {one["name"] for one in told["parameters"] if one["secret"]}
-        self.assertEqual(secrets, {"password", "key", "passwords"})
+        self.assertEqual(
+            secrets, {"password", "key", "passwords", "signing_secrets", "named_secrets"}
+        )
         for one in told["parameters"] + told["limits"]:
             self.assertTrue(one["meaning"], one["name"])
         for limit in told["limits"]:
@@ -304,7 +307,12 @@ class PythonHostTest(unittest.TestCase):
         instance = self.serve(store_samples="true", **CREDENTIALS)
         self.assertEqual(self.host.command(instance, "test"), (abi.OK, '"ok"'))
         self.assertEqual(self.host.command(instance, "dance"), abi.NOT_FOUND)
-        self.assertEqual(self.host.command(instance, "try"), abi.UNIMPLEMENTED)
+        headers = [{"name": name, "value": value} for name, value in GOOD]
+        arguments = {"body": "e30=", "headers": headers}
+        code, report = self.host.command(instance, "try", json.dumps(arguments))
+        self.assertEqual((code, json.loads(report)["outcome"]), (0, "accept"))
+        code, why = self.host.command(instance, "try", '{"body":"e3%"}')
+        self.assertEqual((code, why), (abi.INVALID_ARGUMENT, "try: body must be base64"))
         self.host.execute(instance, b'{"name":"a","rawJson":{"b":{"c":1}}}', headers=GOOD)
         code, samples = self.host.command(instance, "samples")
         self.assertRegex(samples, r'^\[\{"name":"a","type":"","occurred":".*","rawJSON":".*","truncated":false\}\]$')

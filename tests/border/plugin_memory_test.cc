@@ -121,7 +121,7 @@ TEST_F(PluginMemoryTest, RefusalsAreAnswered) {
   CheckExecute(unauthorized, 401);
   Post wrong(R"([{"rawJson":[1]},{}])", {BasicHeader()});
   CheckExecute(wrong, 400);
-  Post unknown("{}", {BasicHeader(), {"Content-Encoding", "br"}});
+  Post unknown("{}", {BasicHeader(), {"Content-Encoding", "compress"}});
   CheckExecute(unknown, 415);
 }
 

@@ -20,7 +20,7 @@ class CommandLineTest(unittest.TestCase):
     def test_missing_or_unknown_command_is_told_which_there_are(self):
         for arguments in ((), ("foo",)):
             line = self.refusal(*arguments)
-            self.assertIn("serve, execute, test", line)
+            self.assertIn("serve, execute, try, test", line)
             self.assertIn("see host_stub --help", line)
         for arguments in (("instances",), ("instances", "frob")):
             line = self.refusal(*arguments)
