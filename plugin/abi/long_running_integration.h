@@ -142,12 +142,15 @@ typedef struct lri_call lri_call;                   /* the host's own name for o
 typedef struct lri_request_head {
   uint32_t struct_size;
   uint32_t peer_flags;     /* a sum of LRI_PEER_...; since minor version 3, 0 before */
-  lri_view method;         /* as sent, as in "POST" */
+  lri_view method;         /* as sent, as in "POST". Pass on every method: the plugin answers 405
+                              to those that the instance's source does not use (RFC 9110, 15.5.6),
+                              and some sources shake hands with GET or OPTIONS */
   lri_view path;           /* of the target, as sent (percent-encoded), without the query; for
                               reports alone, since the host has chosen the instance */
   lri_view remainder;      /* what follows the instance's name in path: empty, or begins with '/'.
                               The plugin answers 404 unless it is empty or "/" */
-  lri_view query;          /* as sent, without the '?' */
+  lri_view query;          /* as sent, without the '?'. It may hold a credential (`_query:NAME`, a
+                              source's token): never log it */
   lri_pairs headers;       /* in order, names as sent, names may repeat, blanks around values cut;
                               no trailers */
   lri_view peer_address;   /* of the sender, as far as trusted proxies state it: an IP address
@@ -415,9 +418,11 @@ typedef struct lri_instance_options {
    * store_samples duplication_key mirror_direction mirror_tags mirror_instance, and beyond the
    * documents bind_address trusted_proxies forwarding_header proxy_protocol allow
    * requests_per_second concurrent_requests rate_limit_status client_ca client_crl passwords
-   * delivery_key_ttl source and what belongs to it (info describes them all)
-   * kept_headers. Booleans are "true" and "false". Where the configuration names a file
-   * (password_file), the host passes its contents under the documented name. */
+   * delivery_key_ttl kept_headers source; and with a source signing_secrets named_secrets
+   * unauthenticated replay_check rules certificates jwks public_url header_name signature_header
+   * timestamp_header topic_arn audience service_account webhook_id. `info` describes them all.
+   * Booleans are "true" and "false", lists and objects the text of JSON. Where the configuration
+   * names a file (password_file), the host passes its contents under the documented name. */
   lri_pairs parameters;
   uint64_t reserved; /* 0. Since minor version 1 */
 } lri_instance_options;
@@ -504,8 +509,8 @@ typedef struct lri_description {
   uint64_t listen_succeeded;
   uint64_t listen_refused;
   uint64_t listen_failed;
-  /* On how many events each rule of the parameter rules has decided, in their order, since it was
-   * set. Since minor version 3. */
+  /* On how many events each rule of the parameter rules has decided, in their order, since the
+   * instance's configuration last changed. Since minor version 3. */
   const uint64_t* rule_counts;
   size_t rules;
 } lri_description;
@@ -552,10 +557,13 @@ typedef struct lri_plugin_table {
   /* [control] Only after stop returned OK, or where start was never called. */
   void (*destroy)(lri_instance* instance);
 
-  /* [any thread] [never blocks] Judges a request by its head, before its body is read: path,
-   * method, credentials, announced length, in that order. Not OK: not judged, nothing was given to
-   * the sink (UNAVAILABLE: stopping). OK: verdict is set, and the sink called exactly where
-   * verdict->refused is 1. Optional for the host: execute makes the same checks. */
+  /* [any thread] [never blocks] Judges a request by its head, before its body is read: address,
+   * path, method, headers, a source's handshakes that need the head alone, credentials, announced
+   * length, rates, in that order. A signature over the body is judged by execute. Not OK: not
+   * judged, nothing was given to the sink (UNAVAILABLE: stopping). OK: verdict is set, and the sink
+   * called exactly where verdict->refused is 1; a handshake that is answered so (200) counts as
+   * refused, because its body need not be read. Optional for the host: execute makes the same
+   * checks. */
   int32_t (*check_head)(lri_instance* instance, const lri_request_head* head, lri_answer_sink sink,
                         void* sink_context, lri_head_verdict* verdict);
 
@@ -614,9 +622,9 @@ typedef struct lri_plugin_table {
    *            "delivery":"","duplicate_of":"","steps":[{"step":"credentials","what":"..."},...],
    *            "incidents":[{"name":"...","type":"...","occurred":"...","severity":0,
    *            "delivery":"...","details":{...}},...]}: outcome is accept, refuse or handshake;
-   * step is where it was refused or answered: method, address, credentials, signature, body, rules
-   * or incidents; headers and body are the answer. It names a secret by its number only, and shows
-   * nothing that was made with one */
+   *            step is where it was refused or answered: method, address, credentials, signature,
+   *            body, handshake, rules or incidents; headers and body are the answer. It names a
+   *            secret by its number only, and shows nothing that was made with one */
   int32_t (*command)(lri_instance* instance, lri_view name, lri_view arguments,
                      lri_command_done done, void* done_context);
 } lri_plugin_table;

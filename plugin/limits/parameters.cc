@@ -67,7 +67,7 @@ constexpr Parameter kParameters[] = {
     {"source", ParameterType::kObject, !kSecret, kMayBeFile, "generic", "",
      "the sender, as in `github`: how it signs, what it asks first, and how its events become "
      "incidents; `host_stub sources` lists them. Or a profile of your own, as an object: see "
-     "docs/senders.md"},
+     "docs/sources.md"},
     {"signing_secrets", ParameterType::kList, kSecret, kMayBeFile, "",
      "where the source signs, or sends a token",
      "what the source signs with, its public key, or its token: one text, or several that are "
@@ -81,7 +81,7 @@ constexpr Parameter kParameters[] = {
     {"replay_check", ParameterType::kBoolean, !kSecret, !kMayBeFile, "true", "",
      "`false`: what the source signs without a time may be sent again under another delivery id"},
     {"rules", ParameterType::kList, !kSecret, kMayBeFile, "", "",
-     "which events of the source are dropped or changed: see docs/senders.md"},
+     "which events of the source are dropped or changed: see docs/sources.md"},
     {"certificates", ParameterType::kObject, !kSecret, kMayBeFile, "",
      "with `source` aws-sns, paypal",
      "the certificates that the source would have us fetch, as an object from URL to PEM text. "
