@@ -157,14 +157,10 @@ absl::StatusOr<uint64_t> NewTicket() {
 }
 
 absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& platform) {
-  // What a source signs with counts as credentials.
-  if (platform.credentials_required && given.at("signing_secrets").empty() &&
+  // What a source can check counts as credentials: see below.
+  if (platform.credentials_required && given.at("source").empty() &&
       (given.at("username").empty() ||
        (given.at("password").empty() && given.at("passwords").empty()))) {
-    if (!given.at("source").empty()) {
-      return Invalid("signing_secrets, or username and password, are required for ",
-                     platform.product_name, ", because anyone can reach its webhook URL");
-    }
     return Invalid(given.at("username").empty() ? "username" : "password", " is required for ",
                    platform.product_name, ", because anyone can reach its webhook URL");
   }
@@ -424,6 +420,11 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   if (!credentials.ok()) return credentials.status();
   auto source = ReadSource(*given, *credentials, now);
   if (!source.ok()) return source.status();
+  if ((*platform)->credentials_required && !credentials->required() &&
+      (*source == nullptr || !(*source)->can_authenticate())) {
+    return Invalid("signing_secrets, or username and password, are required for ",
+                   (*platform)->product_name, ", because anyone can reach its webhook URL");
+  }
   auto mirror_members = core::MirrorMembers(given->at("mirror_direction"), given->at("mirror_tags"),
                                             given->at("mirror_instance"), name);
   if (!mirror_members.ok()) return mirror_members.status();

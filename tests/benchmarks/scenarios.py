@@ -74,6 +74,7 @@ SCENARIOS = (
             name,
             wrk(signed=True),
             (Target("signed", "memory", 1.25), Target("signed-sqlite", "sqlite", 1.25)),
+            short=name == "push",
         )
         for name in ("push", "batch")
     ),

@@ -164,6 +164,13 @@ def parameters_of(vector):
     return parameters
 
 
+def as_told(vector, text):
+    """The text of an answer as `try` shows it: without what was made with a secret."""
+    answer = (vector.get("answer") or {}).get("json") or {}
+    made = answer.get("encryptedToken")
+    return text.replace(made, "<mac>") if made else text
+
+
 def instant(text):
     then = datetime.datetime.fromisoformat(text)
     return then.replace(tzinfo=UTC) if then.tzinfo is None else then
@@ -256,7 +263,7 @@ class VectorsTest(unittest.TestCase):
                 # What try has told is what became of it.
                 self.assertEqual(report["status"], status)
                 if report["outcome"] != "accept":
-                    self.assertEqual(report["body"], body)
+                    self.assertEqual(report["body"], as_told(vector, body))
                 first = answers.get(vector.get("duplicate_of"))
                 if first and body:
                     [first], [again] = json.loads(first), json.loads(body)
@@ -341,7 +348,9 @@ class VectorsTest(unittest.TestCase):
                     self.check_tried(vector, report)
                 else:
                     self.assertEqual(report["outcome"], vector["outcome"], report)
-                    self.check_answer(vector, report["status"], headers, report["body"])
+                    answer = json.loads(as_told(vector, json.dumps(vector.get("answer"))))
+                    told = vector | {"answer": answer}
+                    self.check_answer(told, report["status"], headers, report["body"])
         self.assertEqual(self.host.run_json("incidents", "list"), [])
 
     def check_tried(self, vector, report):
