@@ -84,9 +84,8 @@ int ShowSources(const ClientOptions& options) {
                                     {"profile", one.profile()}}));
     rows.push_back({one.name(), one.title()});
     if (options.name.empty() || options.json) continue;
-    std::printf("%s: %s\n\n%s\nThe profile, as the parameter source takes it too:\n%s\n",
-                one.name().c_str(), one.title().c_str(), one.description().c_str(),
-                one.profile().c_str());
+    std::printf("%s\nThe profile, as the parameter source takes it too\n%s\n",
+                one.description().c_str(), one.profile().c_str());
   }
   if (!options.name.empty() && documents.empty()) {
     return Fail(absl::StrCat("NAME: unknown; ", DidYouMean(options.name, names)), kNotAsked);

@@ -178,16 +178,17 @@ Checking Call::ToChecking() const {
 bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers) {
   const Configuration& configuration = *context_.configuration;
   sources::Result& result = judge_.object->result;
-  const auto decode = [&]() -> absl::StatusOr<absl::string_view> {
+  const auto decode = [&](size_t most_bytes) -> absl::StatusOr<absl::string_view> {
     absl::string_view body = FromView(request.body);
     core::DecodeStep step;
-    if (absl::Status status = Decode(headers, body, step); !status.ok()) return status;
+    if (absl::Status status = Decode(headers, body, step, most_bytes); !status.ok()) return status;
     const size_t index_bytes = base::JsonReader::LargeIndexBytes(body);
     if (index_bytes != 0 && !Reserve(index_bytes)) return TooMuchInFlight();
     return body;
   };
-  judge_.object->evaluator.Evaluate(*configuration.source,
-                                    ToSourceRequest(*request.head, headers, ToChecking().Now()),
+  sources::Request source_request = ToSourceRequest(*request.head, headers, ToChecking().Now());
+  source_request.is_trial = context_.trial != nullptr;
+  judge_.object->evaluator.Evaluate(*configuration.source, source_request,
                                     {FromView(request.body), decode}, result);
   const auto finish = [this](const lri_answer& answer) { Finish(answer); };
   if (context_.trial == nullptr) {
@@ -272,9 +273,13 @@ void Call::AnswerAccepted(absl::string_view documented, absl::string_view first_
 }
 
 absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body,
-                          core::DecodeStep& step) {
+                          core::DecodeStep& step, size_t most_bytes) {
   if (!core::IsEncoded(body, headers)) return absl::OkStatus();
-  auto decoded = core::DecodeBody(body, headers, context_.plugin->limits(), &step);
+  Limits limits = context_.plugin->limits();
+  if (most_bytes < static_cast<size_t>(limits.expanded_body_bytes)) {
+    limits.expanded_body_bytes = static_cast<int64_t>(most_bytes);
+  }
+  auto decoded = core::DecodeBody(body, headers, limits, &step);
   if (!decoded.ok()) return decoded.status();
   if (!Reserve(decoded->text().size())) return TooMuchInFlight();
   decoded_ = *std::move(decoded);

@@ -2,7 +2,9 @@
 #ifndef PLUGIN_RUNTIME_CALL_H_
 #define PLUGIN_RUNTIME_CALL_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -58,7 +60,9 @@ class Call {
  private:
   void Process(const lri_request& request);
   // Makes `body` what it is without its content coding.
-  absl::Status Decode(const HeaderViews& headers, absl::string_view& body, core::DecodeStep& step);
+  // To `most_bytes` at most, and the limit.
+  absl::Status Decode(const HeaderViews& headers, absl::string_view& body, core::DecodeStep& step,
+                      size_t most_bytes = std::numeric_limits<size_t>::max());
   using ParseFunction =
       absl::FunctionRef<absl::Status(core::IncidentParser& parser, const core::Defaults& defaults)>;
   absl::Status Parse(ParseFunction parse);

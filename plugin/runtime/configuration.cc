@@ -161,6 +161,10 @@ absl::Status CheckAgainstPlatform(const Given& given, const core::Platform& plat
   if (platform.credentials_required && given.at("signing_secrets").empty() &&
       (given.at("username").empty() ||
        (given.at("password").empty() && given.at("passwords").empty()))) {
+    if (!given.at("source").empty()) {
+      return Invalid("signing_secrets, or username and password, are required for ",
+                     platform.product_name, ", because anyone can reach its webhook URL");
+    }
     return Invalid(given.at("username").empty() ? "username" : "password", " is required for ",
                    platform.product_name, ", because anyone can reach its webhook URL");
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <set>
 
 #include "absl/strings/ascii.h"
@@ -181,16 +182,14 @@ class Evaluator::Run {
   int load_status_ = 0;
   Reason load_reason_ = Reason::kNone;
   std::string load_text_;
-  bool decoded_ = false;
-  absl::string_view decoded_text_;
   base::JsonKind document_kind_ = base::JsonKind::kNull;
 
   int trying_ = -1;
   Failure failure_;
   bool unread_ = false;  // an entry failed because the body could not be read
   absl::string_view accepted_secret_;
-  std::string accepted_mac_;  // where it stands for what was signed
-  bool replayable_ = false;   // the pieces are what was signed
+  bool replayable_ = false;     // the pieces are what was signed
+  bool time_is_signed_ = true;  // of each element
   std::string each_signed_;
   size_t made_bytes_ = 0;
 };
@@ -394,6 +393,11 @@ bool Evaluator::Run::AppendParts(const std::vector<Template::Part>& parts,
     if (!value.has_value() && part.reference.optional) value.emplace();
     for (const Function function : part.functions) {
       if (value.has_value()) value = Apply(function, *value);
+      // Nor what is made of it.
+      if (function == Function::kHmacSha256 && value.has_value() && request_.is_trial) {
+        value = "<mac>";
+        break;
+      }
     }
     if (!value.has_value()) return false;
     out.push_back(*value);
@@ -511,26 +515,21 @@ bool Evaluator::Run::ReadDocument(absl::string_view text) {
 
 // Reads the body once. `known`: the sender is, so that the body may be large.
 bool Evaluator::Run::Load(bool known) {
-  if (loaded_) return !load_failed_;
-  const auto too_large = [&](size_t bytes) { return !known && bytes > kMostUnknownBytes; };
-  if (!decoded_ && !too_large(body_->raw.size())) {
-    decoded_ = true;
-    absl::StatusOr<absl::string_view> decoded = body_->decode();
-    if (!decoded.ok()) {
-      loaded_ = true;
-      return FailBody(decoded.status());
-    }
-    decoded_text_ = *decoded;
-  }
-  if (too_large(std::max(body_->raw.size(), decoded_text_.size()))) {
-    // Once the sender is known, it is read all the same.
+  if (loaded_ || (load_failed_ && !known)) return !load_failed_;
+  const size_t most = known ? std::numeric_limits<size_t>::max() : kMostUnknownBytes;
+  // Once the sender is known, it is read all the same.
+  const auto wait = [&] {
     return FailLoad(413, Reason::kBodyTooLarge,
                     absl::StrCat("A body of more than ", kMostUnknownBytes,
                                  " bytes is not read before its sender is known"));
-  }
+  };
+  if (body_->raw.size() > most) return wait();
+  const absl::StatusOr<absl::string_view> decoded = body_->decode(most);
+  if (!known && absl::IsResourceExhausted(decoded.status())) return wait();
   loaded_ = true;
+  if (!decoded.ok()) return FailBody(decoded.status());
   load_failed_ = false;
-  return LoadText(decoded_text_);
+  return LoadText(*decoded);
 }
 
 bool Evaluator::Run::LoadText(absl::string_view text) {
@@ -675,9 +674,12 @@ bool Evaluator::Run::FindCandidates(const sources::Authenticate& what) {
     if (const auto value = Get(from); value.has_value()) values.push_back(*value);
   }
   if (values.empty()) return Fail(Rank::kMissing, Step::kCredentials, "is missing", &what.from[0]);
+  const bool is_public_key = what.kind == Kind::kEd25519 || what.kind == Kind::kEcdsaP256 ||
+                             what.kind == Kind::kCertificate;
+  const size_t most = is_public_key ? kMostPublicKeyCandidates : kMostCandidates;
   const auto add = [&](absl::string_view part) {
     part = base::WithoutBlanks(part);
-    if (absl::ConsumePrefix(&part, what.prefix) && candidates.size() < kMostCandidates) {
+    if (absl::ConsumePrefix(&part, what.prefix) && candidates.size() < most) {
       candidates.push_back(part);
     }
   };
@@ -693,7 +695,7 @@ bool Evaluator::Run::FindCandidates(const sources::Authenticate& what) {
       add(value);
     }
   }
-  if (candidates.size() > kMostCandidates) candidates.resize(kMostCandidates);
+  if (candidates.size() > most) candidates.resize(most);
   if (candidates.empty()) {
     return Fail(Rank::kForm, Step::kCredentials, "has nothing that begins with", &what.from[0],
                 what.prefix);
@@ -736,6 +738,8 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
                 reference);
   }
   timestamp_ = *text;
+  time_is_signed_ =
+      time_is_signed_ && static_cast<size_t>(reference - time.from.data()) < time.signed_count;
   const absl::Duration apart = request_.now - *at;
   if (absl::AbsDuration(apart) > time.tolerance) {
     return Fail(
@@ -797,12 +801,9 @@ bool Evaluator::Run::CheckJwt(const Entry& entry) {
     return Fail(Rank::kNotConfigured, Step::kCredentials, "cannot be checked without an audience",
                 &what.from[0]);
   }
-  absl::Status status;
-  for (const std::string& issuer : what.issuers) {
-    status = source_.settings_.jwks->Verify(buffers_.candidates[0], issuer, *audience, request_.now,
-                                            claims);
-    if (status.ok()) return true;
-  }
+  const absl::Status status = source_.settings_.jwks->Verify(buffers_.candidates[0], what.issuers,
+                                                             *audience, request_.now, claims);
+  if (status.ok()) return true;
   return Fail(Rank::kWrong, Step::kSignature, "is refused:", &what.from[0],
               std::string(status.message()));
 }
@@ -882,9 +883,6 @@ Attempt Evaluator::Run::CheckSignature(const Entry& entry) {
         accepted = true;
         found = &key;
         accepted_template = &one;
-        const bool lone = what.list.empty() && what.from.size() == 1 && !what.each.has_value() &&
-                          what.from[0].from != From::kHeaderNumbers;
-        if (what.kind == Kind::kHmac && what.hash != Hash::kSha1 && lone) accepted_mac_ = mac;
       }
     }
   }
@@ -1001,7 +999,7 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   // Nothing of an entry that was tried before.
   result_.secret = 0;
   accepted_secret_ = {};
-  accepted_mac_.clear();
+  time_is_signed_ = true;
   if (!entry.can_accept) {
     Fail(Rank::kNotConfigured, Step::kCredentials,
          what.kind == Kind::kBasic         ? "needs username and password, and no signing_secrets"
@@ -1046,7 +1044,7 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   if (attempt != Attempt::kAccepted) return attempt;
   result_.entry = index;
   result_.kind = what.kind;
-  result_.has_signed_time = what.timestamp.has_value();
+  result_.has_signed_time = what.timestamp.has_value() && time_is_signed_;
   replayable_ = !what.is_signed.empty();
   return attempt;
 }
@@ -1062,20 +1060,20 @@ Attempt Evaluator::Run::Authenticate() {
   return attempt;
 }
 
-// A request is its own replay whatever the spelling of its signature. Where only one signature can
-// have been sent, the MAC that we computed stands for the bytes that it is over, and they need not
-// be hashed once more; where there may be several, one could be left out to change which is found.
+// Within a signed time, a delivery that is signed tells as much.
+//
+// A request is its own replay whatever the spelling of its signature, and whichever secret or entry
+// it was verified with: what was signed is hashed, not what it was signed with.
 void Evaluator::Run::SetReplay() {
   if (!replayable_ || !source_.settings_.replay_check) return;
-  if (result_.has_signed_time && !result_.delivery.empty()) return;
+  if (result_.has_signed_time && !result_.delivery.empty() &&
+      profile_.authenticate[static_cast<size_t>(result_.entry)].signs_delivery) {
+    return;
+  }
   std::vector<absl::string_view>& pieces = buffers_.text_pieces;
   const std::string& scope = source_.settings_.replay_scope;
   pieces.assign({scope.empty() ? absl::string_view(profile_.name) : scope, kNul});
-  if (accepted_mac_.empty()) {
-    pieces.insert(pieces.end(), buffers_.pieces.begin(), buffers_.pieces.end());
-  } else {
-    pieces.push_back(accepted_mac_);
-  }
+  pieces.insert(pieces.end(), buffers_.pieces.begin(), buffers_.pieces.end());
   const std::string digest = Digest(Hash::kSha256, pieces);
   std::copy_n(digest.begin(), result_.replay.emplace().size(), result_.replay->begin());
 }
@@ -1091,7 +1089,8 @@ void Evaluator::Run::Refuse(int status, Step step, Reason reason, std::string ex
 }
 
 void Evaluator::Run::RefuseCredentials(int status) {
-  if (unread_ && load_failed_) return RefuseLoad();
+  // A body that was not read excuses nobody whose credentials are wrong.
+  if (unread_ && load_failed_ && failure_.rank != Rank::kWrong) return RefuseLoad();
   std::string text;
   if (failure_.entry >= 0) {
     const Kind kind = profile_.authenticate[static_cast<size_t>(failure_.entry)].kind;

@@ -28,8 +28,9 @@
 
 namespace webhook::sources {
 
-inline constexpr size_t kMostSecrets = 8;      // of one set
-inline constexpr size_t kMostCandidates = 16;  // signatures of a request
+inline constexpr size_t kMostSecrets = 8;              // of one set
+inline constexpr size_t kMostCandidates = 16;          // signatures of a request
+inline constexpr size_t kMostPublicKeyCandidates = 4;  // which take a thousand times as long
 // A body that must be parsed before its sender is known; 413.
 inline constexpr size_t kMostUnknownBytes = 256 * 1024;
 
@@ -57,7 +58,7 @@ struct Settings {
 class Source {
  public:
   // INVALID_ARGUMENT names the parameter: an unknown config value or set of secrets, too many or an
-  // empty secret, a malformed public_url.
+  // empty secret, secrets of which none has the form that an entry needs, a malformed public_url.
   static absl::StatusOr<std::shared_ptr<const Source>> Create(Settings settings);
   ~Source();
 
@@ -122,15 +123,18 @@ struct Request {
   absl::string_view query;  // without its question mark
   std::span<const core::HeaderView> headers;
   absl::Time now;
+  bool is_trial = false;  // what is made with a secret is shown as <mac>
 };
 
-// The body, and how to undo its Content-Encoding and charset, which happens once the sender is
-// known. `decode` is called once at most; its text has base::JsonReader::kPadding readable bytes
-// after its end, and lives as long as the result.
-//   INVALID_ARGUMENT 400, RESOURCE_EXHAUSTED 413, UNIMPLEMENTED 415, UNAVAILABLE 503
+// The body, and how to undo its Content-Encoding and charset. Of a stranger `decode` is asked for
+// kMostUnknownBytes at most; if there are more, once again without a bound when the sender is
+// known. Its text has base::JsonReader::kPadding readable bytes after its end, and lives as long as
+// the result.
+//   INVALID_ARGUMENT 400, RESOURCE_EXHAUSTED 413 (of more than `most_bytes` too), UNIMPLEMENTED
+//   415, UNAVAILABLE 503
 struct Body {
   absl::string_view raw;
-  absl::FunctionRef<absl::StatusOr<absl::string_view>()> decode;
+  absl::FunctionRef<absl::StatusOr<absl::string_view>(size_t most_bytes)> decode;
 };
 
 enum class Outcome : uint8_t {
@@ -205,8 +209,8 @@ struct Result {
   // Who sent it, once that is known.
   int entry = -1;  // of the profile's `authenticate`
   Kind kind = Kind::kToken;
-  int secret = 0;  // from 1; 0: none was used
-  bool has_signed_time = false;
+  int secret = 0;                // from 1; 0: none was used
+  bool has_signed_time = false;  // whatever the time was taken from is part of what is signed
 
   absl::string_view delivery;                  // of the request; empty: none
   std::optional<std::array<char, 32>> replay;  // SPEC: SHA-256(profile, NUL, signed bytes)

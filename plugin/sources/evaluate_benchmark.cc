@@ -85,7 +85,7 @@ void BM_Source(benchmark::State& state) {
                                       {"Authorization", "Bearer It's a Secret to Everybody"},
                                       {"X-Hub-Signature-256", signature}};
   const Request request{"POST", "", headers, absl::UnixEpoch()};
-  const auto decode = [&]() -> absl::StatusOr<absl::string_view> { return view; };
+  const auto decode = [&](size_t) -> absl::StatusOr<absl::string_view> { return view; };
   const Limits limits;
   Evaluator evaluator(limits);
   Result result;

@@ -107,9 +107,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   limits.incidents_of_a_request = 50;
   limits.expanded_body_bytes = 64 * 1024;
   webhook::core::DecodedBody decoded;
-  const auto decode = [&]() -> absl::StatusOr<absl::string_view> {
+  const auto decode = [&](size_t most_bytes) -> absl::StatusOr<absl::string_view> {
     if (!webhook::core::IsEncoded(body.view(), headers)) return body.view();
-    auto text = webhook::core::DecodeBody(body.view(), headers, limits);
+    webhook::Limits bounded = limits;
+    bounded.expanded_body_bytes = std::min(
+        bounded.expanded_body_bytes, static_cast<int64_t>(std::min<size_t>(most_bytes, 1 << 30)));
+    auto text = webhook::core::DecodeBody(body.view(), headers, bounded);
     if (!text.ok()) return text.status();
     decoded = *std::move(text);
     return decoded.text();

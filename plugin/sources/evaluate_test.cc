@@ -1,5 +1,9 @@
 #include "plugin/sources/evaluate.h"
 
+#include <openssl/evp.h>
+
+#include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -7,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/substitute.h"
 #include "gtest/gtest.h"
 #include "plugin/core/incidents.h"
 
@@ -37,9 +42,14 @@ class EvaluateTest : public testing::Test {
     const size_t size = body_.size();
     body_ += std::string(base::JsonReader::kPadding, '"');
     const absl::string_view view(body_.data(), size);
-    const auto decode = [&]() -> absl::StatusOr<absl::string_view> {
+    const auto decode = [&](size_t most_bytes) -> absl::StatusOr<absl::string_view> {
       if (!decode_status_.ok()) return decode_status_;
-      return view;
+      if (decoded_.empty()) return view;
+      asked_.push_back(most_bytes);
+      if (decoded_.size() - base::JsonReader::kPadding <= most_bytes) {
+        return absl::string_view(decoded_).substr(0, decoded_.size() - base::JsonReader::kPadding);
+      }
+      return absl::ResourceExhaustedError("it is longer");
     };
     evaluator_.Evaluate(*source_, MakeRequest(), Body{view, decode}, result_);
   }
@@ -65,7 +75,7 @@ class EvaluateTest : public testing::Test {
   Request MakeRequest() {
     views_.clear();
     for (const auto& [name, value] : headers_) views_.push_back({name, value});
-    return {method_, query_, views_, now_};
+    return {method_, query_, views_, now_, is_trial_};
   }
 
   std::string Incidents() {
@@ -84,7 +94,10 @@ class EvaluateTest : public testing::Test {
       {"Content-Type", "application/json"}};
   std::vector<core::HeaderView> views_;
   absl::Time now_ = absl::FromUnixSeconds(1'760'000'000);
+  bool is_trial_ = false;
   absl::Status decode_status_;
+  std::string decoded_;        // what a body is decoded to, with padding; empty: it is not encoded
+  std::vector<size_t> asked_;  // the most bytes of each decoding of that
 
  private:
   std::string body_;
@@ -265,7 +278,7 @@ TEST_F(AlertsTest, MoreThanTheLimitIs413) {
   for (const int status : {200, 413}) {
     const std::string padded = body + std::string(64, ' ');
     const absl::string_view view(padded.data(), body.size());
-    const auto decode = [&]() -> absl::StatusOr<absl::string_view> { return view; };
+    const auto decode = [&](size_t) -> absl::StatusOr<absl::string_view> { return view; };
     evaluator.Evaluate(*source_, MakeRequest(), Body{view, decode}, result_);
     EXPECT_EQ(result_.answer.status, status);
     body = R"({"alerts":[1,2,3,4]})";
@@ -354,6 +367,150 @@ TEST_F(AlertsTest, WithoutAnySecretNobodyMaySend) {
   EXPECT_EQ(result_.outcome, Outcome::kAccept);
 }
 
+// Others than the first cost as much as the first, and are a stranger's.
+TEST_F(EvaluateTest, OfAPublicKeyFourSignaturesAreTried) {
+  unsigned char seed[32] = {1}, key[32];
+  size_t size = sizeof(key);
+  EVP_PKEY* const pair = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, seed, 32);
+  EVP_PKEY_get_raw_public_key(pair, key, &size);
+  unsigned char signature[64];
+  size = sizeof(signature);
+  EVP_MD_CTX* const context = EVP_MD_CTX_new();
+  EVP_DigestSignInit(context, nullptr, nullptr, nullptr, pair);
+  EVP_DigestSign(context, signature, &size, reinterpret_cast<const unsigned char*>("{}"), 2);
+  EVP_MD_CTX_free(context);
+  EVP_PKEY_free(pair);
+  const auto hex = [](const unsigned char* bytes, size_t count) {
+    return absl::BytesToHexString({reinterpret_cast<const char*>(bytes), count});
+  };
+  settings_.signing_secrets = {{hex(key, 32)}};
+  const std::string right = hex(signature, 64), wrong(128, '0');
+  const auto outcome = [&](int wrong_before) {
+    std::string list;
+    for (int i = 0; i < wrong_before; ++i) absl::StrAppend(&list, wrong, ",");
+    Set("S", list + right);
+    for (int i = 1; i <= wrong_before; ++i) Set(absl::StrCat("N-", i), wrong);
+    Set(absl::StrCat("N-", wrong_before + 1), right);
+    Send("{}");
+    return result_.outcome;
+  };
+  for (const char* const from : {R"("header:S", "list": ",")", R"("header:N-#")"}) {
+    Configure(absl::StrCat(R"({"profile": 1, "name": "mine", "authenticate": [
+        {"kind": "ed25519", "signed": "{body}", "key": {"as": "hex"}, "from": )",
+                           from, "}]}"));
+    EXPECT_EQ(outcome(3), Outcome::kAccept) << result_.explanation;
+    EXPECT_EQ(outcome(4), Outcome::kRefuse);
+  }
+}
+
+// ---- Requests that somebody has captured, and sends again.
+
+class ReplayTest : public EvaluateTest {
+ protected:
+  void SetUp() override { settings_.signing_secrets = {{kSecret}}; }
+
+  std::string Hex(absl::string_view bytes) {
+    return absl::BytesToHexString(
+        Hmac(Hash::kSha256, settings_.signing_secrets.back().text, std::span(&bytes, 1)));
+  }
+  // What the request is known by, besides its delivery.
+  std::string Replay() {
+    EXPECT_EQ(result_.outcome, Outcome::kAccept) << result_.explanation;
+    return result_.replay.has_value() ? std::string(result_.replay->data(), 32) : "";
+  }
+};
+
+TEST_F(ReplayTest, ADeliveryThatIsNotSignedDoesNotStandForWhatIs) {
+  Configure("linear");
+  const std::string body = R"({"type":"Issue","webhookTimestamp":1760000000000})";
+  Set("Linear-Signature", Hex(body));
+  Set("Linear-Delivery", "one");
+  Send(body);
+  const std::string first = Replay();
+  EXPECT_TRUE(result_.has_signed_time);
+  EXPECT_NE(first, "");
+  Set("Linear-Delivery", "two");
+  Send(body);
+  EXPECT_EQ(result_.delivery, "two");
+  EXPECT_EQ(Replay(), first);
+}
+
+TEST_F(ReplayTest, ATimeThatIsNotSignedIsNone) {
+  Configure("linear");
+  const std::string body = R"({"type":"Issue"})";
+  Set("Linear-Signature", Hex(body));
+  Set("Linear-Timestamp", "1760000000000");
+  Send(body);
+  const std::string first = Replay();
+  EXPECT_FALSE(result_.has_signed_time);
+  EXPECT_NE(first, "");
+  now_ += absl::Hours(1);
+  Set("Linear-Timestamp", "1760003600000");
+  Send(body);
+  EXPECT_EQ(Replay(), first);
+}
+
+TEST_F(ReplayTest, AnotherSecretOfTheSenderChangesNothing) {
+  Set("X-Hub-Signature-256", absl::StrCat("sha256=", Hex("{}")));
+  Configure("github");
+  Send("{}");
+  const std::string first = Replay();
+  settings_.signing_secrets.push_back({"the secret after the next rotation"});
+  Set("X-Hub-Signature-256", absl::StrCat("sha256=", Hex("{}")));
+  Create();
+  Send("{}");
+  EXPECT_EQ(result_.secret, 2);
+  EXPECT_EQ(Replay(), first);
+}
+
+TEST_F(ReplayTest, NorDoesASignatureThatIsLeftOut) {
+  Configure(R"({"profile": 1, "name": "mine", "authenticate": [
+      {"kind": "hmac", "from": "header:A", "signed": "{body}", "hash": "sha512"},
+      {"kind": "hmac", "from": "header:B", "signed": "{body}"}]})");
+  const absl::string_view body = "{}";
+  Set("B", Hex(body));
+  Set("A", absl::BytesToHexString(Hmac(Hash::kSha512, kSecret, std::span(&body, 1))));
+  Send("{}");
+  EXPECT_EQ(result_.entry, 0);
+  const std::string first = Replay();
+  headers_.pop_back();
+  Send("{}");
+  EXPECT_EQ(result_.entry, 1);
+  EXPECT_EQ(Replay(), first);
+}
+
+TEST_F(ReplayTest, ASignedTimeAndDeliveryNeedNoHash) {
+  constexpr char kProfile[] = R"({"profile": 1, "name": "mine", "delivery": $0,
+      "authenticate": [{"kind": "hmac", "from": "header:S", "signed": "{id}.{ts}.{body}",
+      "id": "header:Id", "timestamp": {"from": "header:T", "tolerance_s": 60}}]})";
+  Set("Id", "7");
+  Set("T", "1760000000");
+  Set("S", Hex("7.1760000000.{}"));
+  for (const auto& [delivery, is_signed] :
+       {std::pair(R"("{header:id}")", true), std::pair(R"(["{header:Id}", "{header:X}"])", false),
+        std::pair(R"("{json:id}")", false), std::pair("[]", false)}) {
+    Configure(absl::Substitute(kProfile, delivery));
+    Send("{}");
+    EXPECT_EQ(Replay() == "", is_signed) << delivery;
+    EXPECT_TRUE(result_.has_signed_time);
+  }
+}
+
+TEST_F(ReplayTest, ATrialShowsNothingThatIsMadeWithASecret) {
+  const std::string body =
+      R"({"event":"endpoint.url_validation","payload":{"plainToken":"a challenge"}})";
+  Set("x-zm-request-timestamp", "1760000000");
+  Set("x-zm-signature", absl::StrCat("v0=", Hex(absl::StrCat("v0:1760000000:", body))));
+  Configure("zoom");
+  for (is_trial_ = false;; is_trial_ = true) {
+    Send(body);
+    ASSERT_EQ(result_.outcome, Outcome::kHandshake) << result_.explanation;
+    EXPECT_EQ(result_.answer.body, absl::StrCat(R"({"plainToken":"a challenge","encryptedToken":")",
+                                                is_trial_ ? "<mac>" : Hex("a challenge"), "\"}"));
+    if (is_trial_) break;
+  }
+}
+
 // ---- Custom profiles.
 
 TEST_F(EvaluateTest, ADocumentedBodyCanBeSigned) {
@@ -410,6 +567,43 @@ TEST_F(EvaluateTest, AStrangersLargeBodyIsNotRead) {
   Send(body(300'000));
   EXPECT_EQ(result_.outcome, Outcome::kRefuse);
   EXPECT_EQ(result_.answer.status, 413);
+}
+
+TEST_F(EvaluateTest, ALargeBodyHidesNoWrongCredential) {
+  settings_.signing_secrets = {{kSecret}};
+  settings_.certificates = std::make_shared<const Certificates>();
+  Configure("aws-sns");
+  const std::string body = absl::StrCat("{\"Message\":\"", std::string(300'000, 'x'), "\"}");
+  query_ = "token=a+guess";
+  Send(body);
+  EXPECT_EQ(result_.answer.status, 401);
+  EXPECT_EQ(result_.reason, Reason::kCredentials);
+  EXPECT_EQ(result_.explanation,
+            "authenticate[1] (token): query parameter token equals no secret that is set");
+  query_.clear();
+  Send(body);
+  EXPECT_EQ(result_.answer.status, 413);
+}
+
+TEST_F(EvaluateTest, AStrangersBodyIsNotExpandedFurther) {
+  settings_.signing_secrets = {{kSecret}};
+  Configure("microsoft-graph");
+  decoded_ = absl::StrCat(R"({"value":[{"clientState":")", kSecret, R"(","x":")",
+                          std::string(300'000, 'x'), "\"}]}",
+                          std::string(base::JsonReader::kPadding, ' '));
+  Send("deflated");
+  EXPECT_EQ(result_.answer.status, 413);
+  EXPECT_EQ(result_.reason, Reason::kBodyTooLarge);
+  EXPECT_EQ(asked_, std::vector<size_t>{kMostUnknownBytes});
+  // A sender that another entry knows may have sent as much.
+  asked_.clear();
+  query_ = "token=a+secret+of+sixteen+octets";
+  Configure("aws-sns");
+  settings_.certificates = std::make_shared<const Certificates>();
+  Create();
+  Send("deflated");
+  EXPECT_EQ(result_.outcome, Outcome::kAccept) << result_.explanation;
+  EXPECT_EQ(asked_, (std::vector<size_t>{kMostUnknownBytes, std::numeric_limits<size_t>::max()}));
 }
 
 TEST_F(EvaluateTest, AnEchoIsNeverMoreThanText) {
@@ -526,12 +720,43 @@ TEST(SourceTest, WeakSecretsAreWarnedOf) {
   const auto twilio = Source::Create(settings).value();
   ASSERT_EQ(twilio->warnings().size(), 2 + 1);  // both of its entries sign with SHA-1
   settings.profile = FindProfile("svix").value();
-  settings.signing_secrets = {{"whsec_this is no base64"}};
+  settings.signing_secrets = {{"whsec_this is no base64"}, {"whsec_c2l4dGVlbiBvY3RldHMhIQ=="}};
   const auto svix = Source::Create(settings).value();
-  EXPECT_FALSE(svix->can_authenticate());
+  EXPECT_TRUE(svix->can_authenticate());
   ASSERT_EQ(svix->warnings().size(), 1);
   EXPECT_EQ(svix->warnings()[0],
-            "signing_secrets[0]: it has not the form that svix needs, so nothing can match it");
+            "signing_secrets[0]: it has not the form that svix needs (base64, not beginning with "
+            "whpk_, or base64 after whpk_), so nothing can match it");
+}
+
+// Else `unauthenticated` would take everything, although a secret is set.
+TEST(SourceTest, SecretsOfWhichNoneCanBeUsedAreRefused) {
+  Settings settings;
+  const auto refusal = [&](absl::string_view profile, std::vector<Secret> secrets) {
+    settings.profile =
+        profile.substr(0, 1) == "{" ? ReadProfile(profile).value() : FindProfile(profile).value();
+    settings.signing_secrets = std::move(secrets);
+    return std::string(Source::Create(settings).status().message());
+  };
+  for (const bool unauthenticated : {true, false}) {
+    settings.unauthenticated = unauthenticated;
+    EXPECT_EQ(refusal("adyen", {{"this is no hexadecimal"}}),
+              "signing_secrets[0]: it has not the form that adyen needs (hexadecimal), so nothing "
+              "can match it");
+    EXPECT_TRUE(
+        absl::StartsWith(refusal("svix", {{"whsec_this is no base64"}, {"whpk_neither is this"}}),
+                         "signing_secrets[0]: it has not the form that svix needs (base64, "));
+    EXPECT_EQ(refusal("paypal", {{"a secret of sixteen octets"}}),
+              "signing_secrets[0]: the source paypal uses none");
+    EXPECT_EQ(refusal("adyen", {}), "");
+    settings.named_secrets["mine"] = {{"zz this is no hexadecimal"}};
+    EXPECT_TRUE(
+        absl::StartsWith(refusal(R"({"profile": 1, "name": "mine", "authenticate": [{"kind": "hmac",
+                 "from": "header:S", "signed": "{body}", "key": {"as": "hex"}, "secret": "mine"}]})",
+                                 {}),
+                         "mine[0]: it has not the form that mine needs (hexadecimal)"));
+    settings.named_secrets.clear();
+  }
 }
 
 TEST(SourceTest, WhatMustNotBeWrittenIsListed) {

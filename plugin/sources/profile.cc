@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "plugin/base/characters.h"
+#include "plugin/base/counted.h"
 #include "plugin/base/json_reader.h"
 #include "plugin/base/json_text.h"
 #include "plugin/core/occurred.h"
@@ -456,6 +457,9 @@ void ProfileReader::CheckAuthenticate(const Authenticate& entry) {
       Fail("signed has nothing of the request");
     }
   }
+  if (!entry.checks.empty() && (entry.kind == Kind::kBasic || entry.kind == Kind::kJwt)) {
+    Fail("only a signature or a token has checks");
+  }
   if (entry.kind == Kind::kHmac && !entry.hash_map.empty()) Fail("an hmac has one hash");
   const bool has_certificate = !entry.certificate_url.empty() && !entry.certificate_host.empty() &&
                                !entry.certificate_path.empty();
@@ -732,9 +736,11 @@ void ProfileReader::Read(const Json& json, Profile& out) {
     }
     if (name == "redact") {
       EachItem(value, kMostListed, [&](const Json& one) {
-        // Bodies are kept as they are, so that a path in one is told to people alone.
-        if (absl::StartsWith(Text(one), "json:")) return;
-        out.secrets.push_back(ReferenceOf(Text(one)));
+        const Reference& secret = out.secrets.emplace_back(ReferenceOf(Text(one)));
+        if (secret.from != From::kHeader && secret.from != From::kHeaderNumbers &&
+            secret.from != From::kQuery) {
+          Fail("expected header: or query:, for bodies are kept as they were sent");
+        }
       });
       return true;
     }
@@ -798,9 +804,90 @@ absl::StatusOr<Json> Tree(base::JsonReader& reader, absl::string_view text) {
   return json;
 }
 
-// What signs and what is signed with it, so that it can be masked.
-void CollectSecrets(const Authenticate& entry, std::vector<Reference>& out) {
-  out.insert(out.end(), entry.from.begin(), entry.from.end());
+// All entries, with their places.
+std::vector<std::pair<std::string, Authenticate*>> EntriesOf(Profile& profile) {
+  std::vector<std::pair<std::string, Authenticate*>> entries;
+  for (size_t i = 0; i < profile.authenticate.size(); ++i) {
+    entries.emplace_back(absl::StrCat("authenticate[", i, "]"), &profile.authenticate[i]);
+  }
+  for (size_t i = 0; i < profile.handshakes.size(); ++i) {
+    for (Authenticate& own : profile.handshakes[i].own) {
+      entries.emplace_back(absl::StrCat("handshake[", i, "].auth"), &own);
+    }
+  }
+  return entries;
+}
+
+// Whether no secret can be a key of both.
+bool HaveDistinctKeys(const Authenticate& a, const Authenticate& b) {
+  const auto passes_over = [](const Authenticate& one, const Authenticate& other) {
+    return !one.key_not.empty() && absl::StartsWith(other.key_only, one.key_not);
+  };
+  return passes_over(a, b) || passes_over(b, a) ||
+         (!absl::StartsWith(a.key_only, b.key_only) && !absl::StartsWith(b.key_only, a.key_only));
+}
+
+bool IsSame(const Reference& a, const Reference& b) {
+  if (a.from != b.from || a.from_config != b.from_config) return false;
+  if (a.from == From::kJson || a.from == From::kItem) return a.slot == b.slot;
+  return a.from == From::kHeader ? absl::EqualsIgnoreCase(a.name, b.name) : a.name == b.name;
+}
+
+// Whether the bytes that `parts` make change with every change of the value.
+bool Signs(const Authenticate& entry, const std::vector<Template::Part>& parts,
+           const Reference& value) {
+  using Part = Template::Part;
+  return std::any_of(parts.begin(), parts.end(), [&](const Part& part) {
+    // In a group, something else that is absent could take the value with it.
+    if (part.kind == Part::Kind::kGroup) {
+      return std::count_if(part.group.begin(), part.group.end(),
+                           [](const Part& inner) { return inner.kind != Part::Kind::kText; }) ==
+                 1 &&
+             Signs(entry, part.group, value);
+    }
+    if (part.kind != Part::Kind::kReference ||
+        std::any_of(part.functions.begin(), part.functions.end(), [](Function function) {
+          return function == Function::kCrc32 || function == Function::kLower;
+        })) {
+      return false;
+    }
+    if (part.reference.from == From::kId) return IsSame(*entry.id, value);
+    return IsSame(part.reference, value);
+  });
+}
+
+bool Signs(const Authenticate& entry, const Reference& value) {
+  return !entry.is_signed.empty() &&
+         std::all_of(entry.is_signed.begin(), entry.is_signed.end(),
+                     [&](const Template& one) { return Signs(entry, one.parts, value); });
+}
+
+// What is not signed, whoever has captured a request can change, and then send it again.
+void FindWhatIsSigned(const Profile& profile, Authenticate& entry) {
+  // Such decoders make a part of the document of headers.
+  const auto reads_headers = [](Decoder decoder) {
+    return decoder == Decoder::kAuto || decoder == Decoder::kCloudEvents ||
+           decoder == Decoder::kCloudEventsBinary;
+  };
+  const bool signs_document =
+      Signs(entry, {.from = From::kBody}) && !reads_headers(profile.other_type) &&
+      std::none_of(profile.types.begin(), profile.types.end(),
+                   [&](const auto& type) { return reads_headers(type.second); });
+  if (entry.timestamp.has_value()) {
+    std::vector<Reference>& from = entry.timestamp->from;
+    const auto end = std::find_if(from.begin(), from.end(), [&](const Reference& one) {
+      return !Signs(entry, {.from = From::kTimestamp}) && !Signs(entry, one) &&
+             !(signs_document && one.needs_body());
+    });
+    entry.timestamp->signed_count = static_cast<size_t>(end - from.begin());
+  }
+  entry.signs_delivery =
+      !profile.delivery.empty() &&
+      std::none_of(profile.delivery.begin(), profile.delivery.end(), [&](const Template& one) {
+        return one.Any([&](const Reference& value) {
+          return value.from != From::kConfig && !Signs(entry, value);
+        });
+      });
 }
 
 }  // namespace
@@ -874,17 +961,37 @@ absl::StatusOr<std::shared_ptr<const Profile>> ReadProfile(absl::string_view jso
   ProfileReader profile_reader(&profile->paths);
   profile_reader.Read(*tree, *profile);
   if (!profile_reader.status().ok()) return profile_reader.status();
+  for (const auto& [place, entry] : EntriesOf(*profile)) {
+    FindWhatIsSigned(*profile, *entry);
+    if (!entry->timestamp.has_value() || entry->timestamp->signed_count > 0) continue;
+    profile_reader.At(absl::StrCat(place, ".timestamp"), [&] {
+      profile_reader.Fail(
+          "the time is not signed: signed needs {ts}, or {body} and the time in it");
+    });
+  }
+  // Everybody may know a public key: it must not be taken for a secret, too.
+  const auto is_public = [](const Authenticate& entry) {
+    return entry.kind == Kind::kEd25519 || entry.kind == Kind::kEcdsaP256;
+  };
+  for (const auto& [place, entry] : EntriesOf(*profile)) {
+    if (!is_public(*entry)) continue;
+    for (const auto& [other_place, other] : EntriesOf(*profile)) {
+      if (is_public(*other) || !other->uses_secrets() || entry->secret != other->secret ||
+          HaveDistinctKeys(*entry, *other)) {
+        continue;
+      }
+      profile_reader.At(place, [&] {
+        profile_reader.Fail(absl::StrCat("its public keys would be secrets of ", other_place,
+                                         ": key needs only and not, or secret another set"));
+      });
+    }
+  }
+  if (!profile_reader.status().ok()) return profile_reader.status();
   profile->json = std::string(json);
   if (profile->incidents.empty()) profile->incidents.emplace_back();
-  for (const Authenticate& entry : profile->authenticate) {
-    CollectSecrets(entry, profile->secrets);
-    if (!entry.secret.empty()) profile->named_secrets.push_back(entry.secret);
-  }
-  for (const Handshake& handshake : profile->handshakes) {
-    for (const Authenticate& entry : handshake.own) {
-      CollectSecrets(entry, profile->secrets);
-      if (!entry.secret.empty()) profile->named_secrets.push_back(entry.secret);
-    }
+  for (const auto& [place, entry] : EntriesOf(*profile)) {
+    profile->secrets.insert(profile->secrets.end(), entry->from.begin(), entry->from.end());
+    if (!entry->secret.empty()) profile->named_secrets.push_back(entry->secret);
   }
   profile->whole = *profile->paths.Add("$");
   profile->envelope = *profile->paths.Add("envelope");
@@ -958,10 +1065,12 @@ std::string DescribeProfile(const Profile& profile) {
                              : "  it becomes one incident",
                   "; accepted requests are answered ", profile.accepted_status, "\n");
   if (!profile.handshakes.empty()) {
-    absl::StrAppend(&text, "  ", profile.handshakes.size(),
-                    " kinds of handshake or test are answered and create nothing\n");
+    absl::StrAppend(&text, "  ",
+                    base::Counted(profile.handshakes.size(), "kind of handshake or test is",
+                                  "kinds of handshake or test are"),
+                    " answered, and nothing is created\n");
   }
-  return absl::StrCat(text, "\nThe profile\n", profile.json);
+  return text;
 }
 
 absl::StatusOr<std::shared_ptr<const Rules>> ReadRules(absl::string_view json,

@@ -60,6 +60,8 @@ struct Authenticate {
     std::vector<Reference> from;
     TimeForm form = TimeForm::kUnix;
     absl::Duration tolerance;
+    // Of `from`, up to the first that is not: those that nobody but the signer can change.
+    size_t signed_count = 0;
   };
 
   Kind kind = Kind::kToken;
@@ -75,6 +77,7 @@ struct Authenticate {
   std::string key_strip, key_only, key_not;  // prefixes of secrets
   std::optional<Timestamp> timestamp;
   std::optional<Reference> id;
+  bool signs_delivery = false;  // all that the profile's `delivery` is made of
   std::optional<Condition> when;
   std::vector<std::pair<Reference, Template>> checks;
   std::optional<uint32_t> each;  // the slot of an array, of which every element must pass
@@ -85,6 +88,10 @@ struct Authenticate {
   std::optional<Template> audience;
   std::vector<std::pair<std::string, Template>> claims;  // further ones
 
+  // Whether its keys are the instance's secrets.
+  bool uses_secrets() const {
+    return kind != Kind::kBasic && kind != Kind::kCertificate && kind != Kind::kJwt;
+  }
   // Whether what is signed, and where the signature is, can only be known once the body is parsed.
   bool needs_parsing() const;
 };

@@ -79,6 +79,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "incidents.each: expected json:"},
         Refused{"test", With(R"("incidents": {"when": {"method": 1}})"),
                 "incidents.when.method: expected true"},
+        Refused{"redact_of_a_body", With(R"("redact": ["header:A", "json:token"])"),
+                "redact[1]: expected header: or query:, for bodies are kept"},
         Refused{"pattern", With(R"x("incidents": {"when": {"method": {"matches": "("}}})x"),
                 "incidents.when.method.matches: no regular expression"},
         Refused{"status", With(R"("answer": {"refused": 99})"), "answer.refused: expected a whole"},
@@ -103,16 +105,78 @@ INSTANTIATE_TEST_SUITE_P(
                 WithEntry(R"({"kind": "hmac", "from": "header:S", "signed": "{ts}{body}",
                             "timestamp": {"from": "header:T"}})"),
                 "authenticate[0].timestamp: tolerance_s is missing"},
+        Refused{"time_not_signed",
+                WithEntry(R"({"kind": "hmac", "from": "header:S", "signed": "{body}",
+                            "timestamp": {"from": ["header:T", "json:t"], "tolerance_s": 60}})"),
+                "authenticate[0].timestamp: the time is not signed"},
+        Refused{
+            "time_in_one_alternative",
+            WithEntry(R"({"kind": "hmac", "from": "header:S", "signed": ["{ts}{body}", "{body}"],
+                            "timestamp": {"from": "header:T", "tolerance_s": 60}})"),
+            "authenticate[0].timestamp: the time is not signed"},
+        Refused{"time_in_a_checksum",
+                WithEntry(R"({"kind": "hmac", "from": "header:S", "signed": "{body|crc32}",
+                            "timestamp": {"from": "json:t", "tolerance_s": 60}})"),
+                "authenticate[0].timestamp: the time is not signed"},
+        Refused{
+            "time_that_another_value_takes_away",
+            WithEntry(R"({"kind": "hmac", "from": "header:S", "signed": "{body}[{ts}{header:O}]",
+                            "timestamp": {"from": "header:T", "tolerance_s": 60}})"),
+            "authenticate[0].timestamp: the time is not signed"},
+        Refused{"time_that_a_header_can_be",
+                absl::StrCat(R"({"profile": 1, "name": "mine", "body": {"other": "auto"}, )",
+                             R"("authenticate": [{"kind": "hmac", "from": "header:S", )",
+                             R"("signed": "{body}", )",
+                             R"("timestamp": {"from": "json:t", "tolerance_s": 60}}]})"),
+                "authenticate[0].timestamp: the time is not signed"},
+        Refused{"time_of_a_handshake",
+                With(R"("handshake": [{"when": {"query:c": true}, "auth": {"kind": "hmac",
+                     "from": "header:S", "signed": "{query:c}",
+                     "timestamp": {"from": "header:T", "tolerance_s": 60}}}])"),
+                "handshake[0].auth.timestamp: the time is not signed"},
+        Refused{"public_key_that_is_a_secret",
+                WithEntry(R"({"kind": "hmac", "from": "header:S", "signed": "{body}"},
+                            {"kind": "ed25519", "from": "header:S", "signed": "{body}"})"),
+                "authenticate[1]: its public keys would be secrets of authenticate[0]: "},
+        Refused{"public_key_that_is_a_token",
+                WithEntry(R"({"kind": "ecdsa-p256", "from": "header:S", "signed": "{body}",
+                            "key": {"only": "pk_"}},
+                            {"kind": "token", "from": "header:T", "key": {"not": "pk_live_"}})"),
+                "authenticate[0]: its public keys would be secrets of authenticate[1]: "},
+        Refused{"public_key_that_is_a_token_of_a_handshake",
+                absl::StrCat(
+                    R"({"profile": 1, "name": "mine", "handshake": [{"when": {"query:c": true}, )",
+                    R"("auth": {"kind": "token", "from": "query:t"}}], "authenticate": [)",
+                    R"({"kind": "ed25519", "from": "header:S", "signed": "{body}"}]})"),
+                "authenticate[0]: its public keys would be secrets of handshake[0].auth: "},
         Refused{"certificate",
                 WithEntry(R"({"kind": "certificate", "from": "header:S", "signed": "{body}"})"),
                 "authenticate[0]: certificate has url, host and path"},
         Refused{"jwt", WithEntry(R"({"kind": "jwt", "from": "header:A"})"),
                 "authenticate[0]: a jwt needs the claims"},
+        Refused{"checks_of_basic", WithEntry(R"({"kind": "basic", "checks": {"header:A": "b"}})"),
+                "authenticate[0]: only a signature or a token has checks"},
+        Refused{"checks_of_a_jwt",
+                WithEntry(R"({"kind": "jwt", "from": "header:A", "claims": {"iss": "i", "aud": "a"},
+                            "checks": {"header:A": "b"}})"),
+                "authenticate[0]: only a signature or a token has checks"},
         Refused{"item", WithEntry(R"({"kind": "token", "from": "item:a"})"),
                 "authenticate[0]: item: needs each"},
         Refused{"too_large", With(absl::StrCat("\"title\": \"", std::string(65'536, 'a'), "\"")),
                 "it has "}),
     [](const auto& info) { return std::string(info.param.name); });
+
+TEST(ProfileTest, PublicKeysMayStandBesideSecretsThatArePrefixedOtherwise) {
+  const auto reason = [](absl::string_view of_token, absl::string_view of_key) {
+    return Reason(WithEntry(absl::StrCat(
+        R"({"kind": "token", "from": "header:T", )", of_token,
+        R"(}, {"kind": "ed25519", "from": "header:S", "signed": "{body}", )", of_key, "}")));
+  };
+  EXPECT_EQ(reason(R"("key": {"not": "pk_"})", R"("key": {"only": "pk_live_"})"), "");
+  EXPECT_EQ(reason(R"("key": {"only": "sk_"})", R"("key": {"only": "pk_"})"), "");
+  EXPECT_EQ(reason(R"("secret": "mine")", R"("key": {})"), "");
+  EXPECT_NE(reason(R"("key": {"only": "pk_"})", R"("key": {"only": "pk_live_"})"), "");
+}
 
 TEST(ProfileTest, SeventeenEntriesAreRefused) {
   std::string entries;

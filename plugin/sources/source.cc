@@ -3,6 +3,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
@@ -12,6 +13,17 @@ namespace webhook::sources {
 namespace {
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
+
+// For the operator, as in "base64 after whsec_".
+std::string FormOfSecret(const Authenticate& what) {
+  const bool is_text = what.kind == Kind::kToken || what.key_form == KeyForm::kText;
+  std::string text = is_text ? "a text" : what.key_form == KeyForm::kHex ? "hexadecimal" : "base64";
+  if (!what.key_only.empty()) {
+    absl::StrAppend(&text, is_text ? " that begins with " : " after ", what.key_only);
+  }
+  if (!what.key_not.empty()) absl::StrAppend(&text, ", not beginning with ", what.key_not);
+  return text;
+}
 
 }  // namespace
 
@@ -205,17 +217,39 @@ absl::Status Source::Prepare() {
     if (!own.ok()) return own.status();
     entry = *std::move(own);
   }
-  for (size_t i = 0; i < settings_.signing_secrets.size(); ++i) {
-    const bool used = std::any_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
-      return std::any_of(entry.keys.begin(), entry.keys.end(), [&](const Key& key) {
-        return entry.what->secret.empty() && key.number == static_cast<int>(i) + 1;
-      });
-    });
-    if (!used) {
-      warnings_.push_back(absl::StrCat("signing_secrets[", i, "]: it has not the form that ",
-                                       profile.name, " needs, so nothing can match it"));
+  // A secret that nothing can use is a mistake. If it is the only one, it must not open the door.
+  const auto check_use = [&](absl::string_view set, const std::vector<Secret>& secrets) {
+    std::vector<bool> used(secrets.size());
+    std::vector<std::string> forms;
+    const auto note = [&](const Entry& entry) {
+      if (entry.what->secret != set || !entry.what->uses_secrets()) return;
+      for (const Key& key : entry.keys) used[static_cast<size_t>(key.number) - 1] = true;
+      const std::string form = FormOfSecret(*entry.what);
+      if (std::find(forms.begin(), forms.end(), form) == forms.end()) forms.push_back(form);
+    };
+    for (const Entry& entry : entries_) note(entry);
+    for (const std::optional<Entry>& entry : handshake_entries_) {
+      if (entry.has_value()) note(*entry);
     }
+    const bool none = std::find(used.begin(), used.end(), true) == used.end();
+    for (size_t i = 0; i < secrets.size(); ++i) {
+      if (used[i]) continue;
+      std::string text =
+          absl::StrCat(set.empty() ? "signing_secrets" : set, "[", i, "]: ",
+                       forms.empty() ? absl::StrCat("the source ", profile.name, " uses none")
+                                     : absl::StrCat("it has not the form that ", profile.name,
+                                                    " needs (", absl::StrJoin(forms, ", or "),
+                                                    "), so nothing can match it"));
+      if (none) return absl::InvalidArgumentError(text);
+      warnings_.push_back(std::move(text));
+    }
+    return absl::OkStatus();
+  };
+  status = check_use("", settings_.signing_secrets);
+  for (const auto& [name, secrets] : settings_.named_secrets) {
+    if (status.ok()) status = check_use(name, secrets);
   }
+  if (!status.ok()) return status;
 
   for (const Reference& reference : profile.secrets) {
     const absl::string_view name =

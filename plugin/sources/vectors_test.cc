@@ -107,7 +107,7 @@ class Played {
     const Request request{method_, query_, headers_, now_};
     evaluator.EvaluateHead(*source_, request, result);
     if (result.outcome != Outcome::kContinue) return;
-    const auto decode = [&]() -> absl::StatusOr<absl::string_view> { return body; };
+    const auto decode = [&](size_t) -> absl::StatusOr<absl::string_view> { return body; };
     evaluator.Evaluate(*source_, request, Body{body, decode}, result);
   }
 

@@ -651,10 +651,13 @@ absl::StatusOr<Jwks> Jwks::Create(absl::string_view json) {
   return result;
 }
 
-absl::Status Jwks::Verify(absl::string_view token, absl::string_view issuer,
+absl::Status Jwks::Verify(absl::string_view token, std::span<const std::string> issuers,
                           absl::string_view audience, absl::Time now,
                           std::span<const Claim> claims) const {
-  if (issuer.empty() || audience.empty()) return NotAuthentic("No issuer or audience is set");
+  if (audience.empty() || issuers.empty() ||
+      std::any_of(issuers.begin(), issuers.end(), [](const auto& one) { return one.empty(); })) {
+    return NotAuthentic("No issuer or audience is set");
+  }
   if (token.size() > kMostTokenBytes) return NotAuthentic("The token is longer than 8 KiB");
   const std::vector<absl::string_view> parts = absl::StrSplit(token, '.');
   if (parts.size() != 3) return NotAuthentic("The token does not have three parts");
@@ -676,7 +679,9 @@ absl::Status Jwks::Verify(absl::string_view token, absl::string_view issuer,
   if (!id.has_value()) return NotAuthentic("The token's header has no `kid`");
   const auto key =
       std::find_if(keys_.begin(), keys_.end(), [&id](const Key& one) { return one.id == *id; });
-  if (key == keys_.end()) return absl::NotFoundError("No key has the token's `kid`");
+  if (key == keys_.end()) {
+    return absl::NotFoundError("No key has the token's `kid`: the key file may be stale");
+  }
   if (header.Text("alg") != (key->rsa ? "RS256" : "ES256")) {
     return NotAuthentic("The token's `alg` is not that of the key");
   }
@@ -690,7 +695,11 @@ absl::Status Jwks::Verify(absl::string_view token, absl::string_view issuer,
       !claims_reader.Finish()) {
     return NotAuthentic("The token's claims are no JSON object, or one is there twice");
   }
-  if (said.Text("iss") != issuer) return NotAuthentic("The token's `iss` is another one");
+  const std::optional<std::string> issuer = said.Text("iss");
+  if (std::none_of(issuers.begin(), issuers.end(),
+                   [&](const std::string& one) { return issuer == one; })) {
+    return NotAuthentic("The token's `iss` is another one");
+  }
   if (!IsMeantFor(said.Find("aud"), audience)) {
     return NotAuthentic("The token's `aud` is another one");
   }

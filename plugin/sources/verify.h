@@ -103,14 +103,15 @@ class Jwks {
   static absl::StatusOr<Jwks> Create(absl::string_view json);
 
   // Whether `token`, of 8 KiB at most, is a JWS in compact form that one of the keys has signed,
-  // and is meant for us, now: `iss` equals `issuer`, `aud` is or contains `audience`, `exp` is past
-  // `now`, `nbf`, if there is one, is at most a minute ahead, and each of `claims` holds. The key
-  // that `kid` names fixes the algorithm; the token's `alg` can only agree. An empty issuer or
+  // and is meant for us, now: `iss` is one of `issuers`, `aud` is or contains `audience`, `exp` is
+  // past `now`, `nbf`, if there is one, is at most a minute ahead, and each of `claims` holds. The
+  // key that `kid` names fixes the algorithm; the token's `alg` can only agree. An empty issuer or
   // audience accepts nothing.
   //   NOT_FOUND        no key has that `kid`: the key file may be stale
   //   UNAUTHENTICATED  anything else; with a sentence for the operator
-  absl::Status Verify(absl::string_view token, absl::string_view issuer, absl::string_view audience,
-                      absl::Time now, std::span<const Claim> claims = {}) const;
+  absl::Status Verify(absl::string_view token, std::span<const std::string> issuers,
+                      absl::string_view audience, absl::Time now,
+                      std::span<const Claim> claims = {}) const;
 
  private:
   struct Key {

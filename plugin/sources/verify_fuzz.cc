@@ -23,7 +23,8 @@ using webhook::fuzz::Require;
 using webhook::sources::Certificates;
 using webhook::sources::Jwks;
 
-constexpr char kIssuer[] = "https://issuer.example", kAudience[] = "us";
+const std::string kIssuers[] = {"https://issuer.example"};
+constexpr char kAudience[] = "us";
 const absl::Time kNow = absl::FromUnixSeconds(1'760'000'000);
 
 // One key pair, and the set with it.
@@ -91,7 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const absl::string_view key = input.UpTo('\0'), message = input.UpTo('\0'),
                               signature = input.Rest();
       Require(!webhook::sources::VerifyEcdsaP256(key, message, signature));
-      Require(!keys.jwks.Verify(signature, kIssuer, kAudience, kNow).ok());
+      Require(!keys.jwks.Verify(signature, kIssuers, kAudience, kNow).ok());
       // Points of a small order are keys for which a signature can be made up.
       if (key.size() != 32) Require(!webhook::sources::VerifyEd25519(key, message, signature));
       CheckSpellings(signature);
@@ -99,7 +100,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     case 1: {
       const absl::string_view header = input.UpTo('\0'), claims = input.Rest();
-      if (!keys.jwks.Verify(keys.Token(header, claims), kIssuer, kAudience, kNow).ok()) break;
+      if (!keys.jwks.Verify(keys.Token(header, claims), kIssuers, kAudience, kNow).ok()) break;
       for (const absl::string_view text : {header, claims}) {
         Require(webhook::fuzz::CheckJson(text.substr(text.find('{')), 100) !=
                 webhook::fuzz::JsonVerdict::kInvalid);

@@ -524,6 +524,8 @@ class JwksTest : public testing::Test {
     return *std::move(jwks);
   }
 
+  static inline const std::string kIssuers[] = {"https://issuer.example", "issuer.example"};
+
   static std::string Token(absl::string_view header, absl::string_view claims,
                            const Signer& signer = Leaf()) {
     const std::string text =
@@ -547,7 +549,7 @@ class JwksTest : public testing::Test {
 
   static absl::StatusCode Code(absl::string_view token, std::span<const Claim> claims = {}) {
     static const Jwks jwks = Both();
-    return CodeOf(jwks.Verify(token, "https://issuer.example", "us", Now(), claims));
+    return CodeOf(jwks.Verify(token, kIssuers, "us", Now(), claims));
   }
 
   static absl::Time Now() { return absl::FromUnixSeconds(1'760'000'000); }
@@ -669,7 +671,29 @@ TEST_F(JwksTest, TokenForOthersOrAnotherTimeIsRefused) {
 
 TEST_F(JwksTest, NothingIsAcceptedWithoutAnIssuerOrAnAudience) {
   const std::string token = Token(kRs, R"({"iss":"","aud":"","exp":1760000001})");
-  EXPECT_EQ(CodeOf(Both().Verify(token, "", "", Now())), kRefused);
+  const std::string none[] = {""};
+  EXPECT_EQ(CodeOf(Both().Verify(token, none, "", Now())), kRefused);
+  EXPECT_EQ(CodeOf(Both().Verify(token, none, "us", Now())), kRefused);
+  EXPECT_EQ(CodeOf(Both().Verify(token, {}, "us", Now())), kRefused);
+}
+
+TEST_F(JwksTest, OfSeveralIssuersTheNearestFailureIsTold) {
+  const auto reason = [](absl::string_view header, absl::string_view claims) {
+    return std::string(Both().Verify(Token(header, claims), kIssuers, "us", Now()).message());
+  };
+  for (const absl::string_view issuer : kIssuers) {
+    const auto claims = [&](absl::string_view rest) {
+      return absl::StrCat("{\"iss\":\"", issuer, "\",", rest, "}");
+    };
+    EXPECT_EQ(reason(kRs, claims(R"("aud":"us","exp":1760000001)")), "");
+    EXPECT_EQ(reason(kRs, claims(R"("aud":"them","exp":1760000001)")),
+              "The token's `aud` is another one");
+    EXPECT_EQ(reason(kRs, claims(R"("aud":"us","exp":1)")), "The token has expired");
+    EXPECT_EQ(reason(R"({"alg":"RS256","kid":"x"})", claims(R"("aud":"us","exp":1760000001)")),
+              "No key has the token's `kid`: the key file may be stale");
+  }
+  EXPECT_EQ(reason(kRs, R"({"iss":"other","aud":"us","exp":1760000001})"),
+            "The token's `iss` is another one");
 }
 
 TEST_F(JwksTest, MoreClaimsAreAskedFor) {

@@ -4,13 +4,14 @@ Every load returns a dict with `requests` and `seconds`; and, where not all of t
 counts, with `processor`: its processor seconds before and after.
 """
 
+import hmac
 import json
 import os
 import re
 import subprocess
 import tempfile
 
-from payloads import AUTHORIZATION, http_request
+from payloads import AUTHORIZATION, SIGNING_SECRET, http_request
 from processes import processor_seconds
 
 # wrk's script: the request from files, and at the end one line of JSON.
@@ -21,6 +22,9 @@ function init(arguments)
   file:close()
   wrk.headers["Authorization"] = arguments[2]
   wrk.headers["Content-Type"] = "application/json"
+  if arguments[3] then
+    wrk.headers["X-GitHub-Event"], wrk.headers["X-Hub-Signature-256"] = "push", arguments[3]
+  end
 end
 function done(summary, latency)
   local e = summary.errors
@@ -53,7 +57,7 @@ def _checked(command, line):
     return result
 
 
-def wrk(side, body, seconds, connections=32):
+def wrk(side, body, seconds, connections=32, signed=False):
     """Closed loop: every connection sends again as soon as it is answered. Whole seconds."""
     with tempfile.TemporaryDirectory() as at:
         script, file = os.path.join(at, "load.lua"), os.path.join(at, "body")
@@ -63,6 +67,8 @@ def wrk(side, body, seconds, connections=32):
             out.write(body)
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
         command += ["--timeout", "20s", "-s", script, side.url(), "--", file, AUTHORIZATION]
+        if signed:
+            command.append("sha256=" + hmac.new(SIGNING_SECRET, body, "sha256").hexdigest())
         return _run(command, seconds)
 
 

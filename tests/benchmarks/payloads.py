@@ -5,6 +5,7 @@ import json
 from peers import basic
 
 AUTHORIZATION = basic("user:pass")
+SIGNING_SECRET = b"a secret of the benchmark alone"
 
 DOCUMENTED = (
     b'{"name":"incident created via generic webhook","rawJson":{"some_field":"some_value"}}'
@@ -83,6 +84,7 @@ def large(size):
 PAYLOADS = {
     "documented": DOCUMENTED,
     "push": _push_event(),
+    "batch": _array(80),
     "array": _array(1_000),
     "array of 10,000": _array(10_000),
 }

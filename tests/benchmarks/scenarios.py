@@ -66,6 +66,17 @@ SCENARIOS = (
         wrk(),
         (Target("memory", "nginx", 1.25), Target("memory", "fastapi-best", 1 / 14)),
     ),
+    *(
+        Scenario(
+            f"signed-{name}",
+            f"A signed {name}, {len(PAYLOADS[name]):,} bytes, 32 connections",
+            ("memory", "signed", "sqlite", "signed-sqlite"),
+            name,
+            wrk(signed=True),
+            (Target("signed", "memory", 1.25), Target("signed-sqlite", "sqlite", 1.25)),
+        )
+        for name in ("push", "batch")
+    ),
     Scenario(
         "array",
         f"An array of 1,000 small objects, {len(PAYLOADS['array']):,} bytes, 8 connections",

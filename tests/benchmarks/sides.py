@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 
 from host_process import HostProcess, configuration
+from payloads import SIGNING_SECRET
 from peers import free_ports, make_certificate
 from processes import Server
 
@@ -125,10 +126,23 @@ class Disk:
 
 
 @contextlib.contextmanager
-def host(store, limits=None, tls=False, instances=1, data_dir=None, prefix=(), environment=None):
-    """Ours. With `tls` the load goes to the listen port, which the plugin serves itself."""
+def host(
+    store,
+    limits=None,
+    tls=False,
+    instances=1,
+    data_dir=None,
+    prefix=(),
+    environment=None,
+    signed=False,
+):
+    """Ours. With `tls` the load goes to the listen port, which the plugin serves itself. With
+    `signed` the source is github, and a request that comes again is created again."""
     with folder(Disk.parent) as at:
         parameters = {"username": "user", "password": "pass", "incidentType": "Phishing"}
+        if signed:
+            parameters = {"source": "github", "signing_secrets": SIGNING_SECRET.decode()}
+            parameters["replay_check"] = False
         if tls:
             make_certificate(at)
             parameters |= {
@@ -176,6 +190,8 @@ SIDES = {
     ),
     "memory": ("this host, memory store", lambda: host("memory")),
     "sqlite": ("this host, SQLite, durable", lambda: host("sqlite")),
+    "signed": ("this host, memory store, source github", lambda: host("memory", signed=True)),
+    "signed-sqlite": ("this host, SQLite, source github", lambda: host("sqlite", signed=True)),
     "tls": ("this plugin's listen port, TLS, memory store", lambda: host("memory", tls=True)),
     "fastapi-best": (
         "FastAPI, uvloop, httptools, no access log",
