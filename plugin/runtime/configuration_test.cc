@@ -248,6 +248,31 @@ TEST(ConfigurationTest, LifetimeOfKeysIsReadInSecondsOrWithItsUnit) {
   EXPECT_EQ(Read({{"duplication_key", "id"}})->delivery_key_ttl, absl::ZeroDuration());
 }
 
+TEST(ConfigurationTest, SourceWithNothingToCheckItsSenderWithIsRefused) {
+  EXPECT_THAT(Refusal(Read({{"source", "github"}})), StartsWith("signing_secrets: source github"));
+  EXPECT_THAT(Refusal(Read({{"source", "githb"}, {"signing_secrets", "0123456789abcdef"}})),
+              HasSubstr("did you mean github"));
+  EXPECT_EQ(Refusal(Read({{"source", "github"}, {"unauthenticated", "true"}})), "accepted");
+  EXPECT_EQ(Refusal(Read({{"source", "github"}, {"signing_secrets", "0123456789abcdef"}})),
+            "accepted");
+}
+
+TEST(ConfigurationTest, WhatMeansSomethingToASourceAloneIsRefusedWithoutOne) {
+  for (const char* name : {"signing_secrets", "named_secrets", "rules", "jwks", "public_url"}) {
+    EXPECT_THAT(Refusal(Read({{name, "[]"}})), StartsWith(absl::StrCat(name, " needs a source")));
+  }
+}
+
+TEST(ConfigurationTest, KeysOfASourceLiveADayAndAtLeastTwiceItsWindow) {
+  const std::pair<absl::string_view, absl::string_view> source = {"source", "slack"};
+  const std::pair<absl::string_view, absl::string_view> secret = {"signing_secrets",
+                                                                  "0123456789abcdef"};
+  EXPECT_THAT(Refusal(Read({source, secret, {"delivery_key_ttl", "599"}})),
+              StartsWith("delivery_key_ttl must be at least 600 seconds"));
+  EXPECT_EQ(Refusal(Read({source, secret, {"delivery_key_ttl", "600"}})), "accepted");
+  EXPECT_EQ(Read({source, secret})->delivery_key_ttl, absl::Hours(24));
+}
+
 TEST(ConfigurationTest, DuplicationKeyThatNamesASecretHeaderIsRefused) {
   EXPECT_THAT(Refusal(Read({{"duplication_key", "event.id, headers.X-Hub-Signature"}})),
               StartsWith("duplication_key: the header x-hub-signature"));
