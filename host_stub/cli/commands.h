@@ -50,7 +50,8 @@ struct ExecuteOptions : ClientOptions {
 int Execute(const ExecuteOptions& options);
 
 struct TryOptions : ExecuteOptions {
-  std::string at;  // RFC 3339; empty: now
+  std::string at;    // RFC 3339; empty: now
+  std::string from;  // the sender's address
 };
 int Try(const TryOptions& options);
 

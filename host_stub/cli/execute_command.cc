@@ -157,6 +157,7 @@ int Try(const TryOptions& options) {
   if (!request.ok()) return Fail(request.status().message(), kNotAsked);
   v1::TryRequest tried;
   *tried.mutable_request() = *std::move(request);
+  tried.mutable_request()->set_peer_address(options.from);
   tried.set_at(options.at);
   v1::TryResponse response;
   if (const int code = Client(options).Call(tried, response); code != kDone) return code;

@@ -195,6 +195,8 @@ void CommandLine::AddTry() {
       "  host_stub try webhook -d @body.json -H @headers.txt --at 2024-05-01T10:00:00Z",
       &Try);
   AddRequestOptions(*command, *options);
+  AddOption(*command, "--from", options->from, "ADDRESS",
+            "The sender's address, for an instance with `allow`");
   AddOption(*command, "--at", options->at, "TIME",
             "The time at which the request is judged, as in 2024-05-01T10:00:00Z (default: now)");
 }

@@ -481,9 +481,9 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   }
   if (!configuration.credentials.required() &&
       (configuration.source == nullptr || !configuration.source->can_authenticate())) {
-    configuration.warnings.push_back(
-        "no credentials are set: unexpected requests can create incidents; set username and "
-        "password");
+    configuration.warnings.push_back(absl::StrCat(
+        "no credentials are set: unexpected requests can create incidents; set ",
+        configuration.source == nullptr ? "username and password" : "signing_secrets"));
   }
   if (configuration.credentials.in_query() && configuration.tls == nullptr) {
     configuration.warnings.push_back(

@@ -257,6 +257,33 @@ TEST(ConfigurationTest, SourceWithNothingToCheckItsSenderWithIsRefused) {
             "accepted");
 }
 
+TEST(ConfigurationTest, SourceThatSignsWhatIsNotConfiguredIsRefusedByTheParametersName) {
+  const std::pair<absl::string_view, absl::string_view> secret = {"signing_secrets",
+                                                                  "0123456789abcdef"};
+  EXPECT_THAT(Refusal(Read({{"source", "twilio"}, secret})), StartsWith("public_url: "));
+  EXPECT_EQ(
+      Refusal(Read({{"source", "twilio"}, secret, {"public_url", "https://host.example/hook"}})),
+      "accepted");
+}
+
+TEST(ConfigurationTest, SourceIsWarnedOfOnceAboutEachOfItsWeaknesses) {
+  const std::pair<absl::string_view, absl::string_view> secret = {"signing_secrets",
+                                                                  "0123456789abcdef"};
+  const auto warnings =
+      [&](absl::string_view source, std::pair<absl::string_view, absl::string_view> one,
+          std::pair<absl::string_view, absl::string_view> other = {"incidentType", "x"}) {
+        auto read = Read({{"source", source}, secret, one, other});
+        EXPECT_TRUE(read.ok()) << read.status();
+        return read->warnings;
+      };
+  EXPECT_THAT(warnings("github", {"replay_check", "false"}),
+              ElementsAre(StartsWith("replay_check is off")));
+  EXPECT_THAT(warnings("twilio", {"public_url", "https://host.example/hook"}),
+              ElementsAre("the source twilio signs with SHA-1"));
+  EXPECT_THAT(warnings("alertmanager", {"username", "u"}, {"password", "p"}),
+              ElementsAre(HasSubstr("leave one out")));
+}
+
 TEST(ConfigurationTest, WhatMeansSomethingToASourceAloneIsRefusedWithoutOne) {
   for (const char* name : {"signing_secrets", "named_secrets", "rules", "jwks", "public_url"}) {
     EXPECT_THAT(Refusal(Read({{name, "[]"}})), StartsWith(absl::StrCat(name, " needs a source")));

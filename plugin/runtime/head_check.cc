@@ -46,6 +46,9 @@ constexpr struct {
     {},
 };
 
+constexpr absl::string_view kWrongUser =
+    "its credentials are missing or wrong: username and password";
+
 constexpr base::CharacterSet kValueCharacters =
     base::CharacterSet::Of([](int c) { return (c >= 0x20 && c < 0x7F) || c == '\t'; });
 
@@ -392,6 +395,7 @@ void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
     answer.Because(reason, text);
     if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
     if (refusal == HeadRefusal::kUnauthorized) {
+      answer.Because(reason, kWrongUser);
       answer.Add("WWW-Authenticate", configuration.credentials.challenge());
     }
     sink(answer.abi());
@@ -404,7 +408,7 @@ void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
     log(*configuration.unauthorized, checking.judge->result.explanation);
   }
   if (refusal == HeadRefusal::kUnauthorized || is_slowdown) {
-    log(*configuration.unauthorized, "its credentials are missing or wrong");
+    log(*configuration.unauthorized, kWrongUser);
   }
   if (reason == LRI_REASON_RATE) {
     log(*configuration.too_many, refusal == HeadRefusal::kTooManyCalls

@@ -155,7 +155,7 @@ absl::StatusOr<std::shared_ptr<const sources::Source>> ReadSource(
   if (source.empty() || source == "generic") {
     for (const absl::string_view name : kOfSources) {
       if (given.at(name).empty()) continue;
-      return Invalid(name, " needs a source: `host_stub sources` lists them");
+      return Invalid(name, " needs a source other than generic: `host_stub sources` lists them");
     }
     return nullptr;
   }

@@ -103,6 +103,7 @@ class Source {
 
   Source() = default;
   absl::Status Prepare();
+  void Warn(std::string text);  // once
   absl::Status ReadPublicUrl(absl::string_view url);
   absl::StatusOr<Entry> PrepareEntry(const Authenticate& what);
   absl::string_view ConfigValue(absl::string_view name) const;

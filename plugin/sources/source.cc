@@ -72,6 +72,12 @@ absl::StatusOr<std::shared_ptr<const Source>> Source::Create(Settings settings) 
   return source;
 }
 
+void Source::Warn(std::string text) {
+  if (std::find(warnings_.begin(), warnings_.end(), text) == warnings_.end()) {
+    warnings_.push_back(std::move(text));
+  }
+}
+
 absl::string_view Source::ConfigValue(absl::string_view name) const {
   for (const auto& [known, value] : config_) {
     if (known == name) return value;
@@ -117,10 +123,48 @@ absl::StatusOr<Source::Entry> Source::PrepareEntry(const Authenticate& what) {
     default:
       entry.can_accept = !entry.keys.empty();
   }
-  if (what.hash == Hash::kSha1 && what.kind == Kind::kHmac && entry.can_accept) {
-    warnings_.push_back(absl::StrCat("the source ", profile().name, " signs with SHA-1"));
-  }
   if (what.timestamp.has_value()) tolerance_ = std::max(tolerance_, what.timestamp->tolerance);
+  if (!entry.can_accept) return entry;
+  // What would make every request be refused, for a reason that nobody would find.
+  const auto missing_in = [this](const Template& one) {
+    std::string missing;
+    one.Any([&](const Reference& reference) {
+      if (reference.optional) return false;
+      const bool is_url = reference.from == From::kUrl || reference.from == From::kUrlWithPort;
+      if (is_url && url_.empty()) missing = "public_url";
+      if (reference.from == From::kConfig && ConfigValue(reference.name).empty()) {
+        missing = reference.name;
+      }
+      return !missing.empty();
+    });
+    return missing;
+  };
+  std::string missing;
+  for (const Template& one : what.is_signed) {
+    missing = missing_in(one);
+    if (missing.empty()) break;
+  }
+  if (missing.empty() && what.audience.has_value()) missing = missing_in(*what.audience);
+  for (const auto& [_, expected] : what.checks) {
+    if (missing.empty()) missing = missing_in(expected);
+  }
+  if (!missing.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(missing, ": the source ", profile().name,
+                                                   " cannot be checked without it; set it"));
+  }
+  if (what.hash == Hash::kSha1 && what.kind == Kind::kHmac) {
+    Warn(absl::StrCat("the source ", profile().name, " signs with SHA-1"));
+  }
+  const bool in_authorization =
+      std::any_of(what.from.begin(), what.from.end(), [](const Reference& from) {
+        return from.from == From::kHeader && absl::EqualsIgnoreCase(from.name, "authorization");
+      });
+  if (in_authorization && settings_.credentials.has_value() &&
+      settings_.credentials->secret_header() == "authorization") {
+    Warn(
+        "username and password are sent in Authorization, so that the token of signing_secrets "
+        "cannot be: both are asked for; leave one out");
+  }
   return entry;
 }
 
@@ -186,8 +230,8 @@ absl::Status Source::Prepare() {
         return absl::InvalidArgumentError(absl::StrCat(name, "[", i, "]: it is empty"));
       }
       if (secrets[i].text.size() < kShortSecret) {
-        warnings_.push_back(absl::StrCat(name, "[", i, "]: it is shorter than ", kShortSecret,
-                                         " octets and could be guessed"));
+        Warn(absl::StrCat(name, "[", i, "]: it is shorter than ", kShortSecret,
+                          " octets and could be guessed"));
       }
     }
     return absl::OkStatus();
@@ -203,6 +247,9 @@ absl::Status Source::Prepare() {
     }
   }
   if (!status.ok()) return status;
+  if (!settings_.replay_check) {
+    Warn("replay_check is off: a request that somebody has captured can be sent again");
+  }
 
   for (const Authenticate& one : profile.authenticate) {
     absl::StatusOr<Entry> entry = PrepareEntry(one);
@@ -241,7 +288,7 @@ absl::Status Source::Prepare() {
                                                     " needs (", absl::StrJoin(forms, ", or "),
                                                     "), so nothing can match it"));
       if (none) return absl::InvalidArgumentError(text);
-      warnings_.push_back(std::move(text));
+      Warn(std::move(text));
     }
     return absl::OkStatus();
   };
