@@ -1075,7 +1075,7 @@ void Evaluator::Run::SetReplay() {
   pieces.assign({scope.empty() ? absl::string_view(profile_.name) : scope, kNul});
   pieces.insert(pieces.end(), buffers_.pieces.begin(), buffers_.pieces.end());
   const std::string digest = Digest(Hash::kSha256, pieces);
-  std::copy_n(digest.begin(), result_.replay.emplace().size(), result_.replay->begin());
+  std::copy_n(digest.begin(), 32, result_.replay.emplace().begin());
 }
 
 // ---- What becomes of it.
