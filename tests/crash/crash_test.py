@@ -18,6 +18,7 @@ class CrashTest(unittest.TestCase):
             harness.run(KILLS, most_seconds_of_load=0.5)
             self.assertGreater(len(harness.ledger.acknowledged), 100)
             self.assertGreater(harness.ledger.duplicates, 0)
+            self.assertGreater(harness.ledger.signed_before, 0)
             self.assertGreater(harness.ledger.reborn, 0)
             self.assertGreater(harness.unanswered_there + harness.unanswered_gone, 0)
 

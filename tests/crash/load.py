@@ -2,6 +2,7 @@
 
 import collections
 import datetime
+import hmac
 import json
 import random
 import re
@@ -16,6 +17,8 @@ AUTHORIZATION = basic("user:pass")
 KEYED = "keyed"  # an instance with a duplication_key
 BRIEF = "brief"  # likewise, whose keys live for
 BRIEF_SECONDS = 1
+SIGNED = "signed"  # an instance whose source is github: a key and a hash for each batch
+SECRET = "what the signed instance's sender signs with"
 CLOCKS_DIFFER_SECONDS = 0.1  # at most: ours and the host's
 TAG = re.compile(r'\{"tag":"((\d+)-([^-"]+)-(\d+)-(\d+)-(\d+))"')
 REMEMBERED_KEYS = 1000  # that are sent again; the host remembers 5,000
@@ -26,8 +29,13 @@ class Broken(AssertionError):
     """A promise was broken."""
 
 
+def instance_of(key):
+    """A key is the name of its instance and the tag that it was made for."""
+    return re.match("[a-z]*", key or "").group()
+
+
 def is_brief(key):
-    return key is not None and key.startswith(BRIEF)
+    return instance_of(key) == BRIEF
 
 
 def item_text(tag, key=None):
@@ -36,6 +44,27 @@ def item_text(tag, key=None):
     filler = f"{check:08x}" * (1 + check % 40 if check % 50 else 2000)
     keyed = f',"delivery":"{key}"' if key else ""
     return f'{{"tag":"{tag}","n":1.50e+2,"text":"\\u00e9 é","filler":"{filler}"{keyed}}}'
+
+
+def message(instance, items, ledger, rng):
+    """A body with these items, and the fields that say from whom it is. A signed batch that is
+    there already comes as it was, under another delivery id, or as other bytes under its own id:
+    each of its two keys must be enough to know it."""
+    texts = [item_text(*item) for item in items]
+    body = (texts[0] if len(texts) == 1 else "[" + ",".join(texts) + "]").encode()
+    fields = {"Content-Type": "application/json"}
+    if instance != SIGNED:
+        return body, fields | {"Authorization": AUTHORIZATION}
+    delivery = items[0][1]
+    if delivery in ledger.keys:
+        other_id, other_bytes = rng.choice(((False, False), (True, False), (False, True)))
+        delivery += f"-{rng.random()}" if other_id else ""
+        body += b"\n" if other_bytes else b""
+    return body, fields | {
+        "X-GitHub-Event": "push",
+        "X-GitHub-Delivery": delivery,
+        "X-Hub-Signature-256": "sha256=" + hmac.new(SECRET.encode(), body, "sha256").hexdigest(),
+    }
 
 
 def unix_time(text):
@@ -48,14 +77,16 @@ class Ledger:
     def __init__(self):
         self.lock = threading.Lock()
         self.acknowledged = {}  # tags by id
-        self.keys = {}  # of the keyed instances: ids by key, once acknowledged
+        # Ids by key, once acknowledged. An item of a signed batch has one too, for its place.
+        self.keys = {}
         self.born = {}  # of brief keys: when the incident of that id was created, Unix time
         self.recent_keys = {
-            name: collections.deque(maxlen=REMEMBERED_KEYS) for name in (KEYED, BRIEF)
+            name: collections.deque(maxlen=REMEMBERED_KEYS) for name in (KEYED, BRIEF, SIGNED)
         }
         self.requests = {}  # of this life: (life, sender, count) -> [(tag, key)]
         self.answered = set()  # those of them that got any answer
         self.duplicates = 0
+        self.signed_before = 0  # those of them that were signed and created in an earlier life
         self.first_brief = None  # the first brief key that was acknowledged
         self.reborn = 0  # brief keys that were created again
         self.refused = 0
@@ -112,9 +143,11 @@ class Ledger:
                     if number != self.keys[key] or not one.get("duplicate"):
                         raise Broken(f"key {key} was {self.keys[key]} and is {one}")
                     self.duplicates += 1
+                    self.signed_before += instance_of(key) == SIGNED and not key.startswith(
+                        f"{SIGNED}{request[0]}-"
+                    )
                 elif one.get("duplicate"):
-                    # Twins of one life: the first one's answer is still on its way.
-                    self.keys[key] = number
+                    raise Broken(f"key {key} was never there and is {one}")
                 else:
                     if number in self.acknowledged:
                         raise Broken(f"id {number} was given twice")
@@ -126,8 +159,9 @@ class Ledger:
                         self.note_brief(key, number, unix_time(one["created"]))
                     elif key:
                         self.keys[key] = number
-                    if key:
-                        self.recent_keys[BRIEF if is_brief(key) else KEYED].append(key)
+                    # Of a signed batch, the first stands for all.
+                    if key and (instance_of(key) != SIGNED or tag == items[0][0]):
+                        self.recent_keys[instance_of(key)].append(key)
                         if is_brief(key) and self.first_brief is None:
                             self.first_brief = key
 
@@ -157,13 +191,21 @@ class Sender(threading.Thread):
         rng = self.rng
         size = rng.choice((1, 1, 1, 1, 1, 2, 3, 5, 10, 50, 200, 0))
         size = size or rng.randint(1, MOST_INCIDENTS)
+        batch = f"{self.life}-{self.sender}-{count}"
+
+        def known_key():
+            return rng.random() < 0.3 and self.ledger.recent_key(self.instance, rng)
+
+        if self.instance == SIGNED and (known := known_key()):
+            batch, _, size = known[len(SIGNED) :].rsplit("-", 2)
         items = []
-        for i in range(size):
-            tag = f"{self.life}-{self.sender}-{count}-{i}-{size}"
+        for i in range(int(size)):
+            tag = f"{batch}-{i}-{size}"
             key = None
-            if self.instance in (KEYED, BRIEF):
-                known = rng.random() < 0.3 and self.ledger.recent_key(self.instance, rng)
-                key = known or self.instance + tag
+            if self.instance == SIGNED:
+                key = SIGNED + tag
+            elif self.instance in (KEYED, BRIEF):
+                key = known_key() or self.instance + tag
             items.append((tag, key))
         return items
 
@@ -172,10 +214,9 @@ class Sender(threading.Thread):
         request = (self.life, self.sender, count)
         with self.ledger.lock:
             self.ledger.requests[request] = items
-        texts = [item_text(*item) for item in items]
-        body = texts[0] if len(texts) == 1 else "[" + ",".join(texts) + "]"
+        body, fields = message(self.instance, items, self.ledger, self.rng)
         sent = time.time()
-        status, answer = self.post(body.encode())
+        status, answer = self.post(body, fields)
         if status != 200:
             if status not in (503, 504):
                 raise Broken(f"{request}: {status} {answer[:200]!r}")
@@ -222,14 +263,10 @@ class HttpSender(Sender):
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file = self.socket.makefile("rb")
 
-    def head(self, length):
-        return (
-            f"POST {self.path} HTTP/1.1\r\nHost: {self.host}\r\nAuthorization: {AUTHORIZATION}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-        ).encode()
-
-    def post(self, body):
-        self.socket.sendall(self.head(len(body)) + body)
+    def post(self, body, fields):
+        fields = {"Host": self.host} | fields | {"Content-Length": len(body)}
+        head = [f"{name}: {value}\r\n" for name, value in fields.items()]
+        self.socket.sendall(f"POST {self.path} HTTP/1.1\r\n{''.join(head)}\r\n".encode() + body)
         try:
             status, answer, goes_on = read_answer(self.file)
         except Broken as error:  # a kill may cut an answer
@@ -247,14 +284,13 @@ class GrpcSender(Sender):
         self.stub, self.messages = stub, messages
 
     def connect(self):
-        self.headers = [self.messages.Header(name="Authorization", value=AUTHORIZATION)]
+        pass  # the channel is
 
-    def post(self, body):
+    def post(self, body, fields):
         import grpc
 
-        request = self.messages.ExecuteRequest(
-            instance=self.instance, headers=self.headers, body=body
-        )
+        headers = [self.messages.Header(name=name, value=fields[name]) for name in fields]
+        request = self.messages.ExecuteRequest(instance=self.instance, headers=headers, body=body)
         try:
             answer = self.stub.Execute(request, timeout=60)
         except grpc.RpcError as error:
