@@ -704,7 +704,7 @@ bool Evaluator::Run::FindCandidates(const sources::Authenticate& what) {
 }
 
 bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
-  const sources::Authenticate::Timestamp& time = *what.timestamp;
+  const sources::Timestamp& time = *what.timestamp;
   std::optional<absl::string_view> text;
   const Reference* reference = nullptr;
   for (const Reference& from : time.from) {

@@ -21,12 +21,19 @@ constexpr int kMostDepth = 16;
 constexpr size_t kMostListed = 64;  // texts of a list, members of a map
 
 // A JSON value as a tree: profiles are small and read once.
+struct JsonMember;
+
 struct Json {
   base::JsonKind kind = base::JsonKind::kNull;
   absl::string_view raw;
   std::string text;  // of a string
-  std::vector<std::pair<std::string, Json>> members;
+  std::vector<JsonMember> members;
   std::vector<Json> items;
+};
+
+struct JsonMember {
+  std::string first;
+  Json second;
 };
 
 bool ReadTree(base::JsonReader& reader, Json& json) {
@@ -36,8 +43,8 @@ bool ReadTree(base::JsonReader& reader, Json& json) {
     const bool good =
         json.kind == base::JsonKind::kObject
             ? reader.EachMember([&](const base::JsonValue& key) {
-                return ReadTree(reader,
-                                json.members.emplace_back(base::TextOfString(key), Json()).second);
+                json.members.push_back({base::TextOfString(key), Json()});
+                return ReadTree(reader, json.members.back().second);
               })
             : reader.EachItem([&] { return ReadTree(reader, json.items.emplace_back()); });
     if (!good) return false;
@@ -338,7 +345,7 @@ void ProfileReader::ReadKey(const Json& json, Authenticate& out) {
 }
 
 void ProfileReader::ReadTimestamp(const Json& json, Authenticate& out) {
-  Authenticate::Timestamp& time = out.timestamp.emplace();
+  Timestamp& time = out.timestamp.emplace();
   Members(json, [&](absl::string_view name, const Json& value) {
     if (name == "from") return Is([&] { time.from = References(value); });
     if (name == "format") return Is([&] { time.form = OneOf(value, kTimeForms); });
@@ -975,13 +982,14 @@ absl::StatusOr<std::shared_ptr<const Profile>> ReadProfile(absl::string_view jso
   };
   for (const auto& [place, entry] : EntriesOf(*profile)) {
     if (!is_public(*entry)) continue;
-    for (const auto& [other_place, other] : EntriesOf(*profile)) {
+    for (const auto& one : EntriesOf(*profile)) {
+      const Authenticate* const other = one.second;
       if (is_public(*other) || !other->uses_secrets() || entry->secret != other->secret ||
           HaveDistinctKeys(*entry, *other)) {
         continue;
       }
       profile_reader.At(place, [&] {
-        profile_reader.Fail(absl::StrCat("its public keys would be secrets of ", other_place,
+        profile_reader.Fail(absl::StrCat("its public keys would be secrets of ", one.first,
                                          ": key needs only and not, or secret another set"));
       });
     }

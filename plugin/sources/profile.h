@@ -54,16 +54,17 @@ enum class Decoder : uint8_t {
   kRefuse,
 };
 
+// Where the time is that a sender has signed, and how far it may be from ours.
+struct Timestamp {
+  std::vector<Reference> from;
+  TimeForm form = TimeForm::kUnix;
+  absl::Duration tolerance;
+  // Of `from`, up to the first that is not: those that nobody but the signer can change.
+  size_t signed_count = 0;
+};
+
 // One way to prove who sends.
 struct Authenticate {
-  struct Timestamp {
-    std::vector<Reference> from;
-    TimeForm form = TimeForm::kUnix;
-    absl::Duration tolerance;
-    // Of `from`, up to the first that is not: those that nobody but the signer can change.
-    size_t signed_count = 0;
-  };
-
   Kind kind = Kind::kToken;
   std::vector<Reference> from;
   std::string list;    // separator of several values; empty: there is one

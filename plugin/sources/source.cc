@@ -202,7 +202,9 @@ absl::Status Source::ReadPublicUrl(absl::string_view url) {
 absl::Status Source::Prepare() {
   const Profile& profile = *settings_.profile;
   config_ = profile.config;
-  for (const auto& [name, value] : settings_.config) {
+  for (const auto& setting : settings_.config) {
+    const std::string& name = setting.first;
+    const std::string& value = setting.second;
     const auto known = std::find_if(config_.begin(), config_.end(),
                                     [&](const auto& one) { return one.first == name; });
     if (known == config_.end()) {
