@@ -16,6 +16,7 @@
 #include "plugin/core/credentials.h"
 #include "plugin/core/decode.h"
 #include "plugin/core/stored_headers.h"
+#include "plugin/http/byte_budget.h"
 #include "plugin/runtime/host.h"
 
 namespace webhook::runtime {
@@ -320,9 +321,7 @@ bool Admission::TakeRequest(int64_t per_second, absl::Time now) {
 }
 
 bool Admission::BeginCall(int64_t most) {
-  if (calls_.fetch_add(1, std::memory_order_relaxed) < most) return true;
-  EndCall();
-  return false;
+  return http::AddWithin(calls_, 1, most);
 }
 
 bool IsSlowedDown(const lri_request_head& head, const sources::Result& result,

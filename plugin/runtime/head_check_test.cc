@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 
 namespace webhook::runtime {
@@ -20,6 +23,26 @@ TEST(WrongCredentialsTest, NoMoreThanTenThousandAddressesAreRememberedAndTheOlde
   EXPECT_FALSE(wrong.Count(&wrong, "10.0.0.0", now));
   EXPECT_FALSE(wrong.Count(&wrong, "192.0.2.1", now - absl::Hours(1)));  // the clock was set back
   EXPECT_EQ(wrong.size(), 1u);
+}
+
+TEST(AdmissionTest, CallThatIsRefusedTakesNoPlaceFromOthersMeanwhile) {
+  WrongCredentials wrong;
+  Admission admission(wrong);
+  std::atomic<int64_t> refused{0};
+  std::atomic<bool> is_over{false};
+  std::thread other([&] {
+    while (!is_over) refused += !admission.BeginCall(0);
+  });
+  int64_t tries = 0, taken = 0;
+  while (tries < 200'000 || refused < 200'000) {
+    ++tries;
+    if (!admission.BeginCall(1)) continue;
+    ++taken;
+    admission.EndCall();
+  }
+  is_over = true;
+  other.join();
+  EXPECT_EQ(taken, tries);
 }
 
 }  // namespace
