@@ -1071,8 +1071,7 @@ void Evaluator::Run::SetReplay() {
     return;
   }
   std::vector<absl::string_view>& pieces = buffers_.text_pieces;
-  const std::string& scope = source_.settings_.replay_scope;
-  pieces.assign({scope.empty() ? absl::string_view(profile_.name) : scope, kNul});
+  pieces.assign({absl::string_view(profile_.name), kNul});
   pieces.insert(pieces.end(), buffers_.pieces.begin(), buffers_.pieces.end());
   const std::string digest = Digest(Hash::kSha256, pieces);
   std::copy_n(digest.begin(), 32, result_.replay.emplace().begin());
@@ -1333,10 +1332,9 @@ bool Evaluator::Run::MakeEvents() {
     }
     ApplyRules(result_.events.back());
   };
-  result_.is_array = split->value.kind == base::JsonKind::kArray;
   // The body is what core::IncidentParser reads: nothing is to be added.
   if (form->documented && rules == nullptr) return true;
-  if (!result_.is_array) {
+  if (split->value.kind != base::JsonKind::kArray) {
     const bool is_whole = split->value.text.data() == whole.value.text.data();
     item_ = &buffers_.root;
     if (!is_whole) {

@@ -51,7 +51,6 @@ struct Settings {
   std::shared_ptr<const Jwks> jwks;
   bool unauthenticated = false;  // takes everything where nothing can be authenticated
   bool replay_check = true;      // Result::replay is set
-  std::string replay_scope;      // stands in it for the profile's name; empty: that name
 };
 
 // A profile with an instance's settings. Immutable, for any thread.
@@ -154,7 +153,6 @@ enum class Step : uint8_t {
   kRules
 };
 const char* NameOf(Outcome outcome);
-const char* NameOf(Step step);
 
 enum class Reason : uint8_t {
   kNone,
@@ -216,7 +214,6 @@ struct Result {
   absl::string_view delivery;                  // of the request; empty: none
   std::optional<std::array<char, 32>> replay;  // SPEC: SHA-256(profile, NUL, signed bytes)
   bool documented = false;                     // the events are documented bodies
-  bool is_array = false;                       // whether they were in an array
   std::vector<Event> events;                   // dropped ones included
   std::vector<uint32_t> rule_counts;           // of events, by rule
   std::string envelope;                        // JSON text; empty: none

@@ -41,26 +41,6 @@ const char* NameOf(Outcome outcome) {
   return "";
 }
 
-const char* NameOf(Step step) {
-  switch (step) {
-    case Step::kMethod:
-      return "method";
-    case Step::kCredentials:
-      return "credentials";
-    case Step::kSignature:
-      return "signature";
-    case Step::kHandshake:
-      return "handshake";
-    case Step::kBody:
-      return "body";
-    case Step::kIncidents:
-      return "incidents";
-    case Step::kRules:
-      return "rules";
-  }
-  return "";
-}
-
 // ---- What an instance is configured with.
 
 Source::~Source() = default;
@@ -342,7 +322,7 @@ void Result::Clear() {
   has_signed_time = false;
   delivery = {};
   replay.reset();
-  documented = is_array = false;
+  documented = false;
   events.clear();
   rule_counts.clear();
   envelope.clear();
