@@ -254,22 +254,11 @@ void Call::AddSourceKeys() {
 void Call::AnswerAccepted(absl::string_view documented, absl::string_view first_id,
                           lri_reason reason, absl::string_view detail) {
   const sources::Result& result = judge_.object->result;
-  if (result.answers_incidents) {
-    Answer answer(result.answer.status, kApplicationJson, documented);
-    return Finish(answer.Because(reason, detail).abi());
-  }
-  const std::string body = result.answer.BodyWith(first_id);
-  std::vector<lri_pair> headers;
-  for (const auto& [name, value] : result.answer.headers) {
-    headers.push_back({ToView(name), ToView(value)});
-  }
-  Finish({.struct_size = sizeof(lri_answer),
-          .status = result.answer.status,
-          .headers = {headers.data(), headers.size(), sizeof(lri_pair)},
-          .body = ToView(body),
-          .reason = reason,
-          .reserved = 0,
-          .detail = ToView(detail)});
+  const std::string own = result.answers_incidents ? "" : result.answer.BodyWith(first_id);
+  Answer answer(result.answer.status, result.answers_incidents ? documented : own);
+  if (result.answers_incidents) answer.Add("Content-Type", kApplicationJson);
+  for (const auto& [name, value] : result.answer.headers) answer.Add(name, value);
+  Finish(answer.Because(reason, detail).abi());
 }
 
 absl::Status Call::Decode(const HeaderViews& headers, absl::string_view& body,

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 #include <string>
-#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/cleanup/cleanup.h"
@@ -195,29 +194,19 @@ void AnswerBySource(const sources::Result& result, const Configuration& configur
                                  : !result.message.empty() ? absl::string_view(result.message)
                                  : of_method               ? "The method is not taken here."
                                                            : core::kAuthorizationFailed;
-  std::vector<lri_pair> headers;
-  const auto add = [&headers](absl::string_view name, absl::string_view value) {
-    headers.push_back({ToView(name), ToView(value)});
-  };
-  for (const auto& [name, value] : result.answer.headers) add(name, value);
-  if (refused) add("Content-Type", kTextPlain);
+  Answer answer(result.answer.status, text);
+  for (const auto& [name, value] : result.answer.headers) answer.Add(name, value);
+  if (refused) answer.Add("Content-Type", kTextPlain);
   const int status = result.answer.status;
   if (refused && status == 401) {
     const absl::string_view challenge = configuration.credentials.challenge();
-    add("WWW-Authenticate", challenge.empty() ? "Webhook realm=\"webhook\"" : challenge);
+    answer.Add("WWW-Authenticate", challenge.empty() ? "Webhook realm=\"webhook\"" : challenge);
   }
   if (result.reason == sources::Reason::kContentEncoding && status == 415) {
-    add("Accept-Encoding", core::kAcceptEncoding);
+    answer.Add("Accept-Encoding", core::kAcceptEncoding);
   }
-  if (refused && status == 503) add("Retry-After", "1");
-  const lri_answer answer{.struct_size = sizeof answer,
-                          .status = status,
-                          .headers = {headers.data(), headers.size(), sizeof(lri_pair)},
-                          .body = ToView(text),
-                          .reason = ReasonOf(result),
-                          .reserved = 0,
-                          .detail = ToView(result.explanation)};
-  sink(answer);
+  if (refused && status == 503) answer.Add("Retry-After", "1");
+  sink(answer.Because(ReasonOf(result), result.explanation).abi());
 }
 
 uint64_t Tickets::Issue(uint64_t configuration, const lri_request_head& head,

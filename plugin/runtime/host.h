@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -29,28 +30,25 @@ inline const lri_pair& At(const lri_pairs& pairs, size_t index) {
                                             index * pairs.stride);
 }
 
-// An lri_answer with room for its headers. It views the caller's texts, and is not copyable because
-// it points into itself.
+// An lri_answer and its headers. It views the caller's texts.
 class Answer {
  public:
   // `body` and the header values must live until the answer has been passed on.
-  Answer(int32_t status, absl::string_view content_type, absl::string_view body)
-      : headers_{},
-        answer_{.struct_size = sizeof(lri_answer),
+  Answer(int32_t status, absl::string_view body)
+      : answer_{.struct_size = sizeof(lri_answer),
                 .status = status,
-                .headers = {headers_.data(), 0, sizeof(lri_pair)},
+                .headers = {nullptr, 0, sizeof(lri_pair)},
                 .body = ToView(body),
                 .reason = LRI_REASON_ANSWERED,
                 .reserved = 0,
-                .detail = {nullptr, 0}} {
+                .detail = {nullptr, 0}} {}
+  Answer(int32_t status, absl::string_view content_type, absl::string_view body)
+      : Answer(status, body) {
     Add("Content-Type", content_type);
   }
-  Answer(const Answer&) = delete;
-  Answer& operator=(const Answer&) = delete;
 
-  // Two at most.
   Answer& Add(absl::string_view name, absl::string_view value) {
-    headers_.at(answer_.headers.count++) = {ToView(name), ToView(value)};
+    headers_.push_back({ToView(name), ToView(value)});
     return *this;
   }
 
@@ -61,10 +59,15 @@ class Answer {
     return *this;
   }
 
-  const lri_answer& abi() const { return answer_; }
+  // Valid until the next Add, while this object stays where it is.
+  const lri_answer& abi() {
+    answer_.headers.data = headers_.data();
+    answer_.headers.count = headers_.size();
+    return answer_;
+  }
 
  private:
-  std::array<lri_pair, 3> headers_;
+  absl::InlinedVector<lri_pair, 4> headers_;  // more than these take memory: a source's alone
   lri_answer answer_;
 };
 

@@ -47,7 +47,6 @@ class AbiHead {
   lri_request_head head_{};
 };
 
-// At most as many as inline: an Answer has three headers.
 void Respond(http::Exchange& exchange, const lri_answer& answer) {
   absl::string_view content_type;
   absl::InlinedVector<http::HeaderField, 4> fields;
