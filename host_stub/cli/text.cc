@@ -89,20 +89,6 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
   return table;
 }
 
-std::string JsonObject(const std::vector<std::pair<std::string, std::string>>& members) {
-  return absl::StrCat("{",
-                      absl::StrJoin(members, ",",
-                                    [](std::string* out, const auto& member) {
-                                      absl::StrAppend(out, JsonString(member.first), ":",
-                                                      member.second);
-                                    }),
-                      "}");
-}
-
-std::string JsonArray(const std::vector<std::string>& values) {
-  return absl::StrCat("[", absl::StrJoin(values, ","), "]");
-}
-
 void PrintList(bool json, const std::vector<std::string>& documents,
                const std::vector<std::vector<std::string>>& rows, const char* none) {
   if (json) {

@@ -19,13 +19,9 @@ std::string EscapeForTerminal(absl::string_view text, bool lines);
 // 60 characters is cut and ends in "...", unless it is in the last column.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
+using base::JsonArray;
+using base::JsonObject;
 using base::JsonString;
-
-// {"name":value,...}; values are JSON text.
-std::string JsonObject(const std::vector<std::pair<std::string, std::string>>& members);
-
-// [value,...]
-std::string JsonArray(const std::vector<std::string>& values);
 
 // ["text",...]
 template <typename Texts>

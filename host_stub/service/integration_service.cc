@@ -4,7 +4,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "host_stub/service/command_results.h"
 #include "host_stub/service/execute_rpcs.h"
 #include "host_stub/service/once_reactor.h"
@@ -20,19 +19,20 @@ using Context = grpc::CallbackServerContext;
 
 // As the header of the ABI describes them.
 std::string TryArguments(const v1::TryRequest& tried) {
+  using base::JsonString;
   const v1::ExecuteRequest& request = tried.request();
   std::vector<std::string> headers;
   for (const v1::Header& header : request.headers()) {
-    headers.push_back(absl::StrCat("{\"name\":", base::JsonString(header.name()),
-                                   ",\"value\":", base::JsonString(header.value()), "}"));
+    headers.push_back(base::JsonObject(
+        {{"name", JsonString(header.name())}, {"value", JsonString(header.value())}}));
   }
-  return absl::StrCat("{\"method\":", base::JsonString(request.method()),
-                      ",\"path\":", base::JsonString(request.path_remainder()),
-                      ",\"query\":", base::JsonString(request.query()),
-                      ",\"peer_address\":", base::JsonString(request.peer_address()),
-                      ",\"at\":", base::JsonString(tried.at()), ",\"headers\":[",
-                      absl::StrJoin(headers, ","), "],\"body\":\"",
-                      absl::Base64Escape(request.body()), "\"}");
+  return base::JsonObject({{"method", JsonString(request.method())},
+                           {"path", JsonString(request.path_remainder())},
+                           {"query", JsonString(request.query())},
+                           {"peer_address", JsonString(request.peer_address())},
+                           {"at", JsonString(tried.at())},
+                           {"headers", base::JsonArray(headers)},
+                           {"body", JsonString(absl::Base64Escape(request.body()))}});
 }
 
 class IntegrationService : public v1::LongRunningIntegration::CallbackService {

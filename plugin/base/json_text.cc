@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/octets.h"
 #include "plugin/base/utf8.h"
@@ -102,6 +104,20 @@ std::string JsonString(absl::string_view text) {
     text.remove_prefix(character.bytes);
   }
   return json + "\"";
+}
+
+std::string JsonObject(const std::vector<std::pair<std::string, std::string>>& members) {
+  return absl::StrCat("{",
+                      absl::StrJoin(members, ",",
+                                    [](std::string* out, const auto& member) {
+                                      absl::StrAppend(out, JsonString(member.first), ":",
+                                                      member.second);
+                                    }),
+                      "}");
+}
+
+std::string JsonArray(const std::vector<std::string>& values) {
+  return absl::StrCat("[", absl::StrJoin(values, ","), "]");
 }
 
 char* WriteJsonEscaped(absl::string_view text, char* out) {

@@ -1,9 +1,11 @@
-// Writes JSON strings (RFC 8259 section 7).
+// Writes JSON texts (RFC 8259).
 #ifndef PLUGIN_BASE_JSON_TEXT_H_
 #define PLUGIN_BASE_JSON_TEXT_H_
 
 #include <cstddef>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 
@@ -16,6 +18,12 @@ void AppendJsonString(std::string* out, absl::string_view text);
 // A JSON string, with its quotes, of any bytes, for terminals and for programs alike: what is not
 // valid UTF-8 becomes U+FFFD, and a deceptive character (see utf8.h) is escaped.
 std::string JsonString(absl::string_view text);
+
+// {"name":value,...}; values are JSON text.
+std::string JsonObject(const std::vector<std::pair<std::string, std::string>>& members);
+
+// [value,...]
+std::string JsonArray(const std::vector<std::string>& values);
 
 // A valid JSON text without the blanks between its parts.
 std::string CompactJson(absl::string_view json);

@@ -309,9 +309,7 @@ bool Admission::TakeRequest(int64_t per_second, absl::Time now) {
   return true;
 }
 
-bool Admission::BeginCall(int64_t most) {
-  return http::AddWithin(calls_, 1, most);
-}
+bool Admission::BeginCall(int64_t most) { return http::AddWithin(calls_, 1, most); }
 
 bool IsSlowedDown(const lri_request_head& head, const sources::Result& result,
                   const Checking& checking) {

@@ -14,6 +14,10 @@
 namespace webhook::runtime {
 namespace {
 
+using base::JsonArray;
+using base::JsonObject;
+using base::JsonString;
+
 constexpr int kArgumentsDepth = 4;
 constexpr absl::Duration kTime = absl::Seconds(1);  // that the host has for looking up keys
 
@@ -69,42 +73,28 @@ std::string CredentialsText(const Configuration& configuration, const sources::R
   return text.empty() ? "none are asked for" : text;
 }
 
-class JsonMembers {
- public:
-  void Add(absl::string_view name, absl::string_view json) {
-    absl::StrAppend(&text_, text_.empty() ? "{" : ",", base::JsonString(name), ":", json);
-  }
-  void AddText(absl::string_view name, absl::string_view text) {
-    Add(name, base::JsonString(text));
-  }
-  std::string Finish() && { return std::move(text_) + "}"; }
-
- private:
-  std::string text_;
-};
-
 std::string HeadersJson(const lri_pairs& headers) {
-  std::string json = "[";
+  std::vector<std::string> list;
   for (size_t i = 0; i < headers.count; ++i) {
     const lri_pair& pair = At(headers, i);
-    absl::StrAppend(&json, i == 0 ? "" : ",", "{\"name\":", base::JsonString(FromView(pair.name)),
-                    ",\"value\":", base::JsonString(FromView(pair.value)), "}");
+    list.push_back(JsonObject(
+        {{"name", JsonString(FromView(pair.name))}, {"value", JsonString(FromView(pair.value))}}));
   }
-  return json + "]";
+  return JsonArray(list);
 }
 
 std::string IncidentJson(const core::ParsedIncident& incident, absl::string_view delivery) {
   std::string details;
   for (const absl::string_view slice : incident.details) absl::StrAppend(&details, slice);
-  std::string warnings;
-  for (const absl::string_view warning : incident.warnings) {
-    absl::StrAppend(&warnings, warnings.empty() ? "" : ",", base::JsonString(warning));
-  }
-  return absl::StrCat(
-      "{\"name\":", base::JsonString(incident.name), ",\"type\":", base::JsonString(incident.type),
-      ",\"occurred\":", base::JsonString(incident.occurred), ",\"severity\":", incident.severity,
-      ",\"delivery\":", base::JsonString(delivery), ",\"warnings\":[", warnings,
-      "],\"details\":", details, "}");
+  std::vector<std::string> warnings;
+  for (const absl::string_view warning : incident.warnings) warnings.push_back(JsonString(warning));
+  return JsonObject({{"name", JsonString(incident.name)},
+                     {"type", JsonString(incident.type)},
+                     {"occurred", JsonString(incident.occurred)},
+                     {"severity", absl::StrCat(incident.severity)},
+                     {"delivery", JsonString(delivery)},
+                     {"warnings", JsonArray(warnings)},
+                     {"details", std::move(details)}});
 }
 
 }  // namespace
@@ -192,10 +182,9 @@ void Trial::Tell(const lri_answer& answer, const Configuration& configuration,
   const absl::string_view step = StepOf(answer.reason);
   // Not by the status: some senders must be told 202 where they are refused.
   const bool succeeded = step.empty() || answer.reason == LRI_REASON_DROPPED;
-  std::string steps;
+  std::vector<std::string> steps;
   const auto add_step = [&steps](absl::string_view name, absl::string_view what) {
-    absl::StrAppend(&steps, steps.empty() ? "" : ",", "{\"step\":", base::JsonString(name),
-                    ",\"what\":", base::JsonString(what), "}");
+    steps.push_back(JsonObject({{"step", JsonString(name)}, {"what", JsonString(what)}}));
   };
   const bool known = succeeded || step == "body" || step == "incidents" || step == "rules";
   if (step != "method" && step != "path") add_step("method", absl::StrCat(method_, " is taken"));
@@ -211,19 +200,7 @@ void Trial::Tell(const lri_answer& answer, const Configuration& configuration,
     }
   }
   if (!step.empty()) add_step(step, FromView(answer.detail));
-  const bool is_handshake = answer.reason == LRI_REASON_HANDSHAKE;
-  JsonMembers report;
-  report.AddText("outcome", is_handshake ? "handshake" : succeeded ? "accept" : "refuse");
-  report.AddText("step", is_handshake ? "handshake" : step);
-  report.AddText("reason", is_handshake || answer.detail.size != 0 ? FromView(answer.detail)
-                                                                   : "it creates incidents");
-  report.Add("status", absl::StrCat(answer.status));
-  report.Add("headers", HeadersJson(answer.headers));
-  report.AddText("body", FromView(answer.body));
-  report.AddText("delivery", judged == nullptr ? "" : judged->delivery);
-  report.AddText("duplicate_of", duplicate_of_);
-  report.Add("steps", absl::StrCat("[", steps, "]"));
-  std::string list;
+  std::vector<std::string> list;
   size_t event = 0;
   for (const core::ParsedIncident& incident : incidents) {
     absl::string_view delivery;
@@ -231,10 +208,26 @@ void Trial::Tell(const lri_answer& answer, const Configuration& configuration,
       while (judged->events[event].dropped) ++event;
       delivery = judged->events[event++].delivery;
     }
-    absl::StrAppend(&list, list.empty() ? "" : ",", IncidentJson(incident, delivery));
+    list.push_back(IncidentJson(incident, delivery));
   }
-  report.Add("incidents", absl::StrCat("[", list, "]"));
-  const std::string text = std::move(report).Finish();
+  using sources::Outcome;
+  const bool is_handshake = answer.reason == LRI_REASON_HANDSHAKE;
+  const Outcome outcome = is_handshake ? Outcome::kHandshake
+                          : succeeded  ? Outcome::kAccept
+                                       : Outcome::kRefuse;
+  const absl::string_view reason =
+      is_handshake || answer.detail.size != 0 ? FromView(answer.detail) : "it creates incidents";
+  const std::string text =
+      JsonObject({{"outcome", JsonString(sources::NameOf(outcome))},
+                  {"step", JsonString(is_handshake ? "handshake" : step)},
+                  {"reason", JsonString(reason)},
+                  {"status", absl::StrCat(answer.status)},
+                  {"headers", HeadersJson(answer.headers)},
+                  {"body", JsonString(FromView(answer.body))},
+                  {"delivery", JsonString(judged == nullptr ? "" : judged->delivery)},
+                  {"duplicate_of", JsonString(duplicate_of_)},
+                  {"steps", JsonArray(steps)},
+                  {"incidents", JsonArray(list)}});
   CallHost("done of command", done_, done_context_, int32_t{LRI_OK}, ToView(text));
 }
 
