@@ -376,6 +376,20 @@ TEST_F(EntryTest, MoreRequestsAtOnceThanConcurrentRequestsAreRefusedUntilOneIsDo
   EXPECT_EQ(Ask({.body = "{}"}).status, 200);
 }
 
+TEST_F(EntryTest, TokenThatASourceHasInItsUrlIsKeptOutOfHeadersThatRepeatIt) {
+  Start({{"source", "alertmanager"}, {"signing_secrets", "a-token-of-sixteen"}});
+  const Headers repeats = {{"X-Original-Uri", "/hook?token=a-token-of%2Dsixteen"},
+                           {"Content-Type", "application/json"},
+                           {"X-Kept", "value"}};
+  EXPECT_EQ(Ask({.headers = repeats,
+                 .body = R"({"alerts":[{"labels":{"alertname":"a"}}]})",
+                 .query = "token=a-token-of%2Dsixteen"})
+                .status,
+            200);
+  EXPECT_THAT(host_.incidents.back().details,
+              AllOf(HasSubstr("x-kept"), Not(HasSubstr("x-original-uri"))));
+}
+
 TEST_F(EntryTest, SecretInTheUrlIsCheckedAtEveryUseAndKeptOutOfHeadersThatRepeatIt) {
   Start({{"username", "_query:key"}, {"password", "s3cret"}});
   EXPECT_EQ(Ask({.body = "{}"}).status, 401);

@@ -15,6 +15,7 @@
 #include "absl/strings/strip.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/utf8.h"
+#include "plugin/core/query.h"
 
 namespace webhook::core {
 namespace {
@@ -42,14 +43,10 @@ template <typename Take>
 bool Unescape(absl::string_view text, Take take) {
   for (size_t escape; (escape = text.find('%')) != absl::string_view::npos;) {
     take(text.substr(0, escape));
-    if (text.size() < escape + 3 || !absl::ascii_isxdigit(text[escape + 1]) ||
-        !absl::ascii_isxdigit(text[escape + 2])) {
-      return false;
-    }
-    const auto digit = [](char c) {
-      return absl::ascii_isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10;
-    };
-    const char octet = static_cast<char>(digit(text[escape + 1]) << 4 | digit(text[escape + 2]));
+    const int high = text.size() < escape + 3 ? -1 : base::HexDigit(text[escape + 1]);
+    const int low = text.size() < escape + 3 ? -1 : base::HexDigit(text[escape + 2]);
+    if (high < 0 || low < 0) return false;
+    const char octet = static_cast<char>(high << 4 | low);
     take(absl::string_view(&octet, 1));
     text.remove_prefix(escape + 3);
   }
@@ -215,15 +212,13 @@ absl::StatusOr<Credentials::Digest> Credentials::DigestOfQueryValue(absl::string
 
 CredentialCheck Credentials::FindInQuery(absl::string_view query, absl::string_view& value) const {
   CredentialCheck found = CredentialCheck::kMissing;
-  while (!query.empty()) {
-    const absl::string_view pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(pair.size() + 1, query.size()));
-    const size_t equals = pair.find('=');
-    if (!IsEscapedFormOf(pair.substr(0, equals), parameter_)) continue;
-    if (found != CredentialCheck::kMissing) return CredentialCheck::kRepeated;
-    found = CredentialCheck::kAccepted;
-    value = equals == absl::string_view::npos ? "" : pair.substr(equals + 1);
-  }
+  EachParameter(query, [&](absl::string_view name, absl::string_view text) {
+    if (!IsEscapedFormOf(name, parameter_)) return true;
+    const bool is_first = found == CredentialCheck::kMissing;
+    found = is_first ? CredentialCheck::kAccepted : CredentialCheck::kRepeated;
+    if (is_first) value = text;
+    return is_first;
+  });
   return found;
 }
 

@@ -131,20 +131,11 @@ void Call::Process(const lri_request& request) {
       base::CoarseMonotonicMilliseconds() > request.head->deadline_mono_ns / kMsNs) {
     return FinishWithText(504, LRI_REASON_ANSWER_TIMEOUT, "No incident was created in time.");
   }
-  // A proxy may repeat the URL in a header, which is stored.
-  const absl::string_view secret =
-      configuration.credentials.SecretIn(FromView(request.head->query));
-  if (!secret.empty()) {
-    headers.erase(std::remove_if(headers.begin(), headers.end(),
-                                 [secret](const core::HeaderView& header) {
-                                   return absl::StrContains(header.value, secret);
-                                 }),
-                  headers.end());
-  }
   if (configuration.source != nullptr) {
     if (!ParseBySource(request, headers)) return;
     return CreateIncidents(request.head->deadline_mono_ns);
   }
+  HideSecretsOfQuery(headers);
   absl::string_view body = FromView(request.body);
   core::DecodeStep step;
   if (absl::Status status = Decode(headers, body, step); !status.ok()) {
@@ -169,13 +160,28 @@ void Call::Process(const lri_request& request) {
   CreateIncidents(request.head->deadline_mono_ns);
 }
 
+// A proxy may repeat the URL in a header, which is stored.
+void Call::HideSecretsOfQuery(HeaderViews& headers) const {
+  const Configuration& configuration = *context_.configuration;
+  const absl::string_view query = FromView(head_->query);
+  const auto hide = [&headers](absl::string_view secret) {
+    const auto end =
+        std::remove_if(headers.begin(), headers.end(), [secret](const core::HeaderView& header) {
+          return absl::StrContains(header.value, secret);
+        });
+    headers.erase(end, headers.end());
+  };
+  if (const auto secret = configuration.credentials.SecretIn(query); !secret.empty()) hide(secret);
+  if (configuration.source != nullptr) configuration.source->EachSecretIn(query, hide);
+}
+
 Checking Call::ToChecking() const {
   const bool is_trial = context_.trial != nullptr;
   return {host_, context_.host_instance, is_trial ? nullptr : context_.admission, judge_.object,
           is_trial ? context_.trial->at() : absl::Time()};
 }
 
-bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers) {
+bool Call::ParseBySource(const lri_request& request, HeaderViews& headers) {
   const Configuration& configuration = *context_.configuration;
   sources::Result& result = judge_.object->result;
   const auto decode = [&](size_t most_bytes) -> absl::StatusOr<absl::string_view> {
@@ -207,6 +213,7 @@ bool Call::ParseBySource(const lri_request& request, const HeaderViews& headers)
     return false;
   }
   ToChecking().ForgetWrong(*request.head);
+  HideSecretsOfQuery(headers);
   const auto parse = [&](core::IncidentParser& parser, const core::Defaults& defaults) {
     return judge_.object->evaluator.Parse(result, parser, headers, defaults, parsed_);
   };

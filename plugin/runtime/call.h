@@ -67,7 +67,8 @@ class Call {
       absl::FunctionRef<absl::Status(core::IncidentParser& parser, const core::Defaults& defaults)>;
   absl::Status Parse(ParseFunction parse);
   // Judges the request by the source, and makes its events incidents. False: it was answered.
-  bool ParseBySource(const lri_request& request, const HeaderViews& headers);
+  bool ParseBySource(const lri_request& request, HeaderViews& headers);
+  void HideSecretsOfQuery(HeaderViews& headers) const;
   void AddSourceKeys();
   void AnswerAccepted(absl::string_view documented, absl::string_view first_id, lri_reason reason,
                       absl::string_view detail);

@@ -53,7 +53,6 @@ absl::Status ReadSecret(absl::string_view place, base::JsonReader& reader,
   std::string text;
   const absl::Cleanup wipe = [&] { OPENSSL_cleanse(text.data(), text.size()); };
   absl::Time expires = absl::InfiniteFuture();
-  absl::Status status;
   const bool good = reader.EachMember([&](const base::JsonValue& key) {
     const absl::string_view name = key.inside();
     if (!reader.ReadValue(value)) return false;

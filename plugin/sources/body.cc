@@ -12,23 +12,10 @@
 #include "plugin/base/json_reader.h"
 #include "plugin/base/json_text.h"
 #include "plugin/base/utf8.h"
+#include "plugin/core/query.h"
 
 namespace webhook::sources {
 namespace {
-
-// Calls read(name, value), both still encoded, for each field until it returns false.
-template <typename Read>
-void EachField(absl::string_view text, const Read& read) {
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('&'), text.size());
-    const absl::string_view field = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (field.empty()) continue;
-    const size_t equals = std::min(field.find('='), field.size());
-    const absl::string_view value = field.substr(std::min(equals + 1, field.size()));
-    if (!read(field.substr(0, equals), value)) return;
-  }
-}
 
 void AppendPercentDecoded(absl::string_view text, bool plus_is_blank, std::string* out) {
   for (size_t i = 0; i < text.size(); ++i) {
@@ -117,7 +104,7 @@ std::string DecodeFormText(absl::string_view text) {
 
 FoundParameter FindParameter(absl::string_view query, absl::string_view name) {
   FoundParameter found;
-  EachField(query, [&](absl::string_view key, absl::string_view value) {
+  core::EachParameter(query, [&](absl::string_view key, absl::string_view value) {
     const bool plain = key.find_first_of("%+") == absl::string_view::npos;
     if (plain ? key != name : DecodeFormText(key) != name) return true;
     if (found.count++ == 0) found.value = DecodeFormText(value);
@@ -130,7 +117,7 @@ absl::StatusOr<Fields> ReadForm(absl::string_view body) {
   Fields fields;
   bool good = true;
   absl::ConsumePrefix(&body, base::kByteOrderMark);
-  EachField(body, [&](absl::string_view name, absl::string_view value) {
+  core::EachParameter(body, [&](absl::string_view name, absl::string_view value) {
     fields.emplace_back(DecodeFormText(name), DecodeFormText(value));
     good = base::IsUtf8(fields.back().first) && base::IsUtf8(fields.back().second);
     return good && fields.size() <= kMostFormFields;

@@ -78,6 +78,10 @@ class Source {
     return settings_.rules == nullptr ? 0 : settings_.rules->rules.size();
   }
 
+  // Calls found(value), as it was sent, for each parameter of the query that carries a secret.
+  void EachSecretIn(absl::string_view query,
+                    absl::FunctionRef<void(absl::string_view)> found) const;
+
   // The most bytes that a body may have, or 0 where the profile says nothing.
   size_t body_limit() const { return profile().body_limit; }
 

@@ -7,6 +7,8 @@
 #include "absl/strings/strip.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
+#include "plugin/core/query.h"
+#include "plugin/sources/body.h"
 #include "plugin/sources/evaluate.h"
 
 namespace webhook::sources {
@@ -300,6 +302,17 @@ absl::Status Source::Prepare() {
     names->erase(std::unique(names->begin(), names->end()), names->end());
   }
   return absl::OkStatus();
+}
+
+void Source::EachSecretIn(absl::string_view query,
+                          absl::FunctionRef<void(absl::string_view)> found) const {
+  if (secret_parameters_.empty()) return;
+  core::EachParameter(query, [&](absl::string_view name, absl::string_view value) {
+    const std::string lower = absl::AsciiStrToLower(DecodeFormText(name));
+    const auto& names = secret_parameters_;
+    if (std::find(names.begin(), names.end(), lower) != names.end() && !value.empty()) found(value);
+    return true;
+  });
 }
 
 // ---- Results.
