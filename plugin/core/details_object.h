@@ -1,4 +1,5 @@
-// An object of the body that may become the details of an incident. Internal to IncidentParser.
+// An object of the body that may become the details of an incident. Internal to IncidentParser, but
+// for the keys that have a meaning.
 #ifndef PLUGIN_CORE_DETAILS_OBJECT_H_
 #define PLUGIN_CORE_DETAILS_OBJECT_H_
 

@@ -184,30 +184,26 @@ absl::Status IncidentParser::End(absl::Status status) {
   return status;
 }
 
-// A string as the body would have it. Text that is no UTF-8 is taken as Latin-1.
-base::JsonValue IncidentParser::StringOf(absl::string_view text) {
-  if (text.empty()) return {};
-  const bool plain = base::IsUtf8(text) && !absl::StrContains(text, '\0');
-  const size_t most = plain ? text.size() : base::MostEscapedBytes(text.size());
-  char* const string = out_->arena_.Allocate(most + 2);
-  bool beyond_ascii = false;
-  string[0] = '"';
-  char* end = plain ? TextBuffer::Write(text, string + 1)
-                    : base::WriteJsonEscapedBytes(text, string + 1, beyond_ascii);
-  *end++ = '"';
-  const auto size = static_cast<size_t>(end - string);
-  out_->arena_.GiveBack(most + 2 - size);
-  return {base::JsonKind::kString, !plain, size == 2, {string, size}};
+// Text that is no UTF-8 is taken as Latin-1.
+absl::string_view IncidentParser::AsUtf8(absl::string_view text) {
+  if (base::IsUtf8(text)) return text;
+  const size_t most = 2 * text.size();
+  char* const utf8 = out_->arena_.Allocate(most);
+  char* end = utf8;
+  for (const char c : text) end = base::WriteUtf8(static_cast<unsigned char>(c), end);
+  const auto size = static_cast<size_t>(end - utf8);
+  out_->arena_.GiveBack(most - size);
+  return {utf8, size};
 }
 
 absl::Status IncidentParser::TakeAll(std::span<const FoundIncident> found,
                                      absl::string_view envelope, base::JsonReader& reader) {
   for (const FoundIncident& one : found) {
-    name_ = StringOf(one.name);
-    type_ = StringOf(one.type);
-    occurred_ = StringOf(one.occurred);
     whole_.Clear();
-    if (absl::StartsWith(one.details, "{")) {
+    if (one.plain) {
+      whole_.NoteKey(KnownKey::kOther, {});
+      whole_.SetText(one.details);
+    } else if (absl::StartsWith(one.details, "{")) {
       reader.Return(one.place);
       if (!ReadDetails(reader, whole_)) return NotJson(reader.fault());
     }
@@ -215,7 +211,7 @@ absl::Status IncidentParser::TakeAll(std::span<const FoundIncident> found,
       whole_.NoteKey(KnownKey::kOther, {});
       whole_.SetText(out_->arena_.Copy(absl::StrCat("{\"value\":", one.details, "}")));
     }
-    AddIncident(whole_);
+    AddIncident(whole_, &one);
     if (envelope.empty()) continue;
     std::vector<absl::string_view>& slices = out_->slices_;
     slices.insert(slices.end() - 1,
@@ -341,13 +337,23 @@ absl::Status IncidentParser::ReadRawString(RawMember& raw, size_t incident) {
                               string_.fault().byte, ": ", string_.fault().what, ")"));
 }
 
-void IncidentParser::AddIncident(DetailsObject& details) {
+// With the texts of `found`, or else those that were read last.
+void IncidentParser::AddIncident(DetailsObject& details, const FoundIncident* found) {
   out_->sources_.push_back({out_->slices_.size(), out_->warnings_.size(), whole_.text()});
   ParsedIncident& incident = out_->incidents_.emplace_back();
-  incident.name = Text(name_, "name", kDefaultIncidentName);
-  incident.type = Text(type_, "type", incident_type_);
-  if (!base::CountsAsAbsent(occurred_)) {
-    incident.occurred = GivenTime();
+  if (found != nullptr) {
+    incident.name = Tidy(AsUtf8(found->name), true, "name", kDefaultIncidentName);
+    incident.type = Tidy(AsUtf8(found->type), true, "type", incident_type_);
+  } else {
+    incident.name = Text(name_, "name", kDefaultIncidentName);
+    incident.type = Text(type_, "type", incident_type_);
+  }
+  if (found != nullptr && !found->occurred.empty()) {
+    incident.occurred = GivenTime(AsUtf8(found->occurred), /*is_number=*/false);
+  } else if (found == nullptr && !base::CountsAsAbsent(occurred_)) {
+    const bool is_text = occurred_.kind == base::JsonKind::kString;
+    incident.occurred = GivenTime(is_text ? Unescaped(occurred_) : occurred_.text,
+                                  occurred_.kind == base::JsonKind::kNumber);
   } else {
     incident.occurred = trigger_time_.empty() ? TriggerTime() : trigger_time_;
   }
@@ -416,15 +422,10 @@ absl::string_view IncidentParser::CutText(absl::string_view text, const char* wh
   return kept;
 }
 
-absl::string_view IncidentParser::GivenTime() {
-  absl::string_view text = occurred_.text;
-  std::optional<OccurredText> time;
-  if (occurred_.kind == base::JsonKind::kString) {
-    text = absl::StripAsciiWhitespace(Unescaped(occurred_));
-    time = NormalizeOccurred(text);
-  } else if (occurred_.kind == base::JsonKind::kNumber) {
-    time = OccurredOfUnixTime(text);
-  }
+absl::string_view IncidentParser::GivenTime(absl::string_view text, bool is_number) {
+  text = absl::StripAsciiWhitespace(text);
+  const std::optional<OccurredText> time =
+      is_number ? OccurredOfUnixTime(text) : NormalizeOccurred(text);
   if (time.has_value()) return time->text() == text ? text : out_->arena_.Copy(time->text());
   if (text.empty()) return TriggerTime();  // blanks
   Warn(absl::StrCat(

@@ -88,14 +88,18 @@ class ParsedRequest {
   Arena arena_;
 };
 
-// An incident whose parts somebody else has found in a body.
+// An incident whose parts somebody else has found in a body. Its texts live as long as the incident
+// that is made of it.
 struct FoundIncident {
   absl::string_view name;  // of any encoding; empty: the default, as with the next two
   absl::string_view type;
   absl::string_view occurred;
   absl::string_view details;      // JSON; what is no object, or an empty one, becomes {"value": it}
   base::JsonReader::Place place;  // of the details, in the reader
-  bool has_envelope = false;      // the details have a member of that name
+  // The details are an object with members, and none of them is one that may have to be renamed
+  // (KnownKey::kHeaders and above): they need not be read again.
+  bool plain = false;
+  bool has_envelope = false;  // the details have a member of that name
 };
 
 // Holds the buffers that parsing needs, so use one again and again. Not thread-safe.
@@ -138,7 +142,7 @@ class IncidentParser {
   absl::Status ParseText(absl::string_view body);
   absl::Status TakeAll(std::span<const FoundIncident> found, absl::string_view envelope,
                        base::JsonReader& reader);
-  base::JsonValue StringOf(absl::string_view text);
+  absl::string_view AsUtf8(absl::string_view text);
   absl::Status ParseArray();
   absl::Status ParseIncident(size_t incident);
   bool ReadMember(KnownKey key);
@@ -149,7 +153,7 @@ class IncidentParser {
   size_t MostIncidents() const;
   absl::Status TooMany(size_t count) const;
 
-  void AddIncident(DetailsObject& details);
+  void AddIncident(DetailsObject& details, const FoundIncident* found = nullptr);
   void SetSpans();
   void AddDeliveryKeys();
   // The text that a string of the body stands for, followed by base::JsonReader::kPadding bytes.
@@ -164,15 +168,19 @@ class IncidentParser {
     if (value.kind != base::JsonKind::kString) {
       return base::CountsAsAbsent(value) ? otherwise : NoText(what, otherwise);
     }
-    absl::string_view text = absl::StripAsciiWhitespace(Unescaped(value));
-    if (value.escaped && absl::StrContains(text, '\0')) text = WithoutNul(text, what);
+    return Tidy(Unescaped(value), value.escaped, what, otherwise);
+  }
+  absl::string_view Tidy(absl::string_view text, bool may_have_nul, const char* what,
+                         absl::string_view otherwise) {
+    text = absl::StripAsciiWhitespace(text);
+    if (may_have_nul && absl::StrContains(text, '\0')) text = WithoutNul(text, what);
     if (text.size() > static_cast<size_t>(limits_.name_bytes)) text = CutText(text, what);
     return text.empty() ? otherwise : text;
   }
   absl::string_view NoText(const char* what, absl::string_view otherwise);
   absl::string_view WithoutNul(absl::string_view text, const char* what);
   absl::string_view CutText(absl::string_view text, const char* what);
-  absl::string_view GivenTime();
+  absl::string_view GivenTime(absl::string_view text, bool is_number);
   absl::string_view TriggerTime();
   void Warn(absl::string_view text) { out_->warnings_.push_back(out_->arena_.Copy(text)); }
 

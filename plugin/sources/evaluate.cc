@@ -106,7 +106,13 @@ class Evaluator::Run {
     return reference.from_config ? source_.ConfigValue(reference.name)
                                  : absl::string_view(reference.name);
   }
-  std::optional<absl::string_view> Get(const Reference& reference);
+  // Most of what is looked for in an element is not there.
+  std::optional<absl::string_view> Get(const Reference& reference) {
+    if (!reference.is_in_document()) return GetOther(reference);
+    const FoundValue* const found = Find(reference);
+    return found == nullptr ? std::nullopt : JsonText(*found);
+  }
+  std::optional<absl::string_view> GetOther(const Reference& reference);
   std::optional<absl::string_view> Header(absl::string_view name);
   std::optional<absl::string_view> JsonText(const FoundValue& found);
   absl::string_view SortedForm();
@@ -159,7 +165,7 @@ class Evaluator::Run {
   void RefuseCredentials(int status);
   void RefuseLoad();
   bool MakeEvents();
-  void AddEvent(const IncidentsForm& form);
+  void AddEvent(const IncidentsForm& form, std::optional<absl::string_view> type);
   void ApplyRules(Event& event);
 
   Buffers& buffers_;
@@ -173,6 +179,8 @@ class Evaluator::Run {
 
   const FoundValues* root_ = nullptr;
   const FoundValues* item_ = nullptr;
+  const Reference* header_reference_ = nullptr;
+  std::optional<absl::string_view> header_;  // of it
   absl::string_view timestamp_, id_;
   bool bounded_ = false;  // texts are cut to kMostTextBytes
   bool was_cut_ = false;  // one was
@@ -248,14 +256,19 @@ absl::string_view Evaluator::Run::SortedForm() {
   return arena_.Copy(text);
 }
 
-std::optional<absl::string_view> Evaluator::Run::Get(const Reference& reference) {
+std::optional<absl::string_view> Evaluator::Run::GetOther(const Reference& reference) {
   const auto full = [](absl::string_view text) {
     return text.empty() ? std::nullopt : std::optional<absl::string_view>(text);
   };
   switch (reference.from) {
     case From::kHeader:
     case From::kHeaderNumbers:
-      return Header(NameIn(reference));
+      // The templates of events ask for the same one again and again.
+      if (header_reference_ != &reference) {
+        header_ = Header(NameIn(reference));
+        header_reference_ = &reference;
+      }
+      return header_;
     case From::kQuery: {
       const absl::string_view name = NameIn(reference);
       if (name.empty()) return std::nullopt;
@@ -268,11 +281,6 @@ std::optional<absl::string_view> Evaluator::Run::Get(const Reference& reference)
         if (name == reference.name) return arena_.Copy(value);
       }
       return std::nullopt;
-    case From::kJson:
-    case From::kItem: {
-      const FoundValue* const found = Find(reference);
-      return found == nullptr ? std::nullopt : JsonText(*found);
-    }
     case From::kConfig:
       return full(source_.ConfigValue(reference.name));
     case From::kMethod:
@@ -300,10 +308,9 @@ std::optional<absl::string_view> Evaluator::Run::Get(const Reference& reference)
     case From::kEventSeverity:
       if (event_ == nullptr || !event_->severity.has_value()) return std::nullopt;
       return arena_.Copy(absl::StrCat(*event_->severity));
-    case From::kEntry:
+    default:
       return std::nullopt;
   }
-  return std::nullopt;
 }
 
 // How often a value occurs that must occur once.
@@ -326,7 +333,7 @@ int Evaluator::Run::CountOf(const Reference& reference) {
 }
 
 bool Evaluator::Run::Present(const Reference& reference) {
-  if (reference.from == From::kJson || reference.from == From::kItem) {
+  if (reference.is_in_document()) {
     const FoundValue* const found = Find(reference);
     if (found == nullptr || found->value.kind == base::JsonKind::kNull) return false;
     return found->value.kind != base::JsonKind::kString || !found->value.empty;
@@ -416,6 +423,9 @@ absl::string_view Evaluator::Run::Joined(std::span<const absl::string_view> piec
 }
 
 std::optional<absl::string_view> Evaluator::Run::Text(const Template& one) {
+  for (const uint32_t slot : one.needed) {
+    if (item_ == nullptr || item_->At(slot) == nullptr) return std::nullopt;
+  }
   std::vector<absl::string_view>& pieces = buffers_.text_pieces;
   pieces.clear();
   if (!AppendParts(one.parts, pieces)) return std::nullopt;
@@ -1235,14 +1245,16 @@ void Evaluator::Run::ApplyRules(Event& event) {
   item_ = item;
 }
 
-void Evaluator::Run::AddEvent(const IncidentsForm& form) {
+// `type`, where it is the same for all.
+void Evaluator::Run::AddEvent(const IncidentsForm& form, std::optional<absl::string_view> type) {
   Event& event = result_.events.emplace_back();
   const FoundValue& element = *item_->At(profile_.whole);
   event.element = event.details = element.value.text;
   event.place = element.place;
+  event.plain = element.plain;
   event.name = FirstText(form.name, /*whole=*/false);
   if (event.name.empty() && !form.documented) event.name = profile_.title;
-  event.type = FirstText(form.type, /*whole=*/false);
+  event.type = type.has_value() ? *type : FirstText(form.type, /*whole=*/false);
   event.delivery = FirstText(form.delivery, /*whole=*/true);
   bounded_ = true;
   for (const Occurred& one : form.occurred) {
@@ -1272,6 +1284,7 @@ void Evaluator::Run::AddEvent(const IncidentsForm& form) {
     if (found == nullptr || base::CountsAsAbsent(found->value)) continue;
     event.details = found->value.text;
     event.place = found->place;
+    event.plain = found->plain;
     is_element = one.from == From::kItem && one.slot == profile_.whole;
     break;
   }
@@ -1323,8 +1336,14 @@ bool Evaluator::Run::MakeEvents() {
   }
   const size_t most = static_cast<size_t>(limits_.incidents_of_a_request);
   const size_t most_bytes = static_cast<size_t>(limits_.expanded_body_bytes) * 2;
+  const bool types_differ =
+      std::any_of(form->type.begin(), form->type.end(), [](const Template& one) {
+        return one.Any([](const Reference& value) { return value.from == From::kItem; });
+      });
+  std::optional<absl::string_view> type;
+  if (!types_differ) type = FirstText(form->type, /*whole=*/false);
   const auto add = [&] {
-    AddEvent(*form);
+    AddEvent(*form, type);
     if (rules == nullptr) return;
     if (rules->paths.slots() > 0) {
       reader.Return(item_->At(profile_.whole)->place);
@@ -1441,8 +1460,8 @@ absl::Status Evaluator::Parse(const Result& result, core::IncidentParser& parser
     found.clear();
     for (const Event& event : result.events) {
       if (event.dropped) continue;
-      found.push_back(
-          {event.name, event.type, event.occurred, event.details, event.place, event.has_envelope});
+      found.push_back({event.name, event.type, event.occurred, event.details, event.place,
+                       event.plain, event.has_envelope});
     }
     status = parser.Take(found, result.envelope, buffers_->reader, headers, defaults, out);
   }

@@ -191,6 +191,7 @@ struct Event {
   absl::string_view element;      // its bytes in the body
   absl::string_view details;      // of it, what becomes the details; JSON, of any kind
   base::JsonReader::Place place;  // of the details
+  bool plain = false;             // FoundIncident::plain
   bool has_envelope = false;      // a member of that name is in `details`
   bool dropped = false;
   bool set = false;  // a rule has set name, type or severity

@@ -84,6 +84,11 @@ class TemplateReader {
   absl::StatusOr<Template> Read() {
     Template result;
     if (absl::Status status = Parts(result.parts, 0); !status.ok()) return status;
+    for (const Part& part : result.parts) {
+      const bool is_needed = part.kind == Part::Kind::kReference &&
+                             part.reference.from == From::kItem && !part.reference.optional;
+      if (is_needed) result.needed.push_back(part.reference.slot);
+    }
     return result;
   }
 

@@ -55,10 +55,12 @@ struct Reference {
   // For people: "header X-Hub-Signature-256".
   std::string Shown() const;
 
+  // Whether Walk finds it.
+  bool is_in_document() const { return from == From::kJson || from == From::kItem; }
   // Whether the body is needed to tell the value.
   bool needs_body() const {
-    return from == From::kForm || from == From::kJson || from == From::kItem ||
-           from == From::kBody || from == From::kSortedForm;
+    return is_in_document() || from == From::kForm || from == From::kBody ||
+           from == From::kSortedForm;
   }
   // Whether the body must be parsed for it.
   bool needs_parsing() const { return needs_body() && from != From::kBody; }
@@ -76,6 +78,9 @@ struct Template {
     std::vector<Part> group;  // left out when something in it is absent
   };
   std::vector<Part> parts;
+  // Slots of an element's values without which there is no text: most templates of a list fail by
+  // them, before anything is made.
+  std::vector<uint32_t> needed;
 
   // Whether any reference in it has this property.
   template <typename Has>

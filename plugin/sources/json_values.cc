@@ -5,6 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "plugin/base/characters.h"
+#include "plugin/core/details_object.h"
 
 namespace webhook::sources {
 namespace {
@@ -62,6 +63,7 @@ uint32_t JsonPaths::Child(uint32_t node, absl::string_view name, uint32_t index,
       if (known == name) return child;
     }
     nodes_[node].names.emplace_back(name, added);
+    nodes_[node].marks |= MarkOf(name);
   }
   nodes_.emplace_back();
   return added;
@@ -97,17 +99,21 @@ bool JsonPaths::WalkNode(uint32_t index, base::JsonReader& reader, const char* k
   const bool enters_array = first == '[' && !node.elements.empty();
   const base::JsonReader::Place place = reader.place();
   base::JsonValue value;
+  bool plain = false;
   if (!enters_object && !enters_array) {
     if (node.slot == kNone) return reader.SkipValue();
     if (!reader.ReadValue(value)) return false;
   } else {
     const char* const begin = reader.position();
     bool empty = true;
+    bool is_written = false;
     uint32_t next = 0;
     uint64_t seen = 0;  // of which child, but for its multiples of 64
     const auto read_member = [&](const base::JsonValue& name) {
       empty = false;
-      const uint32_t child = ChildOf(node, name);
+      is_written = is_written || core::WhichKey(name) >= core::KnownKey::kHeaders;
+      const bool is_other = !name.escaped && (node.marks & MarkOf(name.inside())) == 0;
+      const uint32_t child = is_other ? kNone : ChildOf(node, name);
       if (child == kNone) return reader.SkipValue();
       const uint64_t bit = uint64_t{1} << (child % 64);
       if ((seen & bit) != 0) Forget(child, found);  // a repeated name: the last one counts
@@ -126,9 +132,10 @@ bool JsonPaths::WalkNode(uint32_t index, base::JsonReader& reader, const char* k
     if (!good) return false;
     value.kind = base::KindOf(first);
     value.empty = empty;
+    plain = enters_object && !empty && !is_written;
     value.text = absl::string_view(begin, static_cast<size_t>(reader.bracket_end() - begin));
   }
-  if (node.slot != kNone) found.values_[node.slot] = {value, place, key, found.walk_};
+  if (node.slot != kNone) found.values_[node.slot] = {value, place, key, found.walk_, plain};
   return true;
 }
 

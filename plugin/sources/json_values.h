@@ -20,6 +20,9 @@ struct FoundValue {
   base::JsonReader::Place place;  // of the value
   const char* key = nullptr;      // where the member's name begins; null for an element or the root
   uint32_t walk = 0;              // in which it was found
+  // An object with members, and none of a name that core may write itself. False where that was not
+  // looked for.
+  bool plain = false;
 };
 
 // What the paths have found in one text or element, by slot. Used again for the next one without
@@ -67,8 +70,15 @@ class JsonPaths {
   struct Node {
     std::vector<std::pair<std::string, uint32_t>> names;
     std::vector<std::pair<uint32_t, uint32_t>> elements;  // by index
+    uint64_t marks = 0;                                   // MarkOf of each name
     uint32_t slot = kNone;
   };
+
+  // One bit: most members of a body are told from all names by it.
+  static uint64_t MarkOf(absl::string_view name) {
+    const size_t first = name.empty() ? 0 : static_cast<unsigned char>(name[0]);
+    return uint64_t{1} << ((name.size() + first) % 64);
+  }
 
   uint32_t Child(uint32_t node, absl::string_view name, uint32_t index, bool is_element);
   uint32_t ChildOf(const Node& node, const base::JsonValue& key) const;

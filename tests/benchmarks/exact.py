@@ -30,10 +30,11 @@ def _receive_answer(connection):
             return
 
 
-def send(side, body, count, instances=1):
+def send(side, body, count, instances=1, signed=False):
     """One request after the other on one connection, to one instance after the other."""
     names = ["webhook"] + [f"webhook{i}" for i in range(1, instances)]
-    requests = [http_request(side.path.replace("webhook", name), body) for name in names]
+    paths = [side.path.replace("webhook", name) for name in names]
+    requests = [http_request(path, body, signed=signed) for path in paths]
     with socket.create_connection(("127.0.0.1", side.port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for number in range(count):
@@ -49,7 +50,7 @@ def _callgrind(body, count, store, instances=1, **options):
         with sides.host(store, prefix=valgrind, instances=instances, **options) as side:
             if instances > 1:
                 send(side, body, instances, instances)  # the first request of each costs more
-            send(side, body, count, instances)
+            send(side, body, count, instances, options.get("signed", False))
         annotate = ["callgrind_annotate", "--threshold=100", "--auto=no", "--show-percs=no", out]
         text = subprocess.run(annotate, capture_output=True, check=True).stdout.decode()
     functions = collections.Counter()

@@ -4,6 +4,7 @@ They repeat within one per cent on any machine that runs the same code. If a ris
 the bound here. `tools/benchmark --only counts` tells where the instructions go.
 """
 
+import re
 import sys
 import unittest
 
@@ -11,10 +12,11 @@ sys.path.insert(0, "tests/benchmarks")
 
 import exact
 import sides
-from payloads import DOCUMENTED
+from payloads import DOCUMENTED, PAYLOADS
 
 INSTRUCTIONS = 19_400  # of the documented example: front, engine, plugin and memory store
 SYSTEM_CALLS = 3.1  # of the same, but for futex: epoll_wait, recvfrom, sendto
+SIGNED = {"push": 1.35, "batch": 1.5}  # instructions, over the unsigned ones, but for SHA-256
 SLACK = 1.05
 # What the memory store keeps: a block of rows now and then, and a piece of its texts.
 ALLOCATIONS = 0.4
@@ -43,3 +45,16 @@ class ExactCountsTest(unittest.TestCase):
         print(f"{count:.2f} system calls: {table}")
         self.assertLess(count, SYSTEM_CALLS * SLACK, table)
         self.assertGreater(count, 2, "the counter does not count")
+
+    def test_signed_request_takes_little_more_instructions_than_its_hash(self):
+        for name, most in SIGNED.items():
+            counts = []
+            for signed in (False, True):
+                count, functions = exact.profile(PAYLOADS[name], signed=signed)
+                hashes = [one for one in functions if re.match("sha256_block", one)]
+                self.assertTrue(hashes, "SHA-256 is not found by its name")
+                counts.append(count - sum(functions.pop(one) for one in hashes))
+            top = sorted(functions.items(), key=lambda one: -one[1])[:20]
+            table = "\n".join(f"{number:8.0f} {one}" for one, number in top)
+            print(f"{name}: {counts[1]:.0f} over {counts[0]:.0f} instructions, of them\n{table}")
+            self.assertLess(counts[1], counts[0] * most * SLACK, table)

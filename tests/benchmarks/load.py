@@ -4,14 +4,13 @@ Every load returns a dict with `requests` and `seconds`; and, where not all of t
 counts, with `processor`: its processor seconds before and after.
 """
 
-import hmac
 import json
 import os
 import re
 import subprocess
 import tempfile
 
-from payloads import AUTHORIZATION, SIGNING_SECRET, http_request
+from payloads import AUTHORIZATION, http_request, signature
 from processes import processor_seconds
 
 # wrk's script: the request from files, and at the end one line of JSON.
@@ -68,7 +67,7 @@ def wrk(side, body, seconds, connections=32, signed=False):
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
         command += ["--timeout", "20s", "-s", script, side.url(), "--", file, AUTHORIZATION]
         if signed:
-            command.append("sha256=" + hmac.new(SIGNING_SECRET, body, "sha256").hexdigest())
+            command.append(signature(body))
         return _run(command, seconds)
 
 

@@ -1,5 +1,6 @@
 """The requests that are played, as data. All are our own; `push` is like a forge's push event."""
 
+import hmac
 import json
 
 from peers import basic
@@ -90,7 +91,12 @@ PAYLOADS = {
 }
 
 
-def http_request(path, body, close=False):
+def signature(body):
+    """As GitHub signs."""
+    return "sha256=" + hmac.new(SIGNING_SECRET, body, "sha256").hexdigest()
+
+
+def http_request(path, body, close=False, signed=False):
     """Head and body as bytes."""
     lines = [
         f"POST {path} HTTP/1.1",
@@ -99,4 +105,6 @@ def http_request(path, body, close=False):
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
     ] + (["Connection: close"] if close else [])
+    if signed:
+        lines += ["X-GitHub-Event: push", f"X-Hub-Signature-256: {signature(body)}"]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
