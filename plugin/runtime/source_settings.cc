@@ -39,21 +39,11 @@ absl::Status AddSecret(absl::string_view place, absl::string_view text, absl::Ti
 // Reads the value that comes next: "text", or {"secret": "text", "expires": "..."}.
 absl::Status ReadSecret(absl::string_view place, base::JsonReader& reader,
                         std::vector<sources::Secret>& secrets) {
-  base::JsonValue value;
-  const auto malformed = [&] {
-    return Invalid(place, R"( must be a text, or a list such as ["new", {"secret": "old", )",
-                   R"("expires": "2024-06-01T00:00:00Z"}])");
-  };
-  if (reader.Peek() == '"') {
-    if (!reader.ReadValue(value)) return malformed();
-    std::string text = base::TextOfString(value);
-    const absl::Cleanup wipe = [&] { OPENSSL_cleanse(text.data(), text.size()); };
-    return AddSecret(place, text, absl::InfiniteFuture(), secrets);
-  }
   std::string text;
   const absl::Cleanup wipe = [&] { OPENSSL_cleanse(text.data(), text.size()); };
   absl::Time expires = absl::InfiniteFuture();
-  const bool good = reader.EachMember([&](const base::JsonValue& key) {
+  base::JsonValue value;
+  const auto read_member = [&](const base::JsonValue& key) {
     const absl::string_view name = key.inside();
     if (!reader.ReadValue(value)) return false;
     if (value.kind != base::JsonKind::kString) return name == "expires" && value.text == "null";
@@ -64,8 +54,17 @@ absl::Status ReadSecret(absl::string_view place, base::JsonReader& reader,
     return name == "expires" &&
            absl::ParseTime(absl::RFC3339_full, base::TextOfString(value), &expires, nullptr) &&
            expires != absl::InfiniteFuture() && expires != absl::InfinitePast();
-  });
-  return good ? AddSecret(place, text, expires, secrets) : malformed();
+  };
+  bool good;
+  if (reader.Peek() == '"') {
+    good = reader.ReadValue(value);
+    if (good) text = base::TextOfString(value);
+  } else {
+    good = reader.EachMember(read_member);
+  }
+  if (good) return AddSecret(place, text, expires, secrets);
+  return Invalid(place, R"( must be a text, or a list such as ["new", {"secret": "old", )",
+                 R"("expires": "2024-06-01T00:00:00Z"}])");
 }
 
 // One value of a set of secrets: a secret, or a list of them.
@@ -126,12 +125,8 @@ bool AllExpired(const std::vector<sources::Secret>& secrets, absl::Time now) {
 }
 
 absl::StatusOr<std::shared_ptr<const sources::Profile>> ReadGivenProfile(absl::string_view given) {
-  if (!absl::StartsWith(given, "{")) {
-    auto profile = sources::FindProfile(given);
-    if (profile.ok()) return profile;
-    return Invalid("source: ", profile.status().message());
-  }
-  auto profile = sources::ReadProfile(given);
+  auto profile =
+      absl::StartsWith(given, "{") ? sources::ReadProfile(given) : sources::FindProfile(given);
   if (profile.ok()) return profile;
   return Invalid("source: ", profile.status().message());
 }
@@ -141,10 +136,8 @@ constexpr absl::string_view kOfSources[] = {
     "signing_secrets",  "named_secrets", "unauthenticated", "replay_check",    "rules",
     "certificates",     "jwks",          "public_url",      "header_name",     "signature_header",
     "timestamp_header", "topic_arn",     "audience",        "service_account", "webhook_id"};
-// Of these, what a profile lists under `config`.
-constexpr absl::string_view kOfConfig[] = {"public_url",       "header_name", "signature_header",
-                                           "timestamp_header", "topic_arn",   "audience",
-                                           "service_account",  "webhook_id"};
+// The last of these are what a profile lists under `config`.
+constexpr auto kOfConfig = std::span(kOfSources).subspan<7>();
 
 }  // namespace
 

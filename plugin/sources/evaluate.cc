@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/json_text.h"
@@ -27,8 +28,6 @@ constexpr absl::string_view kNul("\0", 1);
 
 // Stands for an id that only the store knows; told from other texts by its address.
 constexpr char kIncidentId[] = "incident";
-
-bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
 
 // The longest part of an escaped text, of `most` bytes or fewer, that does not end in an escape.
 absl::string_view CutAtEscape(absl::string_view inside, size_t most) {
@@ -49,6 +48,16 @@ bool SplitHttps(absl::string_view url, absl::string_view& host, absl::string_vie
   path = url.substr(end);
   path = path.substr(0, path.find_first_of("?#"));
   return !host.empty() && host.find_first_of("@:") == absl::string_view::npos;
+}
+
+// Calls each(part) for the parts of a list of signatures, without their blanks; without a
+// separator, for the value as it is.
+template <typename Each>
+void EachOf(absl::string_view separator, absl::string_view value, const Each& each) {
+  if (separator.empty()) return each(value);
+  for (const absl::string_view part : absl::StrSplit(value, separator)) {
+    each(base::WithoutBlanks(part));
+  }
 }
 
 // Why an entry accepts nothing. Texts are made of it only when it is told.
@@ -93,7 +102,9 @@ class Evaluator::Run {
         request_(request),
         body_(body),
         result_(result),
-        arena_(result.arena_) {}
+        arena_(result.arena_) {
+    buffers_.form.clear();  // of the request before
+  }
 
   void Judge();
 
@@ -117,6 +128,7 @@ class Evaluator::Run {
   std::optional<absl::string_view> JsonText(const FoundValue& found);
   absl::string_view SortedForm();
   int CountOf(const Reference& reference);
+  bool GetOnce(const Reference& reference, std::optional<absl::string_view>& value);
   const FoundValue* Find(const Reference& reference) const {
     const FoundValues* const values = reference.from == From::kItem ? item_ : root_;
     return values == nullptr ? nullptr : values->At(reference.slot);
@@ -142,15 +154,18 @@ class Evaluator::Run {
   bool Unwrap();
 
   // Who sends.
-  bool Fail(Rank rank, Step step, const char* what, const Reference* reference = nullptr,
-            std::string detail = "");
+  bool Fail(Rank rank, const char* what, const Reference* reference = nullptr,
+            std::string detail = "", Step step = Step::kCredentials);
+  bool FailSignature(Rank rank, const char* what, const Reference& from, std::string detail = "") {
+    return Fail(rank, what, &from, std::move(detail), Step::kSignature);
+  }
   Attempt Authenticate();
   Attempt Try(const Entry& entry, int index);
   Attempt TryEach(const Entry& entry);
   Attempt TryOne(const Entry& entry);
   bool FindCandidates(const sources::Authenticate& what);
   bool CheckTime(const sources::Authenticate& what);
-  bool CheckChecks(const sources::Authenticate& what);
+  Attempt CheckChecks(const sources::Authenticate& what);
   bool CheckToken(const Entry& entry);
   bool CheckJwt(const Entry& entry);
   Attempt CheckSignature(const Entry& entry);
@@ -330,6 +345,13 @@ int Evaluator::Run::CountOf(const Reference& reference) {
     default:
       return 1;
   }
+}
+
+// False where there are several values of which one would have to count.
+bool Evaluator::Run::GetOnce(const Reference& reference, std::optional<absl::string_view>& value) {
+  if (CountOf(reference) > 1) return Fail(Rank::kWrong, "occurs more than once", &reference);
+  value = Get(reference);
+  return true;
 }
 
 bool Evaluator::Run::Present(const Reference& reference) {
@@ -564,7 +586,6 @@ bool Evaluator::Run::LoadText(absl::string_view text) {
                   ? Decoder::kCloudEventsBinary
                   : Decoder::kJson;
   }
-  buffers_.form.clear();
   switch (decoder) {
     case Decoder::kRefuse: {
       std::string taken =
@@ -646,8 +667,8 @@ bool Evaluator::Run::Unwrap() {
 
 // ---- Who sends.
 
-bool Evaluator::Run::Fail(Rank rank, Step step, const char* what, const Reference* reference,
-                          std::string detail) {
+bool Evaluator::Run::Fail(Rank rank, const char* what, const Reference* reference,
+                          std::string detail, Step step) {
   if (rank >= failure_.rank) {
     failure_ = {rank, trying_, step, what, reference, std::move(detail)};
   }
@@ -671,44 +692,30 @@ bool Evaluator::Run::FindCandidates(const sources::Authenticate& what) {
         }
         for (const core::HeaderView& other : request_.headers) {
           if (&other != &header && other.IsNamed(header.name)) {
-            return Fail(Rank::kWrong, Step::kCredentials, "occurs more than once", &from);
+            return Fail(Rank::kWrong, "occurs more than once", &from);
           }
         }
         values.push_back(base::WithoutBlanks(header.value));
       }
       continue;
     }
-    if (CountOf(from) > 1) {
-      return Fail(Rank::kWrong, Step::kCredentials, "occurs more than once", &from);
-    }
-    if (const auto value = Get(from); value.has_value()) values.push_back(*value);
+    std::optional<absl::string_view> value;
+    if (!GetOnce(from, value)) return false;
+    if (value.has_value()) values.push_back(*value);
   }
-  if (values.empty()) return Fail(Rank::kMissing, Step::kCredentials, "is missing", &what.from[0]);
+  if (values.empty()) return Fail(Rank::kMissing, "is missing", &what.from[0]);
   const bool is_public_key = what.kind == Kind::kEd25519 || what.kind == Kind::kEcdsaP256 ||
                              what.kind == Kind::kCertificate;
   const size_t most = is_public_key ? kMostPublicKeyCandidates : kMostCandidates;
-  const auto add = [&](absl::string_view part) {
-    part = base::WithoutBlanks(part);
-    if (absl::ConsumePrefix(&part, what.prefix) && candidates.size() < most) {
-      candidates.push_back(part);
-    }
-  };
-  for (absl::string_view value : values) {
-    while (!what.list.empty() && absl::StrContains(value, what.list)) {
-      const size_t end = value.find(what.list);
-      add(value.substr(0, end));
-      value.remove_prefix(end + what.list.size());
-    }
-    if (what.list.empty()) {
-      if (absl::ConsumePrefix(&value, what.prefix)) candidates.push_back(value);
-    } else {
-      add(value);
-    }
+  for (const absl::string_view value : values) {
+    EachOf(what.list, value, [&](absl::string_view part) {
+      if (absl::ConsumePrefix(&part, what.prefix) && candidates.size() < most) {
+        candidates.push_back(part);
+      }
+    });
   }
-  if (candidates.size() > most) candidates.resize(most);
   if (candidates.empty()) {
-    return Fail(Rank::kForm, Step::kCredentials, "has nothing that begins with", &what.from[0],
-                what.prefix);
+    return Fail(Rank::kForm, "has nothing that begins with", &what.from[0], what.prefix);
   }
   return true;
 }
@@ -721,31 +728,23 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
     reference = &from;
     if (from.from == From::kEntry) {
       int count = 0;
-      for (absl::string_view value : buffers_.values) {
-        for (bool more = true; more;) {
-          const size_t end = what.list.empty() ? absl::string_view::npos : value.find(what.list);
-          absl::string_view part = base::WithoutBlanks(value.substr(0, end));
+      for (const absl::string_view value : buffers_.values) {
+        EachOf(what.list, value, [&](absl::string_view part) {
           if (absl::ConsumePrefix(&part, from.name)) text = part, ++count;
-          more = end != absl::string_view::npos;
-          if (more) value.remove_prefix(end + what.list.size());
-        }
+        });
       }
-      if (count > 1) return Fail(Rank::kWrong, Step::kCredentials, "occurs more than once", &from);
-    } else {
-      if (CountOf(from) > 1) {
-        return Fail(Rank::kWrong, Step::kCredentials, "occurs more than once", &from);
-      }
-      text = Get(from);
+      if (count > 1) return Fail(Rank::kWrong, "occurs more than once", &from);
+    } else if (!GetOnce(from, text)) {
+      return false;
     }
     if (text.has_value() && !text->empty()) break;
   }
   if (!text.has_value() || text->empty()) {
-    return Fail(Rank::kForm, Step::kCredentials, "is missing, which has the time", reference);
+    return Fail(Rank::kForm, "is missing, which has the time", reference);
   }
   const std::optional<absl::Time> at = ReadTime(*text, time.form);
   if (!at.has_value()) {
-    return Fail(Rank::kForm, Step::kCredentials, "is no time of the form that is signed",
-                reference);
+    return Fail(Rank::kForm, "is no time of the form that is signed", reference);
   }
   timestamp_ = *text;
   time_is_signed_ =
@@ -753,8 +752,7 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
   const absl::Duration apart = request_.now - *at;
   if (absl::AbsDuration(apart) > time.tolerance) {
     return Fail(
-        Rank::kWrong, Step::kCredentials,
-        apart > absl::ZeroDuration() ? "is too old" : "is in the future", reference,
+        Rank::kWrong, apart > absl::ZeroDuration() ? "is too old" : "is in the future", reference,
         absl::StrCat("by ",
                      absl::FormatDuration(absl::Trunc(absl::AbsDuration(apart), absl::Seconds(1))),
                      ", of which ", absl::FormatDuration(time.tolerance), " are permitted"));
@@ -763,18 +761,22 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
 }
 
 // Those that can be checked: with the head alone, those that the head tells.
-bool Evaluator::Run::CheckChecks(const sources::Authenticate& what) {
+Attempt Evaluator::Run::CheckChecks(const sources::Authenticate& what) {
+  Attempt attempt = Attempt::kAccepted;
   for (const auto& [reference, expected] : what.checks) {
     const bool needs_body =
         reference.needs_body() || expected.Any([](const Reference& r) { return r.needs_body(); });
-    if (needs_body && body_ == nullptr) continue;
+    if (needs_body && body_ == nullptr) {
+      attempt = Attempt::kNeedsBody;
+      continue;
+    }
     const std::optional<absl::string_view> value = Get(reference);
     const std::optional<absl::string_view> wanted = Text(expected);
     if (!value.has_value() || !wanted.has_value() || !EqualInConstantTime(*value, *wanted)) {
-      return Fail(Rank::kWrong, Step::kCredentials, "is not what it must be", &reference);
+      return Fail(Rank::kWrong, "is not what it must be", &reference), Attempt::kRefused;
     }
   }
-  return true;
+  return attempt;
 }
 
 // All pairs are compared, whichever is right.
@@ -788,8 +790,7 @@ bool Evaluator::Run::CheckToken(const Entry& entry) {
     if (same && request_.now < key.expires && found == nullptr) found = &key;
   }
   if (found == nullptr) {
-    return Fail(Rank::kWrong, Step::kCredentials, "equals no secret that is set",
-                &entry.what->from[0]);
+    return Fail(Rank::kWrong, "equals no secret that is set", &entry.what->from[0]);
   }
   result_.secret = found->number;
   return true;
@@ -802,20 +803,17 @@ bool Evaluator::Run::CheckJwt(const Entry& entry) {
   for (const auto& [name, wanted] : what.claims) {
     const std::optional<absl::string_view> text = Text(wanted);
     if (!text.has_value() || text->empty()) {
-      return Fail(Rank::kNotConfigured, Step::kCredentials, "cannot be checked without the claim",
-                  &what.from[0], name);
+      return Fail(Rank::kNotConfigured, "cannot be checked without the claim", &what.from[0], name);
     }
     claims.push_back({name, *text});
   }
   if (buffers_.candidates.size() != 1 || !audience.has_value() || audience->empty()) {
-    return Fail(Rank::kNotConfigured, Step::kCredentials, "cannot be checked without an audience",
-                &what.from[0]);
+    return Fail(Rank::kNotConfigured, "cannot be checked without an audience", &what.from[0]);
   }
   const absl::Status status = source_.settings_.jwks->Verify(buffers_.candidates[0], what.issuers,
                                                              *audience, request_.now, claims);
   if (status.ok()) return true;
-  return Fail(Rank::kWrong, Step::kSignature, "is refused:", &what.from[0],
-              std::string(status.message()));
+  return FailSignature(Rank::kWrong, "is refused:", what.from[0], std::string(status.message()));
 }
 
 bool Evaluator::Run::CheckCertificate(const sources::Authenticate& what,
@@ -824,8 +822,8 @@ bool Evaluator::Run::CheckCertificate(const sources::Authenticate& what,
   absl::string_view host, path;
   if (!SplitHttps(url, host, path) || !what.certificate_host[0].Matches(host) ||
       !what.certificate_path[0].Matches(path)) {
-    return Fail(Rank::kWrong, Step::kSignature, "is no URL of this sender's certificates",
-                &what.certificate_url[0]);
+    return FailSignature(Rank::kWrong, "is no URL of this sender's certificates",
+                         what.certificate_url[0]);
   }
   Hash hash = what.hash;
   if (!what.hash_map.empty()) {
@@ -833,7 +831,7 @@ bool Evaluator::Run::CheckCertificate(const sources::Authenticate& what,
     const auto found = std::find_if(what.hash_map.begin(), what.hash_map.end(),
                                     [&](const auto& one) { return one.first == word; });
     if (found == what.hash_map.end()) {
-      return Fail(Rank::kWrong, Step::kSignature, "names no known hash", &what.hash_from[0]);
+      return FailSignature(Rank::kWrong, "names no known hash", what.hash_from[0]);
     }
     hash = found->second;
   }
@@ -842,8 +840,7 @@ bool Evaluator::Run::CheckCertificate(const sources::Authenticate& what,
     status = source_.settings_.certificates->Verify(url, hash, message, signature, request_.now);
     if (status.ok()) return true;
   }
-  return Fail(Rank::kWrong, Step::kSignature, "is refused:", &what.from[0],
-              std::string(status.message()));
+  return FailSignature(Rank::kWrong, "is refused:", what.from[0], std::string(status.message()));
 }
 
 // All pairs of signature and secret are computed, whichever is right.
@@ -857,9 +854,9 @@ Attempt Evaluator::Run::CheckSignature(const Entry& entry) {
     if (bytes.has_value() && !bytes->empty()) buffers_.signatures.push_back(*std::move(bytes));
   }
   if (buffers_.signatures.empty()) {
-    Fail(Rank::kForm, Step::kSignature,
-         what.encoding == Encoding::kHex ? "is not in hexadecimal" : "is not in base64",
-         &what.from[0]);
+    FailSignature(Rank::kForm,
+                  what.encoding == Encoding::kHex ? "is not in hexadecimal" : "is not in base64",
+                  what.from[0]);
     return Attempt::kRefused;
   }
   const Source::Key* found = nullptr;
@@ -898,10 +895,10 @@ Attempt Evaluator::Run::CheckSignature(const Entry& entry) {
   }
   if (!accepted) {
     if (what.kind != Kind::kCertificate) {
-      Fail(Rank::kWrong, Step::kSignature,
-           "was not made with a secret that is set over these bytes", &what.from[0]);
+      FailSignature(Rank::kWrong, "was not made with a secret that is set over these bytes",
+                    what.from[0]);
     } else if (rendered == nullptr) {
-      Fail(Rank::kForm, Step::kSignature, "signs something that is not there", &what.from[0]);
+      FailSignature(Rank::kForm, "signs something that is not there", what.from[0]);
     }
     return Attempt::kRefused;
   }
@@ -925,26 +922,16 @@ Attempt Evaluator::Run::TryOne(const Entry& entry) {
   const sources::Authenticate& what = *entry.what;
   if (!FindCandidates(what)) return Attempt::kRefused;
   if (what.kind == Kind::kToken) {
-    if (!CheckChecks(what)) return Attempt::kRefused;
-    if (!CheckToken(entry)) return Attempt::kRefused;
-    const bool checks_body =
-        std::any_of(what.checks.begin(), what.checks.end(), [](const auto& one) {
-          return one.first.needs_body() ||
-                 one.second.Any([](const Reference& r) { return r.needs_body(); });
-        });
-    return checks_body && body_ == nullptr ? Attempt::kNeedsBody : Attempt::kAccepted;
+    const Attempt checks = CheckChecks(what);
+    return checks != Attempt::kRefused && CheckToken(entry) ? checks : Attempt::kRefused;
   }
   if (what.kind == Kind::kJwt) return CheckJwt(entry) ? Attempt::kAccepted : Attempt::kRefused;
   if (what.id.has_value()) {
-    if (CountOf(*what.id) > 1) {
-      Fail(Rank::kWrong, Step::kCredentials, "occurs more than once", &*what.id);
-      return Attempt::kRefused;
-    }
     if (what.id->needs_body() && body_ == nullptr) return Attempt::kNeedsBody;
-    const std::optional<absl::string_view> id = Get(*what.id);
+    std::optional<absl::string_view> id;
+    if (!GetOnce(*what.id, id)) return Attempt::kRefused;
     if (!id.has_value() || id->empty()) {
-      Fail(Rank::kForm, Step::kCredentials, "is missing, which is signed too", &*what.id);
-      return Attempt::kRefused;
+      return Fail(Rank::kForm, "is missing, which is signed too", &*what.id), Attempt::kRefused;
     }
     id_ = *id;
   }
@@ -963,7 +950,7 @@ Attempt Evaluator::Run::TryOne(const Entry& entry) {
     if (in_body && !late_time && !Load(false)) return unread_ = true, Attempt::kRefused;
     if (!late_time && !CheckTime(what)) return Attempt::kRefused;
   }
-  if (!CheckChecks(what)) return Attempt::kRefused;
+  if (CheckChecks(what) == Attempt::kRefused) return Attempt::kRefused;
   if (body_ == nullptr) return Attempt::kNeedsBody;
   const Attempt attempt = CheckSignature(entry);
   if (attempt != Attempt::kAccepted) return attempt;
@@ -978,8 +965,7 @@ Attempt Evaluator::Run::TryOne(const Entry& entry) {
 Attempt Evaluator::Run::TryEach(const Entry& entry) {
   const FoundValue* const array = buffers_.root.At(*entry.what->each);
   if (array == nullptr || array->value.kind != base::JsonKind::kArray || array->value.empty) {
-    Fail(Rank::kMissing, Step::kCredentials, "the body has no elements to authenticate");
-    return Attempt::kRefused;
+    return Fail(Rank::kMissing, "the body has no elements to authenticate"), Attempt::kRefused;
   }
   base::JsonReader& reader = buffers_.reader;
   reader.Return(array->place);
@@ -1011,11 +997,11 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
   accepted_secret_ = {};
   time_is_signed_ = true;
   if (!entry.can_accept) {
-    Fail(Rank::kNotConfigured, Step::kCredentials,
-         what.kind == Kind::kBasic         ? "needs username and password, and no signing_secrets"
-         : what.kind == Kind::kCertificate ? "needs certificates_file"
-         : what.kind == Kind::kJwt         ? "needs jwks_file"
-                                           : "no secret of its form is set");
+    Fail(Rank::kNotConfigured, what.kind == Kind::kBasic
+                                   ? "needs username and password, and no signing_secrets"
+                               : what.kind == Kind::kCertificate ? "needs certificates_file"
+                               : what.kind == Kind::kJwt         ? "needs jwks_file"
+                                                                 : "no secret of its form is set");
     return Attempt::kRefused;
   }
   if (what.when.has_value()) {
@@ -1033,7 +1019,7 @@ Attempt Evaluator::Run::Try(const Entry& entry, int index) {
     static const Reference kAuthorization{.from = From::kHeader, .name = "Authorization"};
     if (attempt == Attempt::kRefused) {
       const bool missing = check == core::CredentialCheck::kMissing;
-      Fail(missing ? Rank::kMissing : Rank::kWrong, Step::kCredentials,
+      Fail(missing ? Rank::kMissing : Rank::kWrong,
            missing                                     ? "is missing"
            : check == core::CredentialCheck::kRepeated ? "occurs more than once"
                                                        : "has not the username and password",
@@ -1138,7 +1124,8 @@ bool Evaluator::Run::AppendAnswer(const AnswerBody& body, absl::string_view* fau
       size += text.size();
       if (text.data() == kIncidentId) {
         result_.answer.incident_id_at.insert(result_.answer.incident_id_at.begin(), out.size());
-      } else if (size > kMostTextBytes || std::any_of(text.begin(), text.end(), IsControl) ||
+      } else if (size > kMostTextBytes ||
+                 std::any_of(text.begin(), text.end(), absl::ascii_iscntrl) ||
                  !base::IsUtf8(text)) {
         *fault = "what must be answered is longer than 4 KiB, or has control characters";
         return false;
@@ -1310,15 +1297,12 @@ std::string WithoutMember(const FoundValue& whole, const FoundValue& member) {
 }
 
 bool Evaluator::Run::MakeEvents() {
-  const IncidentsForm* form = nullptr;
-  for (const IncidentsForm& one : profile_.incidents) {
-    if (one.when.has_value() && !Holds(*one.when)) continue;
-    form = &one;
-    break;
-  }
+  const auto form = std::find_if(
+      profile_.incidents.begin(), profile_.incidents.end(),
+      [&](const IncidentsForm& one) { return !one.when.has_value() || Holds(*one.when); });
   const Rules* const rules = source_.settings_.rules.get();
   if (rules != nullptr) result_.rule_counts.assign(rules->rules.size(), 0);
-  if (form == nullptr || !form->keep) return true;
+  if (form == profile_.incidents.end() || !form->keep) return true;
   result_.documented = form->documented;
   base::JsonReader& reader = buffers_.reader;
   const FoundValue& whole = *buffers_.root.At(profile_.whole);
@@ -1371,16 +1355,15 @@ bool Evaluator::Run::MakeEvents() {
       add();
       return true;
     });
-    if (!all || made_bytes_ > most_bytes) {
-      const std::string text =
-          made_bytes_ > most_bytes
-              ? absl::StrCat("The events and their envelopes have more than ", most_bytes, " bytes")
-              : absl::StrCat("A request may have ", most, " incidents at most");
-      Refuse(413, Step::kIncidents,
-             made_bytes_ > most_bytes ? Reason::kBodyTooLarge : Reason::kTooManyIncidents, text);
-      result_.message = text;
-      return false;
+    if (made_bytes_ > most_bytes) {
+      Refuse(413, Step::kIncidents, Reason::kBodyTooLarge,
+             absl::StrCat("The events and their envelopes have more than ", most_bytes, " bytes"));
+    } else if (!all) {
+      Refuse(413, Step::kIncidents, Reason::kTooManyIncidents,
+             absl::StrCat("A request may have ", most, " incidents at most"));
     }
+    result_.message = result_.explanation;
+    if (result_.outcome == Outcome::kRefuse) return false;
   }
   item_ = nullptr;
   return true;
@@ -1449,12 +1432,48 @@ void Evaluator::Evaluate(const Source& source, const Request& request, const Bod
   if (result.outcome != Outcome::kAccept) buffers_->reader.ReleaseLarge();
 }
 
+namespace {
+
+// The documented body with what rules have left and set, in `out`.
+absl::string_view AfterRules(const Result& result, std::string& out) {
+  out.clear();
+  out.push_back('[');
+  for (const Event& event : result.events) {
+    if (event.dropped) continue;
+    if (out.size() > 1) out.push_back(',');
+    if (!event.set) {
+      absl::StrAppend(&out, event.element);
+      continue;
+    }
+    out.push_back('{');
+    for (const auto& [name, text] :
+         {std::pair("name", event.name), {"type", event.type}, {"occurred", event.occurred}}) {
+      if (text.empty()) continue;
+      absl::StrAppend(&out, "\"", name, "\":");
+      base::AppendJsonString(&out, text);
+      out.push_back(',');
+    }
+    const bool is_full_object =
+        absl::StartsWith(event.details, "{") &&
+        absl::StripLeadingAsciiWhitespace(event.details.substr(1)).front() != '}';
+    absl::StrAppend(&out, "\"rawJson\":", is_full_object ? "" : "{\"value\":", event.details,
+                    is_full_object ? "}" : "}}");
+  }
+  out.push_back(']');
+  out.reserve(out.size() + kPadding);
+  return out;
+}
+
+}  // namespace
+
 absl::Status Evaluator::Parse(const Result& result, core::IncidentParser& parser,
                               std::span<const core::HeaderView> headers,
                               const core::Defaults& defaults, core::ParsedRequest& out) {
   absl::Status status;
   if (result.documented) {
-    status = parser.Parse(ToIncidents(result, buffers_->incidents), headers, defaults, out);
+    const absl::string_view body =
+        result.rule_counts.empty() ? result.document : AfterRules(result, buffers_->incidents);
+    status = parser.Parse(body, headers, defaults, out);
   } else {
     std::vector<core::FoundIncident>& found = buffers_->found;
     found.clear();

@@ -232,15 +232,6 @@ struct Result {
   std::vector<std::unique_ptr<char[]>> documents_;  // that decoders made
 };
 
-// The details of an event as JSON text: the element's own bytes, with the envelope. A value that is
-// no object becomes {"value": it}.
-std::string DetailsOf(const Result& result, const Event& event);
-
-// What was accepted in the documented form, for core::IncidentParser: the document itself where it
-// has that form, else [{"name", "type", "occurred", "rawJson"}, ...] in `buffer`, without dropped
-// events. base::JsonReader::kPadding readable bytes follow it.
-absl::string_view ToIncidents(const Result& result, std::string& buffer);
-
 // Holds the buffers that judging needs, so use one again and again. Not thread-safe.
 class Evaluator {
  public:
@@ -257,8 +248,8 @@ class Evaluator {
   // With the body; includes EvaluateHead. Never kContinue.
   void Evaluate(const Source& source, const Request& request, const Body& body, Result& result);
 
-  // The incidents of what was accepted last, as `parser` would read them from ToIncidents, without
-  // writing and reading them again. Errors are the parser's.
+  // The incidents of what was accepted last, without reading the body again where it is not the
+  // documented one. Errors are the parser's.
   absl::Status Parse(const Result& result, core::IncidentParser& parser,
                      std::span<const core::HeaderView> headers, const core::Defaults& defaults,
                      core::ParsedRequest& out);

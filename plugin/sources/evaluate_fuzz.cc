@@ -16,6 +16,7 @@
 #include "plugin/core/decode.h"
 #include "plugin/core/incidents.h"
 #include "plugin/sources/evaluate.h"
+#include "plugin/sources/testing/to_incidents.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/strict_json.h"
 

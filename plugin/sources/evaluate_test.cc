@@ -11,9 +11,11 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/substitute.h"
 #include "gtest/gtest.h"
 #include "plugin/core/incidents.h"
+#include "plugin/sources/testing/to_incidents.h"
 
 namespace webhook::sources {
 namespace {
@@ -649,6 +651,39 @@ TEST_F(EvaluateTest, TheIncidentsIdJoinsTheAnswer) {
   EXPECT_FALSE(result_.answers_incidents);
   EXPECT_EQ(result_.answer.status, 202);
   EXPECT_EQ(result_.answer.BodyWith("INC-1"), R"x({"a":[1,"(INC-1, \"x\")"],"c":"INC-1"})x");
+}
+
+TEST_F(EvaluateTest, MembersThatAreOursAreRenamedInTheEventsOfASource) {
+  settings_.signing_secrets = {{kSecret}};
+  Configure("github");
+  Set("X-GitHub-Event", "push");
+  SendSigned(R"([{"headers":1,"a":2},{"a":{"headers":1}},{"h\u0065aders":3},{}])");
+  ASSERT_EQ(result_.outcome, Outcome::kAccept) << result_.explanation;
+  core::IncidentParser parser(limits_);
+  core::ParsedRequest parsed;
+  ASSERT_TRUE(evaluator_.Parse(result_, parser, {}, {}, parsed).ok());
+  std::vector<std::string> details;
+  for (const core::ParsedIncident& incident : parsed.incidents()) {
+    details.push_back(absl::StrJoin(incident.details, ""));
+  }
+  EXPECT_EQ(details, (std::vector<std::string>{
+                         R"({"body_headers":1,"a":2,"headers":{}})",
+                         R"({"a":{"headers":1},"headers":{}})",
+                         R"({"body_headers":3,"headers":{}})",
+                         R"({"value":{},"headers":{}})",
+                     }));
+}
+
+TEST_F(EvaluateTest, AnIdThatIsSignedMayStandInTheBody) {
+  settings_.signing_secrets = {{kSecret}};
+  Configure(R"({"profile": 1, "name": "mine", "authenticate": [{"kind": "hmac",
+      "from": "header:S", "signed": "{id}.{body}", "id": "json:id"}]})");
+  const absl::string_view signed_pieces[] = {"7.", R"({"id":7})"};
+  Set("S", absl::BytesToHexString(Hmac(Hash::kSha256, kSecret, signed_pieces)));
+  Send(R"({"id":8})");
+  EXPECT_EQ(result_.outcome, Outcome::kRefuse);
+  Send(R"({"id":7})");
+  EXPECT_EQ(result_.outcome, Outcome::kAccept) << result_.explanation;
 }
 
 TEST_F(EvaluateTest, TextInTextIsUnwrappedAndWhatIsNoneStays) {

@@ -21,19 +21,12 @@ constexpr int kMostDepth = 16;
 constexpr size_t kMostListed = 64;  // texts of a list, members of a map
 
 // A JSON value as a tree: profiles are small and read once.
-struct JsonMember;
-
 struct Json {
   base::JsonKind kind = base::JsonKind::kNull;
   absl::string_view raw;
   std::string text;  // of a string
-  std::vector<JsonMember> members;
+  std::vector<std::pair<std::string, Json>> members;
   std::vector<Json> items;
-};
-
-struct JsonMember {
-  std::string first;
-  Json second;
 };
 
 bool ReadTree(base::JsonReader& reader, Json& json) {
@@ -43,7 +36,7 @@ bool ReadTree(base::JsonReader& reader, Json& json) {
     const bool good =
         json.kind == base::JsonKind::kObject
             ? reader.EachMember([&](const base::JsonValue& key) {
-                json.members.push_back({base::TextOfString(key), Json()});
+                json.members.emplace_back(base::TextOfString(key), Json());
                 return ReadTree(reader, json.members.back().second);
               })
             : reader.EachItem([&] { return ReadTree(reader, json.items.emplace_back()); });
@@ -145,7 +138,12 @@ class ProfileReader {
   // Reads an object: `read(name, value)` for each member, false for a name that is unknown.
   template <typename Do>
   void Members(const Json& json, const Do& read) {
+    Members(json, kMostListed, read);
+  }
+  template <typename Do>
+  void Members(const Json& json, size_t most, const Do& read) {
     if (json.kind != base::JsonKind::kObject) return Fail("expected an object");
+    if (json.members.size() > most) return Fail(absl::StrCat("at most ", most, " are taken"));
     for (size_t i = 0; i < json.members.size(); ++i) {
       const auto& [name, value] = json.members[i];
       At(name, [&, name = absl::string_view(name), &value = value] {
@@ -278,7 +276,6 @@ class ProfileReader {
 
 void ProfileReader::ReadTests(const Json& json, std::vector<Condition::Test>& out) {
   using TestKind = Condition::Test::Kind;
-  if (json.members.size() > kMostListed) return Fail("too many tests");
   Members(json, [&](absl::string_view name, const Json& want) {
     Condition::Test& test = out.emplace_back();
     test.reference = ReferenceOf(name);
@@ -325,8 +322,7 @@ Condition ProfileReader::ReadCondition(const Json& json) {
 }
 
 void ProfileReader::ReadConfig(const Json& json, Profile& out) {
-  if (json.members.size() > kMostEntries) return Fail("too many values");
-  Members(json, [&](absl::string_view name, const Json& value) {
+  Members(json, kMostEntries, [&](absl::string_view name, const Json& value) {
     if (!base::IsName(name)) Fail("a name has letters, digits, _ and -");
     out.config.emplace_back(name, Text(value));
     words_.config.emplace_back(name);
@@ -365,7 +361,7 @@ void ProfileReader::ReadHash(const Json& json, Authenticate& out) {
   }
   Members(json, [&](absl::string_view name, const Json& value) {
     if (name == "from") return Is([&] { out.hash_from = References(value); });
-    if (name != "map" || value.members.size() > kMostListed) return false;
+    if (name != "map") return false;
     Members(value, [&](absl::string_view text, const Json& hash) {
       out.hash_map.emplace_back(text, OneOf(hash, kHashes));
       return true;
@@ -394,8 +390,7 @@ void ProfileReader::ReadAuthenticate(const Json& json, Authenticate& out) {
     if (name == "secret") return Is([&] { out.secret = Text(value); });
     if (name == "needs") return Is([&] { Text(value); });  // told to people alone
     if (name == "checks") {
-      if (value.members.size() > kMostEntries) Fail("too many checks");
-      Members(value, [&](absl::string_view what, const Json& text) {
+      Members(value, kMostEntries, [&](absl::string_view what, const Json& text) {
         out.checks.emplace_back(ReferenceOf(what), TemplateOf(text));
         return true;
       });
@@ -411,8 +406,7 @@ void ProfileReader::ReadAuthenticate(const Json& json, Authenticate& out) {
       return true;
     }
     if (name == "claims") {
-      if (value.members.size() > kMostEntries) Fail("too many claims");
-      Members(value, [&](absl::string_view claim, const Json& text) {
+      Members(value, kMostEntries, [&](absl::string_view claim, const Json& text) {
         if (claim == "iss") {
           OneOrMore(text, [&](const Json& one) { out.issuers.push_back(Text(one)); });
         } else if (claim == "aud") {
@@ -527,8 +521,8 @@ void ProfileReader::ReadAnswer(const Json& json, Handshake& out) {
       ReadPieces(value, out.body);
       return true;
     }
-    if (name != "headers" || value.members.size() > kMostEntries) return false;
-    Members(value, [&](absl::string_view header, const Json& text) {
+    if (name != "headers") return false;
+    Members(value, kMostEntries, [&](absl::string_view header, const Json& text) {
       if (!base::IsToken(header)) Fail("no name of a header");
       out.headers.emplace_back(header, TemplateOf(text));
       return true;
@@ -580,7 +574,6 @@ void ProfileReader::ReadBody(const Json& json, Profile& out) {
       return Is([&] { out.body_limit = static_cast<size_t>(Whole(value, 1, int64_t{1} << 40)); });
     }
     if (name == "types") {
-      if (value.members.size() > kMostListed) Fail("too many types");
       Members(value, [&](absl::string_view type, const Json& decoder) {
         out.types.emplace_back(absl::AsciiStrToLower(type), OneOf(decoder, kDecoders));
         return true;
@@ -616,7 +609,7 @@ void ProfileReader::ReadSeverity(const Json& json, Severity& out) {
   Members(json, [&](absl::string_view name, const Json& value) {
     if (name == "from") return Is([&] { out.from = References(value); });
     if (name == "default") return Is([&] { out.otherwise = SeverityOf(value); });
-    if (name != "map" || value.members.size() > kMostListed) return false;
+    if (name != "map") return false;
     Members(value, [&](absl::string_view text, const Json& severity) {
       out.map.emplace_back(text, SeverityOf(severity));
       return true;
@@ -646,7 +639,7 @@ void ProfileReader::ReadIncidents(const Json& json, IncidentsForm& out) {
       return Is([&] {
         out.details = References(value);
         for (const Reference& one : out.details) {
-          if (one.from != From::kJson && one.from != From::kItem) Fail("expected json: or item:");
+          if (!one.is_in_document()) Fail("expected json: or item:");
         }
       });
     }
@@ -794,11 +787,6 @@ void ProfileReader::ReadRule(const Json& json, Rule& out) {
   if (!has_do) Fail("do is missing");
 }
 
-absl::Status NotJson(absl::string_view text, const base::JsonFault& fault) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(base::LineAndColumn(text, fault.byte), ": ", fault.what));
-}
-
 absl::StatusOr<Json> Tree(base::JsonReader& reader, absl::string_view text) {
   if (text.size() > kMostProfileBytes) {
     return absl::InvalidArgumentError(
@@ -806,7 +794,8 @@ absl::StatusOr<Json> Tree(base::JsonReader& reader, absl::string_view text) {
   }
   Json json;
   if (!reader.OpenCopy(text) || !ReadTree(reader, json) || !reader.Finish()) {
-    return NotJson(text, reader.fault());
+    return absl::InvalidArgumentError(
+        absl::StrCat(base::LineAndColumn(text, reader.fault().byte), ": ", reader.fault().what));
   }
   return json;
 }
@@ -836,7 +825,7 @@ bool HaveDistinctKeys(const Authenticate& a, const Authenticate& b) {
 
 bool IsSame(const Reference& a, const Reference& b) {
   if (a.from != b.from || a.from_config != b.from_config) return false;
-  if (a.from == From::kJson || a.from == From::kItem) return a.slot == b.slot;
+  if (a.is_in_document()) return a.slot == b.slot;
   return a.from == From::kHeader ? absl::EqualsIgnoreCase(a.name, b.name) : a.name == b.name;
 }
 
@@ -949,6 +938,7 @@ bool Authenticate::needs_parsing() const {
   const auto any = [&](const std::vector<Reference>& list) {
     return std::any_of(list.begin(), list.end(), parses);
   };
+  if (id.has_value() && id->needs_parsing()) return true;
   if (each.has_value() || any(from) || any(hash_from) || any(certificate_url)) return true;
   if (when.has_value() && when->needs_body()) return true;
   if (std::any_of(is_signed.begin(), is_signed.end(),

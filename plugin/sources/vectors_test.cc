@@ -19,6 +19,7 @@
 #include "plugin/core/incidents.h"
 #include "plugin/limits/limits.h"
 #include "plugin/sources/evaluate.h"
+#include "plugin/sources/testing/to_incidents.h"
 
 namespace webhook::sources {
 namespace {
