@@ -49,6 +49,7 @@ Answer Copy(const lri_answer& answer) {
 
 struct Incident {
   std::string name, type, occurred, details;
+  std::string request_address, request_query;  // of its batch
 };
 
 // A host that keeps incidents in a vector, and answers in the way that a test chooses.
@@ -94,8 +95,8 @@ class FakeHost {
       for (size_t s = 0; s < incident.details.count; ++s) {
         details += Text(incident.details.data[s]);
       }
-      incidents.push_back(
-          {Text(incident.name), Text(incident.type), Text(incident.occurred), details});
+      incidents.push_back({Text(incident.name), Text(incident.type), Text(incident.occurred),
+                           details, Text(batch.request_address), Text(batch.request_query)});
     }
     held_ = [this, &batch] { Done(batch); };
     if (!hold) CompleteHeld();
@@ -388,6 +389,47 @@ TEST_F(EntryTest, TokenThatASourceHasInItsUrlIsKeptOutOfHeadersThatRepeatIt) {
             200);
   EXPECT_THAT(host_.incidents.back().details,
               AllOf(HasSubstr("x-kept"), Not(HasSubstr("x-original-uri"))));
+}
+
+TEST_F(EntryTest, RequestIsStoredOnlyWhereItIsAskedFor) {
+  EXPECT_THAT(Create({{"store_request", "yes"}}), HasSubstr("store_request must be true or false"));
+  const Sent sent = {.body = "{}", .query = "a=1&b", .peer = "192.0.2.1"};
+  Start({});
+  Ask(sent);
+  EXPECT_EQ(host_.incidents.back().request_address, "");
+  EXPECT_EQ(host_.incidents.back().request_query, "");
+  Change({{"store_request", "true"}});
+  Ask(sent);
+  EXPECT_EQ(host_.incidents.back().request_address, "192.0.2.1");
+  EXPECT_EQ(host_.incidents.back().request_query, "a=1&b");
+  Ask({.body = "{}"});
+  EXPECT_EQ(host_.incidents.back().request_address, "");
+  EXPECT_EQ(host_.incidents.back().request_query, "");
+  // A host may pass on anything.
+  Ask({.body = "{}", .query = std::string(5000, 'a') + "=1", .peer = std::string(5000, '1')});
+  EXPECT_EQ(host_.incidents.back().request_address, std::string(4096, '1'));
+  EXPECT_EQ(host_.incidents.back().request_query, "...");
+}
+
+TEST_F(EntryTest, QueryIsStoredWithoutTheSecretOfUsername) {
+  Start({{"username", "_query:who"}, {"password", "s3cret"}, {"store_request", "true"}});
+  EXPECT_EQ(Ask({.body = "{}", .query = "a=1&w%68o=s3c%72et&again=[s3cre%74]&s3cret"}).status, 200);
+  EXPECT_EQ(host_.incidents.back().request_query, "a=1&w%68o=***&again=***&***");
+}
+
+// Nothing in the name of PagerDuty's, or of our own, says what it is.
+TEST_F(EntryTest, QueryIsStoredWithoutWhatTheSourceTakesForASecret) {
+  Start({{"source",
+          R"({"profile":1,"name":"own","authenticate":[{"kind":"token","from":"query:who"}],)"
+          R"("redact":["query:what"],"incidents":"documented"})"},
+         {"signing_secrets", "a-token-of-sixteen"},
+         {"store_request", "true"}});
+  EXPECT_EQ(Ask({.headers = {{"Content-Type", "application/json"}},
+                 .body = "{}",
+                 .query = "who=a-token-of-sixteen&what=else&kept=1"})
+                .status,
+            200);
+  EXPECT_EQ(host_.incidents.back().request_query, "who=***&what=***&kept=1");
 }
 
 TEST_F(EntryTest, SecretInTheUrlIsCheckedAtEveryUseAndKeptOutOfHeadersThatRepeatIt) {

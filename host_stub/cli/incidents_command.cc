@@ -30,6 +30,11 @@ std::string IncidentJson(const v1::Incident& incident, bool with_details) {
       {"sourceInstance", JsonString(incident.instance())},
       {"sourceInstanceUid", JsonString(incident.instance_uid())},
       {"warnings", JsonStrings(incident.warnings())}};
+  if (incident.has_request()) {
+    members.emplace_back("request",
+                         JsonObject({{"address", JsonString(incident.request().address())},
+                                     {"query", JsonString(incident.request().query())}}));
+  }
   if (with_details) members.emplace_back("details", JsonString(incident.raw_json()));
   return JsonObject(members);
 }
@@ -53,6 +58,10 @@ void PrintOne(const v1::Incident& incident) {
                                                 {"source brand", incident.source_brand()},
                                                 {"source instance", incident.instance()},
                                                 {"its uid", incident.instance_uid()}};
+  if (incident.has_request()) {
+    rows.push_back({"sender", incident.request().address()});
+    rows.push_back({"query", incident.request().query()});
+  }
   for (const std::string& warning : incident.warnings()) rows.push_back({"warning", warning});
   std::fputs(FormatTable(rows).c_str(), stdout);
   // A pipe gets the bytes: an escape such as \x7F is no JSON.

@@ -35,6 +35,10 @@ const char* WrongWith(const lri_incident_batch* batch) {
   const lri_incidents& incidents = batch->incidents;
   if (incidents.count == 0 || incidents.data == nullptr) return "a batch without incidents";
   if (incidents.stride < offsetof(lri_incident, content)) return "incidents that overlap";
+  if (LRI_HAS(batch, request_query) &&
+      std::max(batch->request_address.size, batch->request_query.size) > LRI_STORED_REQUEST_BYTES) {
+    return "incidents of a request whose address or query is too long";
+  }
   const bool have_severity = STRIDE_HAS(incidents, lri_incident, severity);
   for (size_t i = 0; i < incidents.count; ++i) {
     const lri_incident& incident = At(incidents.data, incidents.stride, i);
@@ -204,6 +208,9 @@ void IncidentBridge::Pending::Fill(const lri_incident_batch& batch, InstanceReco
   submission.delivery_key = ToStringView(batch.delivery_key);
   submission.content = LRI_HAS(&batch, content) ? ToStringView(batch.content) : "";
   submission.replay_key = LRI_HAS(&batch, replay_key) ? ToStringView(batch.replay_key) : "";
+  const bool has_request = LRI_HAS(&batch, request_query);
+  submission.request_address = has_request ? ToStringView(batch.request_address) : "";
+  submission.request_query = has_request ? ToStringView(batch.request_query) : "";
   submission.delivery_key_lifetime = absl::Seconds(batch.delivery_key_ttl_s);
   submission.deadline_mono_ns = batch.deadline_mono_ns;
   submission.dry_run = batch.dry_run != 0;

@@ -173,6 +173,29 @@ TEST_F(IncidentBridgeTest, SeverityThatThereIsNotIsRefused) {
   EXPECT_EQ(result.calls, 0);
 }
 
+TEST_F(IncidentBridgeTest, RequestIsStoredWhereThePluginKnowsOfItAndNotIfItIsTooLong) {
+  BridgeUnderTest bridge(test_.services, record_);
+  const std::string longest(LRI_STORED_REQUEST_BYTES, 'q');
+  Result result, older_result;
+  Batch batch(1, result), older_batch(1, older_result);
+  const std::string too_long = longest + "q";
+  batch.abi().request_query = ToView(too_long);
+  EXPECT_EQ(bridge.Create(record_, &batch.abi()), LRI_INVALID_ARGUMENT);
+  batch.abi().request_query = ToView(longest);
+  batch.abi().request_address = ToView(too_long);
+  EXPECT_EQ(bridge.Create(record_, &batch.abi()), LRI_INVALID_ARGUMENT);
+  batch.abi().request_address = ToView("192.0.2.1");
+  ASSERT_EQ(bridge.Create(record_, &batch.abi()), LRI_OK);
+  result.done.WaitForNotification();
+  EXPECT_EQ(test_.services.store->Get(1)->request_address, "192.0.2.1");
+  EXPECT_EQ(test_.services.store->Get(1)->request_query, longest);
+  older_batch.abi().request_address = ToView("not read");
+  older_batch.abi().struct_size = offsetof(lri_incident_batch, request_address);
+  ASSERT_EQ(bridge.Create(record_, &older_batch.abi()), LRI_OK);
+  older_result.done.WaitForNotification();
+  EXPECT_EQ(test_.services.store->Get(2)->request_address, "");
+}
+
 TEST_F(IncidentBridgeTest, SeverityIsStoredAndToldOfDuplicates) {
   BridgeUnderTest bridge(test_.services, record_);
   Result first, second, older;

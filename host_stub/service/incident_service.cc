@@ -48,6 +48,9 @@ void FillIncident(StoredIncident& stored, bool with_details, v1::Incident& messa
   if (with_details) message.set_raw_json(std::move(stored.details));
   for (std::string& warning : stored.warnings) message.add_warnings(std::move(warning));
   message.set_severity(stored.severity);
+  if (stored.request_address.empty() && stored.request_query.empty()) return;
+  message.mutable_request()->set_address(std::move(stored.request_address));
+  message.mutable_request()->set_query(std::move(stored.request_query));
 }
 
 // The uid for a filter by name or by uid; empty where there is none. NOT_FOUND: no instance has

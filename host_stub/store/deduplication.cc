@@ -45,7 +45,7 @@ absl::Status MakeDuplicate(int64_t id, bool other_content, IncidentTables& table
 }
 
 absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewIncident& incident,
-                           absl::Time now, SharedEnd& end, IncidentTables& tables,
+                           absl::Time now, SharedParts& shared, IncidentTables& tables,
                            DuplicateIndex& index, CreatedIncident& result) {
   if (!incident.delivery_key.empty()) {
     const DeliveryKey* known =
@@ -56,7 +56,7 @@ absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewI
   }
   result.created = now;
   if (batch.dry_run) return absl::OkStatus();
-  const absl::StatusOr<int64_t> id = tables.AddIncident(instance, now, incident, end);
+  const absl::StatusOr<int64_t> id = tables.AddIncident(instance, now, incident, shared);
   if (!id.ok()) return id.status();
   result.id = *id;
   if (incident.delivery_key.empty()) return absl::OkStatus();
@@ -67,26 +67,28 @@ absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewI
 
 }  // namespace
 
-bool SharedEnd::IsOf(const NewIncident& incident) const {
-  if (text.empty() || incident.details.empty()) return false;
+bool SharedParts::EndsDetailsOf(const NewIncident& incident) const {
+  if (end.empty() || incident.details.empty()) return false;
   const absl::string_view last = incident.details.back();
-  return last.size() >= text.size() && last.data() + last.size() == text.data() + text.size();
+  return last.size() >= end.size() && last.data() + last.size() == end.data() + end.size();
 }
 
-SharedEnd FindSharedEnd(std::span<const NewIncident> incidents) {
+SharedParts FindSharedParts(const Submission& batch) {
   constexpr size_t kLeastSavedBytes = 4096;
-  if (incidents.size() < 2 || incidents[0].details.empty()) return {};
-  absl::string_view end = incidents[0].details.back();
+  SharedParts shared{.request_address = batch.request_address,
+                     .request_query = batch.request_query};
+  if (batch.incidents.size() < 2 || batch.incidents[0].details.empty()) return shared;
+  absl::string_view end = batch.incidents[0].details.back();
   size_t sharing = 0;
-  for (const NewIncident& incident : incidents) {
+  for (const NewIncident& incident : batch.incidents) {
     if (incident.details.empty()) continue;
     const absl::string_view last = incident.details.back();
     if (last.data() + last.size() != end.data() + end.size()) continue;
     if (last.size() < end.size()) end = last;
     ++sharing;
   }
-  if ((sharing - 1) * end.size() < kLeastSavedBytes) return {};
-  return {end};
+  if ((sharing - 1) * end.size() >= kLeastSavedBytes) shared.end = end;
+  return shared;
 }
 
 size_t BytesOf(std::span<const absl::string_view> texts) {
@@ -106,15 +108,17 @@ absl::StatusOr<int64_t> CheckBatch(const Submission& batch, const webhook::Limit
   for (const absl::string_view key : {batch.delivery_key, batch.replay_key}) {
     if (absl::Status status = CheckKey(key, limits); !status.ok()) return status;
   }
-  const SharedEnd end = FindSharedEnd(batch.incidents);
-  int64_t bytes = static_cast<int64_t>(sizeof(Submission) + end.text.size());
+  const SharedParts shared = FindSharedParts(batch);
+  int64_t bytes = static_cast<int64_t>(sizeof(Submission) + shared.end.size() +
+                                       batch.request_address.size() + batch.request_query.size());
   for (const NewIncident& incident : batch.incidents) {
     if (absl::Status status = CheckKey(incident.delivery_key, limits); !status.ok()) return status;
     const size_t own_bytes = TextBytes(incident) + incident.delivery_key.size();
     if (own_bytes > kMostTextBytes) {
       return absl::InvalidArgumentError(absl::StrCat("an incident of ", own_bytes, " bytes"));
     }
-    bytes += static_cast<int64_t>(own_bytes - (end.IsOf(incident) ? end.text.size() : 0));
+    bytes +=
+        static_cast<int64_t>(own_bytes - (shared.EndsDetailsOf(incident) ? shared.end.size() : 0));
   }
   return bytes;
 }
@@ -146,10 +150,10 @@ absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& table
                        tables, index);
   }
   const bool has_key = !batch.delivery_key.empty() || !batch.replay_key.empty();
-  SharedEnd end = FindSharedEnd(batch.incidents);
+  SharedParts shared = FindSharedParts(batch);
   IncidentIds ids;
   for (size_t i = 0; i < batch.created.size(); ++i) {
-    absl::Status status = WriteIncident(batch, *instance, batch.incidents[i], now, end, tables,
+    absl::Status status = WriteIncident(batch, *instance, batch.incidents[i], now, shared, tables,
                                         index, batch.created[i]);
     if (!status.ok()) return status;
     if (has_key) ids.Append(batch.created[i].id);

@@ -16,18 +16,23 @@
 
 namespace host_stub {
 
-// What the details of several incidents of a batch end with: the headers of their request. A store
-// keeps it once and joins it when it reads, so that a small request with large headers stays small.
-struct SharedEnd {
+// What the incidents of a batch share: the end of their details, which are the headers of their
+// request, and what else is stored of it. A store keeps it once and joins it when it reads, so that
+// a small request with large headers stays small.
+struct SharedParts {
   // Whether the last slice of the details ends with this very piece of memory.
-  bool IsOf(const NewIncident& incident) const;
+  bool EndsDetailsOf(const NewIncident& incident) const;
+  bool has_request() const { return !request_address.empty() || !request_query.empty(); }
 
-  absl::string_view text;  // empty: there is none
-  int64_t number = 0;      // where the store keeps it; 0: nowhere yet
+  absl::string_view end;  // empty where sharing would save little
+  absl::string_view request_address;
+  absl::string_view request_query;
+  // Where the store keeps all, and the request alone; 0: nowhere yet.
+  int64_t number = 0;
+  int64_t request_number = 0;
 };
 
-// Empty where sharing would save little.
-SharedEnd FindSharedEnd(std::span<const NewIncident> incidents);
+SharedParts FindSharedParts(const Submission& batch);
 
 // What a store does within a transaction. An error means that the transaction will be rolled back.
 class IncidentTables {
@@ -36,9 +41,9 @@ class IncidentTables {
   // The small number that stands for an instance. Where it has none yet: a new one if `may_add`,
   // else 0.
   virtual absl::StatusOr<int64_t> InstanceNumber(const Submission& batch, bool may_add) = 0;
-  // Sets end.number where the incident is the first one with this end.
+  // Sets a number of `shared` where the incident is the first one that shares it.
   virtual absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
-                                              const NewIncident& incident, SharedEnd& end) = 0;
+                                              const NewIncident& incident, SharedParts& shared) = 0;
   // Sets key.row.
   virtual absl::Status AddKey(DeliveryKey& key) = 0;
   // Sets `created` and `first`; leaves them as they are where the incident was deleted.

@@ -86,7 +86,7 @@ class FakeTransaction : public Transaction {
   }
   absl::StatusOr<int64_t> InstanceNumber(const Submission&, bool) override { return 1; }
   absl::StatusOr<int64_t> AddIncident(int64_t, absl::Time, const NewIncident& incident,
-                                      SharedEnd&) override {
+                                      SharedParts&) override {
     if (incident.name == "bad") return absl::InternalError("a bad incident");
     incidents_.emplace_back(incident.name);
     const std::lock_guard<std::mutex> lock(disk_.mutex);

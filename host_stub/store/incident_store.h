@@ -75,12 +75,14 @@ class CompletionSink;
 // touches it again.
 struct Submission {
   // Set by the caller.
-  absl::string_view instance_uid;        // never empty; stays the same when an instance is renamed
-  absl::string_view instance_name;       // sourceInstance; the store keeps the last one given
-  absl::string_view source_brand;        // likewise
-  absl::string_view delivery_key;        // of the batch; empty: none
-  absl::string_view replay_key;          // its second key, of what its sender signed; empty: none
-  absl::string_view content;             // delivered with these keys; empty: not known
+  absl::string_view instance_uid;     // never empty; stays the same when an instance is renamed
+  absl::string_view instance_name;    // sourceInstance; the store keeps the last one given
+  absl::string_view source_brand;     // likewise
+  absl::string_view delivery_key;     // of the batch; empty: none
+  absl::string_view replay_key;       // its second key, of what its sender signed; empty: none
+  absl::string_view content;          // delivered with these keys; empty: not known
+  absl::string_view request_address;  // stored with each incident; as in the ABI, as the next
+  absl::string_view request_query;
   absl::Duration delivery_key_lifetime;  // of all keys here; zero: as long as there is room
   int64_t deadline_mono_ns = 0;          // not begun after this (CLOCK_MONOTONIC); 0: none
   bool dry_run = false;                  // do everything but write
@@ -130,6 +132,13 @@ struct StoredIncident {
   std::string details;
   std::vector<std::string> warnings;
   double severity = 0;
+  std::string request_address;  // these two are empty where the request was not to be stored
+  std::string request_query;
+
+  // As a page counts them.
+  int64_t bytes() const {
+    return static_cast<int64_t>(sizeof(*this) + details.size() + request_query.size());
+  }
 };
 
 inline constexpr int64_t kMostIncidentsOfAPage = 10'000;

@@ -125,6 +125,44 @@ TEST_P(IncidentStoreTest, IncidentComesBackAsItWasGiven) {
   EXPECT_EQ(store_->List({})->incidents[0].severity, 0.5);
 }
 
+TEST_P(IncidentStoreTest, RequestIsStoredWithEachIncidentOfItsBatchAndNoOther) {
+  const std::string headers(5000, 'h');  // that the first two share
+  const std::string query(LRI_STORED_REQUEST_BYTES, 'q');
+  TestBatch batch({{.name = "a"}, {.name = "b"}, {.name = "c", .details = {"{}"}}});
+  const std::vector<absl::string_view> details = {"{", headers};
+  std::vector<NewIncident> incidents(batch->incidents.begin(), batch->incidents.end());
+  incidents[0].details = incidents[1].details = details;
+  batch->incidents = incidents;
+  batch->request_address = "192.0.2.1";
+  batch->request_query = query;
+  TestBatch other({Plain()});
+  TestBatch no_query({Plain()});
+  no_query->request_address = "unix";
+  for (TestBatch* one : {&batch, &other, &no_query}) Create(*one);
+  const auto page = store_->List({});
+  ASSERT_TRUE(page.ok()) << page.status();
+  ASSERT_EQ(page->incidents.size(), 5u);
+  for (size_t i = 0; i < 5; ++i) {
+    const StoredIncident& listed = page->incidents[i];
+    EXPECT_EQ(listed.request_address, i < 3 ? "192.0.2.1" : i == 3 ? "" : "unix") << i;
+    EXPECT_EQ(listed.request_query, i < 3 ? query : "") << i;
+    EXPECT_EQ(store_->Get(listed.id)->request_query, listed.request_query);
+  }
+  EXPECT_EQ(page->incidents[1].details, "{" + headers);
+  EXPECT_EQ(page->incidents[2].details, "{}");
+}
+
+TEST_P(IncidentStoreTest, PageCountsWhatItsIncidentsShare) {
+  const std::string query(LRI_STORED_REQUEST_BYTES, 'q');
+  TestBatch batch({Plain(), Plain(), Plain()});
+  batch->request_query = query;
+  Create(batch);
+  const auto page = store_->List({.limit_bytes = LRI_STORED_REQUEST_BYTES});
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_EQ(page->incidents.size(), 1u);
+  EXPECT_TRUE(page->more);
+}
+
 TEST_P(IncidentStoreTest, IdsGrowInTheOrderOfABatch) {
   TestBatch first({{.name = "a"}, {.name = "b"}, {.name = "c"}});
   TestBatch second({{.name = "d"}});

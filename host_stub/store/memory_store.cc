@@ -29,6 +29,13 @@ struct Instance {
   std::string brand;
 };
 
+// What rows of a batch share.
+struct Shared {
+  std::string end;  // of their details
+  std::string request_address;
+  std::string request_query;
+};
+
 struct Row {
   int64_t instance = 0;
   absl::Time created;
@@ -36,14 +43,18 @@ struct Row {
   absl::string_view type;
   absl::string_view occurred;
   absl::string_view details;
-  absl::string_view warnings;              // each ends with a line break
-  std::shared_ptr<const std::string> end;  // of the details, where rows of a batch share it
-  bool keeps_end = false;                  // the one of them that counts it
+  absl::string_view warnings;            // each ends with a line break
+  std::shared_ptr<const Shared> shared;  // may be null
+  bool counts_shared = false;            // the one row of them that does
   double severity = 0;
 
   int64_t bytes() const {
-    return static_cast<int64_t>(sizeof(Row) + name.size() + type.size() + occurred.size() +
-                                details.size() + warnings.size() + (keeps_end ? end->size() : 0));
+    return static_cast<int64_t>(
+        sizeof(Row) + name.size() + type.size() + occurred.size() + details.size() +
+        warnings.size() +
+        (counts_shared
+             ? shared->end.size() + shared->request_address.size() + shared->request_query.size()
+             : 0));
   }
 };
 
@@ -97,8 +108,9 @@ class MemoryTables : public IncidentTables {
   }
 
   absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
-                                      const NewIncident& incident, SharedEnd& end) override {
-    const size_t shared_bytes = end.IsOf(incident) ? end.text.size() : 0;
+                                      const NewIncident& incident, SharedParts& shared) override {
+    const bool shares_end = shared.EndsDetailsOf(incident);
+    const size_t shared_bytes = shares_end ? shared.end.size() : 0;
     Copier copier(texts_.Append(TextBytes(incident) - shared_bytes));
     Row& row = rows_.emplace_back(Row{.instance = instance, .created = created});
     row.name = copier.Copy(incident.name);
@@ -107,11 +119,15 @@ class MemoryTables : public IncidentTables {
     row.details = copier.CopyAll(incident.details, shared_bytes);
     row.warnings = copier.CopyLines(incident.warnings);
     row.severity = incident.severity;
-    if (shared_bytes != 0) {
-      row.keeps_end = end.number == 0;
-      if (row.keeps_end) end_ = std::make_shared<const std::string>(end.text);
-      end.number = 1;
-      row.end = end_;
+    if (shares_end || shared.has_request()) {
+      std::shared_ptr<const Shared>& kept = shares_end ? shared_ : shared_request_;
+      row.counts_shared = std::exchange(shares_end ? shared.number : shared.request_number, 1) == 0;
+      if (row.counts_shared) {
+        kept = std::make_shared<const Shared>(Shared{std::string(shares_end ? shared.end : ""),
+                                                     std::string(shared.request_address),
+                                                     std::string(shared.request_query)});
+      }
+      row.shared = kept;
     }
     bytes_ += row.bytes();
     return last_id();
@@ -154,6 +170,7 @@ class MemoryTables : public IncidentTables {
 
   StoredIncident Read(int64_t id, const Row& row) const {
     const Instance& instance = instances_[static_cast<size_t>(row.instance - 1)];
+    const Shared shared = row.shared == nullptr ? Shared() : *row.shared;
     return {id,
             instance.uid,
             instance.name,
@@ -162,14 +179,17 @@ class MemoryTables : public IncidentTables {
             std::string(row.type),
             std::string(row.occurred),
             row.created,
-            absl::StrCat(row.details, row.end == nullptr ? "" : *row.end),
+            absl::StrCat(row.details, shared.end),
             absl::StrSplit(row.warnings, '\n', absl::SkipEmpty()),
-            row.severity};
+            row.severity,
+            shared.request_address,
+            shared.request_query};
   }
 
  private:
   FifoArena texts_;
-  std::shared_ptr<const std::string> end_;  // of the batch that is being written
+  std::shared_ptr<const Shared> shared_;  // of the batch that is being written, as the next
+  std::shared_ptr<const Shared> shared_request_;
   std::deque<Row> rows_;
   int64_t first_id_ = 1;
   int64_t bytes_ = 0;
@@ -292,7 +312,7 @@ class MemoryStore : public Store {
         break;
       }
       page.incidents.push_back(tables_.Read(id, row));
-      bytes += row.bytes();
+      bytes += page.incidents.back().bytes();
     }
     return page;
   }

@@ -239,6 +239,9 @@ typedef struct lri_head_verdict {
 #define LRI_DELIVERY_KEY_VERSION 2u
 #define LRI_DELIVERY_KEY_PREFIX 9u /* the most octets that stand before the path */
 
+/* The most bytes of each member of a request that is stored with its incidents. */
+#define LRI_STORED_REQUEST_BYTES 4096u
+
 /* An element of lri_incident_batch.incidents. */
 typedef struct lri_incident {
   lri_view name;         /* UTF-8, never empty */
@@ -314,6 +317,11 @@ typedef struct lri_incident_batch {
   lri_view content;      /* as lri_incident.content, of all that has the batch's key */
   /* A second key of the whole batch: see DELIVERY KEYS; empty: none. Since minor version 3. */
   lri_view replay_key;
+  /* What is to be stored with each incident of the request that brought it, and shown where
+   * incidents are read: its sender, as in peer_address, and its query, in which secrets are masked.
+   * LRI_STORED_REQUEST_BYTES each at most; both empty: nothing. Since minor version 3. */
+  lri_view request_address;
+  lri_view request_query;
 } lri_incident_batch;
 
 /* ---- what became of a request ---------------------------------------------------------------- */
@@ -418,11 +426,12 @@ typedef struct lri_instance_options {
    * store_samples duplication_key mirror_direction mirror_tags mirror_instance, and beyond the
    * documents bind_address trusted_proxies forwarding_header proxy_protocol allow
    * requests_per_second concurrent_requests rate_limit_status client_ca client_crl passwords
-   * delivery_key_ttl kept_headers source; and with a source signing_secrets named_secrets
-   * unauthenticated replay_check rules certificates jwks public_url header_name signature_header
-   * timestamp_header topic_arn audience service_account webhook_id. `info` describes them all.
-   * Booleans are "true" and "false", lists and objects the text of JSON. Where the configuration
-   * names a file (password_file), the host passes its contents under the documented name. */
+   * delivery_key_ttl kept_headers store_request source; and with a source signing_secrets
+   * named_secrets unauthenticated replay_check rules certificates jwks public_url header_name
+   * signature_header timestamp_header topic_arn audience service_account webhook_id. `info`
+   * describes them all. Booleans are "true" and "false", lists and objects the text of JSON.
+   * Where the configuration names a file (password_file), the host passes its contents under the
+   * documented name. */
   lri_pairs parameters;
   uint64_t reserved; /* 0. Since minor version 1 */
 } lri_instance_options;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
+#include <string>
 
 #include "absl/strings/string_view.h"
 
@@ -22,6 +24,18 @@ void EachParameter(absl::string_view text, const Read& read) {
     if (!read(field.substr(0, equals), value)) return;
   }
 }
+
+// Appends the text without its percent-escapes (RFC 3986 section 2.1). False: one of them is
+// broken; it is kept as it is.
+bool AppendPercentDecoded(absl::string_view text, bool plus_is_blank, std::string* out);
+
+// A query as it may be kept, in visible ASCII. The value of a parameter becomes *** if its name
+// looks like a secret's (base::LooksSecret), or if it holds one of `secrets`, which are given as
+// they were sent, or a parameter of its own with such a name. A parameter becomes *** as a whole if
+// its name is repeated, or cannot be decoded, because then nobody can tell what others read there.
+// What is longer than `most_bytes` ends after a whole parameter, with a last one that is `...`.
+std::string MaskedQuery(absl::string_view query, std::span<const absl::string_view> secrets,
+                        size_t most_bytes);
 
 }  // namespace webhook::core
 

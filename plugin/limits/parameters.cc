@@ -112,6 +112,9 @@ constexpr Parameter kParameters[] = {
      "names of headers, separated by commas, that look like secrets by their names and are to be "
      "stored all the same, such as `x-session-id`. Not for `authorization`, cookies and the "
      "instance's own credential header"},
+    {"store_request", ParameterType::kBoolean, !kSecret, !kMayBeFile, "false", "",
+     "`true` keeps the sender's address and the query with each incident; secrets in the query are "
+     "masked"},
     {"mirror_direction", kText, !kSecret, !kMayBeFile, "", "",
      "`None`, `Incoming`, `Outgoing` or `Incoming And Outgoing`: written into the details of each "
      "incident, for the platform's mirroring"},

@@ -11,6 +11,7 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/counted.h"
 #include "plugin/core/answer.h"
+#include "plugin/core/query.h"
 
 namespace webhook::runtime {
 namespace {
@@ -160,19 +161,22 @@ void Call::Process(const lri_request& request) {
   CreateIncidents(request.head->deadline_mono_ns);
 }
 
-// A proxy may repeat the URL in a header, which is stored.
-void Call::HideSecretsOfQuery(HeaderViews& headers) const {
+void Call::EachSecretOfQuery(absl::FunctionRef<void(absl::string_view)> found) const {
   const Configuration& configuration = *context_.configuration;
   const absl::string_view query = FromView(head_->query);
-  const auto hide = [&headers](absl::string_view secret) {
+  if (const auto secret = configuration.credentials.SecretIn(query); !secret.empty()) found(secret);
+  if (configuration.source != nullptr) configuration.source->EachSecretIn(query, found);
+}
+
+// A proxy may repeat the URL in a header, which is stored.
+void Call::HideSecretsOfQuery(HeaderViews& headers) const {
+  EachSecretOfQuery([&headers](absl::string_view secret) {
     const auto end =
         std::remove_if(headers.begin(), headers.end(), [secret](const core::HeaderView& header) {
           return absl::StrContains(header.value, secret);
         });
     headers.erase(end, headers.end());
-  };
-  if (const auto secret = configuration.credentials.SecretIn(query); !secret.empty()) hide(secret);
-  if (configuration.source != nullptr) configuration.source->EachSecretIn(query, hide);
+  });
 }
 
 Checking Call::ToChecking() const {
@@ -335,6 +339,15 @@ void Call::FillBatch() {
   }
 }
 
+void Call::AddRequest() {
+  std::vector<absl::string_view> secrets;
+  EachSecretOfQuery([&](absl::string_view secret) { secrets.push_back(secret); });
+  request_query_ = core::MaskedQuery(FromView(head_->query), secrets, LRI_STORED_REQUEST_BYTES);
+  batch_.request_address =
+      ToView(FromView(head_->peer_address).substr(0, LRI_STORED_REQUEST_BYTES));
+  batch_.request_query = ToView(request_query_);
+}
+
 void Call::CreateIncidents(int64_t deadline_mono_ns) {
   FillBatch();
   batch_ = {};
@@ -351,6 +364,7 @@ void Call::CreateIncidents(int64_t deadline_mono_ns) {
   }
   batch_.request_id = head_->request_id;
   batch_.peer_address = head_->peer_address;
+  if (context_.configuration->store_request) AddRequest();
   void* const done_context = batch_.done_context = done_.Arm(this);
   // Done may come before the return, and end `this`: from here on only the stack is used.
   const int32_t code = host_.CreateIncidents(context_.host_instance, batch_);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -68,11 +69,14 @@ class Call {
   absl::Status Parse(ParseFunction parse);
   // Judges the request by the source, and makes its events incidents. False: it was answered.
   bool ParseBySource(const lri_request& request, HeaderViews& headers);
+  // Calls found(secret), as it was sent, for each secret that the query is known to have.
+  void EachSecretOfQuery(absl::FunctionRef<void(absl::string_view)> found) const;
   void HideSecretsOfQuery(HeaderViews& headers) const;
   void AddSourceKeys();
   void AnswerAccepted(absl::string_view documented, absl::string_view first_id, lri_reason reason,
                       absl::string_view detail);
   bool Reserve(size_t bytes);
+  void AddRequest();  // to the batch
   void CreateIncidents(int64_t deadline_mono_ns);
   Checking ToChecking() const;
   void FillBatch();
@@ -107,6 +111,7 @@ class Call {
   std::vector<lri_view> views_;
   std::vector<lri_incident> incidents_;
   lri_incident_batch batch_{};
+  std::string request_query_;  // of the batch, where the request is stored
   DoneSlot done_;
   core::TextBuffer answer_;
   std::vector<core::SharedSample> samples_;  // only within RecordSamples

@@ -414,6 +414,8 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
   }
   auto store_samples = ReadBoolean(*given, "store_samples");
   if (!store_samples.ok()) return store_samples.status();
+  auto store_request = ReadBoolean(*given, "store_request");
+  if (!store_request.ok()) return store_request.status();
   auto tls = ReadTls(*given);
   if (!tls.ok()) return tls.status();
   auto credentials = ReadCredentials(*given, limits, now);
@@ -462,6 +464,7 @@ absl::StatusOr<Configuration> ReadConfiguration(const lri_instance_options& opti
                               .proxies = *std::move(proxies),
                               .tls = *std::move(tls),
                               .store_samples = *store_samples,
+                              .store_request = *store_request,
                               .allow = *std::move(allow),
                               .requests_per_second = *requests_per_second,
                               .concurrent_requests = *concurrent_requests,

@@ -39,6 +39,7 @@ struct Configuration {
   http::Proxies proxies;                        // the same
   std::shared_ptr<const http::TlsContext> tls;  // of the listen port; null: plain HTTP
   bool store_samples = false;
+  bool store_request = false;        // incidents are stored with their request's address and query
   std::vector<http::Network> allow;  // whose requests are taken; empty: everybody's
   int64_t requests_per_second = 0;   // 0: no bound
   int64_t concurrent_requests = 0;   // the same

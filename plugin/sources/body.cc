@@ -17,20 +17,6 @@
 namespace webhook::sources {
 namespace {
 
-void AppendPercentDecoded(absl::string_view text, bool plus_is_blank, std::string* out) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '%' && i + 2 < text.size() && base::HexDigit(text[i + 1]) >= 0 &&
-        base::HexDigit(text[i + 2]) >= 0) {
-      out->push_back(
-          static_cast<char>(base::HexDigit(text[i + 1]) * 16 + base::HexDigit(text[i + 2])));
-      i += 2;
-    } else {
-      out->push_back(c == '+' && plus_is_blank ? ' ' : c);
-    }
-  }
-}
-
 // The parameter of that name of a header's value (RFC 9110 section 5.6.6); empty without one.
 std::string Parameter(absl::string_view value, absl::string_view wanted) {
   size_t at = value.find(';');
@@ -72,7 +58,7 @@ absl::StatusOr<std::string> AttributeText(absl::string_view value) {
     value = unquoted;
   }
   std::string text;
-  AppendPercentDecoded(value, /*plus_is_blank=*/false, &text);
+  core::AppendPercentDecoded(value, /*plus_is_blank=*/false, &text);
   if (!base::IsUtf8(text)) return absl::InvalidArgumentError("an attribute is no UTF-8");
   return text;
 }
@@ -98,7 +84,7 @@ std::string Quoted(absl::string_view text) {
 std::string DecodeFormText(absl::string_view text) {
   std::string out;
   out.reserve(text.size());
-  AppendPercentDecoded(text, /*plus_is_blank=*/true, &out);
+  core::AppendPercentDecoded(text, /*plus_is_blank=*/true, &out);
   return out;
 }
 

@@ -189,6 +189,16 @@ class PythonHostTest(unittest.TestCase):
         self.assertEqual((batch["delivery_key"], batch["replay_key"]), (b"", b""))
         self.assertEqual(batch["delivery_key_ttl_s"], 0)
 
+    def test_batch_says_what_to_store_of_its_request_where_that_is_asked_for(self):
+        for parameters in ({}, {"store_request": "true"}):
+            keeper = abi.Keeper()
+            query = keeper.view("page=2&token=secret")
+            self.host.execute(self.serve(**parameters), keeper=keeper, query=query)
+        self.assertEqual(
+            [batch["request"] for batch in self.host.batches],
+            [("", ""), ("192.0.2.7", "page=2&token=***")],
+        )
+
     def test_severity_of_a_duplicate_is_told_where_the_host_knows_it(self):
         instance = self.serve()
         self.host.first = {

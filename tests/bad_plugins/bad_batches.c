@@ -34,6 +34,9 @@ static int32_t Execute(lri_instance* instance, const lri_request* request) {
   incident.severity = 7;
   refused &= Refused(&batch); /* a severity that there is not */
   incident.severity = 0;
+  batch.request_query.size = LRI_STORED_REQUEST_BYTES + 1;
+  refused &= Refused(&batch); /* a query that is too long */
+  batch.request_query.size = 0;
   batch.incidents.stride = 1;
   refused &= Refused(&batch); /* incidents that overlap */
   batch.incidents.stride = sizeof incident;

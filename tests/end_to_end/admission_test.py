@@ -160,5 +160,76 @@ class QueryTest(unittest.TestCase):
             self.assertEqual(planted.found_in(text), [])
 
 
+class StoredRequestTest(unittest.TestCase):
+    """What store_request keeps with an incident."""
+
+    PROXY, OTHER = "127.0.7.1", "127.0.6.1"
+
+    def serve(self, **parameters):
+        proxies = "127.0.7.0/24"
+        return serve(self, {"trusted_proxies": [proxies]}, trusted_proxies=proxies, **parameters)
+
+    def test_nothing_is_kept_unless_it_is_asked_for(self):
+        host, front, listen = self.serve()
+        for address, path in ((front, PATH), (listen, "/")):
+            answer = ask(address, request(path + "?page=2", Authorization=GOOD))
+            self.assertEqual(answer.status, 200)
+        for incident in host.run_json("incidents", "list"):
+            self.assertNotIn("request", incident)
+            self.assertNotIn("page", str(host.incident(incident["id"])))
+
+    def test_every_door_keeps_who_is_asking_and_the_query_without_secrets(self):
+        planted = PlantedSecrets()
+        password, other = planted.plant("password"), planted.plant("another")
+        host, front, listen = self.serve(
+            username="_query:key", password=password, store_request=True
+        )
+        query = (
+            f"k%65y={password}&page=2&api_token={other}&%zz={other}&{other}%={other}&"
+            f"twice={other}&twice=1&next=/callback?jwt={other}&again=<{password}>&last=%C3%BC"
+        )
+        masked = (
+            "k%65y=***&page=2&api_token=***&***&***&***&***&next=***&again=***&last=%C3%BC"
+        )
+        senders = []
+        for address, path in ((front, PATH), (listen, "/")):
+            for source, stated, sender in (
+                (self.PROXY, {"X_Forwarded_For": "203.0.113.9, 127.0.7.2"}, "203.0.113.9"),
+                (self.PROXY, {}, self.PROXY),
+                (self.OTHER, {"X_Forwarded_For": "203.0.113.9"}, self.OTHER),
+            ):
+                octets = request(f"{path}?{query}", **stated)
+                self.assertEqual(ask(address, octets, source=source).status, 200)
+                senders.append(sender)
+        for connect, sender in ((host.grpc, "127.0.0.1"), (host.control, "unix")):
+            command = [HOST_STUB, "execute", "webhook", "-d", "[{},{}]", "--connect", connect]
+            done = subprocess.run(command + ["--query", query], capture_output=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done)
+            senders += [sender] * 2
+        listed = host.run_json("incidents", "list")
+        self.assertEqual(
+            [incident["request"] for incident in reversed(listed)],
+            [{"address": sender, "query": masked} for sender in senders],
+        )
+        for number in range(1, len(listed) + 1):
+            incident = host.incident(number)
+            self.assertEqual(incident["request"]["query"], masked)
+            self.assertEqual(planted.found_in(str(incident)), [])
+        text = host.run("incidents", "get", "1").stdout.decode()
+        self.assertRegex(text, r"\nsender +203\.0\.113\.9\nquery +k%65y=\*\*\*&page=2&")
+        self.assertEqual(planted.found_in(text + host.stderr()), [])
+
+    def test_query_of_more_than_4_KiB_ends_after_a_parameter_with_a_sign(self):
+        host, front, _ = self.serve(store_request=True)
+        parameters = [f"p{number}={'x' * 100}" for number in range(60)]
+        octets = request(f"{PATH}?{'&'.join(parameters)}", Authorization=GOOD)
+        self.assertEqual(ask(front, octets).status, 200)
+        stored = host.incident(1)["request"]["query"]
+        self.assertLessEqual(len(stored), 4096)
+        kept = stored.split("&")
+        self.assertEqual(kept, parameters[: len(kept) - 1] + ["..."])
+        self.assertGreater(len(kept), 35)
+
+
 if __name__ == "__main__":
     unittest.main()

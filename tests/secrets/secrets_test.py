@@ -97,7 +97,7 @@ class World(HostProcess):
             },
         }
         for name, own in parameters.items():
-            own |= {"store_samples": True, "bind_address": "127.0.0.1"}
+            own |= {"store_samples": True, "store_request": True, "bind_address": "127.0.0.1"}
             own["longRunningPort"] = str(self.ports[name])
         return {
             "platform": {"product": "XSOAR_6", "url": "https://my.xsoar.live"},
@@ -170,6 +170,16 @@ class World(HostProcess):
         self.see(f"answer of {name}", f"{response.status} {response.headers}".encode() + text)
         connection.close()
         return response.status
+
+    def query(self, name):
+        """A secret in every place of a query that could hold one."""
+        secret = self.plant(name)
+        return (
+            f"page=2&token={secret}&X-Api%2DKey={secret}&%zz={secret}&{secret}%={secret}&twice=1&"
+            f"twice={secret}&next=https://h/%3Fa=1%26client_secret={secret}"
+        )
+
+    MASKED_QUERY = "page=2&token=***&X-Api%2DKey=***&***&***&***&***&next=***"
 
     def raw(self, where, request):
         answer = exchange(self.http.split(":"), request)
@@ -256,7 +266,7 @@ class SecretsTest(unittest.TestCase):
         for name in FILE_INSTANCES + STORE_INSTANCES:
             header, right = world.credentials(name)
             others = world.sent_headers(header)
-            query = f"?token={world.plant('query ' + name)}"
+            query = "?" + world.query("query " + name)
             for port in (None, world.ports[name]) if name in FILE_INSTANCES else (None,):
                 path = ("/" if port else f"/instance/execute/{name}") + query
                 cls.statuses[name, port, "right"] = world.post(
@@ -291,7 +301,7 @@ class SecretsTest(unittest.TestCase):
                     requests.append(
                         messages.ExecuteRequest(
                             instance=name,
-                            query="token=" + world.plant(f"gRPC query {name}"),
+                            query=world.query(f"gRPC query {name}"),
                             headers=[messages.Header(name=n, value=v) for n, v in headers],
                             body=b'{"event":2}',
                         )
@@ -542,6 +552,15 @@ class SecretsTest(unittest.TestCase):
         self.assertEqual(self.world.planted.found_in(key), ["grpc key"])
         header = basic("user:" + self.world.secret["rotating 1"])
         self.assertEqual(self.world.planted.found_in(header), ["rotating 1"])
+
+    def test_queries_are_stored_without_secrets_where_they_are_stored(self):
+        with_query = [one for one in self.incidents if one.get("request", {}).get("query")]
+        self.assertEqual({one["request"]["query"] for one in with_query}, {self.world.MASKED_QUERY})
+        # Through front and listen port, Execute and ExecuteStream.
+        self.assertEqual(
+            [one["sourceInstance"] for one in with_query].count("basic"), 4, with_query
+        )
+        self.assertEqual({one["sourceInstance"] for one in with_query}, set(FILE_INSTANCES))
 
     def incidents_text(self):
         for where, data in self.world.record:

@@ -108,7 +108,7 @@ class IncidentBatch(Structure):
         ("delivery_key", View), ("delivery_key_ttl_s", c_int64), ("deadline_mono_ns", c_int64),
         ("done", CreateDone), ("done_context", c_void_p), ("call", c_void_p),
         ("request_id", View), ("peer_address", View), ("content", View),
-        ("replay_key", View),
+        ("replay_key", View), ("request_address", View), ("request_query", View),
     ]  # fmt: skip
 
 
@@ -360,6 +360,7 @@ class Host:
             "call": batch.call,
             "request_id": batch.request_id.text(),
             "peer_address": batch.peer_address.text(),
+            "request": (batch.request_address.text(), batch.request_query.text()),
         }
         finish = lambda: self._finish(batch.done, batch.done_context, len(incidents), batch.dry_run)
         with self.changed:

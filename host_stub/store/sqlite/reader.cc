@@ -18,10 +18,11 @@ constexpr int kBusyTimeoutMs = 1000;
 constexpr int64_t kIdsOfAPage = 100'000;
 
 // CROSS JOIN makes the planner walk incidents in the order of their ids.
-#define SELECT_INCIDENT                                                                          \
-  "SELECT incidents.id, instances.uid, instances.name, instances.brand, incidents.name, type, "  \
-  "occurred, created, details, warnings, text, severity FROM incidents CROSS JOIN instances ON " \
-  "instances.number = incidents.instance LEFT JOIN details_ends ON details_ends.number = "       \
+#define SELECT_INCIDENT                                                                         \
+  "SELECT incidents.id, instances.uid, instances.name, instances.brand, incidents.name, type, " \
+  "occurred, created, details, warnings, text, severity, address, query FROM incidents CROSS "  \
+  "JOIN instances ON "                                                                          \
+  "instances.number = incidents.instance LEFT JOIN details_ends ON details_ends.number = "      \
   "incidents.details_end "
 
 StoredIncident ReadRow(const SqliteStatement& row) {
@@ -39,6 +40,8 @@ StoredIncident ReadRow(const SqliteStatement& row) {
     incident.warnings = absl::StrSplit(lines.substr(0, lines.size() - 1), '\n');
   }
   incident.severity = row.Real(11);
+  incident.request_address = std::string(row.Text(12));
+  incident.request_query = std::string(row.Text(13));
   return incident;
 }
 
@@ -105,7 +108,7 @@ class SqliteReaders::Reader {
       if (!*row) return page;
       if (page.incidents.size() >= limit || bytes > query.limit_bytes) break;
       page.incidents.push_back(ReadRow(list));
-      bytes += static_cast<int64_t>(page.incidents.back().details.size() + sizeof(StoredIncident));
+      bytes += page.incidents.back().bytes();
     }
     list.Reset();
     page.more = true;

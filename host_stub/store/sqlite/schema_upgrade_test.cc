@@ -125,6 +125,9 @@ TEST_P(EveryVersionTest, KeepsItsIncidentsByteForByte) {
     EXPECT_EQ(page->incidents[1].type, "");
     EXPECT_EQ(page->incidents[1].severity, GetParam() < 4 ? 0 : 0.5);
     EXPECT_EQ(page->incidents[3].details, R"({"n":3})");
+    EXPECT_EQ(page->incidents[3].request_address, GetParam() < 5 ? "" : "192.0.2.1");
+    EXPECT_EQ(page->incidents[3].request_query, GetParam() < 5 ? "" : "a=1&token=***");
+    EXPECT_EQ(page->incidents[4].request_address, "");
     EXPECT_EQ(page->incidents[2].name, "Login's");
     EXPECT_EQ(page->incidents[4].instance_uid, "uid-2");
     EXPECT_EQ((*store)->last_id(), 6);

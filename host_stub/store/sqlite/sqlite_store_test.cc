@@ -295,15 +295,18 @@ TEST_F(SqliteStoreTest, LockedDatabaseCreatesNothingAndServiceResumes) {
 }
 
 // A small body and large headers: 60 KB and a thousand incidents made 60 MB.
-TEST_F(SqliteStoreTest, HeadersOfABatchAreStoredOnce) {
+TEST_F(SqliteStoreTest, HeadersAndQueryOfABatchAreStoredOnce) {
   auto store = Open(folder_.path());
   const std::string headers = ",\"headers\":{\"x\":\"" + std::string(60'000, 'h') + "\"}}";
   const absl::string_view details[] = {"{\"n\":1", headers};
   const std::vector<NewIncident> incidents(
       1'000, {.name = "n", .occurred = "2024-05-01T10:00:00Z", .details = details});
+  const std::string query(4096, 'q');
   TestBatch batch({Plain()});
   batch->incidents = incidents;
+  batch->request_query = query;
   ASSERT_TRUE(batch.CreateIn(**store).ok());
+  EXPECT_EQ((*store)->Get(1'000)->request_query, query);
   EXPECT_EQ((*store)->Get(1'000)->details, "{\"n\":1" + headers);
   struct stat info {};
   ASSERT_EQ(stat((folder_.path() + "/incidents.db-wal").c_str(), &info), 0);

@@ -147,6 +147,11 @@ ALTER TABLE incidents ADD COLUMN details_end INTEGER NOT NULL DEFAULT 0;
 -- As the platform counts: 0, 0.5, 1, 2, 3 or 4; 0: unknown.
 ALTER TABLE incidents ADD COLUMN severity REAL NOT NULL DEFAULT 0;
 )sql",
+    R"sql(
+-- What else is stored of that request; empty: nothing.
+ALTER TABLE details_ends ADD COLUMN address TEXT NOT NULL DEFAULT '';
+ALTER TABLE details_ends ADD COLUMN query TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 }  // namespace
@@ -223,7 +228,7 @@ absl::Status WriterDatabase::PrepareStatements() {
       {&add_incident_,
        "INSERT INTO incidents (instance, created, name, type, occurred, warnings, details_end, "
        "severity, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
-      {&add_end_, "INSERT INTO details_ends (text) VALUES (?1)"},
+      {&add_end_, "INSERT INTO details_ends (text, address, query) VALUES (?1, ?2, ?3)"},
       {&add_key_,
        "INSERT INTO delivery_keys (instance, scope, expires, key, incidents, content) "
        "VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
@@ -308,21 +313,24 @@ absl::StatusOr<int64_t> WriterDatabase::ReadInstance(absl::string_view uid) {
 }
 
 absl::StatusOr<int64_t> WriterDatabase::AddIncident(int64_t instance, absl::Time created,
-                                                    const NewIncident& incident, SharedEnd& end) {
+                                                    const NewIncident& incident,
+                                                    SharedParts& shared) {
   std::span<const absl::string_view> details = incident.details;
-  const bool shares = end.IsOf(incident);
-  if (shares) {
-    if (end.number == 0) {
-      if (absl::Status status = add_end_.Bind(end.text).Run(); !status.ok()) return status;
-      end.number = sqlite3_last_insert_rowid(connection_->handle());
-    }
+  const bool shares_end = shared.EndsDetailsOf(incident);
+  int64_t& number = shares_end ? shared.number : shared.request_number;
+  if (number == 0 && (shares_end || shared.has_request())) {
+    add_end_.Bind(shares_end ? shared.end : "", shared.request_address, shared.request_query);
+    if (absl::Status status = add_end_.Run(); !status.ok()) return status;
+    number = sqlite3_last_insert_rowid(connection_->handle());
+  }
+  if (shares_end) {
     slices_.assign(details.begin(), details.end());
-    slices_.back().remove_suffix(end.text.size());
+    slices_.back().remove_suffix(shared.end.size());
     details = slices_;
   }
   add_incident_.Bind(instance, absl::ToUnixMicros(created), incident.name, incident.type,
-                     incident.occurred, AsLines(incident.warnings, warnings_),
-                     shares ? end.number : int64_t{0}, incident.severity);
+                     incident.occurred, AsLines(incident.warnings, warnings_), number,
+                     incident.severity);
   constexpr int kDetails = 9;
   const size_t bytes = BytesOf(details);
   const bool in_pieces = bytes >= kWrittenInPiecesBytes;

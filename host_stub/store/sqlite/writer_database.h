@@ -47,7 +47,7 @@ class WriterDatabase : public Transaction {
 
   absl::StatusOr<int64_t> InstanceNumber(const Submission& batch, bool may_add) override;
   absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
-                                      const NewIncident& incident, SharedEnd& end) override;
+                                      const NewIncident& incident, SharedParts& shared) override;
   absl::Status AddKey(DeliveryKey& key) override;
   absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override;
   absl::Status DeleteKeys(const std::deque<int64_t>& rows, size_t count) override;
