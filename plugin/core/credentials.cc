@@ -99,6 +99,11 @@ absl::StatusOr<std::string> ParameterName(absl::string_view username) {
 
 }  // namespace
 
+Secret::~Secret() {
+  text.resize(text.capacity());  // what a longer text has left, too
+  Wipe(text);
+}
+
 absl::StatusOr<Credentials> Credentials::Create(absl::string_view username,
                                                 absl::string_view password) {
   const Password one{.text = password};

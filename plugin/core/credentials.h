@@ -33,6 +33,15 @@ struct Password {
   absl::Time expires = absl::InfiniteFuture();  // refused from then on
 };
 
+// Owns a secret's text, and wipes it. It is copied and never moved, because the bytes of a short
+// text stay where it was moved from.
+struct Secret {
+  std::string text;
+  absl::Time expires = absl::InfiniteFuture();  // refused from then on
+
+  ~Secret();
+};
+
 // Immutable once created, so any thread may check at the same time. A copy is cheap. Only SHA-256
 // digests of secrets are kept.
 class Credentials {

@@ -1,13 +1,10 @@
 #include "plugin/runtime/configuration.h"
 
 #include <arpa/inet.h>
-#include <openssl/crypto.h>
-#include <simdjson.h>
 #include <sys/random.h>
 
 #include <algorithm>
 #include <map>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -23,71 +20,15 @@
 #include "plugin/core/occurred.h"
 #include "plugin/limits/parameters.h"
 #include "plugin/runtime/host.h"
+#include "plugin/runtime/secrets.h"
 
 namespace webhook::runtime {
 namespace {
-
-using simdjson::dom::element;
-using simdjson::dom::object;
-
-constexpr char kShape[] =
-    R"(passwords must be a JSON array such as [{"password": "...", "expires": "2024-06-01T00:00:00Z"}])";
 
 template <typename... Pieces>
 absl::Status Invalid(const Pieces&... pieces) {
   return absl::InvalidArgumentError(absl::StrCat(pieces...));
 }
-
-absl::Status Refuse(size_t entry, absl::string_view what) {
-  return Invalid("passwords: entry ", entry, ": ", what);
-}
-
-absl::StatusOr<ExpiringPassword> ReadEntry(size_t number, object entry) {
-  bool given = false;
-  std::string_view text;
-  absl::Time expires = absl::InfiniteFuture();
-  for (const auto& [key, value] : entry) {
-    if (key == "password") {
-      if (given) return Refuse(number, "password is given twice");
-      if (value.get(text) != simdjson::SUCCESS) return Refuse(number, "password must be text");
-      given = true;
-    } else if (key == "expires") {
-      std::string_view time;
-      if (value.is_null()) continue;
-      if (value.get(time) != simdjson::SUCCESS ||
-          !absl::ParseTime(absl::RFC3339_full, {time.data(), time.size()}, &expires, nullptr) ||
-          expires == absl::InfiniteFuture() || expires == absl::InfinitePast()) {
-        return Refuse(number, "expires must be a time as in \"2024-06-01T00:00:00Z\"");
-      }
-    } else {
-      return Refuse(number, "only password and expires are known");
-    }
-  }
-  if (!given) return Refuse(number, "password is missing");
-  if (text.empty()) return Refuse(number, "password is empty");
-  return ExpiringPassword({text.data(), text.size()}, expires);
-}
-
-// simdjson copies a text that has no padding, and what strings become; both are wiped here.
-class WipedParser {
- public:
-  simdjson::simdjson_result<element> Parse(absl::string_view json) {
-    padded_.resize(json.size() + simdjson::SIMDJSON_PADDING);
-    std::copy(json.begin(), json.end(), padded_.begin());
-    return parser_.parse(padded_.data(), json.size(), /*realloc_if_needed=*/false);
-  }
-  ~WipedParser() {
-    OPENSSL_cleanse(padded_.data(), padded_.size());
-    // As much as the longest text of that length can become; simdjson allocates more.
-    if (parser_.doc.string_buf != nullptr) {
-      OPENSSL_cleanse(parser_.doc.string_buf.get(), 5 * parser_.doc.capacity() / 3);
-    }
-  }
-
- private:
-  std::vector<char> padded_;
-  simdjson::dom::parser parser_;
-};
 
 // How long before its end a certificate is warned of.
 constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
@@ -278,7 +219,7 @@ absl::StatusOr<core::Credentials> ReadCredentials(const Given& given, const Limi
   if (listed->empty()) return core::Credentials::Create(given.at("username"), given.at("password"));
   std::vector<core::Password> passwords;
   if (!given.at("password").empty()) passwords.push_back({.text = given.at("password")});
-  for (const ExpiringPassword& one : *listed) passwords.push_back({one.text(), one.expires()});
+  for (const core::Secret& one : *listed) passwords.push_back({one.text, one.expires});
   auto credentials = core::Credentials::Create(given.at("username"), passwords);
   if (credentials.ok() && credentials->last_expiry() <= now) {
     return Invalid("passwords: all of them have expired");
@@ -319,34 +260,6 @@ absl::Status AddUrls(Configuration& configuration) {
 }
 
 }  // namespace
-
-// Moved from, a short text's bytes are still here, though its size is 0.
-ExpiringPassword::~ExpiringPassword() {
-  text_.resize(text_.capacity());
-  OPENSSL_cleanse(text_.data(), text_.size());
-}
-
-absl::StatusOr<std::vector<ExpiringPassword>> ReadPasswords(absl::string_view json, size_t most) {
-  std::vector<ExpiringPassword> passwords;
-  if (json.empty()) return passwords;
-  WipedParser parser;
-  simdjson::dom::array entries;
-  if (parser.Parse(json).get(entries) != simdjson::SUCCESS) {
-    return Invalid(kShape);
-  }
-  for (element one : entries) {
-    object entry;
-    if (one.get(entry) != simdjson::SUCCESS) return Invalid(kShape);
-    if (passwords.size() == most) {
-      return Invalid("passwords: at most ", base::Counted(most, "is", "are"), " taken");
-    }
-    auto password = ReadEntry(passwords.size(), entry);
-    if (!password.ok()) return password.status();
-    passwords.push_back(*std::move(password));
-  }
-  if (passwords.empty()) return Invalid("passwords: the list is empty");
-  return passwords;
-}
 
 std::string Configuration::FaultAt(absl::Time now) const {
   if (tls != nullptr && now >= tls->not_after()) {

@@ -2,7 +2,7 @@
 // refused is refused with a message that is one line.
 #include <cstdint>
 
-#include "plugin/runtime/configuration.h"
+#include "plugin/runtime/secrets.h"
 #include "tests/fuzz/input.h"
 #include "tests/fuzz/strict_json.h"
 
@@ -20,6 +20,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!json.empty()) {
     Require(webhook::fuzz::MayBeJson(json.substr(json.substr(0, 3) == "\xEF\xBB\xBF" ? 3 : 0)));
   }
-  for (const auto& one : *passwords) Require(!one.text().empty());
+  for (const auto& one : *passwords) Require(!one.text.empty());
   return 0;
 }

@@ -1,3 +1,5 @@
+#include "plugin/runtime/secrets.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,7 +14,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "plugin/runtime/configuration.h"
 
 namespace webhook::runtime {
 namespace {
@@ -37,25 +38,63 @@ TEST(ReadPasswordsTest, WhatIsWrongIsRefusedByItsPlaceAndNotQuoted) {
   }
 }
 
+TEST(ReadSigningSecretsTest, WhatIsWrongIsRefusedByItsPlaceAndNotQuoted) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"(["hunter2")", "signing_secrets must be a text, or a list"},
+      {R"(["hunter2"] 1)", "signing_secrets must be a text, or a list"},
+      {R"([])", "signing_secrets: the list is empty"},
+      {R"([["hunter2"]])", "signing_secrets must be a text, or a list"},
+      {R"(["hunter2", 5])", "signing_secrets must be a text, or a list"},
+      {R"(["hunter2", ""])", "signing_secrets: entry 1: secret is empty"},
+      {R"([{"expires": null}])", "signing_secrets: entry 0: secret is missing"},
+      {R"([{"secret": "hunter2", "secret": "b"}])", "entry 0: secret is given twice"},
+      {R"([{"secret": 5}])", "signing_secrets: entry 0: secret must be text"},
+      {R"([{"password": "hunter2"}])", "entry 0: only secret and expires are known"},
+      {R"([{"secret": "hunter2", "expires": "hunter2"}])", "entry 0: expires must be a time"},
+      {R"([{"secret": "hunter2", "expires": "infinite-past"}])", "entry 0: expires must be a time"},
+      {"hunter2\xE2\x80\x8B", "signing_secrets: it holds a character that cannot be seen"},
+      {"[\"hunter2\xE2\x80\x8B\"]", "signing_secrets: entry 0: it holds a character"},
+  };
+  for (const auto& [given, reason] : cases) {
+    const auto secrets = ReadSigningSecrets(given);
+    ASSERT_FALSE(secrets.ok()) << given;
+    EXPECT_THAT(std::string(secrets.status().message()), HasSubstr(reason)) << given;
+    EXPECT_THAT(std::string(secrets.status().message()), Not(HasSubstr("hunter2"))) << given;
+    const auto named = ReadNamedSecrets(absl::StrCat("{\"a\":", given, "}"));
+    EXPECT_FALSE(named.ok()) << given;
+  }
+  const auto named = ReadNamedSecrets(R"({"a": "1", "b": {"secret": 5}})");
+  EXPECT_THAT(std::string(named.status().message()), HasSubstr("named_secrets.b: secret must be"));
+}
+
+TEST(ReadSigningSecretsTest, TextsAndObjectsAreTakenInTheirOrder) {
+  const auto secrets =
+      ReadSigningSecrets(R"(["a", {"secret": "\u0062", "expires": "2024-06-01T00:00:00Z"}])");
+  ASSERT_TRUE(secrets.ok()) << secrets.status();
+  ASSERT_EQ(secrets->size(), 2u);
+  EXPECT_EQ((*secrets)[0].text, "a");
+  EXPECT_EQ((*secrets)[0].expires, absl::InfiniteFuture());
+  EXPECT_EQ((*secrets)[1].text, "b");
+  EXPECT_EQ((*secrets)[1].expires, absl::FromUnixSeconds(1'717'200'000));
+}
+
 TEST(ReadPasswordsTest, MoreThanTheLimitAreRefused) {
   EXPECT_THAT(Fault(R"([{"password":"a"},{"password":"b"},{"password":"c"},{"password":"d"}])"),
               HasSubstr("at most 3"));
 }
 
-// A short text lives within the string itself, so moving it leaves its bytes behind.
-TEST(ExpiringPasswordTest, NeitherItNorWhatItWasMovedFromLeavesTheText) {
+// A short text lives within the string itself, so moving it would leave its bytes behind.
+TEST(SecretTest, NeitherItNorWhatItWasMovedFromLeavesTheText) {
   for (const std::string secret : {"hunter2", "a secret that is longer than a string itself"}) {
-    alignas(ExpiringPassword) unsigned char places[2][sizeof(ExpiringPassword)];
-    auto* first = new (places[0]) ExpiringPassword(secret, absl::InfiniteFuture());
-    auto* second = new (places[1]) ExpiringPassword(std::move(*first));
-    EXPECT_EQ(second->text(), secret);
-    first->~ExpiringPassword();
-    second->~ExpiringPassword();
-    // Its first byte is overwritten by a move anyway.
-    const std::string rest = secret.substr(1);
+    alignas(core::Secret) unsigned char places[2][sizeof(core::Secret)];
+    auto* first = new (places[0]) core::Secret{secret};
+    auto* second = new (places[1]) core::Secret(std::move(*first));
+    EXPECT_EQ(second->text, secret);
+    first->~Secret();
+    second->~Secret();
     for (const auto& place : places) {
       const auto* end = place + sizeof(place);
-      EXPECT_EQ(std::search(place, end, rest.begin(), rest.end()), end);
+      EXPECT_EQ(std::search(place, end, secret.begin(), secret.end()), end);
     }
   }
 }
@@ -115,28 +154,38 @@ __attribute__((noinline)) void UseTheStack() {
   for (volatile char& c : used) c = 0;
 }
 
-TEST(ReadPasswordsTest, NoCopyOfASecretStaysInMemory) {
+// Reads `before`, a planted secret and `after` by `read`, whose result keeps it.
+template <typename Read>
+void ExpectNoCopyStays(const std::string& before, const std::string& after, const Read& read) {
   const std::string masked = [] {
     std::string text = "planted-secret-of-the-list";
     for (char& c : text) c = static_cast<char>(~c);
     return text;
   }();
   // Made in place, for a literal with the text would be found.
-  auto json = std::make_unique<std::string>(R"([{"password":")");
+  auto json = std::make_unique<std::string>(before);
   json->reserve(200);
   for (const char c : masked) json->push_back(static_cast<char>(~c));
-  json->append("\"}]");
+  json->append(after);
   Memory memory;
   ASSERT_TRUE(memory.ok());
   EXPECT_GE(memory.Count(masked), 1);
   {
-    const auto passwords = ReadPasswords(*json, 3);
-    ASSERT_TRUE(passwords.ok()) << passwords.status();
+    const auto secrets = read(*json);
+    ASSERT_TRUE(secrets.ok()) << secrets.status();
     EXPECT_GE(memory.Count(masked), 2);
   }
   std::fill(json->begin(), json->end(), ' ');
   UseTheStack();
-  EXPECT_EQ(memory.Count(masked), 0);
+  EXPECT_EQ(memory.Count(masked), 0) << before;
+}
+
+TEST(SecretsTest, NoCopyOfOneStaysInMemory) {
+  const auto passwords = [](absl::string_view json) { return ReadPasswords(json, 3); };
+  ExpectNoCopyStays(R"([{"password":"\u0061)", R"("},{"password":"b"}])", passwords);
+  ExpectNoCopyStays("", "", &ReadSigningSecrets);
+  ExpectNoCopyStays(R"([{"secret":"\n)", R"("},"b","c","d"])", &ReadSigningSecrets);
+  ExpectNoCopyStays(R"({"a":")", R"(","b":["c"]})", &ReadNamedSecrets);
 }
 
 }  // namespace

@@ -1,124 +1,24 @@
 #include "plugin/runtime/source_settings.h"
 
-#include <openssl/crypto.h>
-
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "plugin/base/json_reader.h"
-#include "plugin/base/utf8.h"
-#include "plugin/limits/parameters.h"
+#include "plugin/runtime/secrets.h"
 
 namespace webhook::runtime {
 namespace {
-
-constexpr int kSecretsDepth = 4;
 
 template <typename... Pieces>
 absl::Status Invalid(const Pieces&... pieces) {
   return absl::InvalidArgumentError(absl::StrCat(pieces...));
 }
 
-absl::Status AddSecret(absl::string_view place, absl::string_view text, absl::Time expires,
-                       std::vector<sources::Secret>& secrets) {
-  absl::ConsumePrefix(&text, base::kByteOrderMark);
-  if (text.empty()) return Invalid(place, ": a secret is empty");
-  if (const std::string name = base::InvisibleCharacterIn(text); !name.empty()) {
-    return Invalid(place, ": it holds a character that cannot be seen: ", name);
-  }
-  secrets.push_back({std::string(text), expires});
-  return absl::OkStatus();
-}
-
-// Reads the value that comes next: "text", or {"secret": "text", "expires": "..."}.
-absl::Status ReadSecret(absl::string_view place, base::JsonReader& reader,
-                        std::vector<sources::Secret>& secrets) {
-  std::string text;
-  const absl::Cleanup wipe = [&] { OPENSSL_cleanse(text.data(), text.size()); };
-  absl::Time expires = absl::InfiniteFuture();
-  base::JsonValue value;
-  const auto read_member = [&](const base::JsonValue& key) {
-    const absl::string_view name = key.inside();
-    if (!reader.ReadValue(value)) return false;
-    if (value.kind != base::JsonKind::kString) return name == "expires" && value.text == "null";
-    if (name == "secret") {
-      text = base::TextOfString(value);
-      return true;
-    }
-    return name == "expires" &&
-           absl::ParseTime(absl::RFC3339_full, base::TextOfString(value), &expires, nullptr) &&
-           expires != absl::InfiniteFuture() && expires != absl::InfinitePast();
-  };
-  bool good;
-  if (reader.Peek() == '"') {
-    good = reader.ReadValue(value);
-    if (good) text = base::TextOfString(value);
-  } else {
-    good = reader.EachMember(read_member);
-  }
-  if (good) return AddSecret(place, text, expires, secrets);
-  return Invalid(place, R"( must be a text, or a list such as ["new", {"secret": "old", )",
-                 R"("expires": "2024-06-01T00:00:00Z"}])");
-}
-
-// One value of a set of secrets: a secret, or a list of them.
-absl::Status ReadSecrets(absl::string_view place, base::JsonReader& reader,
-                         std::vector<sources::Secret>& secrets) {
-  if (reader.Peek() != '[') return ReadSecret(place, reader, secrets);
-  absl::Status status;
-  const bool good = reader.EachItem([&] {
-    status = ReadSecret(place, reader, secrets);
-    return status.ok();
-  });
-  if (!status.ok()) return status;
-  return good ? absl::OkStatus() : Invalid(place, ": ", reader.fault().what);
-}
-
-absl::StatusOr<std::vector<sources::Secret>> ReadSigningSecrets(absl::string_view given) {
-  constexpr absl::string_view kPlace = "signing_secrets";
-  std::vector<sources::Secret> secrets;
-  absl::Status status;
-  if (absl::StartsWith(given, "[")) {
-    base::JsonReader reader(kSecretsDepth);
-    if (!reader.OpenCopy(given)) return Invalid(kPlace, ": ", reader.fault().what);
-    status = ReadSecrets(kPlace, reader, secrets);
-    if (status.ok() && !reader.Finish()) status = Invalid(kPlace, ": ", reader.fault().what);
-  } else if (!given.empty()) {
-    status = AddSecret(kPlace, given, absl::InfiniteFuture(), secrets);
-  }
-  if (!status.ok()) return status;
-  return secrets;
-}
-
-absl::StatusOr<std::map<std::string, std::vector<sources::Secret>>> ReadNamedSecrets(
-    absl::string_view given) {
-  constexpr absl::string_view kName = "named_secrets";
-  std::map<std::string, std::vector<sources::Secret>> named;
-  if (given.empty()) return named;
-  base::JsonReader reader(kSecretsDepth);
-  if (!reader.OpenCopy(given)) return Invalid(kName, ": ", reader.fault().what);
-  absl::Status status;
-  const bool good = reader.EachMember([&](const base::JsonValue& key) {
-    const std::string name = base::TextOfString(key);
-    status = ReadSecrets(absl::StrCat(kName, ".", name), reader, named[name]);
-    return status.ok();
-  });
-  if (!status.ok()) return status;
-  if (!good || !reader.Finish()) {
-    return Invalid(kName, R"( must be an object such as {"verify_token": "..."}: )",
-                   reader.fault().what);
-  }
-  return named;
-}
-
-bool AllExpired(const std::vector<sources::Secret>& secrets, absl::Time now) {
-  for (const sources::Secret& secret : secrets) {
+bool AllExpired(const Secrets& secrets, absl::Time now) {
+  for (const core::Secret& secret : secrets) {
     if (now < secret.expires) return false;
   }
   return !secrets.empty();

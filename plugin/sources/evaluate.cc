@@ -785,9 +785,9 @@ bool Evaluator::Run::CheckToken(const Entry& entry) {
   for (const Source::Key& key : entry.keys) {
     bool same = false;
     for (const absl::string_view candidate : buffers_.candidates) {
-      same |= EqualInConstantTime(candidate, key.bytes);
+      same |= EqualInConstantTime(candidate, key.secret.text);
     }
-    if (same && request_.now < key.expires && found == nullptr) found = &key;
+    if (same && request_.now < key.secret.expires && found == nullptr) found = &key;
   }
   if (found == nullptr) {
     return Fail(Rank::kWrong, "equals no secret that is set", &entry.what->from[0]);
@@ -879,14 +879,15 @@ Attempt Evaluator::Run::CheckSignature(const Entry& entry) {
         what.kind == Kind::kHmac ? absl::string_view() : Joined(pieces);
     for (const Source::Key& key : entry.keys) {
       const std::string mac =
-          what.kind == Kind::kHmac ? Hmac(what.hash, key.bytes, pieces) : std::string();
+          what.kind == Kind::kHmac ? Hmac(what.hash, key.secret.text, pieces) : std::string();
       bool same = false;
       for (const std::string& signature : buffers_.signatures) {
-        same |= what.kind == Kind::kHmac      ? EqualInConstantTime(mac, signature)
-                : what.kind == Kind::kEd25519 ? VerifyEd25519(key.bytes, message, signature)
-                                              : VerifyEcdsaP256(key.bytes, message, signature);
+        same |= what.kind == Kind::kHmac ? EqualInConstantTime(mac, signature)
+                : what.kind == Kind::kEd25519
+                    ? VerifyEd25519(key.secret.text, message, signature)
+                    : VerifyEcdsaP256(key.secret.text, message, signature);
       }
-      if (same && request_.now < key.expires && !accepted) {
+      if (same && request_.now < key.secret.expires && !accepted) {
         accepted = true;
         found = &key;
         accepted_template = &one;

@@ -34,10 +34,7 @@ inline constexpr size_t kMostPublicKeyCandidates = 4;  // which take a thousand 
 // A body that must be parsed before its sender is known; 413.
 inline constexpr size_t kMostUnknownBytes = 256 * 1024;
 
-struct Secret {
-  std::string text;
-  absl::Time expires = absl::InfiniteFuture();  // refused from then on
-};
+using core::Secret;
 
 // What an instance is configured with. Nothing of it is ever part of a result.
 struct Settings {
@@ -94,9 +91,8 @@ class Source {
 
   // A secret as an entry uses it.
   struct Key {
-    int number;  // from 1, as it was configured
-    std::string bytes;
-    absl::Time expires;
+    int number;     // from 1, as it was configured
+    Secret secret;  // its bytes
   };
   struct Entry {
     const Authenticate* what;

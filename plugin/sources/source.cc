@@ -86,7 +86,7 @@ absl::StatusOr<Source::Entry> Source::PrepareEntry(const Authenticate& what) {
                                                   : std::string(text);
     }
     if (!bytes.has_value() || bytes->empty()) continue;
-    entry.keys.push_back({static_cast<int>(i) + 1, *std::move(bytes), secrets[i].expires});
+    entry.keys.push_back({static_cast<int>(i) + 1, {*std::move(bytes), secrets[i].expires}});
   }
   switch (what.kind) {
     case Kind::kBasic:
