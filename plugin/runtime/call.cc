@@ -100,7 +100,7 @@ void Call::Process(const lri_request& request) {
   HeaderViews headers = ToHeaderViews(request.head->headers);
   HeadRefusal refusal = HeadRefusal::kNone;
   if (configuration.source != nullptr) {
-    judge_ = context_.plugin->judges().Take([&] { return SourceJudge(limits); });
+    judge_ = context_.plugin->TakeJudge();
     if (judge_.object == nullptr) {
       return FinishWithText(503, LRI_REASON_OVERLOAD, "Too many requests are in flight.", 1);
     }
@@ -502,9 +502,7 @@ void Call::Finish(const lri_answer& answer) noexcept {
   } else {
     context_.complete(plugin->host(), handle_, answer);
   }
-  if (judge_.object != nullptr) {
-    plugin->judges().GiveBack(std::exchange(judge_, {}).index);
-  }
+  plugin->GiveBack(judge_);
   decoded_ = {};
   parsed_.Clear();
   plugin->ReleaseMemory(std::exchange(reserved_bytes_, 0));

@@ -348,12 +348,10 @@ int32_t Instance::ValidateHead(lri_door door, const lri_request_head& head, Answ
   const HeaderViews headers = ToHeaderViews(head.headers);
   base::ObjectPool<SourceJudge>::Lease judge{};
   if (configuration->source != nullptr) {
-    judge = plugin_.judges().Take([this] { return SourceJudge(plugin_.limits()); });
+    judge = plugin_.TakeJudge();
     if (judge.object == nullptr) return LRI_UNAVAILABLE;
   }
-  const absl::Cleanup give_back = [&] {
-    if (judge.object != nullptr) plugin_.judges().GiveBack(judge.index);
-  };
+  const absl::Cleanup give_back = [&] { plugin_.GiveBack(judge); };
   const Checking checking{plugin_.host(), host_instance_, &admission_, judge.object, {}};
   const HeadRefusal refusal =
       runtime::CheckHead(head, headers, *configuration, plugin_.limits(), checking);

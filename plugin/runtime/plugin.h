@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "plugin/abi/long_running_integration.h"
@@ -40,8 +41,14 @@ class Plugin {
   const Limits& limits() const { return limits_; }
   base::ObjectPool<Call>& calls() { return calls_; }
   base::ObjectPool<core::IncidentParser>& parsers() { return parsers_; }
-  // Each call of an instance with a source holds one until its answer.
-  base::ObjectPool<SourceJudge>& judges() { return judges_; }
+  // A request to an instance with a source holds one until its answer. Without an object: too many
+  // are in flight.
+  base::ObjectPool<SourceJudge>::Lease TakeJudge() {
+    return judges_.Take([this] { return SourceJudge(limits_); });
+  }
+  void GiveBack(base::ObjectPool<SourceJudge>::Lease& judge) {
+    if (judge.object != nullptr) judges_.GiveBack(std::exchange(judge, {}).index);
+  }
   // For a `done` that the host may call after its test has timed out.
   base::ObjectPool<DoneSlot>& done_slots() { return done_slots_; }
   Ports& ports() { return ports_; }
