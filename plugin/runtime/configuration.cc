@@ -30,8 +30,10 @@ absl::Status Invalid(const Pieces&... pieces) {
   return absl::InvalidArgumentError(absl::StrCat(pieces...));
 }
 
-// How long before its end a certificate is warned of.
+// How long before its end a certificate is warned of: that of the listen port, and those that a
+// source's senders sign with, which are often renewed for a month only.
 constexpr absl::Duration kCertificateNotice = absl::Hours(24 * 21);
+constexpr absl::Duration kSourceCertificateNotice = absl::Hours(24 * 14);
 
 absl::StatusOr<Given> Collect(const lri_pairs& parameters) {
   Given given;
@@ -286,6 +288,15 @@ std::vector<std::string> Configuration::WarningsAt(absl::Time now) const {
   if (const std::string asked = source_record->confirmation(); !asked.empty()) {
     all.push_back(
         absl::StrCat("the source wants a person to confirm the webhook with this: ", asked));
+  }
+  if (source != nullptr && source->certificates() != nullptr) {
+    for (const auto& [url, end] :
+         source->certificates()->ExpiringBy(now + kSourceCertificateNotice)) {
+      all.push_back(now < end
+                        ? absl::StrCat("certificates: that of ", url, " expires on ", Day(end))
+                        : absl::StrCat("certificates: that of ", url, " expired on ", Day(end),
+                                       "; what it has signed is refused"));
+    }
   }
   if (tls == nullptr || now >= tls->not_after()) return all;
   if (now < tls->not_before()) {

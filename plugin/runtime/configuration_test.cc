@@ -8,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "plugin/runtime/host.h"
 #include "plugin/runtime/testing/test_certificates.h"
 
@@ -352,6 +354,33 @@ TEST(ConfigurationTest, CertificateOfTheFutureIsWarnedOfUntilItIsValid) {
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_THAT(read->WarningsAt(kNow), ElementsAre(HasSubstr("is not valid before 2024-05-02")));
   EXPECT_THAT(read->WarningsAt(kNow + absl::Hours(24)), IsEmpty());
+}
+
+TEST(ConfigurationTest, CertificateOfASourceIsWarnedOfAsItsEndComesAndPasses) {
+  const TestCertificate one =
+      MakeTestCertificate("sns.amazonaws.com", kNow - absl::Hours(24), kNow + absl::Hours(24 * 20),
+                          /*issuer=*/nullptr, /*is_rsa=*/true);
+  const std::string certificates =
+      absl::StrCat(R"({"https://sns.us-east-1.amazonaws.com/a.pem": ")",
+                   absl::StrReplaceAll(one.certificate, {{"\n", "\\n"}}), "\"}");
+  const auto read = Read({{"source", "aws-sns"},
+                          {"topic_arn", "arn:aws:sns:us-east-1:123456789012:topic"},
+                          {"certificates", certificates}});
+  ASSERT_TRUE(read.ok()) << read.status();
+  const auto days_later = [&](int days) {
+    std::string all;
+    for (const std::string& one : read->WarningsAt(kNow + absl::Hours(24 * days))) {
+      if (absl::StartsWith(one, "certificates")) absl::StrAppend(&all, one, ".");
+    }
+    return all;
+  };
+  EXPECT_EQ(days_later(5), "");
+  EXPECT_EQ(days_later(6),
+            "certificates: that of https://sns.us-east-1.amazonaws.com/a.pem expires on "
+            "2024-05-21.");
+  EXPECT_EQ(days_later(20),
+            "certificates: that of https://sns.us-east-1.amazonaws.com/a.pem expired on "
+            "2024-05-21; what it has signed is refused.");
 }
 
 TEST(ConfigurationTest, ListedPasswordsAreTakenBesideTheDocumentedOneUntilTheyExpire) {

@@ -66,6 +66,9 @@ class Source {
   // For the operator: short secrets, SHA-1, secrets that no entry can use.
   std::span<const std::string> warnings() const { return warnings_; }
 
+  // Of the certificates that senders sign with: null where there are none.
+  const Certificates* certificates() const { return settings_.certificates.get(); }
+
   // What must never be written: names of headers (a trailing # stands for a number) and of query
   // parameters, in lower case.
   std::span<const std::string> secret_headers() const { return secret_headers_; }

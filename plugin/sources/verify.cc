@@ -596,10 +596,13 @@ absl::Status Certificates::Verify(absl::string_view url, Hash hash, absl::string
   return NotAuthentic("The signature is not one of the certificate's key");
 }
 
-absl::Time Certificates::first_expiry() const {
-  absl::Time first = absl::InfiniteFuture();
-  for (const Entry& entry : entries_) first = std::min(first, entry.not_after);
-  return first;
+std::vector<std::pair<absl::string_view, absl::Time>> Certificates::ExpiringBy(
+    absl::Time time) const {
+  std::vector<std::pair<absl::string_view, absl::Time>> expiring;
+  for (const Entry& entry : entries_) {
+    if (entry.not_after <= time) expiring.emplace_back(entry.url, entry.not_after);
+  }
+  return expiring;
 }
 
 absl::StatusOr<Jwks> Jwks::Create(absl::string_view json) {

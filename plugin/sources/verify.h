@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -70,8 +71,8 @@ class Certificates {
   absl::Status Verify(absl::string_view url, Hash hash, absl::string_view message,
                       absl::string_view signature, absl::Time now) const;
 
-  // When the first certificate expires; InfiniteFuture without any.
-  absl::Time first_expiry() const;
+  // Those of which one in the chain expires by then, or has expired: the URL and when.
+  std::vector<std::pair<absl::string_view, absl::Time>> ExpiringBy(absl::Time time) const;
 
  private:
   struct Entry {

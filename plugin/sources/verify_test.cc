@@ -422,8 +422,16 @@ TEST(CertificatesTest, SignatureOfTheCertificatesKeyIsAuthentic) {
       certificates->Verify(kUrl, Hash::kSha1, "m", Leaf().Sign(EVP_sha1(), "m"), kNow).ok());
   EXPECT_TRUE(
       certificates->Verify(kUrl, Hash::kSha512, "m", Leaf().Sign(EVP_sha512(), "m"), kNow).ok());
-  EXPECT_EQ(certificates->first_expiry(),
-            absl::FromCivil(absl::CivilDay(2027, 1, 1), absl::UTCTimeZone()));
+}
+
+TEST(CertificatesTest, ThoseThatExpireByATimeAreNamedByTheirUrl) {
+  const auto certificates = Certificates::Create(Json(kUrl, Leaf().Certificate(kName)));
+  ASSERT_TRUE(certificates.ok()) << certificates.status();
+  const absl::Time end = absl::FromCivil(absl::CivilDay(2027, 1, 1), absl::UTCTimeZone());
+  EXPECT_TRUE(certificates->ExpiringBy(end - absl::Seconds(1)).empty());
+  ASSERT_EQ(certificates->ExpiringBy(end).size(), 1u);
+  EXPECT_EQ(certificates->ExpiringBy(end)[0].first, kUrl);
+  EXPECT_EQ(certificates->ExpiringBy(end)[0].second, end);
 }
 
 TEST(CertificatesTest, WrongSignatureIsRefused) {

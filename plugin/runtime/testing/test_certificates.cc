@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
@@ -53,8 +54,10 @@ void AddExtension(X509* certificate, X509* issuer, int kind, const char* value) 
 }  // namespace
 
 TestCertificate MakeTestCertificate(const std::string& common_name, absl::Time not_before,
-                                    absl::Time not_after, const TestCertificate* issuer) {
-  const std::shared_ptr<EVP_PKEY> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
+                                    absl::Time not_after, const TestCertificate* issuer,
+                                    bool is_rsa) {
+  const std::shared_ptr<EVP_PKEY> key(is_rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"),
+                                      EVP_PKEY_free);
   const std::shared_ptr<X509> certificate(X509_new(), X509_free);
   static long serial = 0;
   X509_set_version(certificate.get(), X509_VERSION_3);

@@ -16,9 +16,10 @@ struct TestCertificate {
 };
 
 // A certificate for localhost, valid between the two times: signed by `issuer`, or by itself where
-// that is null, and then an authority as well.
+// that is null, and then an authority as well. Its key is of P-256, or else RSA.
 TestCertificate MakeTestCertificate(const std::string& common_name, absl::Time not_before,
-                                    absl::Time not_after, const TestCertificate* issuer = nullptr);
+                                    absl::Time not_after, const TestCertificate* issuer = nullptr,
+                                    bool is_rsa = false);
 
 }  // namespace webhook::runtime
 
