@@ -201,7 +201,8 @@ void PrintAddress(const v1::Instance& instance, bool json) {
                           {"external", address.external() ? "true" : "false"},
                           {"dnsRecord", JsonString(address.dns_record())},
                           {"curlPosix", JsonString(address.curl_posix())},
-                          {"curlWindows", JsonString(address.curl_windows())}})
+                          {"curlWindows", JsonString(address.curl_windows())},
+                          {"isSigned", address.is_signed() ? "true" : "false"}})
                   .c_str());
     return;
   }
@@ -211,6 +212,12 @@ void PrintAddress(const v1::Instance& instance, bool json) {
   Line("DNS record:", address.dns_record());
   if (!address.external()) {
     Line("not open:", "set " + address.external_key() + " to \"true\" in serverConfiguration");
+  }
+  if (address.is_signed()) {
+    std::printf(
+        "\nThe sender signs its requests, so none can be written by hand. To see what would "
+        "become\nof one that it has sent:\n  host_stub try %s -d @body.json -H @headers.txt\n",
+        instance.name().c_str());
   }
   // The lines will be pasted into a shell, so only what would control the terminal is escaped.
   if (!address.curl_posix().empty()) {

@@ -75,8 +75,14 @@ struct DescriptionSink {
     description.listen_url = std::string(ToStringView(given->listen_url));
     description.record_noun = std::string(ToStringView(given->record_noun));
     description.warnings = ToStrings(given->warnings);
-    if (!LRI_HAS(given, rules) || given->rule_counts == nullptr) return;
-    description.rule_counts.assign(given->rule_counts, given->rule_counts + given->rules);
+    if (LRI_HAS(given, rules) && given->rule_counts != nullptr) {
+      description.rule_counts.assign(given->rule_counts, given->rule_counts + given->rules);
+    }
+    if (!LRI_HAS(given, is_signed)) return;
+    description.token_header = std::string(ToStringView(given->token_header.name));
+    description.token_prefix = std::string(ToStringView(given->token_header.value));
+    description.token_parameter = std::string(ToStringView(given->token_parameter));
+    description.is_signed = given->is_signed != 0;
   }
 };
 

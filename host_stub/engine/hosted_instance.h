@@ -44,6 +44,11 @@ struct InstanceDescription {
   std::string record_noun;           // "incident", "alert", "issue"
   std::vector<std::string> warnings;
   std::vector<uint64_t> rule_counts;  // events on which each rule has decided
+  // As in the ABI; all are empty, or false, where the plugin does not know them.
+  std::string token_header;
+  std::string token_prefix;
+  std::string token_parameter;
+  bool is_signed = false;
 };
 
 enum class HealthState {

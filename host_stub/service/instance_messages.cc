@@ -156,19 +156,33 @@ std::string QuoteForPosix(absl::string_view text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
 
-// As in the documents' examples, with a placeholder for the secret.
-std::string Curl(const std::string& url, const ListedInstance& listed,
-                 std::string (*quote)(absl::string_view)) {
+// As in the documents' examples, with placeholders for secrets.
+std::string Curl(const std::string& url, const InstanceDescription& description,
+                 const ListedInstance& listed, std::string (*quote)(absl::string_view)) {
   const std::string username = ParameterOf(listed, "username");
   std::string credentials;
-  absl::string_view header = username;
-  if (absl::ConsumePrefix(&header, "_header:")) {
-    credentials = absl::StrCat(" -H ", quote(absl::StrCat(header, ": <password>")));
+  std::string query;
+  absl::string_view name = username;
+  if (absl::ConsumePrefix(&name, "_header:")) {
+    credentials = absl::StrCat(" -H ", quote(absl::StrCat(name, ": <password>")));
+  } else if (absl::ConsumePrefix(&name, "_query:")) {
+    query = absl::StrCat("?", name, "=<password>");
   } else if (!username.empty()) {
     credentials = absl::StrCat(" -u ", quote(absl::StrCat(username, ":<password>")));
   }
-  return absl::StrCat("curl -X POST ", url, credentials, " -H ",
-                      quote("Content-Type: application/json"), " -d ", quote(kExample));
+  if (!description.token_header.empty()) {
+    absl::StrAppend(
+        &credentials, " -H ",
+        quote(absl::StrCat(description.token_header, ": ", description.token_prefix, "<token>")));
+  } else if (!description.token_parameter.empty()) {
+    absl::StrAppend(&query, query.empty() ? "?" : "&", description.token_parameter, "=<token>");
+  }
+  const std::string source = ParameterOf(listed, "source");
+  const bool is_documented = source.empty() || source == "generic";
+  return absl::StrCat("curl -X POST ", query.empty() ? url : quote(absl::StrCat(url, query)),
+                      credentials, " -H ", quote("Content-Type: application/json"),
+                      is_documented ? " -d " : " --data-binary ",
+                      quote(is_documented ? kExample : "@body.json"));
 }
 
 }  // namespace
@@ -213,8 +227,10 @@ void FillAddress(const InstanceDescription& description, const ListedInstance& l
     url = absl::StrCat(listed.front_url, address.path());
   }
   if (url.empty()) return;
-  address.set_curl_posix(Curl(url, listed, &QuoteForPosix));
-  address.set_curl_windows(Curl(url, listed, &QuoteForWindows));
+  address.set_is_signed(description.is_signed);
+  if (description.is_signed) return;
+  address.set_curl_posix(Curl(url, description, listed, &QuoteForPosix));
+  address.set_curl_windows(Curl(url, description, listed, &QuoteForWindows));
 }
 
 void FillInstance(const ListedInstance& listed, bool draining, v1::Instance& message) {

@@ -60,6 +60,38 @@ TEST(WebhookAddressTest, CurlHasThePlaceholderOfASecret) {
                     R"(\^"rawJson\^":{\^"some_field\^":\^"some_value\^"}}^")");
 }
 
+TEST(WebhookAddressTest, CurlHasTheTokenWhereTheSourceIsSentOne) {
+  InstanceDescription description = Description("https://a.b/hook");
+  ListedInstance listed = Listed("XSOAR_6", "");
+  listed.parameters.emplace_back("source", "own");
+  const std::string rest = " -H 'Content-Type: application/json' --data-binary '@body.json'";
+  WebhookAddress header, parameter, in_url, both;
+  description.token_header = "Authorization";
+  description.token_prefix = "Bearer ";
+  FillAddress(description, listed, header);
+  EXPECT_EQ(header.curl_posix(),
+            "curl -X POST https://a.b/hook -H 'Authorization: Bearer <token>'" + rest);
+  description.token_header = description.token_prefix = "";
+  description.token_parameter = "code";
+  FillAddress(description, listed, parameter);
+  EXPECT_EQ(parameter.curl_posix(), "curl -X POST 'https://a.b/hook?code=<token>'" + rest);
+  FillAddress(Description("https://a.b/hook"), Listed("XSOAR_6", "_query:key"), in_url);
+  EXPECT_EQ(in_url.curl_posix().rfind("curl -X POST 'https://a.b/hook?key=<password>' -H ", 0), 0u);
+  EXPECT_EQ(
+      in_url.curl_windows().rfind(R"(curl -X POST ^"https://a.b/hook?key=^<password^>^" -H )", 0),
+      0u);
+}
+
+TEST(WebhookAddressTest, NoCurlIsShownForWhatMustBeSigned) {
+  InstanceDescription description = Description("https://a.b/hook");
+  description.is_signed = true;
+  WebhookAddress address;
+  FillAddress(description, Listed("XSOAR_6", ""), address);
+  EXPECT_TRUE(address.is_signed());
+  EXPECT_EQ(address.curl_posix(), "");
+  EXPECT_EQ(address.curl_windows(), "");
+}
+
 TEST(WebhookAddressTest, WithoutAPlatformTheHostsOwnFrontIsShown) {
   ListedInstance listed = Listed("XSOAR_6", "");
   listed.front_url = "http://127.0.0.1:8080";

@@ -522,6 +522,13 @@ typedef struct lri_description {
    * instance's configuration last changed. Since minor version 3. */
   const uint64_t* rule_counts;
   size_t rules;
+  /* How a request that a person writes shows who sends it, beside username and password. Where the
+   * source is sent a token: the header's name and what stands before the token there, or the name
+   * of the parameter of the URL. Since minor version 3. */
+  lri_pair token_header;
+  lri_view token_parameter;
+  uint32_t is_signed; /* 1: the source signs instead, so that a person can write none */
+  uint32_t reserved;  /* 0 */
 } lri_description;
 
 typedef void (*lri_plugin_info_sink)(void* sink_context, const lri_plugin_info* info);

@@ -54,7 +54,7 @@
   REASON(LRI_REASON_INSTANCE_STOPPED, 95, "instance_stopped")                                  \
   REASON(LRI_REASON_EXTERNAL_KEY_MISSING, 96, "external_key_missing")                          \
   /* Of a source. The last two are answered with success. */                                   \
-  REASON(LRI_REASON_SIGNATURE, 97, "signature") /* wrong, or of another body */                \
+  REASON(LRI_REASON_SIGNATURE, 97, "signature") /* wrong, or of another body or time */        \
   REASON(LRI_REASON_HANDSHAKE, 98, "handshake")                                                \
   REASON(LRI_REASON_DROPPED, 99, "dropped") /* every event, by a rule or by the profile */     \
   /* More than an instance takes. */                                                           \

@@ -401,6 +401,8 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
   for (const std::string& warning : texts) warnings.push_back(ToView(warning));
   const core::Platform& platform = *configuration->platform;
   const std::vector<uint64_t> rule_counts = configuration->source_record->rule_counts();
+  const auto by_hand = configuration->source == nullptr ? sources::Source::ByHand()
+                                                        : configuration->source->by_hand();
   const lri_description description{
       .struct_size = sizeof(lri_description),
       .external_key_needed = platform.external_key_needed,
@@ -414,6 +416,9 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
       .listen_failed = listen_handler_.answers().failed(),
       .rule_counts = rule_counts.data(),
       .rules = rule_counts.size(),
+      .token_header = {ToView(by_hand.header), ToView(by_hand.prefix)},
+      .token_parameter = ToView(by_hand.parameter),
+      .is_signed = by_hand.is_signed,
   };
   CallHost("sink of describe", sink, sink_context, &description);
 }

@@ -755,7 +755,8 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
         Rank::kWrong, apart > absl::ZeroDuration() ? "is too old" : "is in the future", reference,
         absl::StrCat("by ",
                      absl::FormatDuration(absl::Trunc(absl::AbsDuration(apart), absl::Seconds(1))),
-                     ", of which ", absl::FormatDuration(time.tolerance), " are permitted"));
+                     ", of which ", absl::FormatDuration(time.tolerance), " are permitted"),
+        Step::kSignature);
   }
   return true;
 }

@@ -63,6 +63,14 @@ class Source {
   // Whether any request could be authentic. If none can, all are refused.
   bool can_authenticate() const { return can_authenticate_; }
 
+  // How a request that a person writes is authentic, beside username and password.
+  struct ByHand {
+    absl::string_view header, prefix;  // of a token; the next one likewise, of the URL
+    absl::string_view parameter;
+    bool is_signed = false;  // by the sender, so that nobody can write one
+  };
+  ByHand by_hand() const;
+
   // For the operator: short secrets, SHA-1, secrets that no entry can use.
   std::span<const std::string> warnings() const { return warnings_; }
 

@@ -452,6 +452,41 @@ TEST_F(ReplayTest, ATimeThatIsNotSignedIsNone) {
   EXPECT_EQ(Replay(), first);
 }
 
+TEST_F(ReplayTest, ATimeThatIsTooFarAwayIsAFaultOfTheSignature) {
+  Configure("linear");
+  const std::string body = R"({"type":"Issue","webhookTimestamp":1760000000000})";
+  Set("Linear-Signature", Hex(body));
+  for (const absl::Duration away : {-absl::Hours(1), absl::Hours(1)}) {
+    now_ = absl::FromUnixSeconds(1'760'000'000) + away;
+    Send(body);
+    EXPECT_EQ(result_.outcome, Outcome::kRefuse);
+    EXPECT_EQ(result_.step, Step::kSignature) << result_.explanation;
+    EXPECT_EQ(result_.reason, Reason::kCredentials);
+  }
+}
+
+TEST_F(EvaluateTest, HowAPersonCouldSendIsToldOfWhatIsConfigured) {
+  const auto by_hand = [&](const char* profile, Settings settings) {
+    settings.profile = FindProfile(profile).value();
+    const auto source = Source::Create(std::move(settings));
+    EXPECT_TRUE(source.ok()) << source.status();
+    const Source::ByHand hand = (*source)->by_hand();
+    return absl::StrCat(hand.header, ": ", hand.prefix, "|", hand.parameter, "|", hand.is_signed);
+  };
+  const std::vector<Secret> secrets = {{kSecret}};
+  EXPECT_EQ(by_hand("github", {.signing_secrets = secrets}), ": ||1");
+  EXPECT_EQ(by_hand("alertmanager", {.signing_secrets = secrets}), "Authorization: Bearer ||0");
+  EXPECT_EQ(by_hand("splunk", {.signing_secrets = secrets}), ": |token|0");
+  EXPECT_EQ(by_hand("alertmanager", {.credentials = core::Credentials::Create("u", "p").value()}),
+            ": ||0");
+  // In the body, which is the sender's.
+  EXPECT_EQ(by_hand("microsoft-graph", {.signing_secrets = secrets}), ": ||1");
+  // It signs in one version, and is sent a token in another.
+  EXPECT_EQ(by_hand("gitlab", {.signing_secrets = secrets}), "X-Gitlab-Token: ||0");
+  EXPECT_EQ(by_hand("gitlab", {.signing_secrets = {{"whsec_c2l4dGVlbiBvY3RldHMhIQ=="}}}), ": ||1");
+  EXPECT_EQ(by_hand("github", {.unauthenticated = true}), ": ||0");
+}
+
 TEST_F(ReplayTest, AnotherSecretOfTheSenderChangesNothing) {
   Set("X-Hub-Signature-256", absl::StrCat("sha256=", Hex("{}")));
   Configure("github");

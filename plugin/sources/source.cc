@@ -302,6 +302,23 @@ absl::Status Source::Prepare() {
   return absl::OkStatus();
 }
 
+Source::ByHand Source::by_hand() const {
+  bool is_signed = false;
+  for (const Entry& entry : entries_) {
+    if (!entry.can_accept) continue;
+    if (entry.what->kind == Kind::kBasic) return {};
+    is_signed = true;
+    if (entry.what->kind != Kind::kToken) continue;
+    for (const Reference& from : entry.what->from) {
+      const absl::string_view name =
+          from.from_config ? ConfigValue(from.name) : absl::string_view(from.name);
+      if (from.from == From::kHeader) return {.header = name, .prefix = entry.what->prefix};
+      if (from.from == From::kQuery) return {.parameter = name};
+    }
+  }
+  return {.is_signed = is_signed};
+}
+
 void Source::EachSecretIn(absl::string_view query,
                           absl::FunctionRef<void(absl::string_view)> found) const {
   if (secret_parameters_.empty()) return;

@@ -70,6 +70,28 @@ class InstancesTest(unittest.TestCase):
         self.assertIn("nobody", self.refused("get", "nobody"))
         self.assertEqual(post(self.host, "filed", "user:old"), 200)
 
+    def test_shown_curl_works_for_a_source_that_is_sent_a_token_and_there_is_none_for_one_that_signs(self):
+        folder = self.host.own_folder
+        body = json.dumps({"version": "4", "alerts": [{"labels": {"alertname": "Disk full"}}]})
+        pathlib.Path(folder, "body.json").write_text(body)
+        ours = "https://ext-my.xsoar.live"
+        secret = "0123456789abcdef"
+        for source in ("alertmanager", "splunk"):
+            self.done("create", source, "-p", f"source={source}", "-p", f"signing_secrets={secret}")
+            curl = self.host.run_json("url", source)["curlPosix"]
+            self.assertIn(f"{ours}/xsoar/instance/execute/{source}", curl)
+            curl = curl.replace(ours, f"http://{self.host.http}").replace("<token>", secret)
+            done = subprocess.run(
+                ["sh", "-c", curl + " -sS"], cwd=folder, capture_output=True, timeout=60
+            )
+            self.assertTrue(json.loads(done.stdout)[0]["id"], done)
+        self.done("create", "github", "-p", "source=github", "-p", f"signing_secrets={secret}")
+        shown = self.host.run("url", "github").stdout.decode()
+        self.assertIn("The sender signs its requests", shown)
+        self.assertIn("host_stub try github -d @body.json -H @headers.txt", shown)
+        self.assertNotIn("curl", shown)
+        self.assertEqual(self.host.run_json("url", "github")["curlPosix"], "")
+
     def test_life_of_an_instance(self):
         secret = os.path.join(self.host.own_folder, "secret")
         pathlib.Path(secret).write_text("first\n")

@@ -179,7 +179,8 @@ class Description(Structure):
         ("struct_size", c_uint32), ("external_key_needed", c_uint32), ("path_prefix", View),
         ("webhook_url", View), ("listen_url", View), ("record_noun", View), ("warnings", Array),
         ("listen_succeeded", c_uint64), ("listen_refused", c_uint64), ("listen_failed", c_uint64),
-        ("rule_counts", POINTER(c_uint64)), ("rules", c_size_t),
+        ("rule_counts", POINTER(c_uint64)), ("rules", c_size_t), ("token_header", Pair),
+        ("token_parameter", View), ("is_signed", c_uint32), ("reserved", c_uint32),
     ]  # fmt: skip
 
 
