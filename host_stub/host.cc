@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/front/front.h"
+#include "host_stub/observe/traffic.h"
 #include "host_stub/service/addresses.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
@@ -74,12 +75,15 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Start(HostOptions options) {
   if (absl::Status status = host->StartEngine(); !status.ok()) return status;
   if (absl::Status status = host->StartInstances(); !status.ok()) return status;
   WipeSecrets(host->options_.configuration);
+  host->last_reload_s_ = absl::ToUnixSeconds(absl::Now());
   if (absl::Status status = host->StartFront(); !status.ok()) return status;
   if (absl::Status status = host->StartGrpc(); !status.ok()) return status;
+  if (absl::Status status = host->StartAdmin(); !status.ok()) return In("--admin", status);
   return host;
 }
 
 absl::Status Host::StartEngine() {
+  traffic_ = std::make_shared<Traffic>(options_.configuration.limits.refusals, options_.logger);
   if (absl::Status status = Take(OpenStore(options_), store_); !status.ok()) return status;
   const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostIoThreads);
   absl::Status status = Take(http::IoThreads::Start(static_cast<int>(threads)), threads_);
@@ -89,13 +93,14 @@ absl::Status Host::StartEngine() {
                                  {.store = store_,
                                   .state = store_,
                                   .logger = options_.logger,
+                                  .traffic = traffic_,
                                   .threads = CompletionsOn(threads_),
                                   .limits = options_.configuration.limits}),
               plugin_);
 }
 
 absl::Status Host::StartInstances() {
-  front_ = std::make_unique<Front>(instances_, *threads_, options_.logger,
+  front_ = std::make_unique<Front>(instances_, *threads_, traffic_,
                                    options_.configuration.limits.answer_timeout_ms);
   return Take(InstanceManager::Start({.plugin = plugin_,
                                       .published = instances_,
@@ -130,13 +135,43 @@ absl::Status Host::StartGrpc() {
                                                 .store = store_,
                                                 .manager = manager_,
                                                 .logger = options_.logger,
+                                                .traffic = traffic_,
+                                                .state = [this] { return State(); },
                                                 .io_threads = threads_.get()}),
               grpc_);
 }
 
-absl::Status Host::Reload(const Configuration& configuration) {
-  absl::Status status = manager_->Reload(configuration);
-  if (status.ok()) server_->SetProxies(configuration.proxies);
+absl::Status Host::StartAdmin() {
+  if (options_.admin.address == kAdminOff) return absl::OkStatus();
+  return Take(Admin::Start(options_.admin, {.traffic = traffic_,
+                                            .instances = instances_,
+                                            .store = store_,
+                                            .logger = options_.logger,
+                                            .state = [this] { return State(); },
+                                            .limits = options_.configuration.limits,
+                                            .version = plugin_->info().version}),
+              admin_);
+}
+
+HostState Host::State() {
+  return {.draining = draining_,
+          .last_reload = absl::FromUnixSeconds(last_reload_s_),
+          .last_reload_succeeded = last_reload_succeeded_,
+          .front_connections = server_->connections(),
+          .front_active_requests = front_->active_requests(),
+          .front_bytes_in_flight = server_->bytes_in_flight(),
+          .http_address = http_address_,
+          .grpc_address = grpc_->address(),
+          .admin_address = admin_address()};
+}
+
+absl::Status Host::Reload(const absl::StatusOr<Configuration>& configuration) {
+  absl::Status status =
+      configuration.ok() ? manager_->Reload(*configuration) : configuration.status();
+  last_reload_succeeded_ = status.ok();
+  if (!status.ok()) return status;
+  server_->SetProxies(configuration->proxies);
+  last_reload_s_ = absl::ToUnixSeconds(absl::Now());
   return status;
 }
 
@@ -151,6 +186,7 @@ void Host::LogStoreWarning() {
 absl::Status Host::Drain(absl::Duration time) {
   if (std::exchange(drained_, true)) return absl::OkStatus();
   const absl::Time deadline = absl::Now() + time;
+  FailReadiness();
   absl::Status result;
   // Both at once, under one deadline: neither uses up the other's time, and neither accepts new
   // requests while the other still answers.
@@ -171,6 +207,7 @@ absl::Status Host::Drain(absl::Duration time) {
     result.Update(manager_->Stop(std::max(deadline, absl::Now() + kLeastStopTime)));
   }
   if (store_ != nullptr) store_->Close();
+  admin_.reset();  // answers until now
   server_.reset();
   // Runs what was posted last, which still uses the front.
   if (threads_ != nullptr) threads_->Stop();

@@ -8,11 +8,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "host_stub/admin/admin.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/logger.h"
 #include "host_stub/instances/instance_manager.h"
 #include "host_stub/instances/snapshot.h"
+#include "host_stub/observe/logger.h"
 #include "host_stub/service/grpc_server.h"
 
 namespace webhook::http {
@@ -24,6 +25,7 @@ namespace host_stub {
 
 class Front;
 class Store;
+class Traffic;
 
 // From now on an exception that is not caught ends the process with one line on standard error, for
 // example when memory runs out outside of a request. Called once, at the start of a program.
@@ -35,6 +37,7 @@ struct HostOptions {
   std::string data_dir;      // made with mode 0700 where it is missing; its parent must exist
   std::string http_address;  // HOST:PORT, an IPv6 address in brackets; port 0: the system chooses
   GrpcServerOptions grpc;    // but for its limits and its control socket, which is in `data_dir`
+  AdminOptions admin;
   bool keep_in_memory = false;  // no database: incidents are gone when the host ends
   std::shared_ptr<Logger> logger;
 };
@@ -52,8 +55,14 @@ class Host {
   // HOST:PORT with the real port.
   const std::string& http_address() const { return http_address_; }
   const std::string& grpc_address() const { return grpc_->address(); }
+  // HOST:PORT, unix:PATH, or kAdminOff.
+  std::string admin_address() const { return admin_ == nullptr ? kAdminOff : admin_->address(); }
   // The control socket's path.
   const std::string& control_path() const { return grpc_->control_path(); }
+
+  // From now on /readyz says that the host is stopping, so that balancers send nothing new.
+  // Requests are answered as before. Any thread.
+  void FailReadiness() { draining_ = true; }
 
   // Refuses new requests, answers those that were read, then closes the store. The error is about
   // the first part that did not end in time; everything that was acknowledged is on disk in any
@@ -65,8 +74,9 @@ class Host {
 
   // Takes over another configuration's platform, serverConfiguration, instances and proxies as one
   // change, while requests come in. The error is one line, and everything stays as it was. Where an
-  // instance is removed, waits for the requests that it has.
-  absl::Status Reload(const Configuration& configuration);
+  // instance is removed, waits for the requests that it has. One that could not be read is noted
+  // for the metrics, and its error returned.
+  absl::Status Reload(const absl::StatusOr<Configuration>& configuration);
 
  private:
   explicit Host(HostOptions options);
@@ -75,9 +85,12 @@ class Host {
   absl::Status StartInstances();
   absl::Status StartFront();
   absl::Status StartGrpc();
+  absl::Status StartAdmin();
+  HostState State();
 
   // Members are destroyed from the last to the first: each before those that it calls.
   HostOptions options_;
+  std::shared_ptr<Traffic> traffic_;
   std::shared_ptr<Store> store_;
   std::shared_ptr<webhook::http::IoThreads> threads_;
   std::shared_ptr<HostedPlugin> plugin_;
@@ -87,6 +100,10 @@ class Host {
   std::shared_ptr<webhook::http::Server> server_;
   std::string http_address_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> last_reload_succeeded_{true};
+  std::atomic<int64_t> last_reload_s_{0};  // that succeeded; Unix time
+  std::unique_ptr<Admin> admin_;           // ends first
   bool drained_ = false;
   std::string store_warning_;  // that was told last
 };

@@ -11,6 +11,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -70,16 +71,34 @@ absl::StatusOr<std::string> ReadFileArgument(absl::string_view option, const std
   return text;
 }
 
-absl::Status ReadPem(const std::string& path, bool secret, std::string& pem) {
-  constexpr size_t kMostBytes = 1024 * 1024;
-  if (path.empty()) return absl::OkStatus();
-  absl::StatusOr<SmallFile> file = ReadSmallFile(path, kMostBytes);
+namespace {
+
+absl::StatusOr<SmallFile> ReadTrusted(const std::string& path, size_t most_bytes, bool secret) {
+  absl::StatusOr<SmallFile> file = ReadSmallFile(path, most_bytes);
   if (!file.ok()) return file.status();
   if (secret && !file->secret_fault.empty()) {
     explicit_bzero(file->contents.data(), file->contents.size());
     return absl::PermissionDeniedError(absl::StrCat("key file ", file->secret_fault));
   }
   if (!file->write_fault.empty()) return absl::PermissionDeniedError(file->write_fault);
+  return file;
+}
+
+}  // namespace
+
+absl::Status ReadToken(const std::string& path, std::string& token) {
+  absl::StatusOr<SmallFile> file = ReadTrusted(path, 1024, /*secret=*/true);
+  if (!file.ok()) return file.status();
+  token = std::string(absl::StripAsciiWhitespace(file->contents));
+  explicit_bzero(file->contents.data(), file->contents.size());
+  return absl::OkStatus();
+}
+
+absl::Status ReadPem(const std::string& path, bool secret, std::string& pem) {
+  constexpr size_t kMostBytes = 1024 * 1024;
+  if (path.empty()) return absl::OkStatus();
+  absl::StatusOr<SmallFile> file = ReadTrusted(path, kMostBytes, secret);
+  if (!file.ok()) return file.status();
   // gRPC would pass over what is damaged, and cannot read line ends that became blanks.
   auto normal = webhook::http::NormalizePem(file->contents, secret ? "PRIVATE KEY" : "CERTIFICATE");
   if (!normal.ok()) {

@@ -32,6 +32,10 @@ absl::StatusOr<std::string> ReadFileArgument(absl::string_view option, const std
 // is refused, and a secret one that other users can read. Errors name the path.
 absl::Status ReadPem(const std::string& path, bool secret, std::string& pem);
 
+// Reads a bearer token of at most 1 KiB from a file, without the blanks around it. A file is
+// refused as a secret one of ReadPem is.
+absl::Status ReadToken(const std::string& path, std::string& token);
+
 // $XDG_DATA_HOME/generic-webhook, or ~/.local/share/generic-webhook.
 std::string DefaultDataDir();
 

@@ -19,6 +19,13 @@ struct ServeOptions {
   std::string data_dir;
   std::string http = "127.0.0.1:8080";
   std::string grpc = "127.0.0.1:50051";
+  std::string admin = "127.0.0.1:8081";
+  std::string admin_certificate;
+  std::string admin_key;
+  std::string admin_client_ca;
+  std::vector<std::string> admin_token_files;
+  std::vector<std::string> admin_names;
+  int drain_delay_seconds = 0;
   std::string store = "sqlite";
   std::string grpc_certificate;
   std::string grpc_key;
@@ -84,6 +91,14 @@ int DisableInstance(const InstanceOptions& options);
 int DeleteInstance(const InstanceOptions& options);
 int TestInstance(const InstanceOptions& options);
 int ShowUrl(const InstanceOptions& options);
+
+struct RefusalsOptions : ClientOptions {
+  std::string reason;  // a filter; empty: all, as `name`
+  int limit = 20;
+  bool follow = false;
+};
+int ListRefusals(const RefusalsOptions& options);
+int ShowStatus(const ClientOptions& options);
 
 int ShowParameters(const ClientOptions& options);
 int ShowLimits(const ClientOptions& options);

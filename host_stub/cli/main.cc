@@ -100,6 +100,7 @@ class CommandLine {
   void AddTry();
   void AddRequestOptions(CLI::App& command, ExecuteOptions& options);
   void AddIncidents();
+  void AddOperations();
   void AddInstances();
   void AddSamples();
 
@@ -119,6 +120,7 @@ CommandLine::CommandLine() {
   AddForInstance(app_, "test", "Check an instance, as the Test button does",
                  "Prints \"ok\" or the reason. Example:\n  host_stub test webhook", &TestInstance);
   AddIncidents();
+  AddOperations();
   AddInstances();
   AddForInstance(app_, "url", "Show where an instance is triggered, with a curl command to paste",
                  "Example:\n  host_stub url webhook", &ShowUrl);
@@ -148,6 +150,29 @@ void CommandLine::AddServe() {
             "The address for webhooks; port 0: any free port");
   AddOption(*command, "--grpc", options->grpc, "HOST:PORT",
             "The address for gRPC; port 0: any free port; off: the control socket alone");
+  AddOption(*command, "--admin", options->admin, "HOST:PORT",
+            "The address for metrics and health, or unix:PATH; port 0: any free port; off: none");
+  AddOption(*command, "--admin-certificate", options->admin_certificate, "FILE.pem",
+            "Serve --admin over TLS with this certificate chain");
+  AddOption(*command, "--admin-key", options->admin_key, "FILE.pem",
+            "The certificate's private key; refused if other users can read it");
+  AddOption(*command, "--admin-client-ca", options->admin_client_ca, "FILE.pem",
+            "Accept only clients with a certificate of this CA at --admin");
+  command
+      ->add_option("--admin-token-file", options->admin_token_files,
+                   "A bearer token that metrics need from then on; can be repeated")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--admin-name", options->admin_names,
+                   "A name by which --admin is asked, beside its address; can be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  AddOption(
+      *command, "--drain-delay", options->drain_delay_seconds, "SECONDS",
+      "When it is asked to stop: fail /readyz for so long before it refuses requests, so that "
+      "balancers notice")
+      ->check(CLI::Range(0, 3'600));
   AddOption(*command, "--store", options->store, "sqlite|memory",
             "With memory, incidents are lost when the host ends")
       ->check(CLI::IsMember({"sqlite", "memory"}));
@@ -222,6 +247,22 @@ void CommandLine::AddIncidents() {
     AddOption(*command, "--instance-uid", options->instance_uid, "UID",
               "Only incidents of the instance with this uid, which may have been deleted");
   }
+}
+
+void CommandLine::AddOperations() {
+  Add(app_, "status", "Show how the host is", "Example:\n  host_stub status", &ShowStatus);
+  const auto refusals =
+      Add(app_, "refusals", "Show requests and connections that were refused of late, and why",
+          "With NAME: only of this instance. Examples:\n  host_stub refusals\n  host_stub refusals "
+          "webhook --reason credentials --follow",
+          &ListRefusals);
+  refusals.app->add_option("NAME", refusals.options->name, "The instance");
+  AddOption(*refusals.app, "--reason", refusals.options->reason, "REASON",
+            "Only with this reason, such as credentials or signature");
+  AddOption(*refusals.app, "--limit", refusals.options->limit, "N", "Show at most this many")
+      ->check(CLI::Range(1, 100'000));
+  refusals.app->add_flag("--follow", refusals.options->follow,
+                         "Go on with those that come; ends with Ctrl-C");
 }
 
 void CommandLine::AddInstances() {

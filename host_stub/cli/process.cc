@@ -10,7 +10,7 @@
 
 #include <algorithm>
 
-#include "host_stub/service/grpc_door.h"
+#include "host_stub/observe/process.h"
 
 namespace host_stub {
 namespace {

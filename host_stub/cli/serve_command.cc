@@ -25,8 +25,8 @@
 #include "host_stub/cli/process.h"
 #include "host_stub/cli/text.h"
 #include "host_stub/config/configuration.h"
-#include "host_stub/engine/logger.h"
 #include "host_stub/host.h"
+#include "host_stub/observe/logger.h"
 #include "plugin/base/clock.h"
 
 namespace host_stub {
@@ -109,6 +109,21 @@ absl::StatusOr<std::optional<GrpcTls>> ReadGrpcTls(const ServeOptions& options) 
   return tls;
 }
 
+absl::StatusOr<AdminOptions> ReadAdminOptions(const ServeOptions& options) {
+  AdminOptions admin{.address = options.admin, .names = options.admin_names};
+  absl::Status status =
+      ReadPem(options.admin_certificate, /*secret=*/false, admin.certificate_chain);
+  status.Update(ReadPem(options.admin_key, /*secret=*/true, admin.private_key));
+  status.Update(ReadPem(options.admin_client_ca, /*secret=*/false, admin.client_ca));
+  for (const std::string& file : options.admin_token_files) {
+    std::string token;
+    status.Update(ReadToken(file, token));
+    admin.tokens.push_back(std::move(token));
+  }
+  if (!status.ok()) return status;
+  return admin;
+}
+
 absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   HostOptions host;
   host.plugin_file = options.plugin.empty() ? FindPlugin() : options.plugin;
@@ -131,6 +146,9 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   absl::StatusOr<std::optional<GrpcTls>> tls = ReadGrpcTls(options);
   if (!tls.ok()) return tls.status();
   host.grpc.tls = *std::move(tls);
+  absl::StatusOr<AdminOptions> admin = ReadAdminOptions(options);
+  if (!admin.ok()) return admin.status();
+  host.admin = *std::move(admin);
   host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo,
                                         host.configuration.limits.log_lines_per_second);
   return host;
@@ -139,9 +157,8 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
 // Runs on SIGHUP. A configuration that is refused changes nothing.
 void Reload(const std::string& file, Host& host, Logger& logger) {
   absl::StatusOr<Configuration> configuration = LoadConfiguration(file);
-  absl::Status status = configuration.status();
-  if (status.ok()) {
-    status = host.Reload(*configuration);
+  const absl::Status status = host.Reload(configuration);
+  if (configuration.ok()) {
     for (const std::string& warning : configuration->warnings) {
       logger.Log(Severity::kWarning, "", warning);
     }
@@ -180,8 +197,9 @@ int Serve(const ServeOptions& options) {
   const absl::StatusOr<std::unique_ptr<Host>> host = Host::Start(*std::move(host_options));
   if (!host.ok()) return Fail(host.status().message(), kRefused);
   for (const std::string& warning : warnings) logger->Log(Severity::kWarning, "", warning);
-  std::printf("ready http=%s grpc=%s control=unix:%s\n", (*host)->http_address().c_str(),
-              (*host)->grpc_address().c_str(), (*host)->control_path().c_str());
+  std::printf("ready http=%s grpc=%s control=unix:%s admin=%s\n", (*host)->http_address().c_str(),
+              (*host)->grpc_address().c_str(), (*host)->control_path().c_str(),
+              (*host)->admin_address().c_str());
   std::fflush(stdout);
 
   IdleTrim trim;
@@ -193,6 +211,10 @@ int Serve(const ServeOptions& options) {
     (*host)->LogStoreWarning();
   }
   logger->Log(Severity::kInfo, "", "stopping; a second signal stops at once");
+  if (options.drain_delay_seconds > 0) {
+    (*host)->FailReadiness();
+    absl::SleepFor(absl::Seconds(options.drain_delay_seconds));  // a second signal ends it
+  }
   const absl::Status drained = (*host)->Drain(kDrainTime);
   if (!drained.ok()) logger->Log(Severity::kWarning, "", drained.message());
   return kDone;

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/synchronization/notification.h"
-#include "host_stub/engine/logger.h"
+#include "host_stub/observe/logger.h"
 #include "plugin/base/characters.h"
 #include "plugin/base/thread.h"
 

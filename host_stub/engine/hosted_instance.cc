@@ -118,18 +118,8 @@ const std::string& HostedInstance::name() const { return record_->name; }
 InstanceHealth HostedInstance::health() const { return record_->health(); }
 InstanceCounts HostedInstance::counts() const { return record_->counts(); }
 
-void HostedInstance::CountAnswer(int status, int32_t reason) {
-  record_->CountAnswer(status, reason);
-}
-
-std::map<std::string, int64_t> ReasonCounts::counts() const {
-  std::map<std::string, int64_t> told;
-  for (int reason = LRI_REASON_OTHER; reason < kReasons; ++reason) {
-    const int64_t count = counts_[reason].load(std::memory_order_relaxed);
-    if (count > 0) told[lri_reason_name(reason)] += count;
-  }
-  return told;
-}
+const TrafficCounts& HostedInstance::traffic() const { return record_->traffic(); }
+void HostedInstance::OnAnswered(const lri_answered& answered) { record_->OnAnswered(answered); }
 
 // Starting and stopping.
 

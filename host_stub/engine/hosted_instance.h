@@ -65,23 +65,6 @@ struct InstanceHealth {
   absl::Time last_fault_time = absl::InfinitePast();
 };
 
-// How often each reason was told. Any thread; never blocks.
-class ReasonCounts {
- public:
-  // A number that is not on the list counts as LRI_REASON_OTHER.
-  void Add(int32_t reason) {
-    const bool known = reason >= 0 && reason < kReasons;
-    counts_[known ? reason : LRI_REASON_OTHER].fetch_add(1, std::memory_order_relaxed);
-  }
-
-  // By name, all that were told but LRI_REASON_ANSWERED.
-  std::map<std::string, int64_t> counts() const;
-
- private:
-  static constexpr int kReasons = 128;
-  std::atomic<int64_t> counts_[kReasons] = {};
-};
-
 // Since the instance was created, across updates.
 struct InstanceCounts {
   int64_t calls = 0;            // that CheckHead answered, Execute or the listen port accepted
@@ -91,7 +74,8 @@ struct InstanceCounts {
   // How often each reason was told, by its name in plugin/abi/reasons.h, refused connections of the
   // listen port included.
   std::map<std::string, int64_t> reasons;
-  int64_t incidents_created = 0;     // without duplicates
+  int64_t incidents_created = 0;  // without duplicates
+  int64_t incidents_duplicate = 0;
   int64_t incidents_hidden = 0;      // not created: their keys were known with another content
   int64_t keys_forgotten_early = 0;  // delivery keys, for want of room
   int64_t batches_in_flight = 0;     // handed to the store, not yet completed
@@ -177,9 +161,11 @@ class HostedInstance : public std::enable_shared_from_this<HostedInstance> {
   InstanceHealth health() const;
   InstanceCounts counts() const;
 
-  // Told by a door of the host what became of one of the instance's requests: the answer's status,
-  // 0 where none was sent, and its reason (enum lri_reason). Any thread.
-  void CountAnswer(int status, int32_t reason);
+  // What became of its requests, at all doors.
+  const TrafficCounts& traffic() const;
+
+  // Told by a door of the host what became of one of the instance's requests. Any thread.
+  void OnAnswered(const lri_answered& answered);
 
   // When the last reference is dropped, the instance is handed to `end` instead of being ended
   // there, because that may wait. Called once, by somebody who holds a reference.

@@ -127,7 +127,8 @@ const std::string& HostedPlugin::path() const { return core_->path(); }
 absl::StatusOr<std::shared_ptr<HostedInstance>> HostedPlugin::CreateInstance(
     const InstanceSpec& spec) {
   if (absl::Status status = CheckSpec(spec); !status.ok()) return status;
-  auto record = std::make_unique<InstanceRecord>(spec.uid, spec.name, info_.name, core_->logger());
+  auto record = std::make_unique<InstanceRecord>(spec.uid, spec.name, info_.name, core_->logger(),
+                                                 core_->traffic());
   const std::vector<lri_pair> parameters = ToAbi(spec.parameters);
   const lri_instance_options options = ToAbi(spec, parameters, record->abi());
   ErrorText error;

@@ -20,7 +20,8 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
-#include "host_stub/engine/logger.h"
+#include "host_stub/observe/logger.h"
+#include "host_stub/observe/traffic.h"
 #include "host_stub/store/store.h"
 #include "plugin/limits/limits.h"
 
@@ -49,6 +50,8 @@ struct HostServices {
   // Where instances' contexts are kept. Null: nowhere, and a plugin that asks gets UNIMPLEMENTED.
   std::shared_ptr<StateStore> state;
   std::shared_ptr<Logger> logger;
+  // Told of each answer of an instance. Null: nobody is.
+  std::shared_ptr<Traffic> traffic = nullptr;
   // Incidents that were created from one of these threads are completed on the same thread, all of
   // one commit with one Post; those from elsewhere (a plugin's or gRPC's thread) on thread 0.
   std::shared_ptr<CompletionThreads> threads;

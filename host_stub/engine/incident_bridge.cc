@@ -336,6 +336,9 @@ void IncidentBridge::Finish(Pending& pending) noexcept {
       hidden += incident.other_content;
     }
     record.incidents_created.fetch_add(fresh, std::memory_order_relaxed);
+    if (const int64_t known = static_cast<int64_t>(submission.created.size()) - fresh; known > 0) {
+      record.incidents_duplicate.fetch_add(known, std::memory_order_relaxed);
+    }
     if (hidden > 0) CountHidden(record, hidden);
     if (submission.keys_forgotten_early > 0)
       CountForgotten(record, submission.keys_forgotten_early);

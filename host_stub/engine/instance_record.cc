@@ -18,11 +18,12 @@ std::string Bounded(absl::string_view text) { return EscapeForLog(text, kMostMes
 }  // namespace
 
 InstanceRecord::InstanceRecord(std::string uid_in, std::string name_in, std::string source_brand_in,
-                               Logger& logger_in)
+                               Logger& logger_in, Traffic* traffic)
     : uid(std::move(uid_in)),
       name(std::move(name_in)),
       source_brand(std::move(source_brand_in)),
-      logger(logger_in) {
+      logger(logger_in),
+      traffic_(traffic) {
   health_.since = absl::Now();
 }
 
@@ -73,11 +74,9 @@ void InstanceRecord::TakeAnswer(const lri_answer* given,
   take(PlainAnswer(500, LRI_REASON_OTHER, "The webhook's answer was not usable.\n"));
 }
 
-void InstanceRecord::CountAnswer(int status, int32_t reason) {
-  reasons_.Add(reason);
-  if (status == 0) return;
-  std::atomic<int64_t>& count = status >= 500 ? failed_ : status >= 400 ? refused_ : succeeded_;
-  count.fetch_add(1, std::memory_order_relaxed);
+void InstanceRecord::OnAnswered(const lri_answered& answered) {
+  if (traffic_ == nullptr) return traffic_counts_.Add(answered);
+  traffic_->OnAnswered(name, &traffic_counts_, answered);
 }
 
 InstanceHealth InstanceRecord::health() const {
@@ -96,11 +95,16 @@ InstanceCounts InstanceRecord::counts() const {
   counts.calls += heads_answered.load(std::memory_order_relaxed);
   counts.abandoned = abandoned.load(std::memory_order_relaxed);
   counts.calls += listen_requests.load(std::memory_order_relaxed);
-  counts.answers.succeeded = succeeded_.load(std::memory_order_relaxed);
-  counts.answers.refused = refused_.load(std::memory_order_relaxed);
-  counts.answers.failed = failed_.load(std::memory_order_relaxed);
-  counts.reasons = reasons_.counts();
+  for (int door = 0; door < kDoors; ++door) {
+    const auto of = [&](Outcome outcome) { return traffic_counts_.of(door, outcome); };
+    counts.answers.succeeded += of(Outcome::kAccepted) + of(Outcome::kDuplicate) +
+                                of(Outcome::kDropped) + of(Outcome::kHandshake);
+    counts.answers.refused += of(Outcome::kRefused);
+    counts.answers.failed += of(Outcome::kFailed);
+  }
+  counts.reasons = traffic_counts_.reasons();
   counts.incidents_created = incidents_created.load(std::memory_order_relaxed);
+  counts.incidents_duplicate = incidents_duplicate.load(std::memory_order_relaxed);
   counts.incidents_hidden = incidents_hidden.load(std::memory_order_relaxed);
   counts.keys_forgotten_early = keys_forgotten_early.load(std::memory_order_relaxed);
   counts.faults = faults.load(std::memory_order_relaxed);

@@ -12,7 +12,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "host_stub/engine/hosted_instance.h"
-#include "host_stub/engine/logger.h"
+#include "host_stub/observe/logger.h"
+#include "host_stub/observe/traffic.h"
 #include "plugin/abi/long_running_integration.h"
 
 namespace host_stub {
@@ -22,7 +23,7 @@ namespace host_stub {
 // is what is in flight.
 struct InstanceRecord {
   InstanceRecord(std::string uid_in, std::string name_in, std::string source_brand_in,
-                 Logger& logger_in);
+                 Logger& logger_in, Traffic* traffic);
 
   lri_host_instance* abi() { return reinterpret_cast<lri_host_instance*>(this); }
   static InstanceRecord* From(lri_host_instance* instance) {
@@ -40,8 +41,9 @@ struct InstanceRecord {
   // usable, an answer 500.
   void TakeAnswer(const lri_answer* given, absl::FunctionRef<void(const Answer&)> take);
 
-  // What became of a request or a connection, at any door. `status` 0: no answer was sent.
-  void CountAnswer(int status, int32_t reason);
+  // What became of a request or a connection, at any door.
+  void OnAnswered(const lri_answered& answered);
+  const TrafficCounts& traffic() const { return traffic_counts_; }
 
   InstanceHealth health() const;
   InstanceCounts counts() const;
@@ -60,6 +62,7 @@ struct InstanceRecord {
   std::atomic<int64_t> batches_ended{0};
   std::atomic<int64_t> contexts_ended{0};
   std::atomic<int64_t> incidents_created{0};
+  std::atomic<int64_t> incidents_duplicate{0};
   alignas(64) std::atomic<int64_t> abandoned{0};
   std::atomic<int64_t> heads_answered{0};  // without a call
   std::atomic<int64_t> listen_requests{0};
@@ -71,10 +74,8 @@ struct InstanceRecord {
   void SetHealthLocked(HealthState state, absl::string_view message)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  ReasonCounts reasons_;
-  alignas(64) std::atomic<int64_t> succeeded_{0};
-  std::atomic<int64_t> refused_{0};
-  std::atomic<int64_t> failed_{0};
+  Traffic* const traffic_;  // null: nobody is told
+  alignas(64) TrafficCounts traffic_counts_;
 
   mutable absl::Mutex mutex_;
   InstanceHealth health_ ABSL_GUARDED_BY(mutex_);

@@ -11,8 +11,8 @@
 #include <cstdint>
 
 #include "host_stub/engine/instance_record.h"
-#include "host_stub/engine/logger.h"
 #include "host_stub/engine/request.h"
+#include "host_stub/observe/logger.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/object_pool.h"
 

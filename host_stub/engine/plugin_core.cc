@@ -213,7 +213,7 @@ struct PluginCore::HostFunctions {
     if (answered->instance == nullptr || answered->door != LRI_DOOR_LISTEN) return;
     InstanceRecord& record = *InstanceRecord::From(answered->instance);
     if (answered->method.size > 0) record.listen_requests.fetch_add(1, std::memory_order_relaxed);
-    record.CountAnswer(answered->status, answered->reason);
+    record.OnAnswered(*answered);
   }
 
   static int64_t Now(void*) noexcept { return absl::GetCurrentTimeNanos(); }

@@ -62,6 +62,7 @@ class PluginCore {
   PendingCalls& calls() { return calls_; }
   PendingCommands& commands() { return commands_; }
   Logger& logger() const { return *services_.logger; }
+  Traffic* traffic() const { return services_.traffic.get(); }
 
   // The plugin cannot be ended safely any more, so it stays in the process until that ends. Any
   // thread.

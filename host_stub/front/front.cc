@@ -9,11 +9,11 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_instance.h"
 #include "host_stub/engine/request.h"
 #include "plugin/base/clock.h"
+#include "plugin/http/report.h"
 
 namespace host_stub {
 
@@ -23,13 +23,22 @@ using http::HeaderField;
 
 namespace {
 
+constexpr absl::string_view kIdPrefix = "http";
+
 // Idle calls that a thread keeps; after a burst the others are freed.
 constexpr size_t kKeptCalls = 1024;
+
+constexpr absl::string_view kPlainText = "text/plain; charset=utf-8";
+
+// For balancers. Instances' paths come first.
+bool IsHealthCheck(const http::RequestHead& head) {
+  return head.path == "/healthz" && (head.method == "GET" || head.method == "HEAD");
+}
 
 void RespondText(Exchange& exchange, int status, lri_reason reason, absl::string_view text) {
   const HeaderField retry_after{"Retry-After", "1"};
   http::RespondOrGiveUp(exchange, {.status = status,
-                                   .content_type = "text/plain; charset=utf-8",
+                                   .content_type = kPlainText,
                                    .headers = std::span(&retry_after, status == 503 ? 1 : 0),
                                    .body = text,
                                    .reason = reason,
@@ -63,9 +72,9 @@ class Front::Call final : public AnswerReceiver, public HeadAnswerReceiver {
 
   int thread() const { return thread_; }
 
-  // Counts at the instance what became of the request. False: memory ran out, and the call has let
-  // go of its instance.
-  bool Count(const http::Answered& answered);
+  // Tells the instance what became of the request. False: memory ran out, and the call has let go
+  // of its instance.
+  bool Tell(const lri_answered& answered);
 
   // Answered: the exchange was answered, and the call is over.
   http::HeadVerdict CheckHead(const InstanceSnapshot::Match& match, Exchange& exchange);
@@ -137,7 +146,7 @@ http::HeadVerdict Front::Call::CheckHead(const InstanceSnapshot::Match& match, E
 
 void Front::Call::FillHead(const InstanceSnapshot::Match& match) {
   const http::RequestHead& head = exchange_->head();
-  request_id_.emplace("http", *exchange_);
+  request_id_.emplace(kIdPrefix, *exchange_);
   request_.head.request_id = request_id_->text();
   headers_.clear();
   for (const HeaderField& field : head.fields) {
@@ -202,9 +211,9 @@ void Front::Call::Respond(const Answer& answer) noexcept {
                                      .detail = answer.detail});
 }
 
-bool Front::Call::Count(const http::Answered& answered) {
+bool Front::Call::Tell(const lri_answered& answered) {
   if (instance_ == nullptr) return false;
-  instance_->CountAnswer(answered.status, answered.reason);
+  instance_->OnAnswered(answered);
   return true;
 }
 
@@ -226,10 +235,10 @@ std::atomic<int64_t>* Front::BytesOf(const http::RequestHead& head, const Instan
 }
 
 Front::Front(std::shared_ptr<const PublishedInstances> instances, http::IoThreads& threads,
-             std::shared_ptr<Logger> logger, int64_t answer_timeout_ms)
+             std::shared_ptr<Traffic> traffic, int64_t answer_timeout_ms)
     : instances_(std::move(instances)),
       threads_(threads),
-      logger_(std::move(logger)),
+      traffic_(std::move(traffic)),
       answer_timeout_ms_(answer_timeout_ms),
       per_thread_(threads.size()) {
   // Giving a call back then needs no memory.
@@ -238,12 +247,32 @@ Front::Front(std::shared_ptr<const PublishedInstances> instances, http::IoThread
 
 Front::~Front() = default;
 
+// One more, where only this thread writes.
+static void CountOne(std::atomic<int64_t>& count) {
+  count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+int64_t Front::active_requests() const {
+  int64_t active = 0;
+  for (const Thread& thread : per_thread_) {
+    // In this order the difference is never negative.
+    const int64_t ended = thread.ended.load(std::memory_order_acquire);
+    active += thread.begun.load(std::memory_order_acquire) - ended;
+  }
+  return active;
+}
+
 // Where memory runs out, nothing was answered, because the functions that answer do not throw.
 http::HeadVerdict Front::OnHead(Exchange& exchange) {
+  CountOne(per_thread_[exchange.thread()].begun);
   const InstanceSnapshot::Match match =
       InstancesOf(exchange.thread()).FindPath(exchange.head().path);
   switch (match.outcome) {
     case InstanceSnapshot::Outcome::kNotFound:
+      if (IsHealthCheck(exchange.head())) {
+        http::RespondOrGiveUp(exchange, {.content_type = kPlainText, .body = "ok\n"});
+        return http::HeadVerdict::Answered();
+      }
       RespondText(exchange, 404, LRI_REASON_UNKNOWN_PATH, "No instance is served under this path.");
       return http::HeadVerdict::Answered();
     case InstanceSnapshot::Outcome::kClosed:
@@ -275,12 +304,15 @@ void Front::OnDropped(Exchange& exchange) {
 }
 
 void Front::OnAnswered(const http::Answered& answered) noexcept {
-  if (answered.reason != LRI_REASON_ANSWERED) {
-    const std::string line = refusals_.LineFor(answered, absl::Now());
-    if (!line.empty()) logger_->Log(Severity::kWarning, "", line);
-  }
+  if (answered.exchange != nullptr) CountOne(per_thread_[answered.exchange->thread()].ended);
+  http::Answered told = answered;
+  // What is not refused is counted alone, and for that its head need not be read again.
+  if (answered.reason == LRI_REASON_ANSWERED) told.exchange = nullptr;
+  http::Report report(LRI_DOOR_FRONT, nullptr, told, kIdPrefix);
   const bool has_call = answered.exchange != nullptr && answered.exchange->ticket() != 0;
-  if (!has_call || !Call::Of(*answered.exchange).Count(answered)) reasons_.Add(answered.reason);
+  if (!has_call || !Call::Of(*answered.exchange).Tell(report.abi())) {
+    traffic_->OnAnswered("", nullptr, report.abi());
+  }
 }
 
 void Front::RefreshThreads() {

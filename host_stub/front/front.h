@@ -9,11 +9,10 @@
 #include <vector>
 
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/logger.h"
 #include "host_stub/instances/snapshot.h"
+#include "host_stub/observe/traffic.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/handler.h"
-#include "plugin/http/refusal_log.h"
 
 namespace host_stub {
 
@@ -27,7 +26,7 @@ class Front : public webhook::http::Handler {
   // `answer_timeout_ms`: what is not begun by then is not begun at all, because its sender got a
   // 504.
   Front(std::shared_ptr<const PublishedInstances> instances, webhook::http::IoThreads& threads,
-        std::shared_ptr<Logger> logger, int64_t answer_timeout_ms);
+        std::shared_ptr<Traffic> traffic, int64_t answer_timeout_ms);
   ~Front() override;
 
   webhook::http::HeadVerdict OnHead(webhook::http::Exchange& exchange) override;
@@ -36,8 +35,8 @@ class Front : public webhook::http::Handler {
   void OnDropped(webhook::http::Exchange& exchange) override;
   void OnAnswered(const webhook::http::Answered& answered) noexcept override;
 
-  // How often each reason was told of requests and connections that came to no instance.
-  const ReasonCounts& reasons() const { return reasons_; }
+  // Requests that have a head and no answer yet. Any thread.
+  int64_t active_requests() const;
 
   // Makes every thread take the current snapshot soon, also one without requests, so that it lets
   // go of the earlier one. Any thread; while the I/O threads run.
@@ -50,6 +49,9 @@ class Front : public webhook::http::Handler {
   struct alignas(64) Thread {
     std::vector<std::unique_ptr<Call>> idle;
     PublishedInstances::Reader instances;
+    // Written by the thread alone.
+    std::atomic<int64_t> begun{0};
+    std::atomic<int64_t> ended{0};
   };
 
   // The current snapshot, valid until the thread's next call.
@@ -61,10 +63,8 @@ class Front : public webhook::http::Handler {
 
   const std::shared_ptr<const PublishedInstances> instances_;
   webhook::http::IoThreads& threads_;
-  const std::shared_ptr<Logger> logger_;
+  const std::shared_ptr<Traffic> traffic_;
   const int64_t answer_timeout_ms_;
-  ReasonCounts reasons_;
-  webhook::http::RefusalLog refusals_;
   // What the requests of each instance hold, by its number: a counter outlives its instance, and
   // then serves the next one of that number. Of more than 4,096 instances some share a counter.
   std::array<std::atomic<int64_t>, 4'096> instance_bytes_{};

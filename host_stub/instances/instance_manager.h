@@ -25,11 +25,11 @@
 #include "absl/time/time.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/logger.h"
 #include "host_stub/instances/instance_change.h"
 #include "host_stub/instances/instance_settings.h"
 #include "host_stub/instances/retired_instances.h"
 #include "host_stub/instances/snapshot.h"
+#include "host_stub/observe/logger.h"
 #include "host_stub/store/store.h"
 
 namespace host_stub {

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "host_stub/engine/hosted_instance.h"
-#include "host_stub/engine/logger.h"
+#include "host_stub/observe/logger.h"
 
 namespace host_stub {
 

@@ -12,6 +12,7 @@
 #include "plugin/base/characters.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/counted.h"
+#include "plugin/http/report.h"
 
 namespace host_stub {
 namespace {
@@ -140,12 +141,16 @@ void ExecuteCall::Renew() noexcept {
   handle_ = {};
   token_ = {};
   reason_ = LRI_REASON_ANSWERED;
+  detail_.clear();
+  peer_.clear();
+  path_.clear();
   state_ = 0;
 }
 
 void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
   counted_bytes_ = static_cast<int64_t>(mutable_request().body().size());
   server_->bytes_in_flight += counted_bytes_;
+  begun_ns_ = base::MonotonicNanoseconds();
   const absl::Time now = absl::Now();
   const absl::Time ours = now + absl::Milliseconds(server_->limits.answer_timeout_ms);
   deadline_is_ours_ = ours <= deadline;
@@ -253,7 +258,11 @@ bool ExecuteCall::GiveUp() {
 }
 
 void ExecuteCall::Tell(absl::Status status) {
-  Count(status.ok() ? mutable_response().status() : 0, status.ok() ? reason_ : ReasonOf(status));
+  if (status.ok()) {
+    Report(mutable_response().status(), reason_, detail_);
+  } else {
+    Report(0, ReasonOf(status), status.message());
+  }
   // A failure has no response, so this needs no memory then.
   if (status.ok()) {
     status = GuardMemory([this] {
@@ -264,9 +273,25 @@ void ExecuteCall::Tell(absl::Status status) {
   OnOutcome(status);
 }
 
-// `status` 0: the call had no answer.
-void ExecuteCall::Count(int status, int32_t reason) {
-  if (counted_by_ != nullptr) counted_by_->CountAnswer(status, reason);
+void ExecuteCall::Report(int status, int32_t reason, absl::string_view detail) {
+  const ExecuteRequest& request = mutable_request();
+  webhook::http::Report report(LRI_DOOR_GRPC, nullptr, path_);
+  for (const Header& header : request.headers()) report.AddHeader(header.name(), header.value());
+  lri_answered& answered = report.abi();
+  answered.request_id = ToView(request.request_id());
+  answered.peer_address = ToView(peer_);
+  answered.method = ToView(request.method());
+  answered.status = status;
+  answered.reason = reason;
+  answered.detail = ToView(detail);
+  answered.bytes_received = static_cast<uint64_t>(counted_bytes_);
+  answered.bytes_sent = status == 0 ? 0 : mutable_response().body().size();
+  answered.duration_ns = base::MonotonicNanoseconds() - begun_ns_;
+  if (counted_by_ != nullptr) {
+    counted_by_->OnAnswered(answered);
+  } else if (server_->traffic != nullptr) {
+    server_->traffic->OnAnswered("", nullptr, answered);
+  }
 }
 
 void ExecuteCall::OnAnswer(const Answer& answer) noexcept {
@@ -278,6 +303,7 @@ void ExecuteCall::OnAnswer(const Answer& answer) noexcept {
 
 absl::Status ExecuteCall::Fill(const Answer& answer) {
   reason_ = answer.reason;
+  detail_.assign(answer.detail.data(), answer.detail.size());
   ExecuteResponse& response = mutable_response();
   response.set_status(answer.status);
   for (size_t i = 0; i < answer.headers.size(); ++i) {
@@ -298,7 +324,7 @@ void ExecuteCall::OnRequestReleased() noexcept {
 bool ExecuteCall::Cancel() {
   if (!GiveUp()) return false;
   server_->calls.Remove(token_);
-  Count(0, LRI_REASON_PEER_GONE);
+  Report(0, LRI_REASON_PEER_GONE, "");
   return true;
 }
 

@@ -87,7 +87,8 @@ class ExecuteCall : public AnswerReceiver,
   // that nobody waits for its answer.
   bool GiveUp();
   void Tell(absl::Status status);
-  void Count(int status, int32_t reason);
+  // Tells what became of the call. `status` 0: it had no answer.
+  void Report(int status, int32_t reason, absl::string_view detail);
 
   const std::shared_ptr<GrpcServerContext> server_;
 
@@ -100,6 +101,8 @@ class ExecuteCall : public AnswerReceiver,
   absl::Time deadline_;
   bool deadline_is_ours_ = false;         // answer_timeout_ms, not the sender's
   int32_t reason_ = LRI_REASON_ANSWERED;  // of the response
+  std::string detail_;                    // why it is a refusal, for the operator
+  int64_t begun_ns_ = 0;                  // CLOCK_MONOTONIC
 
   std::shared_ptr<const InstanceEntry> entry_;  // of its instance
   // Set before HandOver, which may replace entry_ while a deadline ends the call.

@@ -8,9 +8,10 @@
 
 #include <algorithm>
 #include <climits>
-#include <fstream>
 #include <future>
 #include <utility>
+
+#include "host_stub/observe/process.h"
 
 namespace host_stub {
 namespace {
@@ -49,20 +50,21 @@ http::ServerOptions ServerOptionsOf(const GrpcDoorOptions& options) {
 
 }  // namespace
 
-int64_t ResidentBytes() {
-  int64_t total_pages = 0;
-  int64_t resident_pages = 0;
-  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
-  return resident_pages * ::sysconf(_SC_PAGESIZE);
-}
-
 struct GrpcDoor::NoRequests : http::Handler {
   http::HeadVerdict OnHead(http::Exchange&) override { return http::HeadVerdict::ReadBody(); }
   void OnRequest(http::Exchange&) override {}
+  void OnAnswered(const http::Answered& answered) noexcept override {
+    if (told) told(answered);
+  }
+
+  explicit NoRequests(std::function<void(const http::Answered&)> on_refused)
+      : told(std::move(on_refused)) {}
+
+  const std::function<void(const http::Answered&)> told;
 };
 
 GrpcDoor::GrpcDoor(GrpcDoorOptions options)
-    : options_(std::move(options)), handler_(std::make_unique<NoRequests>()) {}
+    : options_(std::move(options)), handler_(std::make_unique<NoRequests>(options_.on_refused)) {}
 
 absl::StatusOr<std::unique_ptr<GrpcDoor>> GrpcDoor::Listen(GrpcDoorOptions options,
                                                            http::IoThreads& threads) {

@@ -17,9 +17,6 @@
 
 namespace host_stub {
 
-// The resident memory of this process; 0 if the system does not tell.
-int64_t ResidentBytes();
-
 struct GrpcDoorOptions {
   std::string address;  // an IP address, or unix:PATH
   uint16_t port = 0;
@@ -28,6 +25,8 @@ struct GrpcDoorOptions {
   bool is_owners = false;
   // Takes a connected socket, which is the callee's from then on.
   std::function<void(int socket)> hand_over;
+  // Told of each connection that is refused by the limits. Must not block.
+  std::function<void(const webhook::http::Answered&)> on_refused;
   // Connections are closed, or not taken, because of memory_soft_limit. Must not block.
   std::function<void(int64_t resident_bytes)> on_memory;
 };

@@ -24,6 +24,7 @@
 #include "host_stub/service/once_reactor.h"
 #include "plugin/base/clock.h"
 #include "plugin/http/event_loop.h"
+#include "plugin/http/report.h"
 #include "plugin/http/tls.h"
 
 namespace host_stub {
@@ -32,6 +33,7 @@ namespace {
 constexpr char kIntegration[] = "long_running_integration.v1.LongRunningIntegration";
 constexpr char kInstances[] = "long_running_integration.v1.InstanceService";
 constexpr char kIncidents[] = "long_running_integration.v1.IncidentService";
+constexpr char kOperations[] = "long_running_integration.v1.OperationsService";
 
 // gRPC ends a call, or a stream with all its requests, for a message of more than so many times
 // body_bytes; a shorter one is answered 413. It has read the message by then in any case.
@@ -75,6 +77,14 @@ absl::StatusOr<HostPort> ValidateAddress(const GrpcServerOptions& options) {
       "gRPC would be open to every stranger who can reach ", options.address,
       "; use 127.0.0.1, or let in clients with a certificate only: --grpc-certificate, --grpc-key "
       "and --grpc-client-ca; or switch it off with --grpc off"));
+}
+
+std::function<void(const webhook::http::Answered&)> TellRefusals(std::shared_ptr<Traffic> traffic) {
+  if (traffic == nullptr) return nullptr;
+  return [traffic = std::move(traffic)](const webhook::http::Answered& answered) {
+    webhook::http::Report report(LRI_DOOR_GRPC, nullptr, answered, "grpc");
+    traffic->OnAnswered("", nullptr, report.abi());
+  };
 }
 
 // Logs that connections were closed because of memory_soft_limit, once a minute at most, and gives
@@ -175,6 +185,7 @@ struct GrpcServer::Listener {
   void AddManagement(const std::shared_ptr<GrpcServerContext>& context) {
     Add(kInstances, NewInstanceService(context));
     Add(kIncidents, NewIncidentService(context));
+    Add(kOperations, NewOperationsService(context));
   }
 
   // Each listener has its own quota, so that the owner gets through whatever others do.
@@ -279,6 +290,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
         listener->Start({.address = address->host == "localhost" ? "127.0.0.1" : address->host,
                          .port = static_cast<uint16_t>(address->port),
                          .limits = options.limits,
+                         .on_refused = TellRefusals(context->traffic),
                          .on_memory = CloserLog(context)},
                         *context->io_threads, *credentials);
     if (!status.ok()) {

@@ -15,9 +15,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "host_stub/engine/hosted_plugin.h"
-#include "host_stub/engine/logger.h"
 #include "host_stub/instances/instance_manager.h"
 #include "host_stub/instances/snapshot.h"
+#include "host_stub/observe/host_state.h"
+#include "host_stub/observe/logger.h"
+#include "host_stub/observe/traffic.h"
 #include "host_stub/store/incident_store.h"
 #include "plugin/limits/limits.h"
 
@@ -55,6 +57,10 @@ struct GrpcServerParts {
   // Null if the instances cannot be changed.
   std::shared_ptr<InstanceManager> manager = nullptr;
   std::shared_ptr<Logger> logger;
+  // Told of each call of Execute, and of refused connections. Null: nobody is.
+  std::shared_ptr<Traffic> traffic = nullptr;
+  // How the host is. Null: not known.
+  std::function<HostState()> state = nullptr;
   // Connections are accepted on one of these. They outlive the server.
   webhook::http::IoThreads* io_threads = nullptr;
 };

@@ -85,6 +85,7 @@ std::unique_ptr<grpc::Service> NewIntegrationService(std::shared_ptr<GrpcServerC
                                                      bool by_certificate);
 std::unique_ptr<grpc::Service> NewInstanceService(std::shared_ptr<GrpcServerContext> server);
 std::unique_ptr<grpc::Service> NewIncidentService(std::shared_ptr<GrpcServerContext> server);
+std::unique_ptr<grpc::Service> NewOperationsService(std::shared_ptr<GrpcServerContext> server);
 
 }  // namespace host_stub
 

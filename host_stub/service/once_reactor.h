@@ -14,7 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "host_stub/engine/logger.h"
+#include "host_stub/observe/logger.h"
 #include "host_stub/service/grpc_server_context.h"
 
 namespace host_stub {

@@ -350,6 +350,10 @@ typedef struct lri_answered {
   uint64_t bytes_received;
   uint64_t bytes_sent;
   int64_t duration_ns; /* from the first byte, or from check_head or execute, to the answer */
+  uint32_t over_tls;   /* 1: the connection uses TLS. Since minor version 3, as what follows */
+  uint32_t reserved;   /* 0 */
+  lri_view trace_id;   /* of the header traceparent (W3C Trace Context): 32 hexadecimal digits, or
+                          empty */
 } lri_answered;
 
 /* ---- the host's table ------------------------------------------------------------------------ */

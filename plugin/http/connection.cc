@@ -15,6 +15,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "plugin/base/clock.h"
 #include "plugin/http/response_format.h"
 
 namespace webhook::http {
@@ -76,7 +77,8 @@ Connection::~Connection() {
 void Connection::Start(const Refusal& refusal) {
   const int yes = 1;
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  since_ms_ = begun_ms_ = now_ms();
+  since_ms_ = now_ms();
+  begun_ns_ = base::MonotonicNanoseconds();
   if (state_ == State::kHandshake && tls_ == nullptr) return Close(LRI_REASON_MEMORY);
   SetDeadline(state_ == State::kProxy ? limits_.proxy_header_timeout_ms
                                       : limits_.first_byte_timeout_ms);
@@ -155,7 +157,7 @@ bool Connection::StepReader() {
   }
   RequestReader& reader = work_->reader;
   if (state_ == State::kIdle) {
-    begun_ms_ = now_ms();
+    begun_ns_ = base::MonotonicNanoseconds();
     SetIdleRank(kBusy);
   }
   switch (reader.Next()) {
@@ -491,7 +493,8 @@ bool Connection::ReadProxyHeader() {
     }
     if (is_proxy) proxies_ = proxies;
   }
-  since_ms_ = begun_ms_ = now_ms();
+  since_ms_ = now_ms();
+  begun_ns_ = base::MonotonicNanoseconds();
   if (tls_ == nullptr) {
     BeginIdle();
   } else {
@@ -741,7 +744,8 @@ void Connection::Tell(int status, lri_reason reason, absl::string_view detail,
                     .reason = reason,
                     .detail = detail,
                     .bytes_out = static_cast<int64_t>(bytes_out),
-                    .duration_ms = now_ms() - begun_ms_};
+                    .duration_ns = base::MonotonicNanoseconds() - begun_ns_,
+                    .over_tls = tls_ != nullptr};
   if (phase_ != Phase::kNone) {
     const RequestReader& reader = work_->reader;
     const RequestHead& head = reader.head();

@@ -169,7 +169,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   int64_t deadline_ms_ = 0;
   int64_t write_deadline_ms_ = 0;  // 0: none
   int64_t since_ms_ = 0;           // when idling or the body began
-  int64_t begun_ms_ = 0;  // when the request's first byte came; the connection, if none did
+  int64_t begun_ns_ = 0;  // when the request's first byte came; the connection, if none did
   int64_t requests_ = 0;
   std::atomic<int64_t> idle_rank_{kBusy};
   std::atomic<bool> giving_way_{false};  // GiveWay is on its way

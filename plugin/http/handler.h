@@ -98,7 +98,8 @@ struct Answered {
   absl::string_view detail;  // a sentence for the operator, or empty
   int64_t bytes_in = 0;      // of the request, as far as it was received
   int64_t bytes_out = 0;     // of the answer
-  int64_t duration_ms = 0;   // since the request's first byte, or since the connection began
+  int64_t duration_ns = 0;   // since the request's first byte, or since the connection began
+  bool over_tls = false;
 };
 
 // Responds; without memory for that, answers 503; without memory for that either, gives up. The

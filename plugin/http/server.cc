@@ -229,6 +229,7 @@ void Server::SetTls(std::shared_ptr<const TlsContext> tls) {
 void Server::SetProxies(Proxies proxies) { state_->SetProxies(std::move(proxies)); }
 
 int64_t Server::connections() const { return state_->connections(); }
+int64_t Server::bytes_in_flight() const { return state_->bytes_in_flight(); }
 
 void Server::StartAccepting() {
   {

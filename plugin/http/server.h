@@ -115,6 +115,8 @@ class Server final : public std::enable_shared_from_this<Server>,
 
   // [any thread] The number of open connections.
   int64_t connections() const;
+  // [any thread] What Limits::bytes_in_flight bounds, of all servers that share it.
+  int64_t bytes_in_flight() const;
 
   // [any thread] Stops accepting, closes idle connections, answers requests in flight with
   // `Connection: close`, and closes what is left at the deadline (with OnAbandoned). `done(clean)`

@@ -127,6 +127,9 @@ class ServerState {
   void Enter(Connection& connection);
   void Leave(Connection& connection);
   int64_t connections() const { return connections_.load(std::memory_order_relaxed); }
+  int64_t bytes_in_flight() const {
+    return bytes_in_flight_->bytes.load(std::memory_order_relaxed);
+  }
 
  private:
   // With the lock.

@@ -132,6 +132,8 @@ constexpr Setting kSettings[] = {
      "the configuration is refused; each password costs a comparison per request"},
     {"log_lines_per_second", &Limits::log_lines_per_second, 1, 1'000'000,
      "further lines of that severity are counted and left out"},
+    {"refusals", &Limits::refusals, 10, 100'000,
+     "the oldest of the instance and reason that has most is forgotten"},
     {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000,
      "reading from that gRPC stream pauses"},
     {"grpc_streams_of_a_connection", &Limits::grpc_streams_of_a_connection, 1, 10'000,
@@ -182,8 +184,8 @@ std::vector<LimitDescription> DescribeLimits() {
   const Limits defaults;
   std::vector<LimitDescription> limits;
   for (const Setting& setting : kSettings) {
-    limits.push_back(
-        {setting.name, defaults.*setting.member, setting.least, setting.most, setting.meaning});
+    limits.push_back({setting.name, defaults.*setting.member, setting.least, setting.most,
+                      setting.meaning, setting.member});
   }
   return limits;
 }

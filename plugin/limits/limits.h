@@ -95,6 +95,9 @@ struct Limits {
   // The log. More lines of one severity are counted and left out.
   int64_t log_lines_per_second = 200;
 
+  // Refused requests and connections that are kept in memory; some 1 to 4 KiB each.
+  int64_t refusals = 1'000;
+
   // gRPC.
   int64_t stream_calls_in_flight = 32;         // of one stream; then reading pauses
   int64_t grpc_streams_of_a_connection = 64;   // further ones wait at the client
@@ -119,6 +122,7 @@ struct LimitDescription {
   int64_t least;
   int64_t most;
   absl::string_view meaning;  // what happens beyond it
+  int64_t Limits::*member;
 };
 
 // All limits.

@@ -110,6 +110,7 @@ HeadRefusal CheckHeaders(std::span<const core::HeaderView> headers,
 // A line for the log, at most one a second.
 void LogRefusal(base::LineLimiter& limiter, absl::string_view why, const lri_request_head& head,
                 const Checking& checking) {
+  if (checking.host.logs_refusals()) return;
   const auto left_out = limiter.Admit(checking.host.Now());
   if (!left_out.has_value()) return;
   const absl::string_view peer = FromView(head.peer_address);

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "absl/time/clock.h"
+#include "plugin/http/report.h"
 
 namespace webhook::runtime {
 
@@ -69,9 +70,10 @@ void Host::OnAnswered(const lri_answered& answered) const {
 
 void ReportToHost(const Host& host, lri_host_instance* instance, const lri_request_head& head,
                   size_t body_bytes, const lri_answer& answer, int64_t duration_ns) {
-  Report report(LRI_DOOR_EXECUTE, instance, FromView(head.path));
+  http::Report report(LRI_DOOR_EXECUTE, instance, FromView(head.path));
   for (size_t i = 0; i < head.headers.count; ++i) {
-    report.AddHeaderName(FromView(At(head.headers, i).name));
+    const lri_pair& header = At(head.headers, i);
+    report.AddHeader(FromView(header.name), FromView(header.value));
   }
   lri_answered& abi = report.abi();
   abi.request_id = head.request_id;

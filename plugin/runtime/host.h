@@ -74,36 +74,6 @@ class Answer {
 inline constexpr char kTextPlain[] = "text/plain; charset=utf-8";
 inline constexpr char kApplicationJson[] = "application/json";
 
-// What became of a request or connection, as Host::OnAnswered takes it. It views the caller's
-// texts, and is not copyable because it points into itself.
-class Report {
- public:
-  Report(lri_door door, lri_host_instance* instance, absl::string_view path) {
-    constexpr size_t kMostPathBytes = 256;
-    answered_.struct_size = sizeof answered_;
-    answered_.door = door;
-    answered_.instance = instance;
-    answered_.path = ToView(path.substr(0, kMostPathBytes));
-    answered_.header_names = {names_, 0, sizeof(lri_view)};
-  }
-  Report(const Report&) = delete;
-  Report& operator=(const Report&) = delete;
-
-  // Those beyond the 32nd are left out.
-  void AddHeaderName(absl::string_view name) {
-    constexpr size_t kMostNameBytes = 64;
-    if (answered_.header_names.count == std::size(names_)) return;
-    names_[answered_.header_names.count++] = ToView(name.substr(0, kMostNameBytes));
-  }
-
-  // The other members are the caller's to set.
-  lri_answered& abi() { return answered_; }
-
- private:
-  lri_view names_[32];
-  lri_answered answered_{};
-};
-
 // ---- whether a struct or array of the other side can be read at all: INVALID_ARGUMENT if not ----
 
 // A larger count is taken for a mistake.
@@ -181,6 +151,10 @@ class Host {
     if (!LRI_HAS(table_, on_answered) || table_->on_answered == nullptr) return false;
     const uint32_t doors = LRI_HAS(table_, answered_doors) ? table_->answered_doors : 0;
     return doors == 0 || (doors >> door & 1) != 0;
+  }
+  // The host has its own lines for the log about what was refused, at all doors.
+  bool logs_refusals() const {
+    return LRI_HAS(table_, on_answered) && table_->on_answered != nullptr;
   }
   void OnAnswered(const lri_answered& answered) const;
 

@@ -1,11 +1,11 @@
 #include "plugin/runtime/listen_handler.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/match.h"
 #include "plugin/base/clock.h"
+#include "plugin/http/report.h"
 #include "plugin/runtime/instance.h"
 
 namespace webhook::runtime {
@@ -106,27 +106,11 @@ void ListenHandler::OnRequest(http::Exchange& exchange) {
 
 void ListenHandler::OnAnswered(const http::Answered& answered) noexcept {
   answers_.Add(answered.status);
-  if (answered.reason != LRI_REASON_ANSWERED) instance_.LogRefusal(answered);
-  if (!host_.wants_answered(LRI_DOOR_LISTEN)) return;
-  Report report(LRI_DOOR_LISTEN, host_instance_, answered.path);
-  lri_answered& abi = report.abi();
-  std::optional<http::RequestId> id;
-  if (answered.exchange != nullptr) {
-    id.emplace(kIdPrefix, *answered.exchange);
-    abi.request_id = ToView(id->text());
-    for (const http::HeaderField& field : answered.exchange->head().fields) {
-      report.AddHeaderName(field.name);
-    }
+  if (!host_.logs_refusals() && answered.reason != LRI_REASON_ANSWERED) {
+    instance_.LogRefusal(answered);
   }
-  abi.peer_address = ToView(answered.peer);
-  abi.method = ToView(answered.method);
-  abi.status = answered.status;
-  abi.reason = answered.reason;
-  abi.detail = ToView(answered.detail);
-  abi.bytes_received = static_cast<uint64_t>(answered.bytes_in);
-  abi.bytes_sent = static_cast<uint64_t>(answered.bytes_out);
-  abi.duration_ns = answered.duration_ms * 1'000'000;
-  host_.OnAnswered(abi);
+  if (!host_.wants_answered(LRI_DOOR_LISTEN)) return;
+  host_.OnAnswered(http::Report(LRI_DOOR_LISTEN, host_instance_, answered, kIdPrefix).abi());
 }
 
 }  // namespace webhook::runtime

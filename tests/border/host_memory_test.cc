@@ -114,8 +114,9 @@ class HostMemoryTest : public testing::Test {
     ASSERT_TRUE(snapshot->Put(std::move(entry)).ok());
     path_ = snapshot->Find("webhook")->path_prefix + "webhook";
     instances_->Publish(std::move(snapshot));
-    front_ = std::make_unique<ExposedFront>(instances_, *threads_, std::make_shared<SilentLogger>(),
-                                            250);
+    front_ = std::make_unique<ExposedFront>(
+        instances_, *threads_,
+        std::make_shared<host_stub::Traffic>(1'000, std::make_shared<SilentLogger>()), 250);
     auto server = webhook::http::Server::Listen({.limits = ShortLimits()}, *threads_, *front_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);

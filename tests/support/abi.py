@@ -118,6 +118,7 @@ class Answered(Structure):
         ("request_id", View), ("peer_address", View), ("method", View), ("path", View),
         ("header_names", Array), ("status", c_int32), ("reason", c_int32), ("detail", View),
         ("bytes_received", c_uint64), ("bytes_sent", c_uint64), ("duration_ns", c_int64),
+        ("over_tls", c_uint32), ("reserved", c_uint32), ("trace_id", View),
     ]  # fmt: skip
 
 

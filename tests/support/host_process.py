@@ -73,12 +73,13 @@ class HostProcess:
         self.data_dir = data_dir or os.path.join(self.own_folder, "data")
         self.config_file = os.path.join(self.own_folder, "config.json")
         pathlib.Path(self.config_file).write_text(json.dumps(config))
-        self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0", *options]
+        self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0"]
+        self.arguments += ["--admin", "127.0.0.1:0", *options]
         self.process = None
         self.restore_signals = True  # as in subprocess.Popen
         self.environment = None  # likewise, as `env`
         self.prefix = []  # a command that runs the host
-        self.http = self.grpc = self.control = None
+        self.http = self.grpc = self.control = self.admin = None
 
     def __enter__(self):
         self.start()
@@ -112,6 +113,7 @@ class HostProcess:
             raise AssertionError(f"no ready line but {line!r}; stderr: {self.stderr()}")
         fields = dict(field.split("=", 1) for field in line.split()[1:])
         self.http, self.grpc, self.control = fields["http"], fields["grpc"], fields["control"]
+        self.admin = fields["admin"]
 
     def stop(self):
         """SIGTERM; returns the exit status."""

@@ -53,6 +53,7 @@ _SHARED = {
     "gtest_main": ("/usr/include/gmock/gmock.h", "libgmock-dev", ["-lgmock", "-lgtest_main", "-lgtest", "-lpthread"]),
     "openssl": ("/usr/include/openssl/ssl.h", "libssl-dev", ["-lssl", "-lcrypto"]),
     "protobuf": ("/usr/include/google/protobuf/message.h", "libprotobuf-dev", ["-lprotobuf"]),
+    "prometheus": ("/usr/include/prometheus/text_serializer.h", "prometheus-cpp-dev", ["-lprometheus-cpp-core"]),
     "simdjson": ("/usr/include/simdjson.h", "libsimdjson-dev", ["-lsimdjson"]),
     "sqlite": ("/usr/include/sqlite3.h", "libsqlite3-dev", ["-lsqlite3"]),
     "zlib": ("/usr/include/zlib.h", "zlib1g-dev", ["-lz"]),

@@ -1,4 +1,4 @@
-#include "host_stub/engine/logger.h"
+#include "host_stub/observe/logger.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <utility>
@@ -41,13 +42,20 @@ class FileDescriptorLogger : public Logger {
     Write(line);
   }
 
+  int64_t dropped() const override { return all_dropped_.load(std::memory_order_relaxed); }
+
  private:
   bool MayWrite(Severity severity, int64_t second) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (std::exchange(second_, second) != second) written_ = {};
     if (++written_[static_cast<size_t>(severity)] <= lines_per_second_) return true;
-    ++dropped_;
+    Drop();
     return false;
+  }
+
+  void Drop() {
+    ++dropped_;
+    all_dropped_.fetch_add(1, std::memory_order_relaxed);
   }
 
   // A log that nobody reads must not stop the service: a line that would have to wait is dropped,
@@ -56,7 +64,7 @@ class FileDescriptorLogger : public Logger {
     const std::lock_guard<std::mutex> lock(mutex_);
     pollfd writable{file_descriptor_, POLLOUT, 0};
     if (poll(&writable, 1, 0) != 1) {
-      ++dropped_;
+      Drop();
       return;
     }
     if (dropped_ != 0) {
@@ -72,7 +80,8 @@ class FileDescriptorLogger : public Logger {
   }
 
   std::mutex mutex_;
-  int64_t dropped_ = 0;
+  int64_t dropped_ = 0;  // since the last line
+  std::atomic<int64_t> all_dropped_{0};
   int64_t second_ = 0;                   // of which the lines are counted
   std::array<int64_t, 4> written_ = {};  // by severity
   const int file_descriptor_;

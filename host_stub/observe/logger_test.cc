@@ -1,4 +1,4 @@
-#include "host_stub/engine/logger.h"
+#include "host_stub/observe/logger.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

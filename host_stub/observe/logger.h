@@ -1,6 +1,6 @@
 // Where the host and its plugins write lines for the operator.
-#ifndef HOST_STUB_ENGINE_LOGGER_H_
-#define HOST_STUB_ENGINE_LOGGER_H_
+#ifndef HOST_STUB_OBSERVE_LOGGER_H_
+#define HOST_STUB_OBSERVE_LOGGER_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +20,9 @@ class Logger {
   // Writes one line. `instance` is an instance's name, or empty. The text may be anything,
   // including what a stranger sent: an implementation escapes it (see EscapeForLog). Any thread.
   virtual void Log(Severity severity, absl::string_view instance, absl::string_view message) = 0;
+
+  // How many lines were not written although they should be. Any thread.
+  virtual int64_t dropped() const { return 0; }
 };
 
 // Writes lines such as
@@ -38,4 +41,4 @@ std::string EscapeForLog(absl::string_view text, size_t most_bytes);
 
 }  // namespace host_stub
 
-#endif  // HOST_STUB_ENGINE_LOGGER_H_
+#endif  // HOST_STUB_OBSERVE_LOGGER_H_
