@@ -36,14 +36,12 @@ std::string Digest(absl::string_view text) {
 }
 
 http::HeadVerdict Respond(Exchange& exchange, int status, absl::string_view body,
-                   absl::string_view content_type = kPlainText,
-                   std::vector<HeaderField> headers = {}) {
+                          absl::string_view content_type = kPlainText,
+                          std::vector<HeaderField> headers = {}) {
   headers.push_back({"Cache-Control", "no-store"});
   headers.push_back({"X-Content-Type-Options", "nosniff"});
-  http::RespondOrGiveUp(exchange, {.status = status,
-                                   .content_type = content_type,
-                                   .headers = headers,
-                                   .body = body});
+  http::RespondOrGiveUp(
+      exchange, {.status = status, .content_type = content_type, .headers = headers, .body = body});
   return http::HeadVerdict::Answered();
 }
 
@@ -76,7 +74,8 @@ absl::Status CheckOptions(const AdminOptions& options, const std::string& host) 
   if (is_open && (options.certificate_chain.empty() ||
                   (options.tokens.empty() && options.client_ca.empty()))) {
     return absl::InvalidArgumentError(absl::StrCat(
-        host, " can be reached from other machines; use 127.0.0.1, or give --admin-certificate and "
+        host,
+        " can be reached from other machines; use 127.0.0.1, or give --admin-certificate and "
         "--admin-key, and --admin-token-file or --admin-client-ca"));
   }
   return absl::OkStatus();
@@ -97,8 +96,7 @@ Admin::Admin(const AdminOptions& options, AdminParts parts)
   for (const std::string& token : options.tokens) token_digests_.push_back(Digest(token));
 }
 
-absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options,
-                                                    AdminParts parts) {
+absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options, AdminParts parts) {
   HostPort place;
   http::ServerOptions server{.limits = AdminLimits(parts.limits)};
   std::unique_ptr<Admin> admin(new Admin(options, std::move(parts)));
@@ -145,12 +143,13 @@ Admin::~Admin() {
 http::HeadVerdict Admin::OnHead(Exchange& exchange) {
   const http::RequestHead& head = exchange.head();
   if (!IsKnownHost(head)) {
-    return Respond(exchange, 421,
-                  "This listener has no such name. Use its address, or name it with --admin-name.\n");
+    return Respond(
+        exchange, 421,
+        "This listener has no such name. Use its address, or name it with --admin-name.\n");
   }
   if (head.method != "GET" && head.method != "HEAD") {
     return Respond(exchange, 405, "Only GET and HEAD are served here.\n", kPlainText,
-                  {{"Allow", "GET, HEAD"}});
+                   {{"Allow", "GET, HEAD"}});
   }
   if (head.path == "/healthz") return Respond(exchange, 200, "ok\n");
   const bool allowed = token_digests_.empty() || HasToken(head);
@@ -158,14 +157,14 @@ http::HeadVerdict Admin::OnHead(Exchange& exchange) {
     const std::vector<std::string> failed = FailedChecks();
     if (failed.empty()) return Respond(exchange, 200, "ready\n");
     return Respond(exchange, 503,
-                  allowed ? absl::StrCat(absl::StrJoin(failed, "\n"), "\n") : "not ready\n");
+                   allowed ? absl::StrCat(absl::StrJoin(failed, "\n"), "\n") : "not ready\n");
   }
   if (head.path != "/metrics") {
     return Respond(exchange, 404, "Served here: /healthz, /readyz, /metrics.\n");
   }
   if (!allowed) {
     return Respond(exchange, 401, "A bearer token of --admin-token-file is needed.\n", kPlainText,
-                  {{"WWW-Authenticate", "Bearer"}});
+                   {{"WWW-Authenticate", "Bearer"}});
   }
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, metrics_.Collect());

@@ -43,20 +43,20 @@ class Family {
   }
   Family& Add(Labels labels, int64_t value) { return Add(labels, static_cast<double>(value)); }
 
-  // `counts`: of each bucket alone; one more than there are bounds.
-  template <typename Bounds, typename Counts>
-  Family& AddHistogram(Labels labels, const Bounds& bounds, const Counts& counts, double unit,
-                       double sum) {
+  // `unit`: of what the values are multiples.
+  template <size_t kBounds>
+  Family& AddHistogram(Labels labels, const std::array<int64_t, kBounds>& bounds,
+                       const HistogramCounts<kBounds>& values, double unit) {
     ClientMetric& metric = family_.metric.emplace_back(WithLabels(labels));
     uint64_t total = 0;
-    for (size_t i = 0; i < counts.size(); ++i) {
-      total += static_cast<uint64_t>(counts[i]);
-      if (i == bounds.size()) break;
-      metric.histogram.bucket.push_back({total, static_cast<double>(bounds[i]) * unit});
+    for (size_t i = 0; i <= kBounds; ++i) {
+      total += static_cast<uint64_t>(values.counts[i]);
+      metric.histogram.bucket.push_back({total, i == kBounds
+                                                    ? std::numeric_limits<double>::infinity()
+                                                    : static_cast<double>(bounds[i]) * unit});
     }
-    metric.histogram.bucket.push_back({total, std::numeric_limits<double>::infinity()});
     metric.histogram.sample_count = total;
-    metric.histogram.sample_sum = sum;
+    metric.histogram.sample_sum = static_cast<double>(values.sum) * unit;
     return *this;
   }
 
@@ -70,7 +70,7 @@ class Family {
 
 Family Counter(const char* name, const char* help) { return {MetricType::Counter, name, help}; }
 Family Gauge(const char* name, const char* help) { return {MetricType::Gauge, name, help}; }
-Family Histogram(const char* name, const char* help) {
+Family HistogramFamily(const char* name, const char* help) {
   return {MetricType::Histogram, name, help};
 }
 
@@ -90,15 +90,14 @@ const char* RouteName(RequestDurations::Route route) {
 
 void AddHttp(const RequestDurations& durations, const HostState& state,
              std::vector<MetricFamily>& families) {
-  Family histogram = Histogram("http_server_request_duration_seconds",
-                               "Time from a request's first byte to its answer");
+  Family histogram = HistogramFamily("http_server_request_duration_seconds",
+                                     "Time from a request's first byte to its answer");
   durations.ForEach([&](const RequestDurations::Series& series) {
     histogram.AddHistogram({{"http_request_method", series.method},
                             {"http_response_status_code", series.status},
                             {"http_route", RouteName(series.route)},
                             {"url_scheme", series.over_tls ? "https" : "http"}},
-                           RequestDurations::kBounds, series.counts, 1e-9,
-                           static_cast<double>(series.sum_ns) * 1e-9);
+                           RequestDurations::kBounds, series.durations, 1e-9);
   });
   histogram.MoveTo(families);
   Gauge("http_server_active_requests", "Requests of the front that have a head and no answer yet")
@@ -121,18 +120,29 @@ struct OfInstances {
                            "Requests and connections that were not answered as their sender "
                            "wished, by reason");
   Family received = Counter("generic_webhook_received_bytes_total", "Bytes of requests");
-  Family created = Counter("generic_webhook_incidents_created_total", "Incidents that were created");
+  Family created =
+      Counter("generic_webhook_incidents_created_total", "Incidents that were created");
   Family duplicate = Counter("generic_webhook_incidents_duplicate_total",
                              "Incidents that were not created because their delivery key is known");
-  Family hidden = Counter("generic_webhook_incidents_hidden_total",
-                          "Incidents that were not created because their delivery key is known with "
-                          "another content");
-  Family forgotten = Counter("generic_webhook_delivery_keys_forgotten_total",
-                             "Delivery keys that were forgotten before their time, for want of room");
+  Family hidden =
+      Counter("generic_webhook_incidents_hidden_total",
+              "Incidents that were not created because their delivery key is known with "
+              "another content");
+  Family forgotten =
+      Counter("generic_webhook_delivery_keys_forgotten_total",
+              "Delivery keys that were forgotten before their time, for want of room");
   Family in_flight = Gauge("generic_webhook_calls_in_flight", "Requests that the plugin has");
   Family faults = Counter("generic_webhook_plugin_faults_total", "Faults of the plugin");
-  Family up = Gauge("generic_webhook_instance_up",
-                    "1 if the instance serves, 0 if it should and does not");
+  Family up =
+      Gauge("generic_webhook_instance_up", "1 if the instance serves, 0 if it should and does not");
+
+  Family rules = Counter("generic_webhook_rule_events_total",
+                         "Events on which a rule of the instance has decided, by its place from 0, "
+                         "since the instance was last changed");
+  Family certificate_end = Gauge("generic_webhook_certificate_expiry_timestamp_seconds",
+                                 "When the listen port's certificate ends, in Unix time");
+  Family passwords_end = Gauge("generic_webhook_passwords_expiry_timestamp_seconds",
+                               "When the last password ends, in Unix time");
 
   void AddTraffic(absl::string_view instance, const TrafficCounts& counts) {
     for (int door = 0; door < kDoors; ++door) {
@@ -143,9 +153,9 @@ struct OfInstances {
         const bool usual = instance != kUnknown && outcome == Outcome::kAccepted &&
                            (door == LRI_DOOR_FRONT || door == LRI_DOOR_LISTEN);
         if (count == 0 && !usual) continue;
-        requests.Add({{"instance", instance}, {"via", DoorName(door)},
-                      {"outcome", OutcomeName(outcome)}},
-                     count);
+        requests.Add(
+            {{"instance", instance}, {"via", DoorName(door)}, {"outcome", OutcomeName(outcome)}},
+            count);
       }
     }
     for (const auto& [reason, count] : counts.reasons()) {
@@ -171,28 +181,72 @@ struct OfInstances {
     forgotten.Add(instance, counts.keys_forgotten_early);
     in_flight.Add(instance, counts.calls_in_flight);
     faults.Add(instance, counts.faults);
+    const absl::StatusOr<InstanceDescription> description = entry.instance->Describe();
+    if (!description.ok()) return;
+    for (size_t rule = 0; rule < description->rule_counts.size(); ++rule) {
+      rules.Add({{"instance", name}, {"rule", std::to_string(rule)}},
+                static_cast<int64_t>(description->rule_counts[rule]));
+    }
+    if (description->certificate_end != absl::InfiniteFuture()) {
+      certificate_end.Add(instance, Seconds(description->certificate_end));
+    }
+    if (description->passwords_end != absl::InfiniteFuture()) {
+      passwords_end.Add(instance, Seconds(description->passwords_end));
+    }
   }
 
   void MoveTo(std::vector<MetricFamily>& families) {
-    for (Family* family : {&requests, &refused, &received, &created, &duplicate, &hidden,
-                           &forgotten, &in_flight, &faults, &up}) {
+    for (Family* family :
+         {&requests, &refused, &received, &created, &duplicate, &hidden, &forgotten, &in_flight,
+          &faults, &up, &rules, &certificate_end, &passwords_end}) {
       family->MoveTo(families);
     }
   }
 };
+
+void AddStore(const IncidentStore& store, std::vector<MetricFamily>& families) {
+  const StoreStatistics statistics = store.statistics();
+  HistogramFamily("generic_webhook_store_commit_duration_seconds", "Time of a commit with its sync")
+      .AddHistogram({}, StoreStatistics::kCommitBounds, statistics.commit_durations, 1e-9)
+      .MoveTo(families);
+  HistogramFamily("generic_webhook_store_commit_incidents", "Incidents of a commit")
+      .AddHistogram({}, StoreStatistics::kIncidentBounds, statistics.incidents_of_commits, 1)
+      .MoveTo(families);
+  Counter("generic_webhook_store_errors_total", "Faults of the store, by operation")
+      .Add({{"operation", "commit"}}, statistics.failed_commits)
+      .Add({{"operation", "connection"}}, statistics.lost_connections)
+      .MoveTo(families);
+  const auto gauge = [&families](const char* name, const char* help, int64_t value) {
+    Gauge(name, help).Add({}, value).MoveTo(families);
+  };
+  gauge("generic_webhook_store_up", "1 if the last commit succeeded, 0 if the store cannot write",
+        int64_t{store.health().ok()});
+  gauge("generic_webhook_store_queued_batches",
+        "Requests that wait for the writer, which queued_batches limits",
+        statistics.queued_batches);
+  gauge("generic_webhook_store_queued_bytes", "The same in bytes, which queued_bytes limits",
+        statistics.queued_bytes);
+  gauge("generic_webhook_store_size_bytes", "The database on disk", statistics.database_bytes);
+  gauge("generic_webhook_store_wal_size_bytes", "The WAL on disk", statistics.wal_bytes);
+  gauge("generic_webhook_store_free_bytes", "What is left on its file system",
+        statistics.free_disk_bytes);
+  gauge("generic_webhook_store_last_incident_id", "The highest id of an incident", store.last_id());
+}
 
 void AddProcess(std::vector<MetricFamily>& families) {
   const ProcessUse use = ReadProcessUse();
   Counter("process_cpu_seconds_total", "Processor time")
       .Add({}, absl::ToDoubleSeconds(use.processor))
       .MoveTo(families);
-  Gauge("process_resident_memory_bytes", "Resident memory").Add({}, use.resident_bytes)
+  Gauge("process_resident_memory_bytes", "Resident memory")
+      .Add({}, use.resident_bytes)
       .MoveTo(families);
-  Gauge("process_virtual_memory_bytes", "Virtual memory").Add({}, use.virtual_bytes)
+  Gauge("process_virtual_memory_bytes", "Virtual memory")
+      .Add({}, use.virtual_bytes)
       .MoveTo(families);
-  Gauge("process_open_fds", "Open file descriptors").Add({}, use.open_descriptors)
-      .MoveTo(families);
-  Gauge("process_max_fds", "File descriptors that the system permits").Add({}, use.most_descriptors)
+  Gauge("process_open_fds", "Open file descriptors").Add({}, use.open_descriptors).MoveTo(families);
+  Gauge("process_max_fds", "File descriptors that the system permits")
+      .Add({}, use.most_descriptors)
       .MoveTo(families);
   Gauge("process_threads", "Threads").Add({}, use.threads).MoveTo(families);
   Gauge("process_start_time_seconds", "When the process was started, in Unix time")
@@ -213,9 +267,7 @@ std::vector<MetricFamily> HostMetrics::Collect() const {
   for (const auto& [name, entry] : snapshot->entries()) of_instances.Add(*entry);
   of_instances.MoveTo(families);
 
-  Gauge("generic_webhook_store_up", "1 if the last commit succeeded, 0 if the store cannot write")
-      .Add({}, int64_t{parts_.store->health().ok()})
-      .MoveTo(families);
+  AddStore(*parts_.store, families);
   Gauge("generic_webhook_config_last_reload_successful",
         "1 if the configuration was taken over when it was last read")
       .Add({}, int64_t{state.last_reload_succeeded})

@@ -64,6 +64,10 @@ struct DescriptionSink {
   InstanceDescription description;
   bool called = false;
 
+  static absl::Time EndOf(int64_t unix_s) {
+    return unix_s == 0 ? absl::InfiniteFuture() : absl::FromUnixSeconds(unix_s);
+  }
+
   static void OnDescription(void* context, const lri_description* given) noexcept {
     DescriptionSink& sink = *static_cast<DescriptionSink*>(context);
     if (given == nullptr || !LRI_HAS(given, warnings)) return;
@@ -83,6 +87,9 @@ struct DescriptionSink {
     description.token_prefix = std::string(ToStringView(given->token_header.value));
     description.token_parameter = std::string(ToStringView(given->token_parameter));
     description.is_signed = given->is_signed != 0;
+    if (!LRI_HAS(given, passwords_end_s)) return;
+    description.certificate_end = EndOf(given->certificate_end_s);
+    description.passwords_end = EndOf(given->passwords_end_s);
   }
 };
 

@@ -49,6 +49,8 @@ struct InstanceDescription {
   std::string token_prefix;
   std::string token_parameter;
   bool is_signed = false;
+  absl::Time certificate_end = absl::InfiniteFuture();  // of its listen port; or there is none
+  absl::Time passwords_end = absl::InfiniteFuture();    // of the last one; or they do not end
 };
 
 enum class HealthState {

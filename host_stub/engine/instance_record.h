@@ -23,7 +23,7 @@ namespace host_stub {
 // is what is in flight.
 struct InstanceRecord {
   InstanceRecord(std::string uid_in, std::string name_in, std::string source_brand_in,
-                 Logger& logger_in, Traffic* traffic);
+                 Logger& logger_in, Traffic* traffic = nullptr);
 
   lri_host_instance* abi() { return reinterpret_cast<lri_host_instance*>(this); }
   static InstanceRecord* From(lri_host_instance* instance) {

@@ -58,10 +58,10 @@ Refusal MakeRefusal(absl::string_view instance, const lri_answered& answered, ab
 // "a request from 192.0.2.7 was refused: no password matches (401 credentials, POST /x, http-1-7)"
 std::string MakeLine(const Refusal& refusal) {
   const bool is_request = !refusal.method.empty();
-  std::string line = absl::StrCat("a ", is_request ? "request" : "connection", " from ",
-                                  refusal.peer.empty() ? "an unknown address" : refusal.peer,
-                                  refusal.reason == LRI_REASON_PEER_GONE ? " was given up by it"
-                                                                         : " was refused");
+  std::string line =
+      absl::StrCat("a ", is_request ? "request" : "connection", " from ",
+                   refusal.peer.empty() ? "an unknown address" : refusal.peer,
+                   refusal.reason == LRI_REASON_PEER_GONE ? " was given up by it" : " was refused");
   if (!refusal.detail.empty()) absl::StrAppend(&line, ": ", refusal.detail);
   absl::StrAppend(&line, " (");
   if (refusal.status != 0) absl::StrAppend(&line, refusal.status, " ");

@@ -14,13 +14,12 @@ namespace {
 constexpr absl::string_view kMethods[] = {"_OTHER", "POST",    "GET",   "PUT",
                                           "HEAD",   "OPTIONS", "PATCH", "DELETE"};
 // What front, plugin and profiles answer. The first stands for all others.
-constexpr int kStatuses[] = {0,   200, 201, 202, 204, 400, 401, 403, 404, 405, 408, 409,
-                             410, 411, 413, 414, 415, 417, 421, 422, 429, 431, 500, 501,
-                             503, 504, 505};
-constexpr absl::string_view kStatusTexts[] = {
-    "_OTHER", "200", "201", "202", "204", "400", "401", "403", "404", "405", "408", "409",
-    "410",    "411", "413", "414", "415", "417", "421", "422", "429", "431", "500", "501",
-    "503",    "504", "505"};
+constexpr int kStatuses[] = {0,   200, 201, 202, 204, 400, 401, 403, 404, 405, 408, 409, 410, 411,
+                             413, 414, 415, 417, 421, 422, 429, 431, 500, 501, 503, 504, 505};
+constexpr absl::string_view kStatusTexts[] = {"_OTHER", "200", "201", "202", "204", "400", "401",
+                                              "403",    "404", "405", "408", "409", "410", "411",
+                                              "413",    "414", "415", "417", "421", "422", "429",
+                                              "431",    "500", "501", "503", "504", "505"};
 static_assert(std::size(kMethods) == 8 && std::size(kStatuses) <= 32 &&
               std::size(kStatuses) == std::size(kStatusTexts));
 
@@ -95,7 +94,8 @@ RequestDurations::~RequestDurations() {
 void RequestDurations::Add(absl::string_view method, int status, Route route, bool over_tls,
                            int64_t duration_ns) {
   const auto* const method_at = std::find(std::begin(kMethods), std::end(kMethods), method);
-  const auto* const status_at = std::lower_bound(std::begin(kStatuses), std::end(kStatuses), status);
+  const auto* const status_at =
+      std::lower_bound(std::begin(kStatuses), std::end(kStatuses), status);
   const size_t method_index = method_at == std::end(kMethods) ? 0 : method_at - kMethods;
   const size_t status_index =
       status_at == std::end(kStatuses) || *status_at != status ? 0 : status_at - kStatuses;
@@ -112,10 +112,7 @@ void RequestDurations::Add(absl::string_view method, int status, Route route, bo
       delete made;
     }
   }
-  const size_t bucket =
-      std::lower_bound(kBounds.begin(), kBounds.end(), duration_ns) - kBounds.begin();
-  cell->counts[bucket].fetch_add(1, std::memory_order_relaxed);
-  cell->sum_ns.fetch_add(duration_ns, std::memory_order_relaxed);
+  cell->Add(duration_ns, kBounds);
 }
 
 void RequestDurations::ForEach(const std::function<void(const Series&)>& take) const {
@@ -129,10 +126,7 @@ void RequestDurations::ForEach(const std::function<void(const Series&)>& take) c
       const Cell* const cell = shard[index].load(std::memory_order_acquire);
       if (cell == nullptr) continue;
       any = true;
-      series.sum_ns += cell->sum_ns.load(std::memory_order_relaxed);
-      for (size_t bucket = 0; bucket < series.counts.size(); ++bucket) {
-        series.counts[bucket] += cell->counts[bucket].load(std::memory_order_relaxed);
-      }
+      series.durations += cell->counts();
     }
     if (!any) continue;
     series.status = kStatusTexts[index / 6 % 32];

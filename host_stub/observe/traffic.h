@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "host_stub/observe/histogram.h"
 #include "host_stub/observe/logger.h"
 #include "host_stub/observe/refusals.h"
 #include "plugin/abi/long_running_integration.h"
@@ -18,13 +19,13 @@
 namespace host_stub {
 
 // What became of a request. The names of the last column are labels of metrics.
-#define HOST_STUB_OUTCOMES(OUTCOME)                                            \
-  OUTCOME(kAccepted, "accepted")     /* 2xx; incidents, if it held any */      \
-  OUTCOME(kDuplicate, "duplicate")   /* 2xx; known, so nothing was created */  \
-  OUTCOME(kDropped, "dropped")       /* 2xx; a rule or the profile said so */  \
-  OUTCOME(kHandshake, "handshake")   /* answered as its source wants */        \
-  OUTCOME(kRefused, "refused")       /* any other answer below 500 */          \
-  OUTCOME(kFailed, "failed")         /* 5xx */                                 \
+#define HOST_STUB_OUTCOMES(OUTCOME)                                           \
+  OUTCOME(kAccepted, "accepted")     /* 2xx; incidents, if it held any */     \
+  OUTCOME(kDuplicate, "duplicate")   /* 2xx; known, so nothing was created */ \
+  OUTCOME(kDropped, "dropped")       /* 2xx; a rule or the profile said so */ \
+  OUTCOME(kHandshake, "handshake")   /* answered as its source wants */       \
+  OUTCOME(kRefused, "refused")       /* any other answer below 500 */         \
+  OUTCOME(kFailed, "failed")         /* 5xx */                                \
   OUTCOME(kUnanswered, "unanswered") /* the peer went away, or the connection was refused */
 
 enum class Outcome {
@@ -67,9 +68,9 @@ class RequestDurations {
  public:
   // Upper bounds in nanoseconds; one more bucket holds what is longer.
   static constexpr std::array<int64_t, 15> kBounds = {
-      250'000,     500'000,     1'000'000,   2'500'000,     5'000'000,     10'000'000,   25'000'000,
-      50'000'000,  100'000'000, 250'000'000, 500'000'000, 1'000'000'000, 2'500'000'000,
-      5'000'000'000, 10'000'000'000};
+      250'000,     500'000,       1'000'000,     2'500'000,     5'000'000,
+      10'000'000,  25'000'000,    50'000'000,    100'000'000,   250'000'000,
+      500'000'000, 1'000'000'000, 2'500'000'000, 5'000'000'000, 10'000'000'000};
 
   enum class Route { kInstance, kListen, kNone };
 
@@ -78,8 +79,7 @@ class RequestDurations {
     absl::string_view status;  // the same
     Route route;
     bool over_tls;
-    std::array<int64_t, kBounds.size() + 1> counts = {};  // of each bucket alone
-    int64_t sum_ns = 0;
+    HistogramCounts<kBounds.size()> durations;  // in nanoseconds
   };
 
   RequestDurations() = default;
@@ -90,10 +90,7 @@ class RequestDurations {
   void ForEach(const std::function<void(const Series&)>& take) const;
 
  private:
-  struct Cell {
-    std::atomic<int64_t> counts[kBounds.size() + 1] = {};
-    std::atomic<int64_t> sum_ns{0};
-  };
+  using Cell = Histogram<kBounds.size()>;
   static constexpr int kShards = 8;
   static constexpr int kCells = 8 * 32 * 3 * 2;
 

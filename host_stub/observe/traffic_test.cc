@@ -65,8 +65,7 @@ TEST_F(TrafficTest, OnlyWhatIsRefusedIsKept) {
   ASSERT_EQ(page->refusals.size(), 2u);
   EXPECT_EQ(page->refusals[0].reason, LRI_REASON_CREDENTIALS);
   EXPECT_EQ(page->refusals[1].instance, "");
-  EXPECT_THAT(traffic_.without_instance().reasons(),
-              UnorderedElementsAre(Pair("unknown_path", 1)));
+  EXPECT_THAT(traffic_.without_instance().reasons(), UnorderedElementsAre(Pair("unknown_path", 1)));
 }
 
 TEST_F(TrafficTest, AReasonOfANewerPluginCountsAsOther) {
@@ -95,12 +94,12 @@ TEST_F(TrafficTest, DurationsOfAllThreadsAddUpInTheirBuckets) {
     EXPECT_EQ(series.method, "POST");
     EXPECT_EQ(series.route, RequestDurations::Route::kInstance);
     if (series.status == "200") {
-      EXPECT_EQ(series.counts[0], 400);
-      EXPECT_EQ(series.counts[1], 400);
-      EXPECT_EQ(series.sum_ns, 400 * 500'001);
+      EXPECT_EQ(series.durations.counts[0], 400);
+      EXPECT_EQ(series.durations.counts[1], 400);
+      EXPECT_EQ(series.durations.sum, 400 * 500'001);
     } else {
       EXPECT_EQ(series.status, "_OTHER");
-      EXPECT_EQ(series.counts.back(), 1);
+      EXPECT_EQ(series.durations.counts.back(), 1);
     }
   });
   EXPECT_EQ(series_seen, 2);

@@ -2,13 +2,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/observe/logger.h"
 #include "host_stub/observe/process.h"
 #include "host_stub/service/grpc_server_context.h"
 #include "host_stub/service/once_reactor.h"
 #include "host_stub/service/readable.h"
 #include "host_stub/store/incident_store.h"
 #include "long_running_integration/v1/operations.grpc.pb.h"
-#include "host_stub/observe/logger.h"
 
 namespace host_stub {
 namespace {

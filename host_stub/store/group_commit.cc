@@ -83,6 +83,18 @@ std::unique_ptr<IncidentSubscription> GroupCommit::Subscribe(
   return subscribers_->Add(std::move(committed));
 }
 
+StoreStatistics GroupCommit::statistics() const {
+  StoreStatistics statistics = database_->sizes();
+  statistics.commit_durations = commit_durations_.counts();
+  statistics.incidents_of_commits = incidents_of_commits_.counts();
+  statistics.failed_commits = failed_commits_.load(std::memory_order_relaxed);
+  statistics.lost_connections = lost_connections_.load(std::memory_order_relaxed);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  statistics.queued_batches = batches_;
+  statistics.queued_bytes = bytes_;
+  return statistics;
+}
+
 absl::Status GroupCommit::health() const {
   const std::lock_guard<std::mutex> lock(health_mutex_);
   return health_;
@@ -230,6 +242,7 @@ void GroupCommit::WriteGroup() {
 // Writes these batches in one transaction and fills their `created`.
 TransactionResult GroupCommit::Write(std::span<Submission* const> batches, absl::Time now) {
   if (transaction_ == nullptr) return {Kind::kRolledBack, health_};
+  const int64_t begun_ns = base::MonotonicNanoseconds();
   absl::Status written = transaction_->Begin();
   for (size_t i = 0; written.ok() && i < batches.size(); ++i) {
     written = WriteBatch(*batches[i], now, *transaction_, index_);
@@ -237,13 +250,18 @@ TransactionResult GroupCommit::Write(std::span<Submission* const> batches, absl:
   TransactionResult result = transaction_->End(written);
   if (result.kind != Kind::kCommitted) {
     index_.Abandon();
+    failed_commits_.fetch_add(1, std::memory_order_relaxed);
     return result;
   }
+  commit_durations_.Add(base::MonotonicNanoseconds() - begun_ns, StoreStatistics::kCommitBounds);
   KeepKeys(batches, now, index_);
   int64_t last = last_id();
+  int64_t incidents = 0;
   for (const Submission* batch : batches) {
+    incidents += static_cast<int64_t>(batch->created.size());
     for (const CreatedIncident& incident : batch->created) last = std::max(last, incident.id);
   }
+  incidents_of_commits_.Add(incidents, StoreStatistics::kIncidentBounds);
   last_id_.store(last, std::memory_order_release);
   return result;
 }
@@ -358,6 +376,7 @@ void GroupCommit::DeleteForgottenKeys() {
 }
 
 void GroupCommit::LoseConnection(const absl::Status& why) {
+  lost_connections_.fetch_add(1, std::memory_order_relaxed);
   transaction_.reset();
   database_->Close();
   reopen_at_ = Clock::now() + reopen_pause_;

@@ -60,6 +60,7 @@ class GroupCommit : public Store {
   int64_t last_id() const override { return last_id_.load(std::memory_order_acquire); }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override;
   absl::Status health() const override;
+  StoreStatistics statistics() const override;
   std::string warning() const override { return database_->warning(); }
   void Close() override;
 
@@ -113,6 +114,10 @@ class GroupCommit : public Store {
   int64_t batches_ = 0;  // waiting or with the writer
   int64_t bytes_ = 0;
 
+  Histogram<StoreStatistics::kCommitBounds.size()> commit_durations_;
+  Histogram<StoreStatistics::kIncidentBounds.size()> incidents_of_commits_;
+  std::atomic<int64_t> failed_commits_ = 0;
+  std::atomic<int64_t> lost_connections_ = 0;
   std::atomic<int64_t> last_id_ = 0;
   mutable std::mutex health_mutex_;
   absl::Status health_;

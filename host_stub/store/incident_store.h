@@ -17,6 +17,7 @@
 #ifndef HOST_STUB_STORE_INCIDENT_STORE_H_
 #define HOST_STUB_STORE_INCIDENT_STORE_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -28,6 +29,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "host_stub/observe/histogram.h"
 
 namespace host_stub {
 
@@ -168,6 +170,25 @@ class IncidentSubscription {
   virtual ~IncidentSubscription() = default;
 };
 
+// What a store has done since it was opened, and what waits.
+struct StoreStatistics {
+  // Upper bounds: of a commit's duration in nanoseconds, and of the incidents in it.
+  static constexpr std::array<int64_t, 13> kCommitBounds = {
+      100'000,    250'000,    500'000,     1'000'000,   2'500'000,   5'000'000,    10'000'000,
+      25'000'000, 50'000'000, 100'000'000, 250'000'000, 500'000'000, 1'000'000'000};
+  static constexpr std::array<int64_t, 10> kIncidentBounds = {1,  2,   5,   10,    20,
+                                                              50, 100, 500, 1'000, 4'000};
+  HistogramCounts<kCommitBounds.size()> commit_durations;
+  HistogramCounts<kIncidentBounds.size()> incidents_of_commits;
+  int64_t failed_commits = 0;    // rolled back, or unknown
+  int64_t lost_connections = 0;  // since then the database had to be opened again
+  int64_t queued_batches = 0;    // waiting or being written; Limits::queued_batches
+  int64_t queued_bytes = 0;      // Limits::queued_bytes
+  int64_t database_bytes = 0;    // on disk; 0 where there is none
+  int64_t wal_bytes = 0;         // likewise
+  int64_t free_disk_bytes = 0;   // of the data folder's file system; 0 where it is not known
+};
+
 class IncidentStore {
  public:
   // Closes the store if Close was not called.
@@ -195,6 +216,9 @@ class IncidentStore {
 
   // OK, or the reason why the last commit failed.
   virtual absl::Status health() const = 0;
+
+  // Any thread; reads sizes from the file system.
+  virtual StoreStatistics statistics() const { return {}; }
 
   // What a person should do something about although the store works, in one line; or empty. Any
   // thread.

@@ -79,6 +79,8 @@ class Database {
   virtual absl::StatusOr<StoredIncident> Get(int64_t id) = 0;
   virtual absl::StatusOr<IncidentPage> List(const IncidentQuery& query) = 0;
   virtual std::string warning() const { return ""; }
+  // The sizes alone are set.
+  virtual StoreStatistics sizes() const { return {}; }
 };
 
 }  // namespace host_stub

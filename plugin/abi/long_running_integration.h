@@ -533,6 +533,10 @@ typedef struct lri_description {
   lri_view token_parameter;
   uint32_t is_signed; /* 1: the source signs instead, so that a person can write none */
   uint32_t reserved;  /* 0 */
+  /* Unix time in seconds: when the listen port's certificate ends, and when the last of the
+   * passwords does; 0: there is none, or it does not end. Since minor version 3. */
+  int64_t certificate_end_s;
+  int64_t passwords_end_s;
 } lri_description;
 
 typedef void (*lri_plugin_info_sink)(void* sink_context, const lri_plugin_info* info);

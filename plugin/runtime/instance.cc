@@ -403,6 +403,7 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
   const std::vector<uint64_t> rule_counts = configuration->source_record->rule_counts();
   const auto by_hand = configuration->source == nullptr ? sources::Source::ByHand()
                                                         : configuration->source->by_hand();
+  const absl::Time passwords_end = configuration->credentials.last_expiry();
   const lri_description description{
       .struct_size = sizeof(lri_description),
       .external_key_needed = platform.external_key_needed,
@@ -419,6 +420,10 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
       .token_header = {ToView(by_hand.header), ToView(by_hand.prefix)},
       .token_parameter = ToView(by_hand.parameter),
       .is_signed = by_hand.is_signed,
+      .certificate_end_s =
+          configuration->tls == nullptr ? 0 : absl::ToUnixSeconds(configuration->tls->not_after()),
+      .passwords_end_s =
+          passwords_end == absl::InfiniteFuture() ? 0 : absl::ToUnixSeconds(passwords_end),
   };
   CallHost("sink of describe", sink, sink_context, &description);
 }

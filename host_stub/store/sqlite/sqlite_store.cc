@@ -1,5 +1,6 @@
 #include "host_stub/store/sqlite/sqlite_store.h"
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -52,6 +53,19 @@ class SqliteDatabase : public Database {
   absl::StatusOr<StoredIncident> Get(int64_t id) override { return readers_.Get(id); }
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     return readers_.List(query);
+  }
+  StoreStatistics sizes() const override {
+    StoreStatistics sizes;
+    std::error_code error;
+    const auto size_of = [&error](const std::string& path) {
+      const uintmax_t size = std::filesystem::file_size(path, error);
+      return error ? 0 : static_cast<int64_t>(size);
+    };
+    sizes.database_bytes = size_of(path_);
+    sizes.wal_bytes = size_of(path_ + "-wal");
+    const std::filesystem::space_info space = std::filesystem::space(path_, error);
+    if (!error) sizes.free_disk_bytes = static_cast<int64_t>(space.available);
+    return sizes;
   }
   std::string warning() const override {
     constexpr char kWhy[] =
