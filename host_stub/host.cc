@@ -9,13 +9,16 @@
 #include <thread>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "host_stub/front/front.h"
+#include "host_stub/observe/process.h"
 #include "host_stub/observe/traffic.h"
 #include "host_stub/service/addresses.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
+#include "plugin/base/clock.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/server.h"
 
@@ -79,6 +82,7 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Start(HostOptions options) {
   if (absl::Status status = host->StartFront(); !status.ok()) return status;
   if (absl::Status status = host->StartGrpc(); !status.ok()) return status;
   if (absl::Status status = host->StartAdmin(); !status.ok()) return In("--admin", status);
+  host->started_ = true;
   return host;
 }
 
@@ -154,6 +158,7 @@ absl::Status Host::StartAdmin() {
 }
 
 HostState Host::State() {
+  if (!started_) return {};  // a call over gRPC, which starts before the rest
   return {.draining = draining_,
           .last_reload = absl::FromUnixSeconds(last_reload_s_),
           .last_reload_succeeded = last_reload_succeeded_,
@@ -162,7 +167,9 @@ HostState Host::State() {
           .front_bytes_in_flight = server_->bytes_in_flight(),
           .http_address = http_address_,
           .grpc_address = grpc_->address(),
-          .admin_address = admin_address()};
+          .admin_address = admin_address(),
+          .clock_steps = clock_steps_,
+          .warnings = Warnings()};
 }
 
 absl::Status Host::Reload(const absl::StatusOr<Configuration>& configuration) {
@@ -175,12 +182,48 @@ absl::Status Host::Reload(const absl::StatusOr<Configuration>& configuration) {
   return status;
 }
 
-void Host::LogStoreWarning() {
-  std::string warning = store_->warning();
-  if (warning == store_warning_) return;
-  options_.logger->Log(warning.empty() ? Severity::kInfo : Severity::kWarning, "",
-                       warning.empty() ? absl::StrCat("this is over: ", store_warning_) : warning);
-  store_warning_ = std::move(warning);
+std::vector<std::string> Host::Warnings() const {
+  std::vector<std::string> warnings;
+  if (std::string warning = store_->warning(); !warning.empty()) {
+    warnings.push_back(std::move(warning));
+  }
+  const webhook::Limits& limits = options_.configuration.limits;
+  const int64_t free_bytes = store_->statistics().free_disk_bytes;
+  if (free_bytes > 0 && free_bytes < limits.disk_warning_bytes) {
+    warnings.push_back(absl::StrCat("less than disk_warning_bytes (", limits.disk_warning_bytes,
+                                    ") is left on the file system of ", options_.data_dir));
+  }
+  if (ResidentBytes() > limits.memory_soft_limit) {
+    warnings.push_back(absl::StrCat("the process has more memory than memory_soft_limit (",
+                                    limits.memory_soft_limit, "): connections of gRPC are closed"));
+  }
+  return warnings;
+}
+
+void Host::Watch() {
+  const std::vector<std::string> warnings = Warnings();
+  const auto tell = [&](const std::vector<std::string>& of, const std::vector<std::string>& not_in,
+                        Severity severity, absl::string_view prefix) {
+    for (const std::string& warning : of) {
+      if (absl::c_linear_search(not_in, warning)) continue;
+      options_.logger->Log(severity, "", absl::StrCat(prefix, warning));
+    }
+  };
+  tell(told_warnings_, warnings, Severity::kInfo, "this is over: ");
+  tell(warnings, told_warnings_, Severity::kWarning, "");
+  told_warnings_ = warnings;
+
+  constexpr absl::Duration kLeastStep = absl::Seconds(1);
+  const absl::Duration offset =
+      absl::Now() - absl::UnixEpoch() - absl::Nanoseconds(base::MonotonicNanoseconds());
+  const absl::Duration step = offset - clock_offset_.value_or(offset);
+  clock_offset_ = offset;
+  if (absl::AbsDuration(step) < kLeastStep) return;
+  ++clock_steps_;
+  options_.logger->Log(Severity::kWarning, "",
+                       absl::StrCat("the clock was set by ",
+                                    absl::FormatDuration(absl::Trunc(step, absl::Milliseconds(1))),
+                                    ": times that are signed are judged by it"));
 }
 
 absl::Status Host::Drain(absl::Duration time) {

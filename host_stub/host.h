@@ -69,8 +69,9 @@ class Host {
   // case.
   absl::Status Drain(absl::Duration time);
 
-  // Tells the log what the store warns of, once, and when that is over. Called every few seconds.
-  void LogStoreWarning();
+  // Looks at the machine: tells the log what a person should do something about, once, and when
+  // that is over; and whether the clock was set. Called every few seconds, by one thread.
+  void Watch();
 
   // Takes over another configuration's platform, serverConfiguration, instances and proxies as one
   // change, while requests come in. The error is one line, and everything stays as it was. Where an
@@ -100,12 +101,17 @@ class Host {
   std::shared_ptr<webhook::http::Server> server_;
   std::string http_address_;
   std::unique_ptr<GrpcServer> grpc_;
+  std::atomic<bool> started_{false};  // all below and above is in its place
   std::atomic<bool> draining_{false};
   std::atomic<bool> last_reload_succeeded_{true};
   std::atomic<int64_t> last_reload_s_{0};  // that succeeded; Unix time
   std::unique_ptr<Admin> admin_;           // ends first
   bool drained_ = false;
-  std::string store_warning_;  // that was told last
+  std::vector<std::string> Warnings() const;
+
+  std::vector<std::string> told_warnings_;
+  std::optional<absl::Duration> clock_offset_;  // of the wall clock to the monotonic one
+  std::atomic<int64_t> clock_steps_{0};
 };
 
 }  // namespace host_stub

@@ -276,6 +276,9 @@ std::vector<MetricFamily> HostMetrics::Collect() const {
         "When the configuration was last taken over, in Unix time")
       .Add({}, Seconds(state.last_reload))
       .MoveTo(families);
+  Counter("generic_webhook_clock_steps_total", "How often the clock was set by a second or more")
+      .Add({}, state.clock_steps)
+      .MoveTo(families);
   Counter("generic_webhook_log_lines_dropped_total",
           "Lines that were left out of the log, because of log_lines_per_second or because they "
           "could not be written at once")

@@ -208,7 +208,7 @@ int Serve(const ServeOptions& options) {
     if (wish == StopSignals::Wish::kStop) break;
     if (wish == StopSignals::Wish::kReload) Reload(options.config, **host, *logger);
     trim.Tick();
-    (*host)->LogStoreWarning();
+    (*host)->Watch();
   }
   logger->Log(Severity::kInfo, "", "stopping; a second signal stops at once");
   if (options.drain_delay_seconds > 0) {

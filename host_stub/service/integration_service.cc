@@ -1,3 +1,5 @@
+#include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -6,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/service/command_results.h"
 #include "host_stub/service/execute_rpcs.h"
+#include "host_stub/service/listen_port_check.h"
 #include "host_stub/service/once_reactor.h"
 #include "host_stub/service/readable.h"
 #include "long_running_integration/v1/long_running_integration.grpc.pb.h"
@@ -35,6 +38,25 @@ std::string TryArguments(const v1::TryRequest& tried) {
                            {"body", JsonString(absl::Base64Escape(request.body()))}});
 }
 
+// OK where the instance has no listen port.
+absl::Status CheckOwnPort(const InstanceEntry& entry, std::string& warning) {
+  const auto& parameters = entry.settings.parameters;
+  // It would close a connection without a PROXY header.
+  if (entry.settings.port() == 0 || parameters.contains("proxy_protocol")) return absl::OkStatus();
+  const auto address = parameters.find("bind_address");
+  constexpr absl::Duration kTimeout = absl::Seconds(2);
+  absl::StatusOr<std::string> checked =
+      CheckListenPort({.address = address == parameters.end() ? "0.0.0.0" : address->second,
+                       .port = entry.settings.port(),
+                       .over_tls = parameters.contains("certificate")},
+                      kTimeout);
+  // What the plugin has to say of a port that it could not bind says more.
+  if (entry.instance->health().state == HealthState::kUnhealthy) return absl::OkStatus();
+  if (!checked.ok()) return absl::FailedPreconditionError(checked.status().message());
+  warning = *std::move(checked);
+  return absl::OkStatus();
+}
+
 class IntegrationService : public v1::LongRunningIntegration::CallbackService {
  public:
   IntegrationService(std::shared_ptr<GrpcServerContext> server, bool by_certificate)
@@ -57,16 +79,20 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
   grpc::ServerUnaryReactor* TestModule(Context* context, const v1::TestModuleRequest* request,
                                        v1::TestModuleResponse* response) override {
     const bool is_stranger = !CallerOf(*context, by_certificate_).trusted;
-    return RunCommand(*context, "test", *request,
-                      [response, is_stranger](const absl::StatusOr<std::string>& result) {
-                        absl::Status status = FillTestResult(result, *response);
-                        if (is_stranger) {
-                          response->clear_warnings();
-                          response->set_message(
-                              response->ok() ? "ok" : "not ok: ask over the control socket why");
-                        }
-                        return status;
-                      });
+    auto warning = std::make_shared<std::string>();  // of its listen port
+    return RunCommand(
+        *context, "test", *request,
+        [response, is_stranger, warning](const absl::StatusOr<std::string>& result) {
+          absl::Status status = FillTestResult(result, *response);
+          if (!warning->empty() && response->ok()) response->add_warnings(*warning);
+          if (is_stranger) {
+            response->clear_warnings();
+            response->set_message(response->ok() ? "ok"
+                                                 : "not ok: ask over the control socket why");
+          }
+          return status;
+        },
+        "", [warning](const InstanceEntry& entry) { return CheckOwnPort(entry, *warning); });
   }
 
   grpc::ServerUnaryReactor* FetchSamples(Context* context, const v1::FetchSamplesRequest* request,
@@ -157,23 +183,28 @@ class IntegrationService : public v1::LongRunningIntegration::CallbackService {
         std::move(arguments));
   }
 
+  // Looks at the instance first; may take its time.
+  using Before = std::function<absl::Status(const InstanceEntry&)>;
+
   // Asks the plugin on the thread pool, since a command may take its time.
   template <typename Request, typename Fill>
   grpc::ServerUnaryReactor* RunCommand(Context& context, const char* command,
                                        const Request& request, Fill fill,
-                                       std::string arguments = "") {
+                                       std::string arguments = "", Before before = nullptr) {
     if (absl::Status status = CheckReadable(request); !status.ok()) {
       return EndCall(context, status);
     }
     const auto found = server_->FindInstance(request.instance());
     if (!found.ok()) return EndCall(context, found.status());
     auto reactor = OnceReactor::Make(server_);
-    const std::shared_ptr<HostedInstance> instance = (*found)->instance;
-    auto done = [reactor, instance, fill](const absl::StatusOr<std::string>& result) {
+    auto done = [reactor, entry = *found, fill](const absl::StatusOr<std::string>& result) {
       reactor->CompleteWith([&] { return fill(result); });
     };
-    reactor->Post([command, instance, done, arguments = std::move(arguments)] {
-      absl::Status status = instance->RunCommand(command, arguments, done);
+    reactor->Post([command, entry = *found, done, arguments = std::move(arguments),
+                   before = std::move(before)] {
+      absl::Status status = before == nullptr ? absl::OkStatus() : before(*entry);
+      if (!status.ok()) return done(status);
+      status = entry->instance->RunCommand(command, arguments, done);
       // NOT_FOUND would read as if there were no such instance.
       if (absl::IsNotFound(status)) {
         status = absl::UnimplementedError(absl::StrCat("the plugin has no command ", command));

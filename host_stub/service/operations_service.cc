@@ -128,9 +128,7 @@ class OperationsService : public v1::OperationsService::CallbackService {
     response->set_open_descriptors(use.open_descriptors);
     response->set_most_descriptors(use.most_descriptors);
     Set(use.processor, *response->mutable_processor_time());
-    if (std::string warning = server_->store->warning(); !warning.empty()) {
-      response->add_warnings(std::move(warning));
-    }
+    for (const std::string& warning : state.warnings) response->add_warnings(warning);
     return EndCall(*context, absl::OkStatus());
   }
 

@@ -253,15 +253,17 @@ TransactionResult GroupCommit::Write(std::span<Submission* const> batches, absl:
     failed_commits_.fetch_add(1, std::memory_order_relaxed);
     return result;
   }
-  commit_durations_.Add(base::MonotonicNanoseconds() - begun_ns, StoreStatistics::kCommitBounds);
   KeepKeys(batches, now, index_);
   int64_t last = last_id();
   int64_t incidents = 0;
   for (const Submission* batch : batches) {
-    incidents += static_cast<int64_t>(batch->created.size());
+    if (!batch->dry_run) incidents += static_cast<int64_t>(batch->created.size());
     for (const CreatedIncident& incident : batch->created) last = std::max(last, incident.id);
   }
-  incidents_of_commits_.Add(incidents, StoreStatistics::kIncidentBounds);
+  if (incidents > 0) {  // not for what only tried
+    incidents_of_commits_.Add(incidents, StoreStatistics::kIncidentBounds);
+    commit_durations_.Add(base::MonotonicNanoseconds() - begun_ns, StoreStatistics::kCommitBounds);
+  }
   last_id_.store(last, std::memory_order_release);
   return result;
 }

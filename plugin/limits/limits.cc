@@ -128,6 +128,8 @@ constexpr Setting kSettings[] = {
     {"wal_warning_bytes", &Limits::wal_warning_bytes, kMiB, 1024 * kGiB,
      "a warning in the log and in `instances get`: the database's WAL is longer, because another "
      "process keeps reading an old state of it"},
+    {"disk_warning_bytes", &Limits::disk_warning_bytes, 0, 1024 * kGiB,
+     "warned of: less is left on the file system of the data folder"},
     {"passwords_of_an_instance", &Limits::passwords_of_an_instance, 1, 1'000,
      "the configuration is refused; each password costs a comparison per request"},
     {"log_lines_per_second", &Limits::log_lines_per_second, 1, 1'000'000,

@@ -88,6 +88,7 @@ struct Limits {
   int64_t queued_context_bytes = 64 * 1024 * 1024;  // values that wait to be written
   int64_t context_value_bytes = 8 * 1024 * 1024;    // a longer value is refused
   int64_t wal_warning_bytes = 128 * 1024 * 1024;    // a longer WAL is warned of
+  int64_t disk_warning_bytes = 1024 * 1024 * 1024;  // less left on its disk is warned of
 
   // Secrets that an instance takes at once; each costs a comparison for every request.
   int64_t passwords_of_an_instance = 32;

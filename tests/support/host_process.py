@@ -73,8 +73,9 @@ class HostProcess:
         self.data_dir = data_dir or os.path.join(self.own_folder, "data")
         self.config_file = os.path.join(self.own_folder, "config.json")
         pathlib.Path(self.config_file).write_text(json.dumps(config))
-        self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0"]
-        self.arguments += ["--admin", "127.0.0.1:0", *options]
+        self.arguments = ["--plugin", plugin, "--http", http, "--grpc", "127.0.0.1:0", *options]
+        if "--admin" not in options:
+            self.arguments += ["--admin", "127.0.0.1:0"]
         self.process = None
         self.restore_signals = True  # as in subprocess.Popen
         self.environment = None  # likewise, as `env`
