@@ -60,7 +60,7 @@ OF_HTTP = {
     "version": (505, lambda path: b"POST " + path.encode() + b" HTTP/2.1\r\nHost: a\r\n\r\n"),
     "target_too_long": (414, lambda path: request(path + "?" + "a" * 20_000)),
     "header_too_large": (431, lambda path: request(path, "X-Long: " + "a" * 70_000)),
-    "transfer_coding": (501, lambda path: request(path, "Transfer-Encoding: gzip", length="")),
+    "transfer_coding": (501, lambda path: request(path, "Transfer-Encoding: gzip, chunked", length="")),
     "expectation": (417, lambda path: request(path, "Expect: magic")),
     "timeout_head": (408, lambda path: b"POST " + path.encode() + b" HTTP/1.1\r\n"),
 }
