@@ -187,13 +187,18 @@ int Client::Call(const Message& request, Message& response) {
 }
 
 int Client::Follow(const v1::FollowIncidentsRequest& request,
-                   const std::function<void(const v1::Incident&)>& take) {
+                   const std::function<bool(const v1::FollowIncidentsResponse&)>& take) {
   if (const int code = Connect(); code != kDone) return code;
   grpc::ClientContext context;
   const auto stub = v1::IncidentService::NewStub(channel_);
   const auto reader = stub->FollowIncidents(&context, request);
   v1::FollowIncidentsResponse response;
-  while (reader->Read(&response)) take(response.incident());
+  while (reader->Read(&response)) {
+    if (take(response)) continue;
+    context.TryCancel();
+    reader->Finish();
+    return kDone;
+  }
   return Report(reader->Finish());
 }
 

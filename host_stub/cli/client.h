@@ -33,9 +33,12 @@ class Client {
   // Calls the one method that takes such a request.
   int Call(const google::protobuf::Message& request, google::protobuf::Message& response);
 
-  // Passes on each incident, without a deadline, until the host ends the stream.
-  int Follow(const long_running_integration::v1::FollowIncidentsRequest& request,
-             const std::function<void(const long_running_integration::v1::Incident&)>& take);
+  // Passes on each response, without a deadline, until the host ends the stream or `take` returns
+  // false.
+  int Follow(
+      const long_running_integration::v1::FollowIncidentsRequest& request,
+      const std::function<bool(const long_running_integration::v1::FollowIncidentsResponse&)>&
+          take);
 
  private:
   int Connect();

@@ -66,12 +66,19 @@ struct IncidentsOptions : ClientOptions {
   int limit = 20;
   std::string id;
   std::string instance;      // a filter; empty: all
-  std::string instance_uid;  // likewise
+  std::string instance_uid;  // likewise, as all up to `where`
+  std::string type;
+  std::string name_part;
+  std::string since;  // RFC 3339, or how long ago
+  std::string before;
+  std::vector<std::string> where;  // PATH=VALUE
   std::string after;
+  std::string format = "jsonl";
 };
 int ListIncidents(const IncidentsOptions& options);
 int GetIncident(const IncidentsOptions& options);
 int FollowIncidents(const IncidentsOptions& options);
+int ExportIncidents(const IncidentsOptions& options);
 
 struct InstanceOptions : ClientOptions {
   std::vector<std::string> parameters;  // KEY=VALUE, KEY=@FILE or KEY=@-

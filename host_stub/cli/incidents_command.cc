@@ -1,15 +1,21 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "host_stub/cli/client.h"
 #include "host_stub/cli/commands.h"
 #include "host_stub/cli/text.h"
+#include "plugin/base/counted.h"
 
 namespace host_stub {
 namespace {
@@ -72,6 +78,32 @@ void PrintOne(const v1::Incident& incident) {
   std::puts("");
 }
 
+// A time as it is, or for "90m" the time so long ago.
+std::string TimeText(const std::string& text) {
+  absl::Duration ago;
+  if (!absl::ParseDuration(text, &ago)) return text;
+  return absl::FormatTime(absl::RFC3339_full, absl::Now() - ago, absl::UTCTimeZone());
+}
+
+template <typename Request>
+void SetFilter(const IncidentsOptions& options, Request& request) {
+  request.set_instance(options.instance);
+  request.set_instance_uid(options.instance_uid);
+  v1::IncidentFilter& filter = *request.mutable_filter();
+  filter.set_type(options.type);
+  filter.set_name_contains(options.name_part);
+  filter.set_created_since(TimeText(options.since));
+  filter.set_created_before(TimeText(options.before));
+  for (const std::string& condition : options.where) filter.add_where(condition);
+}
+
+// False, after a message, where standard output takes no more, such as a full disk.
+bool Print(const std::string& text, bool flush) {
+  if (std::fputs(text.c_str(), stdout) >= 0 && (!flush || std::fflush(stdout) == 0)) return true;
+  Fail(absl::StrCat("standard output: ", std::strerror(errno)), kRefused);
+  return false;
+}
+
 }  // namespace
 
 int ListIncidents(const IncidentsOptions& options) {
@@ -80,8 +112,7 @@ int ListIncidents(const IncidentsOptions& options) {
   std::vector<std::vector<std::string>> rows = {
       {"ID", "CREATED", "INSTANCE", "TYPE", "SEVERITY", "NAME"}};
   v1::ListIncidentsRequest request;
-  request.set_instance(options.instance);
-  request.set_instance_uid(options.instance_uid);
+  SetFilter(options, request);
   int wanted = options.limit;
   do {
     request.set_page_size(std::min(wanted, 1'000));
@@ -114,15 +145,49 @@ int GetIncident(const IncidentsOptions& options) {
 int FollowIncidents(const IncidentsOptions& options) {
   v1::FollowIncidentsRequest request;
   request.set_after_id(options.after);
-  request.set_instance(options.instance);
-  request.set_instance_uid(options.instance_uid);
+  SetFilter(options, request);
   request.set_view(options.json ? v1::INCIDENT_VIEW_FULL : v1::INCIDENT_VIEW_BASIC);
-  return Client(options).Follow(request, [&options](const v1::Incident& incident) {
-    const std::string line =
-        options.json ? IncidentJson(incident, true) + "\n" : FormatTable({Row(incident)});
-    std::fputs(line.c_str(), stdout);
-    std::fflush(stdout);
+  bool written = true;
+  const int code = Client(options).Follow(request, [&](const v1::FollowIncidentsResponse& next) {
+    const v1::Incident& incident = next.incident();
+    written = Print(
+        options.json ? IncidentJson(incident, true) + "\n" : FormatTable({Row(incident)}), true);
+    return written;
   });
+  return written ? code : kRefused;
+}
+
+int ExportIncidents(const IncidentsOptions& options) {
+  constexpr absl::Duration kBetweenProgress = absl::Milliseconds(200);
+  v1::FollowIncidentsRequest request;
+  request.set_after_id(options.after);
+  SetFilter(options, request);
+  request.set_view(v1::INCIDENT_VIEW_FULL);
+  request.set_stop_at_end(true);
+  request.set_tell_positions(true);
+  const bool shows_progress = ::isatty(STDERR_FILENO) && !::isatty(STDOUT_FILENO);
+  absl::Time progress_at = absl::Now();
+  int64_t count = 0;
+  bool written = true;
+  const auto show = [&](double progress) {
+    std::fprintf(stderr, "\r%3.0f %%, %s", 100 * progress,
+                 base::Counted(count, "incident", "incidents").c_str());
+    progress_at = absl::Now() + kBetweenProgress;
+  };
+  const int code = Client(options).Follow(request, [&](const v1::FollowIncidentsResponse& next) {
+    if (next.has_incident()) {
+      written = Print(IncidentJson(next.incident(), true) + "\n", false);
+      ++count;
+    }
+    if (shows_progress && absl::Now() >= progress_at) show(next.progress());
+    return written;
+  });
+  written = written && Print("", true);
+  if (shows_progress) {
+    if (written && code == kDone) show(1);
+    std::fputs("\n", stderr);
+  }
+  return written ? code : kRefused;
 }
 
 }  // namespace host_stub

@@ -228,7 +228,8 @@ void CommandLine::AddTry() {
 
 void CommandLine::AddIncidents() {
   CLI::App& group = AddGroup("incidents", "Read the stored incidents",
-                             "Example:\n  host_stub incidents list --limit 5");
+                             "Examples:\n  host_stub incidents list --limit 5\n"
+                             "  host_stub incidents list --since 1h --where status=firing");
   const auto list = Add(group, "list", "Show the newest incidents",
                         "Example:\n  host_stub incidents list --limit 5", &ListIncidents);
   AddOption(*list.app, "--limit", list.options->limit, "N", "Show at most this many")
@@ -242,10 +243,30 @@ void CommandLine::AddIncidents() {
                           &FollowIncidents);
   AddOption(*follow.app, "--after", follow.options->after, "ID",
             "Begin after the incident with this id; 0: with the first");
-  for (const auto& [command, options] : {list, follow}) {
+  const auto all = Add(group, "export", "Print all incidents with their details, oldest first",
+                       "Each line is one JSON document. Example:\n"
+                       "  host_stub incidents export --since 24h > incidents.jsonl",
+                       &ExportIncidents);
+  AddOption(*all.app, "--format", all.options->format, "jsonl", "The format")
+      ->check(CLI::IsMember({"jsonl"}));
+  AddOption(*all.app, "--after", all.options->after, "ID",
+            "Begin after the incident with this id, to continue an export");
+  for (const auto& [command, options] : {list, follow, all}) {
     AddOption(*command, "--instance", options->instance, "NAME", "Only incidents of this instance");
     AddOption(*command, "--instance-uid", options->instance_uid, "UID",
               "Only incidents of the instance with this uid, which may have been deleted");
+    AddOption(*command, "--type", options->type, "TYPE", "Only incidents of this type");
+    AddOption(*command, "--name", options->name_part, "TEXT",
+              "Only incidents with this text in their name; ASCII letters in any case");
+    AddOption(*command, "--since", options->since, "TIME",
+              "Only incidents stored since then: 2024-05-01T10:00:00Z, or how long ago, as in 90m");
+    AddOption(*command, "--before", options->before, "TIME", "Only incidents stored before then");
+    command
+        ->add_option("--where", options->where,
+                     "Only incidents whose details have this value, as in "
+                     "'alerts[0].labels.severity=critical'; can be repeated")
+        ->type_name("PATH=VALUE")
+        ->allow_extra_args(false);
   }
 }
 

@@ -66,6 +66,7 @@ class ManualStore : public IncidentStore {
   absl::StatusOr<StoredIncident> Get(int64_t) override { return absl::NotFoundError(""); }
   absl::StatusOr<IncidentPage> List(const IncidentQuery&) override { return IncidentPage(); }
   int64_t last_id() const override { return 0; }
+  std::string identity() const override { return ""; }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)>) override {
     return nullptr;
   }

@@ -14,7 +14,9 @@
 #include "host_stub/service/grpc_server_context.h"
 #include "host_stub/service/once_reactor.h"
 #include "host_stub/service/readable.h"
+#include "host_stub/store/incident_filter.h"
 #include "host_stub/store/incident_store.h"
+#include "host_stub/store/position.h"
 #include "long_running_integration/v1/incident.grpc.pb.h"
 #include "plugin/base/characters.h"
 
@@ -27,6 +29,7 @@ using IncidentReactor = grpc::ServerWriteReactor<v1::FollowIncidentsResponse>;
 
 constexpr int kDefaultPage = 50;
 constexpr int kLargestPage = 1'000;
+constexpr int kMostConditions = 16;
 // Less than gRPC's clients accept by default, with room for the last incident of a page.
 constexpr int64_t kPageBytes = 2 << 20;
 
@@ -53,7 +56,7 @@ void FillIncident(StoredIncident& stored, bool with_details, v1::Incident& messa
   message.mutable_request()->set_query(std::move(stored.request_query));
 }
 
-// The uid for a filter by name or by uid; empty where there is none. NOT_FOUND: no instance has
+// The uid of an instance by name or by uid; empty where there is none. NOT_FOUND: no instance has
 // that name. Any uid is taken: incidents stay when their instance is deleted.
 template <typename Request>
 absl::StatusOr<std::string> FilterUid(const GrpcServerContext& server, const Request& request) {
@@ -76,6 +79,47 @@ absl::StatusOr<int64_t> ParseId(absl::string_view field, const std::string& text
   return FieldFault(field, "must be a whole number above zero");
 }
 
+absl::Status ReadTime(absl::string_view field, const std::string& text, absl::Time& time) {
+  if (text.empty() || absl::ParseTime(absl::RFC3339_full, text, &time, nullptr)) {
+    return absl::OkStatus();
+  }
+  return FieldFault(field, "must be a time such as 2024-05-01T10:00:00Z");
+}
+
+// What the instance, the uid and the filter of a request ask for.
+template <typename Request>
+absl::Status ReadFilter(const GrpcServerContext& server, const Request& request,
+                        IncidentFilter& filter) {
+  absl::StatusOr<std::string> uid = FilterUid(server, request);
+  if (!uid.ok()) return uid.status();
+  filter.instance_uid = *std::move(uid);
+  filter.type = request.filter().type();
+  filter.name_part = request.filter().name_contains();
+  absl::Status status =
+      ReadTime("filter.created_since", request.filter().created_since(), filter.created_since);
+  status.Update(
+      ReadTime("filter.created_before", request.filter().created_before(), filter.created_before));
+  if (request.filter().where_size() > kMostConditions) {
+    status.Update(FieldFault("filter.where", absl::StrCat("at most ", kMostConditions)));
+  }
+  for (int i = 0; status.ok() && i < request.filter().where_size(); ++i) {
+    absl::StatusOr<IncidentFilter::Condition> condition = ReadCondition(request.filter().where(i));
+    if (!condition.ok()) {
+      return FieldFault(absl::StrCat("filter.where[", i, "]"), condition.status().message());
+    }
+    filter.where.push_back(*std::move(condition));
+  }
+  return status;
+}
+
+// The id of a position. The errors name the field.
+absl::StatusOr<int64_t> ReadPositionField(const GrpcServerContext& server, absl::string_view field,
+                                          const std::string& text) {
+  absl::StatusOr<int64_t> id = ReadPosition(*server.store, text);
+  if (id.ok()) return id;
+  return absl::Status(id.status().code(), absl::StrCat(field, ": ", id.status().message()));
+}
+
 // INVALID_ARGUMENT for a number that is not a view.
 absl::Status CheckView(v1::IncidentView view) {
   if (v1::IncidentView_IsValid(view)) return absl::OkStatus();
@@ -92,26 +136,49 @@ absl::StatusOr<IncidentQuery> MakeQuery(const GrpcServerContext& server,
       request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kLargestPage);
   query.limit_bytes = kPageBytes;
   if (!request.page_token().empty()) {
-    absl::StatusOr<int64_t> before = ParseId("page_token", request.page_token());
+    absl::StatusOr<int64_t> before = ReadPositionField(server, "page_token", request.page_token());
     if (!before.ok()) return before.status();
     query.before_id = *before;
   }
-  absl::StatusOr<std::string> uid = FilterUid(server, request);
-  if (!uid.ok()) return uid.status();
-  query.instance_uid = *std::move(uid);
+  absl::Status status = ReadFilter(server, request, query.filter);
+  if (!status.ok()) return status;
   return query;
 }
 
-// Sends incidents until the caller cancels or the host drains. Reads a page on the thread pool,
+// Where a stream begins: in query.after_id, which is -1 for what is created from now on, and in
+// query.complete.
+absl::Status ReadBegin(const GrpcServerContext& server, const v1::FollowIncidentsRequest& request,
+                       IncidentQuery& query) {
+  const std::string& after_id = request.after_id();
+  if (!after_id.empty() && !request.position().empty()) {
+    return FieldFault("position", "must not be set together with after_id");
+  }
+  if (request.position().empty() && (after_id.empty() || after_id == "0")) {
+    query.after_id = after_id.empty() && !request.stop_at_end() ? -1 : 0;
+    return absl::OkStatus();
+  }
+  const absl::StatusOr<int64_t> after =
+      after_id.empty() ? ReadPositionField(server, "position", request.position())
+                       : ParseId("after_id", after_id);
+  if (!after.ok()) return after.status();
+  query.after_id = *after;
+  query.complete = true;
+  return absl::OkStatus();
+}
+
+// Sends incidents until the caller cancels, the host drains, or the end is reached that it is to
+// stop at. Reads a page on the thread pool,
 // writes it incident by incident, then reads the next one; after the last it waits for the store's
 // next commit. It reads one page ahead at most, however slow the client is.
 class Follower : public StreamReactor<Follower, IncidentReactor> {
  public:
   // A query after the id -1 asks for the incidents that are created from now on.
-  Follower(std::shared_ptr<GrpcServerContext> server, IncidentQuery query, bool with_details,
-           bool ages)
+  Follower(std::shared_ptr<GrpcServerContext> server, IncidentQuery query,
+           const v1::FollowIncidentsRequest& request, bool ages)
       : StreamReactor(std::move(server), ages),
-        with_details_(with_details),
+        with_details_(request.view() != v1::INCIDENT_VIEW_BASIC),
+        tells_positions_(request.tell_positions()),
+        stops_(request.stop_at_end()),
         query_(std::move(query)) {}
 
   ~Follower() override { --server_->followers; }
@@ -131,7 +198,11 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
     // Tells the caller that it misses nothing from now on.
     if (!finished_) StartSendInitialMetadata();
     if (query_.after_id < 0) query_.after_id = last_id;
+    if (query_.after_id >= last_id) query_.complete = true;
     known_ = std::max(known_, last_id);
+    begin_ = query_.after_id;
+    end_ = last_id;
+    if (tells_positions_) TellPosition(begin_, page_.emplace_back());
     ready_ = true;
     Continue();
   }
@@ -171,7 +242,9 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
       writing_ = true;
       return StartWrite(&page_.front());
     }
-    if (reading_ || query_.after_id >= known_) return;
+    if (reading_) return;
+    if (stops_ && query_.after_id >= end_) return End(absl::OkStatus());
+    if (query_.after_id >= known_) return;
     reading_ = server_->threads.Post([self = shared_from_this()] { self->ReadPage(); });
     if (!reading_) End(absl::UnavailableError("too much is in flight; try again later"));
   }
@@ -183,27 +256,46 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
     {
       absl::MutexLock lock(&mutex_);
       query = query_;
-      known = known_;
+      known = stops_ ? end_ : known_;
     }
+    if (stops_) query.before_id = known + 1;
     absl::StatusOr<IncidentPage> page = server_->store->List(query);
     absl::MutexLock lock(&mutex_);
     reading_ = false;
     if (!page.ok()) return End(page.status());
     for (StoredIncident& incident : page->incidents) {
       query_.after_id = std::max(query_.after_id, incident.id);
-      FillIncident(incident, with_details_, *page_.emplace_back().mutable_incident());
+      v1::FollowIncidentsResponse& response = page_.emplace_back();
+      TellPosition(incident.id, response);
+      FillIncident(incident, with_details_, *response.mutable_incident());
     }
-    // Incidents of other instances are not returned: skip them.
+    // What the filter leaves out is not returned: skip it. What is deleted from now on must be.
     query_.after_id = std::max(query_.after_id, page->more ? page->resume_id : known);
+    query_.complete = true;
+    if (tells_positions_ && page->incidents.empty()) {
+      TellPosition(query_.after_id, page_.emplace_back());
+    }
     Continue();
   }
 
+  void TellPosition(int64_t id, v1::FollowIncidentsResponse& response)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    response.set_position(PositionAfter(*server_->store, id));
+    if (!stops_) return;
+    response.set_progress(
+        id >= end_ ? 1 : static_cast<double>(id - begin_) / static_cast<double>(end_ - begin_));
+  }
+
   const bool with_details_;
+  const bool tells_positions_;
+  const bool stops_;
   std::unique_ptr<IncidentSubscription> subscription_;
 
   std::deque<v1::FollowIncidentsResponse> page_ ABSL_GUARDED_BY(mutex_);  // the first may be gRPC's
   IncidentQuery query_ ABSL_GUARDED_BY(mutex_);                           // of the next page
   int64_t known_ ABSL_GUARDED_BY(mutex_) = 0;  // in the store up to this id
+  int64_t begin_ ABSL_GUARDED_BY(mutex_) = 0;  // after this id
+  int64_t end_ ABSL_GUARDED_BY(mutex_) = 0;    // the last id when the stream began
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -240,7 +332,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
     return reactor.get();
   }
 
-  // The page token is the id before which the next page begins.
+  // The page token is the position of the id before which the next page begins.
   grpc::ServerUnaryReactor* ListIncidents(Context* context, const v1::ListIncidentsRequest* request,
                                           v1::ListIncidentsResponse* response) override {
     if (absl::Status status = CheckReadable(*request); !status.ok()) {
@@ -258,7 +350,7 @@ class IncidentService : public v1::IncidentService::CallbackService {
         for (StoredIncident& incident : page->incidents) {
           FillIncident(incident, full, *response->add_incidents());
         }
-        if (page->more) response->set_next_page_token(absl::StrCat(page->resume_id));
+        if (page->more) response->set_next_page_token(PositionAfter(*store, page->resume_id));
         return absl::OkStatus();
       });
     });
@@ -269,21 +361,13 @@ class IncidentService : public v1::IncidentService::CallbackService {
                                    const v1::FollowIncidentsRequest* request) override {
     absl::Status status = CheckReadable(*request);
     status.Update(CheckView(request->view()));
-    if (!status.ok()) return new Refusal(status);
-    absl::StatusOr<std::string> uid = FilterUid(*server_, *request);
-    if (!uid.ok()) return new Refusal(uid.status());
     IncidentQuery query;
-    query.instance_uid = *std::move(uid);
     query.limit = kFollowIncidents;
     query.limit_bytes = kFollowBytes;
-    query.after_id = request->after_id().empty() ? -1 : 0;
-    if (query.after_id == 0 && request->after_id() != "0") {
-      const absl::StatusOr<int64_t> after = ParseId("after_id", request->after_id());
-      if (!after.ok()) return new Refusal(after.status());
-      query.after_id = *after;
-    }
-    auto follower = std::make_shared<Follower>(server_, std::move(query),
-                                               request->view() != v1::INCIDENT_VIEW_BASIC,
+    if (status.ok()) status = ReadFilter(*server_, *request, query.filter);
+    if (status.ok()) status = ReadBegin(*server_, *request, query);
+    if (!status.ok()) return new Refusal(status);
+    auto follower = std::make_shared<Follower>(server_, std::move(query), *request,
                                                !CallerOf(*context, false).is_owner());
     follower->Begin();
     return follower.get();

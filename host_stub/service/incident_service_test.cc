@@ -1,6 +1,9 @@
 // IncidentService over a real connection.
+#include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -9,12 +12,14 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "host_stub/service/testing/grpc_test_client.h"
+#include "host_stub/store/position.h"
 #include "long_running_integration/v1/incident.grpc.pb.h"
 
 namespace host_stub {
 namespace {
 
 using ::grpc::StatusCode;
+using ::testing::HasSubstr;
 
 TEST_F(GrpcServerTest, FollowLeavesOutNothingAndEndsWithTheDrain) {
   v1::ExecuteResponse response;
@@ -88,6 +93,152 @@ TEST_F(GrpcServerTest, FollowOfOneInstanceSkipsTheOthers) {
   ASSERT_TRUE(Execute(other, &response).ok());
   ASSERT_TRUE(reader->Read(&followed));
   EXPECT_EQ(followed.incident().id(), "7");
+}
+
+// Begins a stream, and reads it to its end or until there are `most` responses.
+struct Followed {
+  std::vector<v1::FollowIncidentsResponse> responses;
+  StatusCode code = StatusCode::OK;  // if it ended
+};
+Followed Follow(const std::shared_ptr<grpc::Channel>& channel,
+                const v1::FollowIncidentsRequest& request, size_t most = SIZE_MAX) {
+  const auto stub = v1::IncidentService::NewStub(channel);
+  grpc::ClientContext context;
+  const auto reader = stub->FollowIncidents(&context, request);
+  Followed followed;
+  v1::FollowIncidentsResponse response;
+  while (followed.responses.size() < most && reader->Read(&response)) {
+    followed.responses.push_back(response);
+  }
+  if (followed.responses.size() == most) {
+    context.TryCancel();
+    reader->Finish();
+  } else {
+    followed.code = reader->Finish().error_code();
+  }
+  return followed;
+}
+
+TEST_F(GrpcServerTest, FilterOrPositionThatCannotBeReadIsRefusedWithItsField) {
+  const auto stub = v1::IncidentService::NewStub(Control());
+  const auto refusal = [&](const auto& set) {
+    v1::FollowIncidentsRequest follow;
+    set(follow);
+    grpc::ClientContext context;
+    const auto reader = stub->FollowIncidents(&context, follow);
+    v1::FollowIncidentsResponse response;
+    EXPECT_FALSE(reader->Read(&response));
+    const grpc::Status status = reader->Finish();
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT) << status.error_message();
+    return status.error_message();
+  };
+  using Request = v1::FollowIncidentsRequest;
+  for (const char* where : {"", "a", "a[=1", "a,b=1"}) {
+    EXPECT_THAT(refusal([&](Request& r) {
+                  r.mutable_filter()->add_where("a=1");
+                  r.mutable_filter()->add_where(where);
+                }),
+                HasSubstr("filter.where[1]: "));
+  }
+  EXPECT_THAT(refusal([](Request& r) {
+                for (int i = 0; i < 17; ++i) r.mutable_filter()->add_where("a=1");
+              }),
+              HasSubstr("at most 16"));
+  EXPECT_THAT(refusal([](Request& r) { r.mutable_filter()->set_created_since("yesterday"); }),
+              HasSubstr("filter.created_since: "));
+  EXPECT_THAT(refusal([](Request& r) { r.mutable_filter()->set_created_before("2024-05-01"); }),
+              HasSubstr("filter.created_before: "));
+  EXPECT_THAT(refusal([](Request& r) { r.set_position("1-0123456789abcdef-0"); }),
+              HasSubstr("position: is no position of this store"));
+  EXPECT_THAT(refusal([](Request& r) {
+                r.set_position("1");
+                r.set_after_id("1");
+              }),
+              HasSubstr("together with after_id"));
+  v1::ListIncidentsRequest list;
+  list.mutable_filter()->add_where("a");
+  grpc::ClientContext context;
+  v1::ListIncidentsResponse page;
+  EXPECT_EQ(stub->ListIncidents(&context, list, &page).error_code(), StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(GrpcServerTest, ListTakesAFilter) {
+  v1::ExecuteResponse response;
+  for (const char* body : {R"({"a":[{"b":1}]})", R"({"a":[{"b":2}]})", "{}"}) {
+    ASSERT_TRUE(Execute(Request(body), &response).ok());
+  }
+  const auto stub = v1::IncidentService::NewStub(Control());
+  const auto count = [&stub](const auto& set) {
+    v1::ListIncidentsRequest request;
+    set(*request.mutable_filter());
+    grpc::ClientContext context;
+    v1::ListIncidentsResponse page;
+    EXPECT_TRUE(stub->ListIncidents(&context, request, &page).ok());
+    return page.incidents_size();
+  };
+  using Filter = v1::IncidentFilter;
+  EXPECT_EQ(count([](Filter& filter) { filter.set_name_contains("CHO"); }), 3);
+  EXPECT_EQ(count([](Filter& filter) { filter.set_name_contains("disk"); }), 0);
+  EXPECT_EQ(count([](Filter& filter) { filter.add_where("a[0].b=2"); }), 1);
+  EXPECT_EQ(count([](Filter& filter) { filter.set_type("none"); }), 0);
+  EXPECT_EQ(count([](Filter& filter) { filter.set_created_since("2024-05-01T10:00:00Z"); }), 3);
+  EXPECT_EQ(count([](Filter& filter) { filter.set_created_before("2024-05-01T10:00:00Z"); }), 0);
+}
+
+TEST_F(GrpcServerTest, StreamContinuesAfterThePositionThatItToldAndFilterMovesItOn) {
+  v1::ExecuteResponse response;
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Execute(Request(), &response).ok());
+  v1::FollowIncidentsRequest request;
+  request.set_after_id("0");
+  Followed followed = Follow(Control(), request, 2);
+  ASSERT_EQ(followed.responses.size(), 2u);
+  request.clear_after_id();
+  request.set_position(followed.responses[1].position());
+  followed = Follow(Control(), request, 1);
+  ASSERT_EQ(followed.responses.size(), 1u);
+  EXPECT_EQ(followed.responses[0].incident().id(), "3");
+
+  request.mutable_filter()->set_type("none");
+  request.set_tell_positions(true);
+  followed = Follow(Control(), request, 2);
+  ASSERT_EQ(followed.responses.size(), 2u);
+  EXPECT_EQ(followed.responses[0].position(), request.position());
+  EXPECT_FALSE(followed.responses[1].has_incident());
+  EXPECT_EQ(followed.responses[1].position(), PositionAfter(server_.store(), 3));
+
+  // From now on: the position is told at once.
+  v1::FollowIncidentsRequest live;
+  live.set_tell_positions(true);
+  followed = Follow(Control(), live, 1);
+  ASSERT_EQ(followed.responses.size(), 1u);
+  EXPECT_FALSE(followed.responses[0].has_incident());
+  EXPECT_EQ(followed.responses[0].position(), PositionAfter(server_.store(), 3));
+}
+
+TEST_F(GrpcServerTest, ExportReturnsWhatIsThereAndEnds) {
+  v1::FollowIncidentsRequest request;
+  request.set_stop_at_end(true);
+  Followed followed = Follow(Control(), request);
+  EXPECT_TRUE(followed.responses.empty());
+  EXPECT_EQ(followed.code, StatusCode::OK);
+
+  v1::ExecuteResponse response;
+  for (int i = 0; i < 250; ++i) ASSERT_TRUE(Execute(Request(), &response).ok());
+  followed = Follow(Control(), request);
+  EXPECT_EQ(followed.code, StatusCode::OK);
+  ASSERT_EQ(followed.responses.size(), 250u);
+  EXPECT_EQ(followed.responses[0].incident().id(), "1");
+  EXPECT_EQ(followed.responses[0].incident().raw_json(), "{}");
+  EXPECT_EQ(followed.responses[124].progress(), 0.5);
+  EXPECT_EQ(followed.responses[249].progress(), 1);
+
+  request.set_tell_positions(true);
+  request.mutable_filter()->set_type("none");
+  followed = Follow(Control(), request);
+  EXPECT_EQ(followed.code, StatusCode::OK);
+  ASSERT_EQ(followed.responses.size(), 2u);
+  EXPECT_EQ(followed.responses[0].progress(), 0);
+  EXPECT_EQ(followed.responses[1].progress(), 1);
 }
 
 TEST_F(GrpcServerTest, ListShowsTheNewestFirstPageByPageWithoutDetails) {

@@ -401,6 +401,11 @@ absl::Status GroupCommit::Open() {
   if (!opened.ok()) return opened.status();
   const absl::StatusOr<int64_t> last = (*opened)->ReadLastId();
   if (!last.ok()) return last.status();
+  if (identity_.empty()) {
+    absl::StatusOr<std::string> identity = (*opened)->ReadIdentity();
+    if (!identity.ok()) return identity.status();
+    identity_ = *std::move(identity);
+  }
   index_ = DuplicateIndex(options_.limits.remembered_delivery_keys);
   const absl::Time now = options_.now();
   absl::Status status = (*opened)->ReadKeys([&](DeliveryKey key) {

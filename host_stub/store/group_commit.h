@@ -58,6 +58,7 @@ class GroupCommit : public Store {
     return database_->List(query);
   }
   int64_t last_id() const override { return last_id_.load(std::memory_order_acquire); }
+  std::string identity() const override { return identity_; }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override;
   absl::Status health() const override;
   StoreStatistics statistics() const override;
@@ -118,6 +119,7 @@ class GroupCommit : public Store {
   Histogram<StoreStatistics::kIncidentBounds.size()> incidents_of_commits_;
   std::atomic<int64_t> failed_commits_ = 0;
   std::atomic<int64_t> lost_connections_ = 0;
+  std::string identity_;  // set when the store is opened for the first time
   std::atomic<int64_t> last_id_ = 0;
   mutable std::mutex health_mutex_;
   absl::Status health_;

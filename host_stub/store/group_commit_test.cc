@@ -123,6 +123,7 @@ class FakeTransaction : public Transaction {
     const std::lock_guard<std::mutex> lock(disk_.mutex);
     return static_cast<int64_t>(disk_.incidents.size());
   }
+  absl::StatusOr<std::string> ReadIdentity() override { return std::string("0123456789abcdef"); }
   absl::Status ReadKeys(const std::function<void(DeliveryKey)>& take) override {
     const std::lock_guard<std::mutex> lock(disk_.mutex);
     for (const DeliveryKey& key : disk_.keys) take(key);

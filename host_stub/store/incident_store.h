@@ -30,6 +30,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "host_stub/observe/histogram.h"
+#include "plugin/base/json_path.h"
 
 namespace host_stub {
 
@@ -145,11 +146,31 @@ struct StoredIncident {
 
 inline constexpr int64_t kMostIncidentsOfAPage = 10'000;
 
+// Which incidents are wanted: those for which all of this holds. Empty: whatever it is.
+struct IncidentFilter {
+  struct Condition {
+    base::JsonPath path;  // in the details
+    // One of the values there is a string of this text, or another value that is written like this.
+    std::string value;
+  };
+
+  bool passes_all() const;
+
+  std::string instance_uid = {};
+  std::string type = {};
+  std::string name_part = {};  // ASCII letters in any case
+  absl::Time created_since = absl::InfinitePast();
+  absl::Time created_before = absl::InfiniteFuture();
+  std::vector<Condition> where = {};
+};
+
 struct IncidentQuery {
   bool newest_first = false;
-  int64_t after_id = 0;           // only ids greater than this
-  int64_t before_id = 0;          // only ids smaller than this; 0: no such bound
-  std::string instance_uid = {};  // only incidents of this instance; empty: of all
+  int64_t after_id = 0;   // only ids greater than this
+  int64_t before_id = 0;  // only ids smaller than this; 0: no such bound
+  // OUT_OF_RANGE where an incident after after_id has been deleted.
+  bool complete = false;
+  IncidentFilter filter = {};
   int64_t limit = 100;            // incidents of a page; clamped to 1 to kMostIncidentsOfAPage
   int64_t limit_bytes = 8 << 20;  // a page ends when it has grown past this
 };
@@ -157,8 +178,8 @@ struct IncidentQuery {
 struct IncidentPage {
   std::vector<StoredIncident> incidents;
   // There may be more. A page can be short or empty before the end, because of limit_bytes or
-  // because the instance has few incidents. To continue, ask again with `after_id` (oldest first)
-  // or `before_id` (newest first) set to `resume_id`.
+  // because a store looks at a limited number of incidents for one page. To continue, ask again
+  // with `after_id` (oldest first) or `before_id` (newest first) set to `resume_id`.
   bool more = false;
   int64_t resume_id = 0;
 };
@@ -206,6 +227,9 @@ class IncidentStore {
 
   // The highest id on disk; 0 if there is none.
   virtual int64_t last_id() const = 0;
+
+  // 16 hexadecimal digits that no other store has. A store keeps them when it is opened again.
+  virtual std::string identity() const = 0;
 
   // Calls `committed` with last_id() after each commit that created incidents, when they can be
   // read. It is not called for incidents that were there before: ask last_id() after subscribing.

@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "host_stub/store/incident_filter.h"
 #include "host_stub/store/memory_store.h"
+#include "host_stub/store/position.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "host_stub/store/testing/store_test_util.h"
 #include "plugin/abi/long_running_integration.h"
@@ -459,9 +461,136 @@ TEST_P(IncidentStoreTest, ListOfAnInstanceShowsNoOthers) {
   Create(one);
   Create(two);
   Create(three);
-  EXPECT_THAT(Ids(*store_->List({.instance_uid = "uid-1"})), ElementsAre(1, 2, 4));
-  EXPECT_THAT(Ids(*store_->List({.newest_first = true, .instance_uid = "uid-2"})), ElementsAre(3));
-  EXPECT_THAT(store_->List({.instance_uid = "uid-3"})->incidents, IsEmpty());
+  EXPECT_THAT(Ids(*store_->List({.filter = {.instance_uid = "uid-1"}})), ElementsAre(1, 2, 4));
+  EXPECT_THAT(Ids(*store_->List({.newest_first = true, .filter = {.instance_uid = "uid-2"}})),
+              ElementsAre(3));
+  EXPECT_THAT(store_->List({.filter = {.instance_uid = "uid-3"}})->incidents, IsEmpty());
+}
+
+// As a reader does that continues until it has seen all.
+std::vector<int64_t> Find(IncidentStore& store, IncidentQuery query, int* pages = nullptr) {
+  std::vector<int64_t> ids;
+  for (bool more = true; more;) {
+    const auto page = store.List(query);
+    if (!page.ok()) {
+      ADD_FAILURE() << page.status();
+      break;
+    }
+    for (const int64_t id : Ids(*page)) ids.push_back(id);
+    more = page->more;
+    (query.newest_first ? query.before_id : query.after_id) = page->resume_id;
+    if (pages != nullptr) ++*pages;
+  }
+  return ids;
+}
+
+std::vector<int64_t> FindWhere(IncidentStore& store, absl::string_view condition) {
+  auto read = ReadCondition(condition);
+  EXPECT_TRUE(read.ok()) << read.status();
+  return Find(store, {.filter = {.where = {*read}}});
+}
+
+TEST(IncidentFilterTest, MalformedConditionIsRefusedWithItsPlace) {
+  for (const auto& [text, why] :
+       {std::pair("", "character 1: expected a name"),
+        std::pair("=x", "character 1: expected a name"), std::pair("a.b", "a = behind it"),
+        std::pair("a,b=x", "one path"), std::pair("a[x]=y", "character 3: in brackets"),
+        std::pair("/a/b=x", "write event.id")}) {
+    const absl::Status status = ReadCondition(text).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(why)) << text;
+  }
+}
+
+TEST_P(IncidentStoreTest, ListWithAFilterShowsNothingElse) {
+  TestBatch one(std::vector<TestIncident>{{.name = "Disk FULL on db1", .type = "Disk"},
+                                          {.name = "Login", .type = "Auth"}});
+  Create(one);
+  const absl::Time first = now_;
+  now_ += absl::Seconds(10);
+  TestBatch two(std::vector<TestIncident>{{.name = "disk full", .type = "Disk"},
+                                          {.name = "logout", .type = "auth"}});
+  Create(two);
+  EXPECT_THAT(Find(*store_, {.filter = {.type = "Auth"}}), ElementsAre(2));
+  EXPECT_THAT(Find(*store_, {.newest_first = true, .filter = {.name_part = "K full"}}),
+              ElementsAre(3, 1));
+  EXPECT_THAT(Find(*store_, {.filter = {.name_part = "disk", .created_since = now_}}),
+              ElementsAre(3));
+  EXPECT_THAT(Find(*store_, {.filter = {.created_before = now_}}), ElementsAre(1, 2));
+  EXPECT_THAT(Find(*store_, {.filter = {.created_since = first}}), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(Find(*store_, {.filter = {.created_before = first}}), IsEmpty());
+  EXPECT_THAT(Find(*store_, {.filter = {.type = "Disk", .name_part = "log"}}), IsEmpty());
+}
+
+TEST_P(IncidentStoreTest, ListFindsValuesByTheirPath) {
+  const char* const details[] = {
+      R"({"alerts":[{"labels":{"severity":"critical","n":5}},{"labels":{"severity":"low"}}]})",
+      R"({"alerts":[{"labels":{"severity":"low"}},{"labels":{"severity":"cr\u0069tical"}}]})",
+      R"({"a.b":true,"n":1.0,"x":null,"a=b":"=","headers":{"x-id":"7"},"text":"\ud800"})",
+      R"({"n":"1.0","object":{"a":1},"empty":""})"};
+  std::vector<TestIncident> incidents;
+  for (const char* const text : details) incidents.push_back({.details = {text}});
+  TestBatch batch(incidents);
+  Create(batch);
+  EXPECT_THAT(FindWhere(*store_, "alerts[0].labels.severity=critical"), ElementsAre(1));
+  EXPECT_THAT(FindWhere(*store_, "alerts[].labels.severity=critical"), ElementsAre(1, 2));
+  EXPECT_THAT(FindWhere(*store_, "alerts[0].labels.n=5"), ElementsAre(1));
+  EXPECT_THAT(FindWhere(*store_, "alerts[0].labels.n=5.0"), IsEmpty());
+  EXPECT_THAT(FindWhere(*store_, "a.b=true"), ElementsAre(3));
+  EXPECT_THAT(FindWhere(*store_, "n=1.0"), ElementsAre(3, 4));
+  EXPECT_THAT(FindWhere(*store_, "x=null"), ElementsAre(3));
+  EXPECT_THAT(FindWhere(*store_, "headers.X-Id=7"), ElementsAre(3));
+  EXPECT_THAT(FindWhere(*store_, R"(["a=b"]==)"), ElementsAre(3));
+  EXPECT_THAT(FindWhere(*store_, "empty="), ElementsAre(4));
+  EXPECT_THAT(FindWhere(*store_, "nothing="), IsEmpty());
+  EXPECT_THAT(FindWhere(*store_, "object=[object]"), IsEmpty());
+  IncidentQuery both = {.filter = {.where = {*ReadCondition("n=1.0"), *ReadCondition("x=null")}}};
+  EXPECT_THAT(Find(*store_, both), ElementsAre(3));
+}
+
+TEST_P(IncidentStoreTest, PageEndsWhereMuchWasLeftOut) {
+  std::vector<TestIncident> incidents(
+      40, {.details = {R"({"a":")" + std::string(100'000, 'x') + R"("})"}});
+  incidents.front().type = incidents.back().type = "rare";
+  TestBatch batch(incidents);
+  Create(batch);
+  for (const bool newest_first : {false, true}) {
+    int pages = 0;
+    const auto ids =
+        Find(*store_, {.newest_first = newest_first, .filter = {.name_part = "x"}}, &pages);
+    EXPECT_THAT(ids, IsEmpty());
+    EXPECT_GT(pages, 2);
+    EXPECT_LT(pages, 10);
+  }
+  EXPECT_THAT(Find(*store_, {.newest_first = true, .filter = {.type = "rare"}}),
+              ElementsAre(40, 1));
+}
+
+TEST_P(IncidentStoreTest, PageLooksAtALimitedNumberOfIncidents) {
+  TestBatch batch(std::vector<TestIncident>(20'001));
+  Create(batch);
+  const auto page = store_->List({.filter = {.type = "other"}});
+  ASSERT_TRUE(page.ok());
+  EXPECT_TRUE(page->more);
+  EXPECT_THAT(page->incidents, IsEmpty());
+  EXPECT_THAT(Find(*store_, {.newest_first = true, .filter = {.type = "other"}}), IsEmpty());
+}
+
+TEST_P(IncidentStoreTest, PositionOfAnotherStoreOrNoneAtAllIsRefused) {
+  TestBatch batch({Plain(), Plain()});
+  Create(batch);
+  const std::string good = PositionAfter(*store_, 2);
+  const auto other = NewMemoryStore({});
+  EXPECT_NE(other->identity(), store_->identity());
+  for (const std::string& bad :
+       {std::string(), std::string("2"), PositionAfter(*other, 1), good + "0x", good + " ",
+        good.substr(0, good.size() - 1), good.substr(0, good.size() - 1) + "-1",
+        good.substr(0, good.size() - 1) + "02", good + std::string(200, '0'), "2" + good}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(ReadPosition(*store_, bad).status())) << bad;
+  }
+  EXPECT_TRUE(absl::IsOutOfRange(ReadPosition(*store_, PositionAfter(*store_, 3)).status()));
+  EXPECT_EQ(*ReadPosition(*store_, good), 2);
+  EXPECT_LE(PositionAfter(*store_, INT64_MAX).size(), 128u);
 }
 
 TEST_P(IncidentStoreTest, FollowerIsToldOfEachCommitThatItCanRead) {
@@ -531,6 +660,8 @@ TEST(MemoryStoreTest, OldestIncidentsAreDroppedBeyondItsBounds) {
   const auto store = NewMemoryStore({.kept_incidents = 2});
   TestBatch batch({{.key = "a"}, Plain(), Plain()});
   ASSERT_TRUE(batch.CreateIn(*store).ok());
+  EXPECT_TRUE(absl::IsOutOfRange(store->List({.after_id = 0, .complete = true}).status()));
+  EXPECT_EQ(Ids(*store->List({.after_id = 1, .complete = true})), (std::vector<int64_t>{2, 3}));
   EXPECT_TRUE(absl::IsNotFound(store->Get(1).status()));
   EXPECT_EQ(Ids(*store->List({})), (std::vector<int64_t>{2, 3}));
   EXPECT_EQ(store->last_id(), 3);

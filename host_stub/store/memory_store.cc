@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <span>
 #include <string>
 #include <utility>
@@ -16,12 +17,16 @@
 #include "host_stub/store/deduplication.h"
 #include "host_stub/store/duplicate_index.h"
 #include "host_stub/store/fifo_arena.h"
+#include "host_stub/store/incident_filter.h"
 #include "host_stub/store/state_queue.h"
 #include "host_stub/store/subscriber_list.h"
 #include "plugin/base/clock.h"
 
 namespace host_stub {
 namespace {
+
+// How many incidents one page looks at where there is a filter: whoever creates one waits.
+constexpr int64_t kIdsOfAPage = 1'000;
 
 struct Instance {
   std::string uid;
@@ -295,32 +300,28 @@ class MemoryStore : public Store {
 
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const int64_t least = std::max(query.after_id + 1, tables_.first_id());
-    const int64_t most =
+    if (query.complete && query.after_id + 1 < tables_.first_id()) {
+      return DeletedError(query.after_id);
+    }
+    int64_t least = std::max(query.after_id + 1, tables_.first_id());
+    int64_t most =
         query.before_id > 0 ? std::min(query.before_id - 1, tables_.last_id()) : tables_.last_id();
-    const int64_t instance = query.instance_uid.empty() ? -1 : tables_.NumberOf(query.instance_uid);
-    const int64_t limit = std::clamp<int64_t>(query.limit, 1, kMostIncidentsOfAPage);
-    IncidentPage page;
-    int64_t bytes = 0;
+    IncidentPageFiller page(query);
+    page.CutRange(kIdsOfAPage, least, most);
     const int64_t step = query.newest_first ? -1 : 1;
     for (int64_t id = query.newest_first ? most : least; id >= least && id <= most; id += step) {
-      const Row& row = *tables_.Find(id);
-      if (instance >= 0 && row.instance != instance) continue;
-      if (static_cast<int64_t>(page.incidents.size()) >= limit || bytes > query.limit_bytes) {
-        page.more = true;
-        page.resume_id = page.incidents.back().id;
-        break;
-      }
-      page.incidents.push_back(tables_.Read(id, row));
-      bytes += page.incidents.back().bytes();
+      if (page.is_full()) return page.EndBeforeNext();
+      page.Take(tables_.Read(id, *tables_.Find(id)));
     }
-    return page;
+    return page.EndOfRange();
   }
 
   int64_t last_id() const override {
     const std::lock_guard<std::mutex> lock(mutex_);
     return tables_.last_id();
   }
+
+  std::string identity() const override { return identity_; }
 
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
     return subscribers_->Add(std::move(committed));
@@ -362,6 +363,8 @@ class MemoryStore : public Store {
   }
 
   const MemoryStoreOptions options_;
+  const std::string identity_ = absl::StrCat(absl::Hex(std::random_device()(), absl::kZeroPad8),
+                                             absl::Hex(std::random_device()(), absl::kZeroPad8));
   StateQueue state_queue_;  // for its bounds and checks
   std::mutex state_mutex_;
   MemoryStateTables state_;

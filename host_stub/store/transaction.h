@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -52,6 +53,8 @@ class Transaction : public IncidentTables, public StateTables {
   // Outside a transaction, as all that follows. The highest id that is stored; 0 where there is
   // none.
   virtual absl::StatusOr<int64_t> ReadLastId() = 0;
+  // IncidentStore::identity.
+  virtual absl::StatusOr<std::string> ReadIdentity() = 0;
   // Gives every delivery key that is stored, in the order of writing.
   virtual absl::Status ReadKeys(const std::function<void(DeliveryKey)>& take) = 0;
 

@@ -14,7 +14,8 @@ if ! grep -q 'base::JsonReader::Open' "$symbols"; then
   echo "FAILED: $symbols are not the library's symbols" >&2
   status=1
 fi
-if grep -E ' [bBdDC] ' "$symbols"; then
+# std::__ioinit comes with absl/status and <iostream>; the C++ library counts it itself.
+if grep -E ' [bBdDC] ' "$symbols" | grep -v ' b std::__ioinit$'; then
   echo "FAILED: plugin/base has mutable state of the whole process" >&2
   status=1
 fi

@@ -24,11 +24,11 @@ absl::Status Refusal(absl::string_view why) {
       "duplication_key must be a comma list of paths such as headers.x-request-id: ", why));
 }
 
-absl::Status RefusePath(const JsonPath& path, absl::string_view why) {
+absl::Status RefusePath(const base::JsonPath& path, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("duplication_key: ", path.text(), why));
 }
 
-absl::Status CheckPath(JsonPath& path, absl::string_view secret_header,
+absl::Status CheckPath(base::JsonPath& path, absl::string_view secret_header,
                        absl::string_view mirror_members, const KeptHeaders& kept_headers) {
   const absl::string_view first = path.first_name();
   if (!path.names_one_value()) return Refusal("[] names many values, and a key needs one");
@@ -86,7 +86,7 @@ constexpr absl::string_view kOfNoEvent[] = {
     "x-real-ip",
 };
 
-bool TellsNoEvent(JsonPath& path) {
+bool TellsNoEvent(base::JsonPath& path) {
   const absl::string_view header = path.LowerCaseHeaderName();
   return std::find(std::begin(kOfNoEvent), std::end(kOfNoEvent), header) != std::end(kOfNoEvent);
 }
@@ -132,12 +132,12 @@ absl::StatusOr<DuplicationKey> ReadDuplicationKey(absl::string_view parameter,
                                                   absl::string_view mirror_members,
                                                   const KeptHeaders& kept_headers) {
   if (absl::StripAsciiWhitespace(parameter).empty()) return DuplicationKey();
-  auto alternatives = JsonPath::ParseList(parameter);
+  auto alternatives = base::JsonPath::ParseList(parameter);
   if (!alternatives.ok()) return Refusal(alternatives.status().message());
   DuplicationKey key;
-  for (std::vector<JsonPath>& paths : *alternatives) {
+  for (std::vector<base::JsonPath>& paths : *alternatives) {
     KeyPaths& one = key.emplace_back();
-    for (JsonPath& path : paths) {
+    for (base::JsonPath& path : paths) {
       absl::Status status = CheckPath(path, secret_header, mirror_members, kept_headers);
       if (!status.ok()) return status;
       absl::StrAppend(&one.text, one.text.empty() ? "" : "+", path.text());
@@ -186,10 +186,10 @@ bool DeliveryKeyFinder::HasKey(const DuplicationKey& key, absl::string_view deta
 
 // False where a path has no value. All incidents of a request have its headers in common, so those
 // are not read as a part of each.
-bool DeliveryKeyFinder::ReadValues(const std::vector<JsonPath>& paths,
+bool DeliveryKeyFinder::ReadValues(const std::vector<base::JsonPath>& paths,
                                    std::span<const absl::string_view> details) {
   values_.clear();
-  for (const JsonPath& path : paths) {
+  for (const base::JsonPath& path : paths) {
     if (!path.is_of_headers() && !own_is_read_) {
       own_text_.clear();
       for (const absl::string_view slice : details) absl::StrAppend(&own_text_, slice);

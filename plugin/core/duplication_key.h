@@ -9,15 +9,15 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "plugin/base/json_path.h"
 #include "plugin/base/json_reader.h"
-#include "plugin/core/json_path.h"
 #include "plugin/core/stored_headers.h"
 
 namespace webhook::core {
 
 // Paths into the final details, headers included, whose values count together.
 struct KeyPaths {
-  std::vector<JsonPath> paths;
+  std::vector<base::JsonPath> paths;
   std::string text;  // their length, as in a key, and the paths, joined by a plus: "8:event.id:"
   bool of_request = false;
 };
@@ -26,7 +26,7 @@ struct KeyPaths {
 // have no key.
 using DuplicationKey = std::vector<KeyPaths>;
 
-// `parameter` is a list as JsonPath::ParseList reads it; a blank one has no alternatives.
+// `parameter` is a list as base::JsonPath::ParseList reads it; a blank one has no alternatives.
 // INVALID_ARGUMENT, with the parameter's name in front, where a path is malformed, can never match,
 // names a header that is never stored (see StoredHeaders::Append), or names what incidents have in
 // common: a member of `mirror_members`, which MirrorMembers made, or nothing but headers such as
@@ -73,7 +73,8 @@ class DeliveryKeyFinder {
   void ReleaseLarge();
 
  private:
-  bool ReadValues(const std::vector<JsonPath>& paths, std::span<const absl::string_view> details);
+  bool ReadValues(const std::vector<base::JsonPath>& paths,
+                  std::span<const absl::string_view> details);
   void SetKey(const KeyPaths& paths, size_t position);
 
   base::JsonReader headers_;  // of {"headers":{...}}

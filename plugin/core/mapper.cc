@@ -106,7 +106,7 @@ class MapperReader {
   static absl::Status Path(const base::JsonValue& value, Mapper::Target& target) {
     if (value.kind != base::JsonKind::kString)
       return TargetRefusal(target, "path must be a string");
-    absl::StatusOr<JsonPath> path = JsonPath::Parse(base::TextOfString(value));
+    absl::StatusOr<base::JsonPath> path = base::JsonPath::Parse(base::TextOfString(value));
     if (!path.ok()) return TargetRefusal(target, absl::StrCat("path: ", path.status().message()));
     target.path = *std::move(path);
     return absl::OkStatus();

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "plugin/core/json_path.h"
+#include "plugin/base/json_path.h"
 #include "plugin/core/samples.h"
 
 namespace webhook::core {
@@ -33,8 +33,8 @@ class Mapper {
   friend class MapperReader;
   struct Target {
     std::string name;
-    std::optional<JsonPath> path;  // set once it is parsed
-    std::string default_json;      // empty: none
+    std::optional<base::JsonPath> path;  // set once it is parsed
+    std::string default_json;            // empty: none
   };
 
   std::vector<Target> targets_;

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "plugin/base/json_path.h"
 #include "plugin/base/json_reader.h"
 #include "plugin/base/json_text.h"
 #include "plugin/base/testing/padded_text.h"
-#include "plugin/core/json_path.h"
 #include "plugin/core/mapper.h"
 #include "plugin/core/samples.h"
 #include "tests/fuzz/input.h"
@@ -18,9 +18,9 @@
 
 namespace {
 
+using base::JsonPath;
 using base::JsonReader;
 using base::JsonValue;
-using webhook::core::JsonPath;
 using webhook::core::Mapper;
 using webhook::core::SharedSample;
 using webhook::fuzz::MayBeJson;
@@ -70,7 +70,7 @@ void CheckName(absl::string_view name) {
   const std::string plain =
       base::TextOfString({base::JsonKind::kString, true, false, absl::string_view(quoted)});
   std::string path;
-  webhook::core::AppendPathName(&path, plain);
+  base::AppendPathName(&path, plain);
   if (path.size() > kMostPathBytes) return;
   const auto parsed = JsonPath::Parse(path);
   Require(parsed.ok());

@@ -8,10 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "plugin/base/json_path.h"
 #include "plugin/base/json_reader.h"
 #include "plugin/base/json_text.h"
 #include "plugin/base/utf8.h"
-#include "plugin/core/json_path.h"
 
 namespace webhook::core {
 namespace {
@@ -136,7 +136,7 @@ class FieldCollector {
     bool good = false;
     if (kind == base::JsonKind::kObject) {
       good = reader_.EachMember([&](const base::JsonValue& key) {
-        AppendPathName(&path_, base::TextOfString(key));
+        base::AppendPathName(&path_, base::TextOfString(key));
         const bool walked = WalkWithinBounds();
         path_.resize(before);
         return walked;

@@ -233,7 +233,7 @@ absl::StatusOr<core::Credentials> ReadCredentials(const Given& given, const Limi
 std::vector<std::string> HeadersOf(core::DuplicationKey& key) {
   std::vector<std::string> headers;
   for (core::KeyPaths& alternative : key) {
-    for (core::JsonPath& path : alternative.paths) {
+    for (base::JsonPath& path : alternative.paths) {
       const absl::string_view name = path.LowerCaseHeaderName();
       if (!name.empty()) headers.emplace_back(name);
     }

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pty
 import signal
 import socket
 import stat
@@ -237,6 +238,78 @@ class CommandsTest(unittest.TestCase):
             follow.wait()
             follow.stdout.close()
 
+    def create_with_severities(self, instance_name, *severities):
+        for severity in severities:
+            alerts = [{"labels": {"severity": severity}}]
+            body = {"name": instance_name, "type": "Alert", "rawJson": {"alerts": alerts}}
+            self.host.run("execute", "webhook", "-u", "user:pass", "-d", json.dumps(body))
+
+    def test_incidents_are_found_by_what_they_hold_and_when_they_came(self):
+        self.create_with_severities("findable", "critical", "low", "critical")
+        critical = ("--where", "alerts[0].labels.severity=critical")
+        for arguments, count in (
+            (critical, 2),
+            ((*critical, "--where", "alerts[0].labels.severity=low"), 0),
+            (("--type", "Alert"), 3),
+            (("--since", "1h"), 3),
+            (("--since", "2024-05-01T10:00:00Z", "--instance", "webhook"), 3),
+            (("--before", "1h"), 0),
+        ):
+            listed = self.host.run_json("incidents", "list", "--name", "FIND", *arguments)
+            self.assertEqual(len(listed), count, arguments)
+        for arguments, expected in (
+            (("--where", "alerts[0.labels=x"), b"filter.where[0]: character"),
+            (("--since", "yesterday"), b"filter.created_since: must be a time such as 2024"),
+        ):
+            refused = self.host.run("incidents", "list", *arguments)
+            self.assertEqual(refused.returncode, 1, refused)
+            self.assertIn(expected, refused.stderr)
+
+    def test_export_prints_every_incident_as_a_line_and_continues_where_it_ended(self):
+        self.create_with_severities("exported", "one", "two", "three")
+        export = ("incidents", "export", "--format", "jsonl")
+        done = self.host.run(*export)
+        self.assertEqual((done.returncode, done.stderr), (0, b""), done)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        ids = [int(line["id"]) for line in lines]
+        self.assertEqual(ids, list(range(1, len(ids) + 1)))
+        self.assertEqual(lines[-1]["name"], "exported")
+        self.assertEqual(
+            json.loads(lines[-1]["details"])["alerts"], [{"labels": {"severity": "three"}}]
+        )
+        rest = self.host.run(*export, "--after", str(ids[-2]), "--name", "exported")
+        self.assertEqual([json.loads(line) for line in rest.stdout.splitlines()], lines[-1:])
+
+    def test_export_shows_its_progress_on_a_terminal_only_there(self):
+        self.create_with_severities("exported", "one")
+        terminal, end = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        done = subprocess.run(
+            [HOST_STUB, "incidents", "export", "--connect", self.host.control],
+            stdout=subprocess.PIPE,
+            stderr=end,
+            check=True,
+            timeout=60,
+        )
+        os.close(end)
+        count = len(done.stdout.splitlines())
+        told = os.read(terminal, 4096).decode()
+        self.assertRegex(told, rf"\r100 %, {count} incidents?\r?\n$")
+
+    def test_export_that_cannot_be_written_is_one_line(self):
+        self.create_with_severities("exported", "one")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [HOST_STUB, "incidents", "export", "--connect", self.host.control],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=60,
+            )
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(
+            done.stderr.decode(), "host_stub: standard output: No space left on device\n"
+        )
+
     def test_unreachable_host_is_one_line_that_says_what_to_do(self):
         done = subprocess.run(
             [HOST_STUB, "incidents", "list", "--connect", "unix:/nonexistent/control.sock"],
@@ -255,6 +328,7 @@ class CommandsTest(unittest.TestCase):
             ["incidents", "list"],
             ["incidents", "get"],
             ["incidents", "follow"],
+            ["incidents", "export"],
             ["instances", "list"],
         ):
             done = subprocess.run([HOST_STUB, *command, "--help"], capture_output=True, timeout=60)

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "host_stub/store/incident_filter.h"
 #include "host_stub/store/sqlite/connection.h"
 
 namespace host_stub {
@@ -13,9 +14,13 @@ namespace {
 
 constexpr int kMostReaders = 4;
 constexpr int kBusyTimeoutMs = 1000;
-// How many ids one page looks at where it asks for a single instance. There is no index for that:
-// the writer must not pay for what people ask rarely.
-constexpr int64_t kIdsOfAPage = 100'000;
+// How many ids one page looks at where there is a filter. There is no index for that: the writer
+// must not pay for what people ask rarely.
+constexpr int64_t kIdsOfAPage = 20'000;
+// What is cheap to sort out; IncidentPageFiller does the rest.
+#define IN_RANGE                                                                                  \
+  "WHERE id >= ?1 AND id <= ?2 AND (?3 = 0 OR instance = ?3) AND created >= ?4 AND created < ?5 " \
+  "AND (?6 = '' OR type = ?6) "
 
 // CROSS JOIN makes the planner walk incidents in the order of their ids.
 #define SELECT_INCIDENT                                                                         \
@@ -58,11 +63,12 @@ class SqliteReaders::Reader {
     reader->connection_ = *std::move(connection);
     absl::Status status = reader->connection_->PrepareAll({
         {&reader->get_, SELECT_INCIDENT "WHERE id = ?1"},
-        {&reader->list_oldest_first_,
-         SELECT_INCIDENT "WHERE id >= ?1 AND id <= ?2 AND (?3 = 0 OR instance = ?3) ORDER BY id"},
-        {&reader->list_newest_first_, SELECT_INCIDENT
-         "WHERE id >= ?1 AND id <= ?2 AND (?3 = 0 OR instance = ?3) ORDER BY id DESC"},
+        {&reader->list_oldest_first_, SELECT_INCIDENT IN_RANGE "ORDER BY id"},
+        {&reader->list_newest_first_, SELECT_INCIDENT IN_RANGE "ORDER BY id DESC"},
         {&reader->last_id_, "SELECT max(id) FROM incidents"},
+        {&reader->deleted_id_,
+         "SELECT coalesce((SELECT min(id) FROM incidents) - 1, "
+         "(SELECT seq FROM sqlite_sequence WHERE name = 'incidents'), 0)"},
         {&reader->instance_number_, "SELECT number FROM instances WHERE uid = ?1"},
     });
     if (!status.ok()) return status;
@@ -83,37 +89,31 @@ class SqliteReaders::Reader {
     if (!last.ok()) return last.status();
     int64_t least = std::max<int64_t>(query.after_id, 0) + 1;
     int64_t most = query.before_id > 0 ? std::min(query.before_id - 1, *last) : *last;
-    IncidentPage page;
+    IncidentPageFiller page(query);
+    const IncidentFilter& filter = query.filter;
     int64_t instance = 0;
-    if (!query.instance_uid.empty()) {
+    if (!filter.instance_uid.empty()) {
       const absl::StatusOr<int64_t> number =
-          instance_number_.Bind(query.instance_uid).QueryInteger();
+          instance_number_.Bind(filter.instance_uid).QueryInteger();
       if (!number.ok()) return number.status();
-      if (*number == 0) return page;
+      if (*number == 0) return page.EndOfRange();
       instance = *number;
-      if (most - least >= kIdsOfAPage) {
-        page.more = true;
-        page.resume_id = query.newest_first ? most - kIdsOfAPage + 1 : least + kIdsOfAPage - 1;
-        (query.newest_first ? least : most) = page.resume_id;
-      }
     }
+    page.CutRange(kIdsOfAPage, least, most);
     SqliteStatement& list = query.newest_first ? list_newest_first_ : list_oldest_first_;
-    list.Bind(least, most, instance);
-    const size_t limit =
-        static_cast<size_t>(std::clamp<int64_t>(query.limit, 1, kMostIncidentsOfAPage));
-    int64_t bytes = 0;
-    while (true) {
-      const absl::StatusOr<bool> row = list.Step();
-      if (!row.ok()) return row.status();
-      if (!*row) return page;
-      if (page.incidents.size() >= limit || bytes > query.limit_bytes) break;
-      page.incidents.push_back(ReadRow(list));
-      bytes += page.incidents.back().bytes();
-    }
+    list.Bind(least, most, instance, absl::ToUnixMicros(filter.created_since),
+              absl::ToUnixMicros(filter.created_before), filter.type);
+    absl::StatusOr<bool> row = list.Step();
+    for (; row.ok() && *row && !page.is_full(); row = list.Step()) page.Take(ReadRow(list));
+    if (!row.ok()) return row.status();
     list.Reset();
-    page.more = true;
-    page.resume_id = page.incidents.back().id;
-    return page;
+    // Looked at last: what is not deleted now was not deleted before.
+    if (query.complete) {
+      const absl::StatusOr<int64_t> deleted = deleted_id_.QueryInteger();
+      if (!deleted.ok()) return deleted.status();
+      if (*deleted > query.after_id) return DeletedError(query.after_id);
+    }
+    return *row ? page.EndBeforeNext() : page.EndOfRange();
   }
 
  private:
@@ -122,6 +122,7 @@ class SqliteReaders::Reader {
   SqliteStatement list_oldest_first_;
   SqliteStatement list_newest_first_;
   SqliteStatement last_id_;
+  SqliteStatement deleted_id_;
   SqliteStatement instance_number_;
 };
 
@@ -137,7 +138,8 @@ auto SqliteReaders::ReadWithOne(const Read& read) {
   using Result = decltype(read(**reader));
   if (!reader.ok()) return Result(reader.status());
   Result result = read(**reader);
-  const bool usable = result.ok() || absl::IsNotFound(result.status());
+  const bool usable =
+      result.ok() || absl::IsNotFound(result.status()) || absl::IsOutOfRange(result.status());
   GiveBack(usable ? std::move(*reader) : nullptr);
   return result;
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/store/position.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "host_stub/store/sqlite/writer_database.h"
 #include "host_stub/store/testing/store_test_util.h"
@@ -131,6 +132,22 @@ TEST_P(EveryVersionTest, KeepsItsIncidentsByteForByte) {
     EXPECT_EQ(page->incidents[2].name, "Login's");
     EXPECT_EQ(page->incidents[4].instance_uid, "uid-2");
     EXPECT_EQ((*store)->last_id(), 6);
+  }
+}
+
+TEST_P(EveryVersionTest, PositionsOutliveItsOpenings) {
+  std::string position;
+  for (int opening = 0; opening < 2; ++opening) {
+    auto store = Open(folder_.path());
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_EQ((*store)->identity().size(), 16u);
+    if (GetParam() >= 6) {
+      EXPECT_EQ((*store)->identity(), "8c0f3e9a5b7d2146");
+    }
+    if (opening == 0) position = PositionAfter(**store, 5);
+    const auto id = ReadPosition(**store, position);
+    ASSERT_TRUE(id.ok()) << id.status();
+    EXPECT_EQ(*id, 5);
   }
 }
 

@@ -346,14 +346,14 @@ TEST_F(SqliteStoreTest, RareInstanceIsFoundPageByPage) {
   auto store = Open(folder_.path());
   TestBatch rare({Plain()}, "", "rare");
   ASSERT_TRUE(rare.CreateIn(**store).ok());
-  TestBatch many(std::vector<TestIncident>(100'001));
+  TestBatch many(std::vector<TestIncident>(20'001));
   ASSERT_TRUE(many.CreateIn(**store).ok());
-  auto page = (*store)->List({.newest_first = true, .instance_uid = "rare"});
+  const IncidentFilter filter = {.instance_uid = "rare"};
+  auto page = (*store)->List({.newest_first = true, .filter = filter});
   ASSERT_TRUE(page.ok()) << page.status();
   EXPECT_TRUE(page->incidents.empty());
   ASSERT_TRUE(page->more);
-  page =
-      (*store)->List({.newest_first = true, .before_id = page->resume_id, .instance_uid = "rare"});
+  page = (*store)->List({.newest_first = true, .before_id = page->resume_id, .filter = filter});
   ASSERT_TRUE(page.ok()) << page.status();
   ASSERT_EQ(page->incidents.size(), 1u);
   EXPECT_EQ(page->incidents[0].id, 1);

@@ -152,6 +152,11 @@ ALTER TABLE incidents ADD COLUMN severity REAL NOT NULL DEFAULT 0;
 ALTER TABLE details_ends ADD COLUMN address TEXT NOT NULL DEFAULT '';
 ALTER TABLE details_ends ADD COLUMN query TEXT NOT NULL DEFAULT '';
 )sql",
+    R"sql(
+-- What tells this store from every other one.
+ALTER TABLE openings ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+UPDATE openings SET identity = lower(hex(randomblob(8)));
+)sql",
 };
 
 }  // namespace
@@ -174,7 +179,8 @@ absl::StatusOr<std::unique_ptr<WriterDatabase>> WriterDatabase::Open(
   if (absl::Status status = database->Migrate(path); !status.ok()) return status;
   const std::string prove =
       absl::StrCat("INSERT INTO openings VALUES (1, 1, ", absl::ToUnixMicros(now),
-                   ") ON CONFLICT (number) DO UPDATE SET times = times + 1, last = excluded.last");
+                   ", lower(hex(randomblob(8)))) ON CONFLICT (number) DO UPDATE SET "
+                   "times = times + 1, last = excluded.last");
   if (absl::Status status = database->connection_->Execute(prove.c_str()); !status.ok()) {
     return status;
   }
@@ -459,6 +465,15 @@ absl::Status WriterDatabase::DeleteInstance(const std::string& uid) {
 
 absl::StatusOr<int64_t> WriterDatabase::ReadLastId() {
   return connection_->QueryInteger("SELECT max(id) FROM incidents");
+}
+
+absl::StatusOr<std::string> WriterDatabase::ReadIdentity() {
+  absl::StatusOr<SqliteStatement> statement = connection_->Prepare("SELECT identity FROM openings");
+  if (!statement.ok()) return statement.status();
+  std::string identity;
+  absl::Status status = statement->ForEachRow([&] { identity = std::string(statement->Text(0)); });
+  if (!status.ok()) return status;
+  return identity;
 }
 
 absl::Status WriterDatabase::RunMaintenance() {

@@ -60,6 +60,7 @@ class WriterDatabase : public Transaction {
   absl::Status DeleteInstance(const std::string& uid) override;
 
   absl::StatusOr<int64_t> ReadLastId() override;
+  absl::StatusOr<std::string> ReadIdentity() override;
   absl::Status ReadKeys(const std::function<void(DeliveryKey)>& take) override;
   absl::Status RunMaintenance() override;
   std::optional<std::chrono::steady_clock::time_point> next_maintenance() const override;

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "host_stub/store/incident_store.h"
@@ -19,6 +20,7 @@ class ForwardingStore : public IncidentStore {
     return store_->List(query);
   }
   int64_t last_id() const override { return store_->last_id(); }
+  std::string identity() const override { return store_->identity(); }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
     return store_->Subscribe(std::move(committed));
   }

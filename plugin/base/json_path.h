@@ -1,7 +1,7 @@
 // The place of a value in a JSON object, as people write it: `headers.x-request-id`,
 // `items[0].user.id`, `items[].user.id`, `["a name with . or , in it"].id`.
-#ifndef PLUGIN_CORE_JSON_PATH_H_
-#define PLUGIN_CORE_JSON_PATH_H_
+#ifndef PLUGIN_BASE_JSON_PATH_H_
+#define PLUGIN_BASE_JSON_PATH_H_
 
 #include <cstdint>
 #include <string>
@@ -12,7 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "plugin/base/json_reader.h"
 
-namespace webhook::core {
+namespace base {
 
 // Immutable once parsed.
 class JsonPath {
@@ -22,6 +22,9 @@ class JsonPath {
   // brackets as a JSON string. A `$.` in front, as in JSONPath, means nothing. Where there is no
   // `a` with a `b` in it, a.b is also the member "a.b". INVALID_ARGUMENT tells the place.
   static absl::StatusOr<JsonPath> Parse(absl::string_view text);
+
+  // The path in front of an `end` that stands in no quotes. Takes both from the front of `text`.
+  static absl::StatusOr<JsonPath> ParseUpTo(char end, absl::string_view& text);
 
   // Alternatives, separated by commas, each of one path or of several that are joined by `+`. There
   // may be blanks around both. Here a name that contains a + is written in brackets, too.
@@ -44,7 +47,7 @@ class JsonPath {
   // Reads the value that comes next, whole, and appends the values at this path in their order. It
   // is not an error if there are none. Of a repeated key the last counts. False if the text is
   // faulty: the reader has the fault.
-  bool Collect(base::JsonReader& reader, std::vector<base::JsonValue>& values) const {
+  bool Collect(JsonReader& reader, std::vector<JsonValue>& values) const {
     return CollectFrom(0, reader, values);
   }
 
@@ -59,11 +62,9 @@ class JsonPath {
   };
 
   JsonPath() = default;
-  bool CollectFrom(size_t depth, base::JsonReader& reader,
-                   std::vector<base::JsonValue>& values) const;
-  bool CollectFromObject(size_t depth, base::JsonReader& reader,
-                         std::vector<base::JsonValue>& values) const;
-  size_t EndOfFlattened(size_t depth, const base::JsonValue& key) const;
+  bool CollectFrom(size_t depth, JsonReader& reader, std::vector<JsonValue>& values) const;
+  bool CollectFromObject(size_t depth, JsonReader& reader, std::vector<JsonValue>& values) const;
+  size_t EndOfFlattened(size_t depth, const JsonValue& key) const;
 
   std::string text_;
   std::vector<Step> steps_;
@@ -72,6 +73,6 @@ class JsonPath {
 // Appends a member's name to a path, in brackets if it needs them.
 void AppendPathName(std::string* path, absl::string_view name);
 
-}  // namespace webhook::core
+}  // namespace base
 
-#endif  // PLUGIN_CORE_JSON_PATH_H_
+#endif  // PLUGIN_BASE_JSON_PATH_H_

@@ -1,4 +1,4 @@
-#include "plugin/core/json_path.h"
+#include "plugin/base/json_path.h"
 
 #include <algorithm>
 #include <utility>
@@ -12,7 +12,7 @@
 #include "plugin/base/json_reader.h"
 #include "plugin/base/json_text.h"
 
-namespace webhook::core {
+namespace base {
 namespace {
 
 // Limits of a path that a person writes. They bound the depth of Collect's recursion.
@@ -25,8 +25,8 @@ bool MustStandInBrackets(absl::string_view name) {
          absl::ascii_isspace(name.front()) || absl::ascii_isspace(name.back());
 }
 
-bool IsName(const base::JsonValue& key, absl::string_view name) {
-  return key.escaped ? base::TextOfString(key) == name : key.inside() == name;
+bool IsName(const JsonValue& key, absl::string_view name) {
+  return key.escaped ? TextOfString(key) == name : key.inside() == name;
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ bool IsName(const base::JsonValue& key, absl::string_view name) {
 void AppendPathName(std::string* path, absl::string_view name) {
   if (MustStandInBrackets(name)) {
     path->push_back('[');
-    base::AppendJsonString(path, name);
+    AppendJsonString(path, name);
     path->push_back(']');
     return;
   }
@@ -52,11 +52,12 @@ class JsonPathParser {
         ends_of_a_name_(absl::StrCat(".[]\"\\", separators)) {}
 
   bool at_end() const { return at_ == text_.size(); }
+  absl::string_view rest() const { return text_.substr(at_); }
   bool Skip(char separator) { return !at_end() && text_[at_] == separator && ++at_; }
 
   absl::StatusOr<JsonPath> Next() {
     SkipBlanks();
-    const absl::string_view rest = text_.substr(at_);
+    const absl::string_view rest = this->rest();
     const bool is_list = separators_.size() > 1;
     if (is_list && (absl::StartsWith(rest, "/") || absl::StartsWith(rest, "{"))) {
       return Fault("write event.id, not /event/id or {{event.id}}");
@@ -102,7 +103,7 @@ class JsonPathParser {
     if (name.empty()) return Fault("expected a name");
     JsonPath::Step& step = path.steps_.emplace_back(JsonPath::Step{Kind::kName, std::string(name)});
     step.may_be_index = path.steps_.size() > 1 && absl::SimpleAtoi(name, &step.index) &&
-                        std::all_of(name.begin(), name.end(), base::IsDigit);
+                        std::all_of(name.begin(), name.end(), IsDigit);
     at_ = end;
     return absl::OkStatus();
   }
@@ -114,7 +115,7 @@ class JsonPathParser {
     if (end == absl::string_view::npos) return Fault("expected a closing bracket");
     const absl::string_view inside = text_.substr(at_, end - at_);
     uint32_t index = 0;
-    const bool digits = std::all_of(inside.begin(), inside.end(), base::IsDigit);
+    const bool digits = std::all_of(inside.begin(), inside.end(), IsDigit);
     if (!inside.empty() && !(digits && absl::SimpleAtoi(inside, &index))) {
       return Fault("in brackets stands nothing, a whole number or a name in quotes");
     }
@@ -129,12 +130,12 @@ class JsonPathParser {
     if (end + 1 >= text_.size() || text_[end + 1] != ']') {
       return Fault("expected a name in quotes and a closing bracket");
     }
-    base::JsonReader reader(1);
-    base::JsonValue value;
+    JsonReader reader(1);
+    JsonValue value;
     if (!reader.OpenCopy(text_.substr(at_, end + 1 - at_)) || !reader.ReadValue(value)) {
       return Fault("the name in quotes is no JSON string");
     }
-    path.steps_.push_back({Kind::kName, base::TextOfString(value)});
+    path.steps_.push_back({Kind::kName, TextOfString(value)});
     at_ = end + 2;
     return absl::OkStatus();
   }
@@ -151,6 +152,18 @@ absl::StatusOr<JsonPath> JsonPath::Parse(absl::string_view text) {
   if (path.ok() && !parser.at_end()) {
     return absl::InvalidArgumentError("one path is expected, and not several");
   }
+  return path;
+}
+
+absl::StatusOr<JsonPath> JsonPath::ParseUpTo(char end, absl::string_view& text) {
+  const char separators[] = {',', end};
+  JsonPathParser parser(text, absl::string_view(separators, sizeof separators));
+  absl::StatusOr<JsonPath> path = parser.Next();
+  if (path.ok() && !parser.Skip(end)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("one path is expected, and a ", absl::string_view(&end, 1), " behind it"));
+  }
+  text = parser.rest();
   return path;
 }
 
@@ -184,8 +197,7 @@ absl::string_view JsonPath::LowerCaseHeaderName() {
   return steps_[1].name;
 }
 
-bool JsonPath::CollectFrom(size_t depth, base::JsonReader& reader,
-                           std::vector<base::JsonValue>& values) const {
+bool JsonPath::CollectFrom(size_t depth, JsonReader& reader, std::vector<JsonValue>& values) const {
   if (depth == steps_.size()) return reader.ReadValue(values.emplace_back());
   const Step& step = steps_[depth];
   if (reader.Peek() == '{' && step.kind == StepKind::kName) {
@@ -201,11 +213,11 @@ bool JsonPath::CollectFrom(size_t depth, base::JsonReader& reader,
   });
 }
 
-bool JsonPath::CollectFromObject(size_t depth, base::JsonReader& reader,
-                                 std::vector<base::JsonValue>& values) const {
+bool JsonPath::CollectFromObject(size_t depth, JsonReader& reader,
+                                 std::vector<JsonValue>& values) const {
   const size_t before = values.size();
   bool flattened = false;  // what was found is the value of a key such as "a.b"
-  return reader.EachMember([&](const base::JsonValue& key) {
+  return reader.EachMember([&](const JsonValue& key) {
     const bool is_name = IsName(key, steps_[depth].name);
     const size_t end = is_name ? depth + 1 : EndOfFlattened(depth, key);
     const size_t start = values.size();
@@ -222,14 +234,14 @@ bool JsonPath::CollectFromObject(size_t depth, base::JsonReader& reader,
 }
 
 // The step behind those that a key such as "a.b" stands for; 0: it stands for none.
-size_t JsonPath::EndOfFlattened(size_t depth, const base::JsonValue& key) const {
+size_t JsonPath::EndOfFlattened(size_t depth, const JsonValue& key) const {
   const absl::string_view first = steps_[depth].name;
   // Most keys are told apart by their first octets.
   if (!key.escaped &&
       (key.inside().size() < first.size() + 2 || !absl::StartsWith(key.inside(), first))) {
     return 0;
   }
-  const std::string text = base::TextOfString(key);
+  const std::string text = TextOfString(key);
   absl::string_view rest = text;
   for (size_t i = depth; i < steps_.size() && steps_[i].kind == StepKind::kName; ++i) {
     if (!absl::ConsumePrefix(&rest, steps_[i].name)) return 0;
@@ -239,4 +251,4 @@ size_t JsonPath::EndOfFlattened(size_t depth, const base::JsonValue& key) const 
   return 0;
 }
 
-}  // namespace webhook::core
+}  // namespace base

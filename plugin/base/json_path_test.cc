@@ -1,4 +1,4 @@
-#include "plugin/core/json_path.h"
+#include "plugin/base/json_path.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include "plugin/base/json_text.h"
 #include "plugin/base/testing/padded_text.h"
 
-namespace webhook::core {
+namespace base {
 namespace {
 
 using ::testing::ElementsAre;
@@ -24,14 +24,14 @@ std::string Refusal(absl::string_view path) {
 std::vector<std::string> Values(absl::string_view path, absl::string_view json) {
   const auto parsed = JsonPath::Parse(path);
   EXPECT_TRUE(parsed.ok()) << path << " " << parsed.status();
-  const base::PaddedText text(json);
-  base::JsonReader reader(128);
-  std::vector<base::JsonValue> values;
+  const PaddedText text(json);
+  JsonReader reader(128);
+  std::vector<JsonValue> values;
   std::vector<std::string> texts;
   if (!parsed.ok()) return texts;
   EXPECT_TRUE(reader.Open(text.view()) && parsed->Collect(reader, values) && reader.Finish())
       << path << " " << json;
-  for (const base::JsonValue& value : values) texts.emplace_back(value.text);
+  for (const JsonValue& value : values) texts.emplace_back(value.text);
   return texts;
 }
 
@@ -49,6 +49,17 @@ TEST(JsonPathTest, MalformedPathIsRefusedWithThePlace) {
     EXPECT_NE(Refusal(path), "accepted") << path;
   }
   EXPECT_THAT(Refusal("a,b"), HasSubstr("one path"));
+}
+
+TEST(JsonPathTest, PathInFrontOfASignIsTakenOffATextThatGoesOn) {
+  absl::string_view text = R"(a["x=y"].b[0] = z=1)";
+  const auto path = JsonPath::ParseUpTo('=', text);
+  ASSERT_TRUE(path.ok()) << path.status();
+  EXPECT_EQ(path->text(), R"(a["x=y"].b[0])");
+  EXPECT_EQ(text, " z=1");
+  for (absl::string_view bad : {"", "a", "=", "a,b=1", "a.=1"}) {
+    EXPECT_FALSE(JsonPath::ParseUpTo('=', bad).ok()) << bad;
+  }
 }
 
 TEST(JsonPathTest, EndlessPathIsRefused) {
@@ -147,7 +158,7 @@ TEST(JsonPathTest, AppendedNamesArePathsAgain) {
     std::string path = "top";
     AppendPathName(&path, name);
     std::string json = "{\"top\":{";
-    base::AppendJsonString(&json, name);
+    AppendJsonString(&json, name);
     EXPECT_THAT(Values(path, json + ":7}}"), ElementsAre("7")) << path;
   }
 }
@@ -156,12 +167,12 @@ TEST(JsonPathTest, HeaderNamesMeanTheirLowerCase) {
   auto path = JsonPath::Parse("headers.X-Request-Id");
   ASSERT_TRUE(path.ok());
   path->LowerCaseHeaderName();
-  const base::PaddedText text(R"({"headers":{"x-request-id":"1"}})");
-  base::JsonReader reader(8);
-  std::vector<base::JsonValue> values;
+  const PaddedText text(R"({"headers":{"x-request-id":"1"}})");
+  JsonReader reader(8);
+  std::vector<JsonValue> values;
   ASSERT_TRUE(reader.Open(text.view()) && path->Collect(reader, values));
   EXPECT_EQ(values.size(), 1u);
 }
 
 }  // namespace
-}  // namespace webhook::core
+}  // namespace base
