@@ -61,8 +61,9 @@ absl::Status Take(absl::StatusOr<Result> result, Place& place) {
 
 absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
   const webhook::Limits& limits = options.configuration.limits;
-  if (options.keep_in_memory) return NewMemoryStore({.limits = limits});
-  return OpenSqliteStore({.data_dir = options.data_dir, .vfs = {}, .limits = limits});
+  const Retention& retention = options.configuration.retention;
+  if (options.keep_in_memory) return NewMemoryStore({.limits = limits, .retention = retention});
+  return OpenSqliteStore({.data_dir = options.data_dir, .limits = limits, .retention = retention});
 }
 
 }  // namespace
@@ -178,6 +179,7 @@ absl::Status Host::Reload(const absl::StatusOr<Configuration>& configuration) {
   last_reload_succeeded_ = status.ok();
   if (!status.ok()) return status;
   server_->SetProxies(configuration->proxies);
+  store_->SetRetention(configuration->retention);
   last_reload_s_ = absl::ToUnixSeconds(absl::Now());
   return status;
 }

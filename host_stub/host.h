@@ -73,10 +73,10 @@ class Host {
   // that is over; and whether the clock was set. Called every few seconds, by one thread.
   void Watch();
 
-  // Takes over another configuration's platform, serverConfiguration, instances and proxies as one
-  // change, while requests come in. The error is one line, and everything stays as it was. Where an
-  // instance is removed, waits for the requests that it has. One that could not be read is noted
-  // for the metrics, and its error returned.
+  // Takes over another configuration's platform, serverConfiguration, instances, proxies and
+  // retention as one change, while requests come in. The error is one line, and everything stays as
+  // it was. Where an instance is removed, waits for the requests that it has. One that could not be
+  // read is noted for the metrics, and its error returned.
   absl::Status Reload(const absl::StatusOr<Configuration>& configuration);
 
  private:

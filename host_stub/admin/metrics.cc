@@ -212,6 +212,9 @@ void AddStore(const IncidentStore& store, std::vector<MetricFamily>& families) {
   HistogramFamily("generic_webhook_store_commit_incidents", "Incidents of a commit")
       .AddHistogram({}, StoreStatistics::kIncidentBounds, statistics.incidents_of_commits, 1)
       .MoveTo(families);
+  Counter("generic_webhook_incidents_deleted_total", "Incidents that retention has deleted")
+      .Add({}, statistics.deleted_incidents)
+      .MoveTo(families);
   Counter("generic_webhook_store_errors_total", "Faults of the store, by operation")
       .Add({{"operation", "commit"}}, statistics.failed_commits)
       .Add({{"operation", "connection"}}, statistics.lost_connections)

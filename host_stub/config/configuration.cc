@@ -26,6 +26,9 @@ namespace {
 // they bound.
 constexpr size_t kConfigurationBytes = 4 << 20;
 constexpr size_t kParameterFileBytes = 1 << 20;
+constexpr int64_t kMostRetentionDays = 36'500;
+constexpr int64_t kLeastRetentionBytes = 1 << 20;
+constexpr int64_t kMostRetentionBytes = int64_t{1} << 50;
 
 constexpr absl::string_view kFileSuffix = "_file";
 constexpr absl::string_view kProducts[] = {"XSOAR_6", "XSOAR_8_CLOUD", "XSOAR_8_ON_PREM", "XSIAM_2",
@@ -41,8 +44,8 @@ class Builder {
   absl::StatusOr<Configuration> Build(absl::string_view text) {
     if (absl::Status status = reader_.Open(text); !status.ok()) return status;
     static constexpr absl::string_view kNames[] = {
-        "platform",          "serverConfiguration", "limits",   "trusted_proxies",
-        "forwarding_header", "proxy_protocol",      "instances"};
+        "platform",          "serverConfiguration", "limits",    "trusted_proxies",
+        "forwarding_header", "proxy_protocol",      "retention", "instances"};
     bool has_platform = false;
     absl::Status status =
         reader_.EachMember("", kNames, [&](absl::string_view name, const std::string& place) {
@@ -56,6 +59,7 @@ class Builder {
           if (name == "proxy_protocol") {
             return reader_.Boolean(place, configuration_.proxies.proxy_protocol);
           }
+          if (name == "retention") return Retention(place);
           if (name == "instances") {
             return reader_.EachElement(
                 place, [this](const std::string& element) { return Instance(element); });
@@ -80,6 +84,7 @@ class Builder {
   absl::Status Limits(const std::string& place);
   absl::Status TrustedProxy(const std::string& place);
   absl::Status ForwardingHeader(const std::string& place);
+  absl::Status Retention(const std::string& place);
   absl::Status Instance(const std::string& place);
   absl::Status Parameters(const std::string& place, InstanceConfiguration& instance);
   absl::Status Parameter(absl::string_view name, const std::string& place,
@@ -159,6 +164,25 @@ absl::Status Builder::ForwardingHeader(const std::string& place) {
   configuration_.proxies.header = *header;
   has_forwarding_header_ = true;
   return absl::OkStatus();
+}
+
+absl::Status Builder::Retention(const std::string& place) {
+  static constexpr absl::string_view kNames[] = {"days", "bytes"};
+  host_stub::Retention& retention = configuration_.retention;
+  absl::Status status =
+      reader_.EachMember(place, kNames, [&](absl::string_view name, const std::string& member) {
+        const bool is_days = name == "days";
+        const int64_t least = is_days ? 1 : kLeastRetentionBytes;
+        const int64_t most = is_days ? kMostRetentionDays : kMostRetentionBytes;
+        int64_t& value = is_days ? retention.days : retention.bytes;
+        std::string number;
+        absl::Status read = reader_.WholeNumber(member, number);
+        if (!read.ok()) return read;
+        if (absl::SimpleAtoi(number, &value) && value >= least && value <= most) return read;
+        return reader_.Fault(member, absl::StrCat("must be ", least, " to ", most));
+      });
+  if (status.ok() && !retention.is_set()) return reader_.Fault(place, "needs days or bytes");
+  return status;
 }
 
 absl::Status Builder::Instance(const std::string& place) {

@@ -4,6 +4,7 @@
 //    "serverConfiguration": {"instance.execute.external.webhook": "true"},
 //    "limits": {"body_bytes": 8388608}, "trusted_proxies": ["10.0.0.0/8"],
 //    "forwarding_header": "Forwarded", "proxy_protocol": true,
+//    "retention": {"days": 30, "bytes": 1073741824},
 //    "instances": [{"name": "webhook", "configuration": {
 //       "longRunningPort": "8000", "username": "user", "password_file": "webhook.password",
 //       "incidentType": "Phishing", "store_samples": true}}]}
@@ -20,6 +21,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "host_stub/store/incident_store.h"
 #include "plugin/http/proxies.h"
 #include "plugin/limits/limits.h"
 
@@ -45,6 +47,7 @@ struct Configuration {
   // The limits that the file sets, by name, for the plugin.
   std::vector<std::pair<std::string, std::string>> limits_set;
   webhook::http::Proxies proxies;                // before the front
+  Retention retention;                           // of incidents
   std::vector<InstanceConfiguration> instances;  // names and listen ports are unique
   bool holds_secret = false;                     // the file itself contains one
   // What works but should be corrected, one line each.

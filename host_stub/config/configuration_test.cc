@@ -87,6 +87,33 @@ TEST(ConfigurationRefusals, UnknownKeysAreRefusedWithTheirPlaceAndAGuess) {
               HasSubstr("instances[0].port: unknown; known are: name, configuration"));
 }
 
+TEST(ConfigurationRefusals, RetentionThatKeepsNothingOrIsNoneIsRefused) {
+  const auto refusal = [](const char* retention) {
+    return Refusal(
+        absl::StrCat(R"({"platform": {"product": "XSOAR_6"}, "retention": )", retention, "}"));
+  };
+  EXPECT_EQ(refusal("{}"), "host.json: retention: needs days or bytes");
+  EXPECT_EQ(refusal(R"({"days": 0})"), "host.json: retention.days: must be 1 to 36500");
+  EXPECT_THAT(refusal(R"({"days": 36501})"), HasSubstr("must be 1 to 36500"));
+  EXPECT_THAT(refusal(R"({"days": 1.5})"), HasSubstr("retention.days"));
+  EXPECT_THAT(refusal(R"({"days": "30"})"), HasSubstr("retention.days"));
+  EXPECT_THAT(refusal(R"({"bytes": 1048575})"), HasSubstr("retention.bytes: must be 1048576 to"));
+  EXPECT_THAT(refusal(R"({"bytes": 99999999999999999999})"), HasSubstr("retention.bytes"));
+  EXPECT_THAT(refusal(R"({"day": 1})"), HasSubstr("did you mean \"days\"?"));
+}
+
+TEST(ConfigurationTest, RetentionIsOffUnlessSet) {
+  const auto plain = ParseConfiguration(R"({"platform": {"product": "XSOAR_6"}})", "f", "/");
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_FALSE(plain->retention.is_set());
+  const auto both = ParseConfiguration(
+      R"({"platform": {"product": "XSOAR_6"}, "retention": {"days": 30, "bytes": 1073741824}})",
+      "f", "/");
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(both->retention.days, 30);
+  EXPECT_EQ(both->retention.bytes, 1'073'741'824);
+}
+
 TEST(ConfigurationRefusals, AHostileKeyIsShownOnOneShortLine) {
   const std::string refusal =
       Refusal(absl::StrCat(R"({"a\n\u001b[2J)", std::string(10'000, 'x'), R"(": 1})"));

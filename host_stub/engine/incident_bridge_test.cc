@@ -67,6 +67,8 @@ class ManualStore : public IncidentStore {
   absl::StatusOr<IncidentPage> List(const IncidentQuery&) override { return IncidentPage(); }
   int64_t last_id() const override { return 0; }
   std::string identity() const override { return ""; }
+  void SetRetention(const Retention&) override {}
+  StoreStatistics statistics() const override { return {}; }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)>) override {
     return nullptr;
   }

@@ -215,6 +215,53 @@ TEST_F(GrpcServerTest, StreamContinuesAfterThePositionThatItToldAndFilterMovesIt
   EXPECT_EQ(followed.responses[0].position(), PositionAfter(server_.store(), 3));
 }
 
+TEST_F(GrpcServerTest, ReaderWhomRetentionHasPassedIsToldAndNothingIsSkipped) {
+  v1::ExecuteResponse response;
+  const std::string large = "\"" + std::string(100'000, 'x') + "\"";
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(Execute(Request(large), &response).ok());
+  const std::string position = PositionAfter(server_.store(), 1);
+  server_.store().SetRetention({.bytes = 1'000'000});
+  ASSERT_TRUE(server_.store().List({.limit = 1}).ok());
+  ASSERT_GT(server_.store().statistics().deleted_incidents, 5);
+  v1::FollowIncidentsRequest request;
+  request.set_stop_at_end(true);
+  request.set_position(position);
+  EXPECT_EQ(Follow(Control(), request).code, StatusCode::OUT_OF_RANGE);
+  request.clear_position();
+  request.set_after_id("2");
+  EXPECT_EQ(Follow(Control(), request).code, StatusCode::OUT_OF_RANGE);
+  request.set_after_id("0");
+  const Followed rest = Follow(Control(), request);
+  EXPECT_EQ(rest.code, StatusCode::OK);
+  EXPECT_EQ(rest.responses.size(),
+            20 - static_cast<size_t>(server_.store().statistics().deleted_incidents));
+  request.clear_after_id();
+  request.set_position("1-" + server_.store().identity() + "-21");
+  EXPECT_EQ(Follow(Control(), request).code, StatusCode::OUT_OF_RANGE);
+}
+
+TEST_F(GrpcServerTest, FollowerThatRetentionOvertakesIsTold) {
+  v1::ExecuteResponse response;
+  const std::string large = "\"" + std::string(1'000'000, 'x') + "\"";
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(Execute(Request(large), &response).ok());
+  const auto stub = v1::IncidentService::NewStub(Control());
+  v1::FollowIncidentsRequest request;
+  request.set_after_id("0");
+  grpc::ClientContext context;
+  const auto reader = stub->FollowIncidents(&context, request);
+  v1::FollowIncidentsResponse followed;
+  ASSERT_TRUE(reader->Read(&followed));
+  // More than gRPC and the page hold are still to come.
+  server_.store().SetRetention({.bytes = 1'500'000});
+  ASSERT_TRUE(server_.store().List({.limit = 1}).ok());
+  int64_t last = 1;
+  while (reader->Read(&followed)) {
+    EXPECT_EQ(followed.incident().id(), absl::StrCat(++last));
+  }
+  EXPECT_LT(last, 39);
+  EXPECT_EQ(reader->Finish().error_code(), StatusCode::OUT_OF_RANGE);
+}
+
 TEST_F(GrpcServerTest, ExportReturnsWhatIsThereAndEnds) {
   v1::FollowIncidentsRequest request;
   request.set_stop_at_end(true);

@@ -33,8 +33,8 @@ using StoreContext = std::unique_ptr<X509_STORE_CTX, FreeWith<&X509_STORE_CTX_fr
 using Addresses = std::unique_ptr<addrinfo, FreeWith<&freeaddrinfo>>;
 
 absl::Status Unavailable(const ListenPortPlace& place, absl::string_view what) {
-  return absl::UnavailableError(absl::StrCat("its own port ", place.port, " of ", place.address,
-                                             " cannot be used: ", what));
+  return absl::UnavailableError(
+      absl::StrCat("its own port ", place.port, " of ", place.address, " cannot be used: ", what));
 }
 
 absl::StatusOr<Descriptor> Connect(const ListenPortPlace& place, absl::Duration timeout) {

@@ -1,9 +1,14 @@
 #include "host_stub/store/deduplication.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "plugin/abi/long_running_integration.h"
 
 namespace host_stub {
@@ -35,13 +40,48 @@ bool IsOther(absl::string_view content, const DeliveryKey& known) {
   return !content.empty() && !known.content.empty() && content != known.content;
 }
 
-// Who has only guessed a key must not learn what was delivered with it.
-absl::Status MakeDuplicate(int64_t id, bool other_content, IncidentTables& tables,
-                           CreatedIncident& result) {
+// What a key keeps of an incident, so that a duplicate is told it when the incident is gone: five
+// numbers in a line, then the three texts that the last of these measure. All zero: nothing.
+void AppendFirst(std::string& firsts, absl::Time created, double severity, absl::string_view name,
+                 absl::string_view type, absl::string_view occurred) {
+  absl::StrAppend(&firsts, absl::ToUnixMicros(created), " ", severity, " ", name.size(), " ",
+                  type.size(), " ", occurred.size());
+  absl::StrAppend(&firsts, "\n", name, type, occurred);
+}
+
+// Takes one from the front. False: there is none, or nothing is kept of it.
+bool TakeFirst(absl::string_view& firsts, CreatedIncident& duplicate) {
+  const absl::string_view line = firsts.substr(0, firsts.find('\n'));
+  const std::vector<absl::string_view> numbers = absl::StrSplit(line, ' ');
+  int64_t created = 0;
+  double severity = 0;
+  size_t sizes[3] = {};
+  if (numbers.size() != 5 || !absl::SimpleAtoi(numbers[0], &created) ||
+      !absl::SimpleAtod(numbers[1], &severity)) {
+    return false;
+  }
+  firsts.remove_prefix(std::min(firsts.size(), line.size() + 1));
+  std::string* const texts[] = {&duplicate.first->name, &duplicate.first->type,
+                                &duplicate.first->occurred};
+  for (size_t i = 0; i < std::size(sizes); ++i) {
+    if (!absl::SimpleAtoi(numbers[2 + i], &sizes[i]) || sizes[i] > firsts.size()) return false;
+    *texts[i] = std::string(firsts.substr(0, sizes[i]));
+    firsts.remove_prefix(sizes[i]);
+  }
+  duplicate.created = absl::FromUnixMicros(created);
+  duplicate.first->severity = severity;
+  return created != 0;
+}
+
+// Takes from the front of `firsts`, if that is not empty. Who has only guessed a key must not learn
+// what was delivered with it.
+absl::Status MakeDuplicate(int64_t id, bool other_content, absl::string_view& firsts,
+                           IncidentTables& tables, CreatedIncident& result) {
   result.id = id;
   result.first = std::make_unique<FirstIncident>();
   result.other_content = other_content;
-  return other_content ? absl::OkStatus() : tables.ReadFirst(id, result);
+  if (other_content || TakeFirst(firsts, result)) return absl::OkStatus();
+  return tables.ReadFirst(id, result);
 }
 
 absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewIncident& incident,
@@ -51,7 +91,11 @@ absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewI
     const DeliveryKey* known =
         index.Find(instance, KeyScope::kIncident, incident.delivery_key, now);
     if (known != nullptr) {
-      return MakeDuplicate(known->ids.first(), IsOther(incident.content, *known), tables, result);
+      const absl::StatusOr<std::string> firsts = tables.ReadFirsts(*known);
+      if (!firsts.ok()) return firsts.status();
+      absl::string_view rest = *firsts;
+      return MakeDuplicate(known->ids.first(), IsOther(incident.content, *known), rest, tables,
+                           result);
     }
   }
   result.created = now;
@@ -60,9 +104,12 @@ absl::Status WriteIncident(const Submission& batch, int64_t instance, const NewI
   if (!id.ok()) return id.status();
   result.id = *id;
   if (incident.delivery_key.empty()) return absl::OkStatus();
-  return RememberKey({instance, KeyScope::kIncident, std::string(incident.delivery_key),
-                      IncidentIds(*id), Expiry(batch, now), 0, std::string(incident.content)},
-                     tables, index);
+  std::string firsts;
+  AppendFirst(firsts, now, incident.severity, incident.name, incident.type, incident.occurred);
+  return RememberKey(
+      {instance, KeyScope::kIncident, std::string(incident.delivery_key), IncidentIds(*id),
+       Expiry(batch, now), 0, std::string(incident.content), std::move(firsts)},
+      tables, index);
 }
 
 }  // namespace
@@ -139,30 +186,44 @@ absl::Status WriteBatch(Submission& batch, absl::Time now, IncidentTables& table
     const bool other = IsOther(batch.content, *known);
     const size_t count = known->ids.size();
     const std::vector<int64_t> ids = known->ids.Expand(batch.created.size());
+    absl::StatusOr<std::string> firsts = tables.ReadFirsts(*known);
+    if (!firsts.ok()) return firsts.status();
+    absl::string_view rest = *firsts;
     for (size_t i = 0; i < ids.size(); ++i) {
-      absl::Status status = MakeDuplicate(ids[i], other || i >= count, tables, batch.created[i]);
+      absl::Status status =
+          MakeDuplicate(ids[i], other || i >= count, rest, tables, batch.created[i]);
       if (!status.ok()) return status;
     }
     // What was signed anew under a known name: the replay of that must find the same incidents.
     if (batch.replay_key.empty() || replay != nullptr || batch.dry_run) return absl::OkStatus();
     return RememberKey({*instance, KeyScope::kBatch, std::string(batch.replay_key), known->ids,
-                        Expiry(batch, now), 0, known->content},
+                        Expiry(batch, now), 0, known->content, *std::move(firsts)},
                        tables, index);
   }
   const bool has_key = !batch.delivery_key.empty() || !batch.replay_key.empty();
   SharedParts shared = FindSharedParts(batch);
   IncidentIds ids;
+  std::string firsts;
   for (size_t i = 0; i < batch.created.size(); ++i) {
     absl::Status status = WriteIncident(batch, *instance, batch.incidents[i], now, shared, tables,
                                         index, batch.created[i]);
     if (!status.ok()) return status;
-    if (has_key) ids.Append(batch.created[i].id);
+    if (!has_key) continue;
+    const CreatedIncident& created = batch.created[i];
+    ids.Append(created.id);
+    if (!created.duplicate()) {
+      const NewIncident& incident = batch.incidents[i];
+      AppendFirst(firsts, now, incident.severity, incident.name, incident.type, incident.occurred);
+    } else {
+      AppendFirst(firsts, created.created, created.first->severity, created.first->name,
+                  created.first->type, created.first->occurred);
+    }
   }
   if (batch.dry_run) return absl::OkStatus();
   for (const absl::string_view key : {batch.delivery_key, batch.replay_key}) {
     if (key.empty()) continue;
     absl::Status status = RememberKey({*instance, KeyScope::kBatch, std::string(key), ids,
-                                       Expiry(batch, now), 0, std::string(batch.content)},
+                                       Expiry(batch, now), 0, std::string(batch.content), firsts},
                                       tables, index);
     if (!status.ok()) return status;
   }

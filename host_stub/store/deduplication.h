@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -44,8 +45,10 @@ class IncidentTables {
   // Sets a number of `shared` where the incident is the first one that shares it.
   virtual absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
                                               const NewIncident& incident, SharedParts& shared) = 0;
-  // Sets key.row.
+  // Sets key.row. Keeps key.firsts, and may take it out.
   virtual absl::Status AddKey(DeliveryKey& key) = 0;
+  // The firsts of a key that was added; empty where an older version has stored it.
+  virtual absl::StatusOr<std::string> ReadFirsts(const DeliveryKey& key) = 0;
   // Sets `created` and `first`; leaves them as they are where the incident was deleted.
   virtual absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) = 0;
 };

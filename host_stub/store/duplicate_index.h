@@ -61,6 +61,8 @@ struct DeliveryKey {
   absl::Time expires = absl::InfiniteFuture();
   int64_t row = 0;      // where it is stored
   std::string content;  // of what was delivered with it; empty: not known
+  // What duplicates are told of its incidents; see IncidentTables::ReadFirsts.
+  std::string firsts;
 };
 
 class DuplicateIndex {

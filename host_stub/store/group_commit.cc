@@ -21,6 +21,8 @@ constexpr size_t kStateWorksOfATransaction = 64;
 // Forgotten keys are deleted when nobody waits, or when there are too many of them.
 constexpr size_t kForgottenKeysWhenIdle = 1'000;
 constexpr size_t kForgottenKeysAlways = 100'000;
+// Deleting incidents takes one part in so many of the writer's time, at most.
+constexpr int kTimesOfARetentionStep = 5;
 
 }  // namespace
 
@@ -29,6 +31,7 @@ absl::StatusOr<std::unique_ptr<GroupCommit>> GroupCommit::Start(std::unique_ptr<
   std::unique_ptr<GroupCommit> store(new GroupCommit(std::move(database), std::move(options)));
   if (absl::Status status = store->Open(); !status.ok()) return status;
   store->subscribers_->StartAfter(store->last_id());
+  store->retain_at_ = Clock::now() + absl::ToChronoMilliseconds(store->options_.retention_pause);
   store->thread_ = base::StartThread("store-writer", [store = store.get()] { store->Run(); });
   return store;
 }
@@ -38,7 +41,8 @@ GroupCommit::GroupCommit(std::unique_ptr<Database> database, Options options)
       database_(std::move(database)),
       state_queue_(options_.limits),
       index_(options_.limits.remembered_delivery_keys),
-      reopen_pause_(absl::ToChronoMilliseconds(options_.first_reopen_pause)) {}
+      reopen_pause_(absl::ToChronoMilliseconds(options_.first_reopen_pause)),
+      retention_(options_.retention) {}
 
 // What callers do, on any thread.
 
@@ -87,12 +91,22 @@ StoreStatistics GroupCommit::statistics() const {
   StoreStatistics statistics = database_->sizes();
   statistics.commit_durations = commit_durations_.counts();
   statistics.incidents_of_commits = incidents_of_commits_.counts();
+  statistics.deleted_incidents = deleted_incidents_;
   statistics.failed_commits = failed_commits_.load(std::memory_order_relaxed);
   statistics.lost_connections = lost_connections_.load(std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(mutex_);
   statistics.queued_batches = batches_;
   statistics.queued_bytes = bytes_;
   return statistics;
+}
+
+void GroupCommit::SetRetention(const Retention& retention) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    new_retention_ = retention;
+    retention_is_new_ = true;
+  }
+  Wake();
 }
 
 absl::Status GroupCommit::health() const {
@@ -169,8 +183,8 @@ void GroupCommit::Run() {
     if (!TakeAll(NextTurn(), &list) && state_queue_.empty()) return;
     if (transaction_ == nullptr && Clock::now() >= reopen_at_) TryToReopen();
     WriteAll(list);
-    RunState();
     if (const auto due = NextTurn(); due.has_value() && Clock::now() >= *due) RunMaintenance();
+    RunState();
   }
 }
 
@@ -186,6 +200,10 @@ bool GroupCommit::TakeAll(std::optional<Clock::time_point> latest, Submission** 
   }
   writer_waits_ = false;
   woken_ = false;
+  if (std::exchange(retention_is_new_, false)) {
+    retention_ = new_retention_;
+    retain_at_ = Clock::now();
+  }
   *list = std::exchange(first_, nullptr);
   last_ = nullptr;
   return !closed_ || *list != nullptr;
@@ -199,9 +217,11 @@ bool GroupCommit::IsQueueEmpty() const {
 // When there is something to do though nobody asks; nothing: never.
 std::optional<GroupCommit::Clock::time_point> GroupCommit::NextTurn() const {
   if (transaction_ == nullptr) return reopen_at_;
-  const auto next = transaction_->next_maintenance();
-  if (!index_.has_expiring()) return next;
-  return next.has_value() ? std::min(*next, expire_at_) : expire_at_;
+  auto next = transaction_->next_maintenance();
+  const auto add = [&next](Clock::time_point at) { next = std::min(at, next.value_or(at)); };
+  if (index_.has_expiring()) add(expire_at_);
+  if (retention_.is_set()) add(retain_at_);
+  return next;
 }
 
 // Cuts the list into groups of one transaction. A batch is never cut: an oversized batch gets its
@@ -353,6 +373,8 @@ void GroupCommit::RunMaintenance() {
     index_.Expire(options_.now());
     expire_at_ = Clock::now() + absl::ToChronoMilliseconds(options_.expiry_pause);
   }
+  if (retention_.is_set() && Clock::now() >= retain_at_) DeleteOldIncidents();
+  if (transaction_ == nullptr) return;
   if (absl::Status status = transaction_->RunMaintenance(); !status.ok()) {
     LoseConnection(status);
   } else {
@@ -372,6 +394,31 @@ void GroupCommit::DeleteForgottenKeys() {
   const TransactionResult result = transaction_->End(written);
   if (result.kind == Kind::kCommitted) {
     rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count));
+  } else if (result.connection_is_lost()) {
+    LoseConnection(result.status);
+  }
+}
+
+// One step. The next one comes soon while there is more, but lets batches pass for most of the
+// time.
+void GroupCommit::DeleteOldIncidents() {
+  const Clock::time_point begun = Clock::now();
+  const absl::Time created_before = retention_.days > 0
+                                        ? options_.now() - absl::Hours(24) * retention_.days
+                                        : absl::InfinitePast();
+  Transaction::Deleted deleted;
+  absl::Status written = transaction_->Begin();
+  if (written.ok()) {
+    written = transaction_->DeleteOldest(created_before, retention_.bytes,
+                                         begun + absl::ToChronoNanoseconds(options_.retention_step),
+                                         deleted);
+  }
+  const TransactionResult result = transaction_->End(written);
+  const Clock::time_point ended = Clock::now();
+  retain_at_ = ended + absl::ToChronoMilliseconds(options_.retention_pause);
+  if (result.kind == Kind::kCommitted) {
+    deleted_incidents_ += deleted.incidents;
+    if (deleted.more) retain_at_ = ended + (kTimesOfARetentionStep - 1) * (ended - begun);
   } else if (result.connection_is_lost()) {
     LoseConnection(result.status);
   }

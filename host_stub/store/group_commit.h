@@ -45,6 +45,11 @@ class GroupCommit : public Store {
     absl::Duration first_reopen_pause = absl::Milliseconds(50);
     // How often keys that have expired are freed while no incident comes.
     absl::Duration expiry_pause = absl::Minutes(1);
+    Retention retention = {};
+    // How long one transaction deletes incidents, while batches wait; and how often the store looks
+    // whether there are any to delete.
+    absl::Duration retention_step = absl::Milliseconds(2);
+    absl::Duration retention_pause = absl::Seconds(1);
   };
 
   // Opens the database and starts the writer's thread. An error is the database's.
@@ -60,6 +65,7 @@ class GroupCommit : public Store {
   int64_t last_id() const override { return last_id_.load(std::memory_order_acquire); }
   std::string identity() const override { return identity_; }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override;
+  void SetRetention(const Retention& retention) override;
   absl::Status health() const override;
   StoreStatistics statistics() const override;
   std::string warning() const override { return database_->warning(); }
@@ -95,6 +101,7 @@ class GroupCommit : public Store {
   void RunStateGroup(std::span<StateWork> works);
   void RunMaintenance();
   void DeleteForgottenKeys();
+  void DeleteOldIncidents();
   void LoseConnection(const absl::Status& why);
   void TryToReopen();
   void SetHealth(const absl::Status& health);
@@ -114,6 +121,8 @@ class GroupCommit : public Store {
   Submission* last_ = nullptr;
   int64_t batches_ = 0;  // waiting or with the writer
   int64_t bytes_ = 0;
+  Retention new_retention_;
+  bool retention_is_new_ = false;
 
   Histogram<StoreStatistics::kCommitBounds.size()> commit_durations_;
   Histogram<StoreStatistics::kIncidentBounds.size()> incidents_of_commits_;
@@ -121,6 +130,7 @@ class GroupCommit : public Store {
   std::atomic<int64_t> lost_connections_ = 0;
   std::string identity_;  // set when the store is opened for the first time
   std::atomic<int64_t> last_id_ = 0;
+  std::atomic<int64_t> deleted_incidents_ = 0;
   mutable std::mutex health_mutex_;
   absl::Status health_;
 
@@ -131,6 +141,8 @@ class GroupCommit : public Store {
   Clock::time_point reopen_at_;
   Clock::time_point expire_at_;
   std::chrono::milliseconds reopen_pause_;
+  Retention retention_;
+  Clock::time_point retain_at_;
   std::vector<Submission*> group_;    // reused from group to group
   std::vector<Submission*> written_;  // those of it that are not past their deadline
   struct Finished {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <latch>
 #include <map>
@@ -44,6 +45,8 @@ struct FakeDisk {
   std::vector<int> transactions;  // how many incidents each added
   bool was_told_to_close = false;
   size_t deleted_keys = 0;
+  std::vector<std::pair<absl::Time, int64_t>> deletions;  // what DeleteOldest was asked for
+  std::deque<Transaction::Deleted> next_deleted;          // what it answers
 
   void EndNextWith(Kind kind, bool keeps = false) {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -53,6 +56,10 @@ struct FakeDisk {
   int Openings() {
     const std::lock_guard<std::mutex> lock(mutex);
     return openings;
+  }
+  void AwaitDeletions(size_t count) {
+    std::unique_lock<std::mutex> lock(mutex);
+    changed.wait(lock, [&] { return deletions.size() >= count; });
   }
   void AwaitOpenings(int count) {
     std::unique_lock<std::mutex> lock(mutex);
@@ -96,10 +103,20 @@ class FakeTransaction : public Transaction {
     keys_.push_back(key);
     return absl::OkStatus();
   }
+  absl::StatusOr<std::string> ReadFirsts(const DeliveryKey& key) override { return key.firsts; }
   absl::Status ReadFirst(int64_t, CreatedIncident&) override { return absl::OkStatus(); }
   absl::Status DeleteKeys(const std::deque<int64_t>&, size_t count) override {
     const std::lock_guard<std::mutex> lock(disk_.mutex);
     disk_.deleted_keys += count;
+    disk_.changed.notify_all();
+    return absl::OkStatus();
+  }
+  absl::Status DeleteOldest(absl::Time created_before, int64_t most_bytes,
+                            std::chrono::steady_clock::time_point, Deleted& deleted) override {
+    const std::lock_guard<std::mutex> lock(disk_.mutex);
+    disk_.deletions.emplace_back(created_before, most_bytes);
+    deleted = disk_.next_deleted.empty() ? Deleted() : disk_.next_deleted.front();
+    if (!disk_.next_deleted.empty()) disk_.next_deleted.pop_front();
     disk_.changed.notify_all();
     return absl::OkStatus();
   }
@@ -212,6 +229,45 @@ class GroupCommitTest : public ::testing::Test {
   FakeDisk disk_;
   std::unique_ptr<GroupCommit> store_;
 };
+
+TEST_F(GroupCommitTest, OldIncidentsAreDeletedStepByStepAndCounted) {
+  disk_.next_deleted = {{100, true}, {50, true}, {7, false}};
+  const absl::Time now = absl::FromUnixSeconds(1'700'000'000);
+  auto store = GroupCommit::Start(std::make_unique<FakeDatabase>(disk_),
+                                  {.now = [now] { return now; },
+                                   .retention = {.days = 2, .bytes = 77},
+                                   .retention_pause = absl::Milliseconds(1)});
+  ASSERT_TRUE(store.ok()) << store.status();
+  disk_.AwaitDeletions(4);
+  (*store)->Close();
+  EXPECT_EQ(disk_.deletions[0], std::pair(now - absl::Hours(48), int64_t{77}));
+  EXPECT_EQ((*store)->statistics().deleted_incidents, 157);
+}
+
+TEST_F(GroupCommitTest, NothingIsDeletedUnlessThatIsAskedFor) {
+  Open();
+  ASSERT_TRUE(Set("k", "v").ok());
+  store_->Close();
+  EXPECT_THAT(disk_.deletions, IsEmpty());
+}
+
+TEST_F(GroupCommitTest, DeletionThatFailedIsNotCountedAndIsTriedAgain) {
+  for (const Kind kind : {Kind::kRolledBack, Kind::kUnknownConnectionLost}) {
+    FakeDisk disk;
+    disk.next_deleted = {{100, true}};
+    disk.EndNextWith(kind);
+    auto store = GroupCommit::Start(std::make_unique<FakeDatabase>(disk),
+                                    {.first_reopen_pause = absl::Milliseconds(1),
+                                     .retention = {.bytes = 77},
+                                     .retention_pause = absl::Milliseconds(1)});
+    ASSERT_TRUE(store.ok()) << store.status();
+    disk.AwaitDeletions(2);
+    (*store)->Close();
+    EXPECT_EQ(disk.deletions[1], std::pair(absl::InfinitePast(), int64_t{77}));
+    EXPECT_EQ((*store)->statistics().deleted_incidents, 0);
+    EXPECT_EQ(disk.openings, kind == Kind::kRolledBack ? 1 : 2);
+  }
+}
 
 TEST_F(GroupCommitTest, BatchesThatWaitAreOneTransaction) {
   Open();

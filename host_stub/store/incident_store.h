@@ -12,6 +12,9 @@
 // of each instance, for the lifetime that their submission asks for; they survive a restart. A
 // failed creation remembers nothing.
 //
+// Incidents are deleted by retention alone, oldest first in the order of their ids, which are never
+// given again. Keys stay, and what a duplicate is answered with stays with them.
+//
 // Every function may be called on any thread. Create never waits for a disk. Get and List do, so do
 // not call them on an I/O thread.
 #ifndef HOST_STUB_STORE_INCIDENT_STORE_H_
@@ -61,7 +64,8 @@ struct CreatedIncident {
   int64_t id = 0;      // shown in decimal; 0 for what a dry run would have created
   absl::Time created;  // when the incident with this id was created, in whole microseconds
   // Set only for a duplicate; then `id` and `created` are those of the first incident too. Its
-  // members are empty if the first incident has been deleted since.
+  // members are empty if that has been deleted since, and its key was stored by a version that
+  // kept nothing of it.
   std::unique_ptr<FirstIncident> first;
   // A duplicate whose content is known to differ: of the first incident only the id is given.
   bool other_content = false;
@@ -184,6 +188,14 @@ struct IncidentPage {
   int64_t resume_id = 0;
 };
 
+// Which incidents are deleted; 0: none for that reason.
+struct Retention {
+  bool is_set() const { return days > 0 || bytes > 0; }
+
+  int64_t days = 0;   // those that are older
+  int64_t bytes = 0;  // the oldest while the store has more, without what can be used again
+};
+
 // Its destruction ends the subscription, and waits for a callback that is running, unless that
 // callback destroys it. It may outlive the store.
 class IncidentSubscription {
@@ -201,13 +213,14 @@ struct StoreStatistics {
                                                               50, 100, 500, 1'000, 4'000};
   HistogramCounts<kCommitBounds.size()> commit_durations;
   HistogramCounts<kIncidentBounds.size()> incidents_of_commits;
-  int64_t failed_commits = 0;    // rolled back, or unknown
-  int64_t lost_connections = 0;  // since then the database had to be opened again
-  int64_t queued_batches = 0;    // waiting or being written; Limits::queued_batches
-  int64_t queued_bytes = 0;      // Limits::queued_bytes
-  int64_t database_bytes = 0;    // on disk; 0 where there is none
-  int64_t wal_bytes = 0;         // likewise
-  int64_t free_disk_bytes = 0;   // of the data folder's file system; 0 where it is not known
+  int64_t deleted_incidents = 0;  // by retention
+  int64_t failed_commits = 0;     // rolled back, or unknown
+  int64_t lost_connections = 0;   // since then the database had to be opened again
+  int64_t queued_batches = 0;     // waiting or being written; Limits::queued_batches
+  int64_t queued_bytes = 0;       // Limits::queued_bytes
+  int64_t database_bytes = 0;     // on disk; 0 where there is none
+  int64_t wal_bytes = 0;          // likewise
+  int64_t free_disk_bytes = 0;    // of the data folder's file system; 0 where it is not known
 };
 
 class IncidentStore {
@@ -225,7 +238,7 @@ class IncidentStore {
   virtual absl::StatusOr<StoredIncident> Get(int64_t id) = 0;
   virtual absl::StatusOr<IncidentPage> List(const IncidentQuery& query) = 0;
 
-  // The highest id on disk; 0 if there is none.
+  // The highest id on disk, deleted or not; 0 if there is none.
   virtual int64_t last_id() const = 0;
 
   // 16 hexadecimal digits that no other store has. A store keeps them when it is opened again.
@@ -238,11 +251,14 @@ class IncidentStore {
   virtual std::unique_ptr<IncidentSubscription> Subscribe(
       std::function<void(int64_t last_id)> committed) = 0;
 
+  // From now on. Does not wait: incidents are deleted in small steps.
+  virtual void SetRetention(const Retention& retention) = 0;
+
   // OK, or the reason why the last commit failed.
   virtual absl::Status health() const = 0;
 
   // Any thread; reads sizes from the file system.
-  virtual StoreStatistics statistics() const { return {}; }
+  virtual StoreStatistics statistics() const = 0;
 
   // What a person should do something about although the store works, in one line; or empty. Any
   // thread.

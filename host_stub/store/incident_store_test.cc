@@ -22,6 +22,7 @@ namespace {
 
 using ::testing::Each;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -43,6 +44,15 @@ class IncidentStoreTest : public ::testing::TestWithParam<const char*> {
   void Create(TestBatch& batch) {
     ASSERT_TRUE(batch.CreateIn(*store_).ok());
     ASSERT_EQ(batch->outcome, CreationOutcome::kCreated) << batch->status;
+  }
+
+  // The writer deletes when it has time; a store in memory when it is used.
+  void AwaitDeleted(int64_t incidents) {
+    const absl::Time give_up = absl::Now() + absl::Seconds(60);
+    while (store_->statistics().deleted_incidents < incidents && absl::Now() < give_up) {
+      ASSERT_TRUE(store_->List({.limit = 1}).ok());
+    }
+    ASSERT_GE(store_->statistics().deleted_incidents, incidents);
   }
 
   TemporaryFolder folder_;
@@ -593,6 +603,118 @@ TEST_P(IncidentStoreTest, PositionOfAnotherStoreOrNoneAtAllIsRefused) {
   EXPECT_LE(PositionAfter(*store_, INT64_MAX).size(), 128u);
 }
 
+TEST_P(IncidentStoreTest, IncidentsOlderThanTheDaysOfRetentionAreDeletedAndNoOthers) {
+  TestBatch old(std::vector<TestIncident>(3));
+  Create(old);
+  now_ += absl::Hours(23);
+  TestBatch young({Plain(), Plain()});
+  Create(young);
+  now_ += absl::Hours(1) + absl::Microseconds(1);
+  EXPECT_THAT(Find(*store_, {}), ElementsAre(1, 2, 3, 4, 5));
+  store_->SetRetention({.days = 1});
+  AwaitDeleted(3);
+  EXPECT_THAT(Find(*store_, {}), ElementsAre(4, 5));
+  EXPECT_TRUE(absl::IsNotFound(store_->Get(3).status()));
+  EXPECT_EQ(store_->statistics().deleted_incidents, 3);
+}
+
+TEST_P(IncidentStoreTest, ReaderWhoMissedWhatWasDeletedIsTold) {
+  TestBatch old(std::vector<TestIncident>(3));
+  Create(old);
+  now_ += absl::Hours(25);
+  TestBatch young({Plain()});
+  Create(young);
+  store_->SetRetention({.days = 1});
+  AwaitDeleted(3);
+  for (const int64_t id : {0, 1, 2}) {
+    EXPECT_TRUE(absl::IsOutOfRange(store_->List({.after_id = id, .complete = true}).status()));
+  }
+  EXPECT_THAT(Ids(*store_->List({.after_id = 3, .complete = true})), ElementsAre(4));
+  EXPECT_THAT(Ids(*store_->List({.after_id = 4, .complete = true})), IsEmpty());
+  EXPECT_THAT(Ids(*store_->List({.after_id = 0})), ElementsAre(4));
+}
+
+TEST_P(IncidentStoreTest, IdsAreNotGivenAgainWhereEverythingWasDeleted) {
+  TestBatch old({Plain(), Plain()});
+  Create(old);
+  now_ += absl::Hours(25);
+  store_->SetRetention({.days = 1});
+  AwaitDeleted(2);
+  EXPECT_THAT(Find(*store_, {}), IsEmpty());
+  EXPECT_EQ(store_->last_id(), 2);
+  EXPECT_TRUE(ReadPosition(*store_, PositionAfter(*store_, 2)).ok());
+  EXPECT_TRUE(absl::IsOutOfRange(store_->List({.after_id = 1, .complete = true}).status()));
+  EXPECT_TRUE(store_->List({.after_id = 2, .complete = true}).ok());
+  TestBatch fresh({Plain()});
+  Create(fresh);
+  EXPECT_THAT(fresh.ids(), ElementsAre(3));
+}
+
+TEST_P(IncidentStoreTest, OldestAreDeletedWhileTheStoreHasMoreThanTheBytesOfRetention) {
+  const std::string end = R"(,"headers":{"x":")" + std::string(10'000, 'h') + "\"}}";
+  for (int i = 0; i < 2; ++i) {
+    std::vector<NewIncident> incidents;
+    const std::string fill = R"({"a":")" + std::string(100'000, 'x') + "\"";
+    const absl::string_view details[] = {fill, end};
+    for (int n = 0; n < 15; ++n) {
+      incidents.push_back({.name = "n", .occurred = "2024-05-01T10:00:00Z", .details = details});
+    }
+    TestBatch batch({Plain()});
+    batch->incidents = incidents;
+    Create(batch);
+  }
+  store_->SetRetention({.bytes = 1'900'000});
+  AwaitDeleted(12);
+  store_->SetRetention({});
+  const std::vector<int64_t> left = Find(*store_, {});
+  EXPECT_GT(left.size(), 15u);  // so some are of the first batch
+  EXPECT_LT(left.size(), 19u);
+  EXPECT_EQ(left.back(), 30);
+  EXPECT_THAT(store_->Get(left.front())->details, EndsWith(end));
+  EXPECT_THAT(store_->Get(30)->details, EndsWith(end));
+}
+
+TEST_P(IncidentStoreTest, DuplicateOfADeletedIncidentIsAnsweredAsBefore) {
+  TestBatch first({{.name = "a b\n7", .key = "k", .severity = 0.5}, {.name = "second"}}, "batch",
+                  "uid-1", "signed");
+  Create(first);
+  const absl::Time created = now_;
+  now_ += absl::Hours(25);
+  const auto expect_first = [&](const CreatedIncident& known, const char* name, int64_t id) {
+    EXPECT_EQ(known.id, id);
+    ASSERT_TRUE(known.duplicate());
+    EXPECT_EQ(known.created, created);
+    EXPECT_EQ(known.first->name, name);
+    EXPECT_EQ(known.first->type, "Hardware");
+    EXPECT_EQ(known.first->occurred, "2024-05-01T10:00:00Z");
+    EXPECT_EQ(known.first->severity, id == 1 ? 0.5 : 0);
+  };
+  const auto expect_duplicates = [&](const char* signed_anew) {
+    TestBatch one(std::vector<TestIncident>{{.name = "x", .key = "k"}});
+    Create(one);
+    expect_first(one->created[0], "a b\n7", 1);
+    // By its name, with a replay key that is remembered from now on; then by that one.
+    TestBatch named({Plain(), Plain()}, "batch", "uid-1", signed_anew);
+    TestBatch replayed({Plain(), Plain()}, "other", "uid-1", signed_anew);
+    for (TestBatch* batch : {&named, &replayed}) {
+      Create(*batch);
+      expect_first((*batch)->created[0], "a b\n7", 1);
+      expect_first((*batch)->created[1], "second", 2);
+    }
+    // An incident that was a duplicate itself.
+    TestBatch mixed({{.key = "k"}, Plain()}, std::string("mixed ") + signed_anew);
+    Create(mixed);
+    TestBatch again({Plain(), Plain()}, std::string("mixed ") + signed_anew);
+    Create(again);
+    expect_first(again->created[0], "a b\n7", 1);
+  };
+  expect_duplicates("before");
+  store_->SetRetention({.days = 1});
+  AwaitDeleted(2);
+  EXPECT_TRUE(absl::IsNotFound(store_->Get(1).status()));
+  expect_duplicates("after");
+}
+
 TEST_P(IncidentStoreTest, FollowerIsToldOfEachCommitThatItCanRead) {
   std::vector<int64_t> told;
   bool readable = true;
@@ -667,8 +789,8 @@ TEST(MemoryStoreTest, OldestIncidentsAreDroppedBeyondItsBounds) {
   EXPECT_EQ(store->last_id(), 3);
   TestBatch again({{.key = "a"}});
   ASSERT_TRUE(again.CreateIn(*store).ok());
-  EXPECT_THAT(again.ids(), ElementsAre(1));  // the key is known, what it named is gone
-  EXPECT_EQ(again->created[0].first->name, "");
+  EXPECT_THAT(again.ids(), ElementsAre(1));  // the key holds what its duplicates are told
+  EXPECT_EQ(again->created[0].first->name, "Disk failing");
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, IncidentStoreTest, ::testing::Values("memory", "sqlite"),

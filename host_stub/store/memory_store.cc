@@ -27,6 +27,7 @@ namespace {
 
 // How many incidents one page looks at where there is a filter: whoever creates one waits.
 constexpr int64_t kIdsOfAPage = 1'000;
+constexpr int64_t kDroppedAtATime = 1'000;
 
 struct Instance {
   std::string uid;
@@ -143,6 +144,8 @@ class MemoryTables : public IncidentTables {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<std::string> ReadFirsts(const DeliveryKey& key) override { return key.firsts; }
+
   absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override {
     if (const Row* row = Find(id); row != nullptr) {
       duplicate.created = row->created;
@@ -152,15 +155,17 @@ class MemoryTables : public IncidentTables {
     return absl::OkStatus();
   }
 
-  void DropOldest(int64_t kept_incidents, int64_t kept_bytes) {
-    while (!rows_.empty() &&
-           (static_cast<int64_t>(rows_.size()) > kept_incidents || bytes_ > kept_bytes)) {
-      bytes_ -= rows_.front().bytes();
-      rows_.pop_front();
-      texts_.DropOldest();
-      ++first_id_;
-    }
+  // There must be one.
+  void DropOldest() {
+    bytes_ -= rows_.front().bytes();
+    rows_.pop_front();
+    texts_.DropOldest();
+    ++first_id_;
   }
+
+  const Row* oldest() const { return rows_.empty() ? nullptr : &rows_.front(); }
+  int64_t count() const { return static_cast<int64_t>(rows_.size()); }
+  int64_t bytes() const { return bytes_; }
 
   int64_t first_id() const { return first_id_; }
   int64_t last_id() const { return first_id_ + static_cast<int64_t>(rows_.size()) - 1; }
@@ -249,6 +254,7 @@ class MemoryStore : public Store {
   explicit MemoryStore(MemoryStoreOptions options)
       : options_(std::move(options)),
         state_queue_(options_.limits),
+        retention_(options_.retention),
         index_(options_.limits.remembered_delivery_keys) {}
 
   absl::Status GetContext(absl::string_view uid, absl::string_view key, ContextDone done) override {
@@ -293,6 +299,7 @@ class MemoryStore : public Store {
 
   absl::StatusOr<StoredIncident> Get(int64_t id) override {
     const std::lock_guard<std::mutex> lock(mutex_);
+    DropWhatRetentionDeletes();
     const Row* row = tables_.Find(id);
     if (row == nullptr) return absl::NotFoundError(absl::StrCat("there is no incident ", id));
     return tables_.Read(id, *row);
@@ -300,6 +307,7 @@ class MemoryStore : public Store {
 
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     const std::lock_guard<std::mutex> lock(mutex_);
+    DropWhatRetentionDeletes();
     if (query.complete && query.after_id + 1 < tables_.first_id()) {
       return DeletedError(query.after_id);
     }
@@ -327,6 +335,16 @@ class MemoryStore : public Store {
     return subscribers_->Add(std::move(committed));
   }
 
+  void SetRetention(const Retention& retention) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    retention_ = retention;
+  }
+
+  StoreStatistics statistics() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return {.deleted_incidents = deleted_};
+  }
+
   absl::Status health() const override { return absl::OkStatus(); }
 
   void Close() override {
@@ -345,7 +363,24 @@ class MemoryStore : public Store {
     Submission* const one = &batch;
     KeepKeys({&one, 1}, now, index_);
     index_.forgotten_rows().clear();
-    tables_.DropOldest(options_.kept_incidents, options_.kept_bytes);
+    while (tables_.count() > options_.kept_incidents || tables_.bytes() > options_.kept_bytes) {
+      tables_.DropOldest();
+    }
+    DropWhatRetentionDeletes(static_cast<int64_t>(batch.incidents.size()));
+  }
+
+  // A bounded part at each use of the store: whoever uses it waits. `added` were added just now.
+  void DropWhatRetentionDeletes(int64_t added = 0) {
+    if (!retention_.is_set()) return;
+    const absl::Time created_before = retention_.days > 0
+                                          ? options_.now() - absl::Hours(24) * retention_.days
+                                          : absl::InfinitePast();
+    for (int64_t most = kDroppedAtATime + added; most > 0 && tables_.oldest() != nullptr; --most) {
+      const bool too_much = retention_.bytes > 0 && tables_.bytes() > retention_.bytes;
+      if (tables_.oldest()->created >= created_before && !too_much) return;
+      tables_.DropOldest();
+      ++deleted_;
+    }
   }
 
   // Runs everything that waits, also what other threads have pushed. Work is taken and run under
@@ -371,6 +406,8 @@ class MemoryStore : public Store {
   const std::shared_ptr<SubscriberList> subscribers_ = std::make_shared<SubscriberList>();
   mutable std::mutex mutex_;
   bool closed_ = false;
+  Retention retention_;
+  int64_t deleted_ = 0;
   MemoryTables tables_;
   DuplicateIndex index_;
 };

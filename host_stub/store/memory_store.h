@@ -18,9 +18,11 @@ struct MemoryStoreOptions {
   // The oldest incidents are dropped beyond these. The store promises nothing across a restart.
   int64_t kept_incidents = 1'000'000;
   int64_t kept_bytes = int64_t{1} << 30;
+  Retention retention = {};
 };
 
-// Completes within Create, holding no lock. It has no queue, so it is never full.
+// Completes within Create, holding no lock. It has no queue, so it is never full; and no thread, so
+// that retention deletes what it does when the store is used.
 std::unique_ptr<Store> NewMemoryStore(MemoryStoreOptions options);
 
 }  // namespace host_stub

@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "host_stub/store/deduplication.h"
 #include "host_stub/store/duplicate_index.h"
 #include "host_stub/store/incident_store.h"
@@ -42,7 +43,7 @@ struct TransactionResult {
 // For one thread.
 class Transaction : public IncidentTables, public StateTables {
  public:
-  // What the two bases declare, and DeleteKeys, is called between these two.
+  // What the two bases declare, DeleteKeys and DeleteOldest are called between these two.
   virtual absl::Status Begin() = 0;
   // Commits where `written` is OK, and rolls back where it is not.
   virtual TransactionResult End(const absl::Status& written) = 0;
@@ -50,7 +51,18 @@ class Transaction : public IncidentTables, public StateTables {
   // Deletes the first `count` of these rows of delivery keys.
   virtual absl::Status DeleteKeys(const std::deque<int64_t>& rows, size_t count) = 0;
 
-  // Outside a transaction, as all that follows. The highest id that is stored; 0 where there is
+  // Deletes the oldest incidents: those created before then, and while the database has more than
+  // so many bytes (0: however many). Gives free space back to the disk. Does little at once after
+  // the deadline; `more`: there is more to do.
+  struct Deleted {
+    int64_t incidents = 0;
+    bool more = false;
+  };
+  virtual absl::Status DeleteOldest(absl::Time created_before, int64_t most_bytes,
+                                    std::chrono::steady_clock::time_point deadline,
+                                    Deleted& deleted) = 0;
+
+  // Outside a transaction, as all that follows. The highest id that was given; 0 where there is
   // none.
   virtual absl::StatusOr<int64_t> ReadLastId() = 0;
   // IncidentStore::identity.

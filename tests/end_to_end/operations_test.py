@@ -158,6 +158,33 @@ class StopTest(unittest.TestCase):
         return False
 
 
+class RetentionTest(unittest.TestCase):
+    def test_retention_of_a_reload_deletes_the_oldest_and_followers_are_told(self):
+        config = configuration(username="user", password="pass")
+        with HostProcess(config) as host:
+            body = json.dumps({"name": "large", "rawJson": {"a": "x" * 500_000}})
+            for _ in range(6):
+                host.run("execute", "webhook", "-u", "user:pass", "-d", "-", stdin=body.encode())
+            self.assertEqual(host.run("incidents", "get", "1").returncode, 0)
+            config["retention"] = {"bytes": 1 << 20}
+            pathlib.Path(host.config_file).write_text(json.dumps(config))
+            host.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 60
+            while host.run("incidents", "get", "3").returncode == 0:
+                self.assertLess(time.monotonic(), deadline)
+            left = [int(one["id"]) for one in host.run_json("incidents", "list")]
+            self.assertEqual(left, list(range(6, 6 - len(left), -1)))
+            for command in ("follow", "export"):
+                done = host.run("incidents", command, "--after", "1")
+                self.assertEqual(done.returncode, 1, done)
+                self.assertIn(b"incidents after 1 have been deleted", done.stderr)
+            exported = host.run("incidents", "export").stdout.splitlines()
+            self.assertEqual([int(json.loads(line)["id"]) for line in exported], left[::-1])
+            while "PRAGMA auto_vacuum" not in host.stderr():  # it was made without retention
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
+
+
 class CommandsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -161,6 +161,15 @@ TEST_P(EveryVersionTest, KnowsItsDuplicates) {
   ExpectIds(batch, {2, 3, 4}, true);
 }
 
+TEST_P(EveryVersionTest, TellsOfADeletedIncidentWhatItsKeyHolds) {
+  RunSql("DELETE FROM incidents WHERE id = 1");
+  TestBatch batch({{.key = "\2in8:event.id:17"}});
+  ExpectIds(batch, {1}, true);
+  const bool holds = GetParam() >= 6;
+  EXPECT_EQ(batch->created[0].first->name, holds ? "Disk failing" : "");
+  EXPECT_EQ(batch->created[0].first->type, holds ? "Hardware" : "");
+}
+
 TEST_P(EveryVersionTest, ReplayKeyIsKnownWhereThereWereAny) {
   TestBatch batch({Plain(), Plain()}, "delivery-2", "uid-1",
                   "\2rB6:5f1d7a84db00d2fce00b31a7fc73224f0e7d5a4c2a3c1a8d6f7d8b9c0e1f2a3b");

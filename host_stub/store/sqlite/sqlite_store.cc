@@ -18,8 +18,6 @@ namespace {
 constexpr char kDatabase[] = "incidents.db";
 constexpr char kWal[] = "incidents.db-wal";
 
-constexpr int64_t kPageBytes = 4096;
-
 class SqliteDatabase : public Database {
  public:
   SqliteDatabase(std::unique_ptr<DataFolder> folder, std::shared_ptr<DiskCalls> calls,
@@ -74,9 +72,15 @@ class SqliteDatabase : public Database {
       return absl::StrCat("a secret that was replaced or deleted is still in ", path_, "-wal",
                           kWhy);
     }
-    if (wal_.pages * kPageBytes <= options_.limits.wal_warning_bytes) return "";
-    return absl::StrCat(path_, "-wal is longer than wal_warning_bytes (",
-                        options_.limits.wal_warning_bytes, ")", kWhy);
+    if (wal_.pages * kPageBytes > options_.limits.wal_warning_bytes) {
+      return absl::StrCat(path_, "-wal is longer than wal_warning_bytes (",
+                          options_.limits.wal_warning_bytes, ")", kWhy);
+    }
+    if (!wal_.keeps_free_space) return "";
+    return absl::StrCat("what retention deletes in ", path_,
+                        " is used again, but not given back to the disk: stop the host and run, "
+                        "once: sqlite3 ",
+                        path_, " 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM'");
   }
 
  private:
@@ -96,7 +100,7 @@ class SqliteDatabase : public Database {
       return calls_->SyncData(file_->get()) == 0 ? absl::OkStatus() : DiskError("syncing", path_);
     };
     absl::StatusOr<std::unique_ptr<WriterDatabase>> writer =
-        WriterDatabase::Open(path_, options_.vfs, options_.now(),
+        WriterDatabase::Open(path_, options_.vfs, options_.now(), options_.retention.is_set(),
                              {options_.wal_pages_between_copies, options_.copies_on_a_thread, sync,
                               [this] { calls_->BeginWriting(file_->get()); }},
                              wal_);
@@ -131,7 +135,10 @@ absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(SqliteStoreOptions option
   return GroupCommit::Start(std::make_unique<SqliteDatabase>(*std::move(folder), calls, options),
                             {.limits = options.limits,
                              .now = options.now,
-                             .first_reopen_pause = options.first_reopen_pause});
+                             .first_reopen_pause = options.first_reopen_pause,
+                             .retention = options.retention,
+                             .retention_step = options.retention_step,
+                             .retention_pause = options.retention_pause});
 }
 
 }  // namespace host_stub

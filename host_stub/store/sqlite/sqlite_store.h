@@ -28,6 +28,8 @@ struct SqliteStoreOptions {
   std::function<absl::Time()> now = absl::Now;
   // What is done beside SQLite; null: the system's own.
   std::shared_ptr<DiskCalls> disk_calls = nullptr;
+  // A new database can give space back to the disk only if this is set when it is made.
+  Retention retention = {};
 
   // Tests make these small, and the store's work the same in every run.
   int64_t wal_pages_between_copies = 4096;  // of 4 KiB: 16 MiB of WAL
@@ -36,6 +38,9 @@ struct SqliteStoreOptions {
   // How long the start waits for another process that has the database open, where the WAL of an
   // earlier run must be made safe.
   absl::Duration patience_with_others = absl::Seconds(5);
+  // As GroupCommit::Options has them.
+  absl::Duration retention_step = absl::Milliseconds(2);
+  absl::Duration retention_pause = absl::Seconds(1);
 };
 
 // Opens the store, or makes a new one, and waits until it can be written.

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -62,6 +63,38 @@ void BM_SqliteStoreManyCallers(benchmark::State& state) {
   CreateBatches(state, **store);
 }
 
+// How long one batch of one incident waits, while (1) or without (0) retention deleting many.
+void BM_SqliteStoreWhileDeleting(benchmark::State& state) {
+  constexpr int64_t kOld = 400'000;
+  const TemporaryFolder folder;
+  std::atomic<int64_t> now_us{1'700'000'000'000'000};
+  auto store = OpenSqliteStore({.data_dir = folder.path(),
+                                .now = [&now_us] { return absl::FromUnixMicros(now_us); },
+                                .retention = {.days = 1}});
+  for (int64_t i = 0; i < kOld / 4'000; ++i) {
+    TestBatch old(std::vector<TestIncident>(4'000, {.details = {kDetails}}));
+    if (!old.CreateIn(**store).ok()) return state.SkipWithError("failed");
+  }
+  now_us += int64_t{25} * 3'600 * 1'000'000;
+  (*store)->SetRetention(state.range(0) == 0 ? Retention{} : Retention{.days = 1});
+  TestBatch batch(std::vector<TestIncident>{{.name = "Disk failing", .details = {kDetails}}});
+  std::vector<double> waits;  // microseconds
+  const absl::Time begun = absl::Now();
+  for (auto _ : state) {
+    const absl::Time begin = absl::Now();
+    if (!batch.CreateIn(**store).ok()) return state.SkipWithError("failed");
+    waits.push_back(absl::ToDoubleMicroseconds(absl::Now() - begin));
+  }
+  const int64_t deleted = (*store)->statistics().deleted_incidents;
+  state.counters["deleted_per_s"] =
+      static_cast<double>(deleted) / absl::ToDoubleSeconds(absl::Now() - begun);
+  state.counters["all_deleted"] = deleted >= kOld;
+  std::sort(waits.begin(), waits.end());
+  state.counters["p50_us"] = waits[waits.size() / 2];
+  state.counters["p99_us"] = waits[waits.size() * 99 / 100];
+  state.counters["max_us"] = waits.back();
+}
+
 void BM_MemoryStoreManyCallers(benchmark::State& state) {
   auto store = NewMemoryStore({});
   CreateBatches(state, *store);
@@ -109,6 +142,7 @@ void BM_SqliteAlone(benchmark::State& state) {
 BENCHMARK(BM_SqliteAlone)->Arg(1)->Arg(32)->Arg(256)->UseRealTime();
 BENCHMARK(BM_SqliteStoreOneCaller)->Arg(1)->Arg(32)->Arg(256)->UseRealTime();
 BENCHMARK(BM_SqliteStoreManyCallers)->Arg(1)->Arg(32)->Arg(256)->UseRealTime();
+BENCHMARK(BM_SqliteStoreWhileDeleting)->Arg(0)->Arg(1)->Iterations(5'000)->UseRealTime();
 BENCHMARK(BM_MemoryStoreManyCallers)->Arg(1)->Arg(256)->UseRealTime();
 
 }  // namespace

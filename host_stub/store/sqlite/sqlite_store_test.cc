@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "host_stub/store/testing/store_test_util.h"
 
 namespace host_stub {
@@ -340,6 +342,117 @@ TEST_F(SqliteStoreTest, WalStaysSmallWhereEveryCommitIsLargerThanWhatIsCopiedAtA
     most_bytes = std::max<int64_t>(most_bytes, info.st_size);
   }
   EXPECT_LT(most_bytes, 20 << 20);
+}
+
+int64_t SizeOf(const std::string& path) {
+  struct stat info {};
+  EXPECT_EQ(stat(path.c_str(), &info), 0) << path;
+  return info.st_size;
+}
+
+// Writes some 10 MB that are too old, and waits until they are deleted.
+void FillAndDelete(Store& store, int64_t incidents, std::atomic<int64_t>& now_us) {
+  TestBatch batch(std::vector<TestIncident>(static_cast<size_t>(incidents),
+                                            {.details = {std::string(10'000, 'x')}}));
+  ASSERT_TRUE(batch.CreateIn(store).ok());
+  now_us += int64_t{25} * 3'600 * 1'000'000;
+  const absl::Time give_up = absl::Now() + absl::Seconds(60);
+  const auto is_done = [&] {  // what is deleted is counted when it is committed
+    return store.List({})->incidents.empty() && store.statistics().deleted_incidents >= incidents;
+  };
+  while (!is_done() && absl::Now() < give_up) continue;
+  ASSERT_GE(store.statistics().deleted_incidents, incidents);
+}
+
+TEST_F(SqliteStoreTest, SpaceOfDeletedIncidentsIsGivenBack) {
+  std::atomic<int64_t> now_us{1'700'000'000'000'000};
+  const auto options = SqliteStoreOptions{.data_dir = folder_.path(),
+                                          .now = [&now_us] { return absl::FromUnixMicros(now_us); },
+                                          .retention = {.days = 1},
+                                          .wal_pages_between_copies = 64,
+                                          .retention_pause = absl::Milliseconds(1)};
+  const std::string database = folder_.path() + "/incidents.db";
+  int64_t largest = 0;
+  {
+    auto store = OpenSqliteStore(options);
+    ASSERT_TRUE(store.ok()) << store.status();
+    FillAndDelete(**store, 1'000, now_us);
+    largest = SizeOf(database);
+    EXPECT_GT(largest, 5 << 20);
+    // The writer goes on until it has given back what it should.
+    const absl::Time give_up = absl::Now() + absl::Seconds(60);
+    TestBatch small({Plain()});
+    while (SizeOf(database) > 1 << 20 && absl::Now() < give_up) {
+      ASSERT_TRUE(small.CreateIn(**store).ok());
+    }
+    EXPECT_LT(SizeOf(database), 1 << 20);
+    EXPECT_EQ((*store)->warning(), "");
+  }
+  auto store = OpenSqliteStore(options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  TestBatch next({Plain()});
+  ASSERT_TRUE(next.CreateIn(**store).ok());
+  EXPECT_GT(next.ids()[0], 1'001);
+}
+
+TEST_F(SqliteStoreTest, DatabaseThatCannotGiveSpaceBackSaysWhatItNeeds) {
+  ASSERT_TRUE(Open(folder_.path()).ok());  // made without retention
+  std::atomic<int64_t> now_us{1'700'000'000'000'000};
+  const auto options = SqliteStoreOptions{.data_dir = folder_.path(),
+                                          .now = [&now_us] { return absl::FromUnixMicros(now_us); },
+                                          .retention = {.days = 1},
+                                          .retention_pause = absl::Milliseconds(1)};
+  std::string warning;
+  {
+    auto store = OpenSqliteStore(options);
+    ASSERT_TRUE(store.ok()) << store.status();
+    FillAndDelete(**store, 1'000, now_us);
+    const absl::Time give_up = absl::Now() + absl::Seconds(60);
+    while ((*store)->warning().empty() && absl::Now() < give_up) {
+      ASSERT_TRUE((*store)->ListInstances().ok());
+    }
+    warning = (*store)->warning();
+  }
+  const std::string database = folder_.path() + "/incidents.db";
+  EXPECT_THAT(warning, HasSubstr("sqlite3 " + database + " 'PRAGMA auto_vacuum"));
+  EXPECT_GT(SizeOf(database), 5 << 20);
+  // What the warning says does help.
+  sqlite3* handle = nullptr;
+  ASSERT_EQ(sqlite3_open(database.c_str(), &handle), SQLITE_OK);
+  const std::string sql = warning.substr(warning.find('\'') + 1);
+  ASSERT_EQ(sqlite3_exec(handle, sql.substr(0, sql.find('\'')).c_str(), nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  ASSERT_EQ(sqlite3_close(handle), SQLITE_OK);
+  EXPECT_LT(SizeOf(database), 1 << 20);
+  auto store = OpenSqliteStore(options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->last_id(), 1'000);
+  FillAndDelete(**store, 1'000, now_us);
+  (*store)->Close();
+  EXPECT_EQ((*store)->warning(), "");
+}
+
+TEST_F(SqliteStoreTest, WhatADuplicateOfADeletedIncidentIsToldOutlivesARestart) {
+  std::atomic<int64_t> now_us{1'700'000'000'000'000};
+  const auto options = SqliteStoreOptions{.data_dir = folder_.path(),
+                                          .now = [&now_us] { return absl::FromUnixMicros(now_us); },
+                                          .retention = {.days = 1},
+                                          .retention_pause = absl::Milliseconds(1)};
+  {
+    auto store = OpenSqliteStore(options);
+    ASSERT_TRUE(store.ok()) << store.status();
+    TestBatch first(std::vector<TestIncident>{{.name = "kept", .key = "k"}});
+    ASSERT_TRUE(first.CreateIn(**store).ok());
+    FillAndDelete(**store, 999, now_us);
+  }
+  auto store = OpenSqliteStore(options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->last_id(), 1'000);
+  TestBatch again(std::vector<TestIncident>{{.name = "x", .key = "k"}});
+  ASSERT_TRUE(again.CreateIn(**store).ok());
+  EXPECT_THAT(again.ids(), ElementsAre(1));
+  EXPECT_EQ(again->created[0].first->name, "kept");
+  EXPECT_EQ(again->created[0].created, absl::FromUnixMicros(1'700'000'000'000'000));
 }
 
 TEST_F(SqliteStoreTest, RareInstanceIsFoundPageByPage) {

@@ -17,6 +17,11 @@ using Kind = TransactionResult::Kind;
 // Another process that writes, such as a person's sqlite3, holds up the writer this long at most.
 constexpr int kBusyTimeoutMs = 100;
 constexpr std::chrono::milliseconds kPauseBetweenWipes(1'000);
+// Room in the database that deleted incidents have left is used for new ones. What is beyond this,
+// and beyond one page in so many, goes back to the disk, in small pieces.
+constexpr int64_t kLeastFreePages = 64;
+constexpr int64_t kPagesForAFreeOne = 16;
+constexpr char kGiveSomeSpaceBack[] = "PRAGMA incremental_vacuum(16)";
 constexpr size_t kCachedInstances = 10'000;
 // Details of that many bytes and more are written slice by slice. That writes the pages of the WAL
 // twice, and saves two copies in memory: ours in one piece, and SQLite's row. They are stored as a
@@ -156,6 +161,9 @@ ALTER TABLE details_ends ADD COLUMN query TEXT NOT NULL DEFAULT '';
 -- What tells this store from every other one.
 ALTER TABLE openings ADD COLUMN identity TEXT NOT NULL DEFAULT '';
 UPDATE openings SET identity = lower(hex(randomblob(8)));
+-- What duplicates are told of the incidents, which may be deleted earlier than the key; empty: not
+-- known.
+ALTER TABLE delivery_keys ADD COLUMN firsts BLOB NOT NULL DEFAULT '';
 )sql",
 };
 
@@ -164,7 +172,7 @@ UPDATE openings SET identity = lower(hex(randomblob(8)));
 const int64_t kSchemaVersion = std::size(kSteps);
 
 absl::StatusOr<std::unique_ptr<WriterDatabase>> WriterDatabase::Open(
-    const std::string& path, const std::string& vfs, absl::Time now,
+    const std::string& path, const std::string& vfs, absl::Time now, bool gives_space_back,
     const Checkpointer::Options& checkpointer, WalState& wal) {
   std::error_code no_file;
   const auto wal_bytes = std::filesystem::file_size(path + "-wal", no_file);
@@ -173,9 +181,15 @@ absl::StatusOr<std::unique_ptr<WriterDatabase>> WriterDatabase::Open(
       SqliteConnection::Open(path, vfs, SqliteAccess::kReadWrite, kBusyTimeoutMs);
   if (!connection.ok()) return connection.status();
   std::unique_ptr<WriterDatabase> database(new WriterDatabase(*std::move(connection), wal));
-  for (const char* pragma : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"}) {
+  // Does nothing to a database that has tables.
+  const char* const vacuum = gives_space_back ? "PRAGMA auto_vacuum = INCREMENTAL" : "";
+  for (const char* pragma : {vacuum, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"}) {
     if (absl::Status status = database->connection_->Execute(pragma); !status.ok()) return status;
   }
+  constexpr int64_t kIncremental = 2;
+  const absl::StatusOr<int64_t> mode = database->connection_->QueryInteger("PRAGMA auto_vacuum");
+  if (!mode.ok()) return mode.status();
+  database->gives_space_back_ = *mode == kIncremental;
   if (absl::Status status = database->Migrate(path); !status.ok()) return status;
   const std::string prove =
       absl::StrCat("INSERT INTO openings VALUES (1, 1, ", absl::ToUnixMicros(now),
@@ -236,9 +250,15 @@ absl::Status WriterDatabase::PrepareStatements() {
        "severity, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
       {&add_end_, "INSERT INTO details_ends (text, address, query) VALUES (?1, ?2, ?3)"},
       {&add_key_,
-       "INSERT INTO delivery_keys (instance, scope, expires, key, incidents, content) "
-       "VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+       "INSERT INTO delivery_keys (instance, scope, expires, key, incidents, content, firsts) "
+       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
       {&delete_key_, "DELETE FROM delivery_keys WHERE number = ?1"},
+      {&read_firsts_, "SELECT firsts FROM delivery_keys WHERE number = ?1"},
+      {&read_oldest_, "SELECT id, created, details_end FROM incidents ORDER BY id LIMIT 1"},
+      {&delete_incident_, "DELETE FROM incidents WHERE id = ?1"},
+      {&delete_ends_, "DELETE FROM details_ends WHERE number < ?1"},
+      {&pages_, "PRAGMA page_count"},
+      {&free_pages_, "PRAGMA freelist_count"},
       {&read_first_, "SELECT created, name, type, occurred, severity FROM incidents WHERE id = ?1"},
       {&find_instance_, "SELECT number, name, brand FROM instances WHERE uid = ?1"},
       {&save_instance_,
@@ -357,10 +377,20 @@ absl::Status WriterDatabase::AddKey(DeliveryKey& key) {
   const std::string ids = key.ids.ToText();
   const int64_t expires =
       key.expires == absl::InfiniteFuture() ? 0 : absl::ToUnixMicros(key.expires);
-  add_key_.Bind(key.instance, static_cast<int64_t>(key.scope), expires, key.key, ids, key.content);
+  add_key_.Bind(key.instance, static_cast<int64_t>(key.scope), expires, key.key, ids, key.content,
+                key.firsts);
   if (absl::Status status = add_key_.Run(); !status.ok()) return status;
+  key.firsts = std::string();  // read when it is needed
   key.row = sqlite3_last_insert_rowid(connection_->handle());
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> WriterDatabase::ReadFirsts(const DeliveryKey& key) {
+  std::string firsts;
+  absl::Status status =
+      read_firsts_.Bind(key.row).ForEachRow([&] { firsts = std::string(read_firsts_.Text(0)); });
+  if (!status.ok()) return status;
+  return firsts;
 }
 
 absl::Status WriterDatabase::ReadFirst(int64_t id, CreatedIncident& duplicate) {
@@ -395,6 +425,66 @@ absl::Status WriterDatabase::DeleteKeys(const std::deque<int64_t>& rows, size_t 
     if (absl::Status status = delete_key_.Bind(rows[i]).Run(); !status.ok()) return status;
   }
   return absl::OkStatus();
+}
+
+absl::Status WriterDatabase::DeleteOldest(absl::Time created_before, int64_t most_bytes,
+                                          Clock::time_point deadline, Deleted& deleted) {
+  deleted.more = true;
+  do {
+    absl::StatusOr<bool> done = DeleteIncident(created_before, most_bytes);
+    deleted.incidents += done.ok() && *done;
+    if (done.ok() && !*done) done = GiveSpaceBack();
+    if (!done.ok()) return done.status();
+    deleted.more = *done;
+  } while (deleted.more && Clock::now() < deadline);
+  return absl::OkStatus();
+}
+
+// False: there is none to be deleted.
+absl::StatusOr<bool> WriterDatabase::DeleteIncident(absl::Time created_before, int64_t most_bytes) {
+  int64_t id = 0;
+  int64_t created = 0;
+  int64_t end = 0;
+  absl::Status status = read_oldest_.ForEachRow([&] {
+    id = read_oldest_.Integer(0);
+    created = read_oldest_.Integer(1);
+    end = read_oldest_.Integer(2);
+  });
+  if (!status.ok()) return status;
+  if (id == 0) return false;
+  if (created >= absl::ToUnixMicros(created_before)) {
+    if (most_bytes == 0) return false;
+    const absl::StatusOr<Space> space = ReadSpace();
+    if (!space.ok()) return space.status();
+    if (space->used_pages * kPageBytes <= most_bytes) return false;
+  }
+  status = delete_incident_.Bind(id).Run();
+  // Ends have ascending numbers: only incidents that were before this one had a smaller one. The
+  // end of the last of them stays until there is a greater one.
+  if (status.ok() && end != 0) status = delete_ends_.Bind(end).Run();
+  if (!status.ok()) return status;
+  return true;
+}
+
+absl::StatusOr<WriterDatabase::Space> WriterDatabase::ReadSpace() {
+  const absl::StatusOr<int64_t> pages = pages_.QueryInteger();
+  if (!pages.ok()) return pages.status();
+  const absl::StatusOr<int64_t> free_pages = free_pages_.QueryInteger();
+  if (!free_pages.ok()) return free_pages.status();
+  return Space{*pages - *free_pages, *free_pages};
+}
+
+// False: there is nothing to be given back.
+absl::StatusOr<bool> WriterDatabase::GiveSpaceBack() {
+  const absl::StatusOr<Space> space = ReadSpace();
+  if (!space.ok()) return space.status();
+  const bool too_many =
+      space->free_pages > std::max(kLeastFreePages, space->used_pages / kPagesForAFreeOne);
+  wal_.keeps_free_space = too_many && !gives_space_back_;
+  if (!too_many || !gives_space_back_) return false;
+  absl::Status status = connection_->Execute(kGiveSomeSpaceBack);
+  if (!status.ok()) return status;
+  return true;
 }
 
 absl::StatusOr<std::string> WriterDatabase::ReadContext(const std::string& uid,
@@ -464,7 +554,9 @@ absl::Status WriterDatabase::DeleteInstance(const std::string& uid) {
 }
 
 absl::StatusOr<int64_t> WriterDatabase::ReadLastId() {
-  return connection_->QueryInteger("SELECT max(id) FROM incidents");
+  return connection_->QueryInteger(
+      "SELECT coalesce((SELECT max(id) FROM incidents), "
+      "(SELECT seq FROM sqlite_sequence WHERE name = 'incidents'), 0)");
 }
 
 absl::StatusOr<std::string> WriterDatabase::ReadIdentity() {

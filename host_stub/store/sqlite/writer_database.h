@@ -27,10 +27,14 @@ namespace host_stub {
 // PRAGMA user_version of what this program writes.
 extern const int64_t kSchemaVersion;
 
-// What the writer's thread tells of the WAL. Any thread reads it.
+inline constexpr int64_t kPageBytes = 4096;
+
+// What the writer's thread tells of the WAL and the database. Any thread reads it.
 struct WalState {
   std::atomic<bool> holds_secret{false};  // one that was replaced or deleted
   std::atomic<int64_t> pages{0};
+  // The database has room that it should give back to the disk, and was made without the means.
+  std::atomic<bool> keeps_free_space{false};
 };
 
 // For the writer's thread.
@@ -38,8 +42,9 @@ class WriterDatabase : public Transaction {
  public:
   // Brings the schema up to kSchemaVersion and proves by a synced write that the disk takes it.
   // FAILED_PRECONDITION, with the file's path: a newer program made the database.
+  // `gives_space_back`: a new database is to be made such that it can.
   static absl::StatusOr<std::unique_ptr<WriterDatabase>> Open(
-      const std::string& path, const std::string& vfs, absl::Time now,
+      const std::string& path, const std::string& vfs, absl::Time now, bool gives_space_back,
       const Checkpointer::Options& checkpointer, WalState& wal);
 
   absl::Status Begin() override;
@@ -49,8 +54,12 @@ class WriterDatabase : public Transaction {
   absl::StatusOr<int64_t> AddIncident(int64_t instance, absl::Time created,
                                       const NewIncident& incident, SharedParts& shared) override;
   absl::Status AddKey(DeliveryKey& key) override;
+  absl::StatusOr<std::string> ReadFirsts(const DeliveryKey& key) override;
   absl::Status ReadFirst(int64_t id, CreatedIncident& duplicate) override;
   absl::Status DeleteKeys(const std::deque<int64_t>& rows, size_t count) override;
+  absl::Status DeleteOldest(absl::Time created_before, int64_t most_bytes,
+                            std::chrono::steady_clock::time_point deadline,
+                            Deleted& deleted) override;
 
   absl::StatusOr<std::string> ReadContext(const std::string& uid, const std::string& key) override;
   absl::Status WriteContext(const std::string& uid, const std::string& key,
@@ -72,6 +81,10 @@ class WriterDatabase : public Transaction {
     std::string name;
     std::string brand;
   };
+  struct Space {
+    int64_t used_pages;
+    int64_t free_pages;
+  };
 
   WriterDatabase(std::unique_ptr<SqliteConnection> connection, WalState& wal)
       : connection_(std::move(connection)), wal_(wal) {}
@@ -79,6 +92,9 @@ class WriterDatabase : public Transaction {
   absl::Status PrepareStatements();
   absl::StatusOr<int64_t> ReadInstance(absl::string_view uid);
   absl::Status RunOverwriting(SqliteStatement& statement);
+  absl::StatusOr<bool> DeleteIncident(absl::Time created_before, int64_t most_bytes);
+  absl::StatusOr<Space> ReadSpace();
+  absl::StatusOr<bool> GiveSpaceBack();
   int Checkpoint(int mode, bool wait);
   void WipeWal(bool wait);
   void TellOfWal();
@@ -93,7 +109,13 @@ class WriterDatabase : public Transaction {
   SqliteStatement add_end_;
   SqliteStatement add_key_;
   SqliteStatement delete_key_;
+  SqliteStatement read_firsts_;
   SqliteStatement read_first_;
+  SqliteStatement read_oldest_;
+  SqliteStatement delete_incident_;
+  SqliteStatement delete_ends_;
+  SqliteStatement pages_;
+  SqliteStatement free_pages_;
   SqliteStatement find_instance_;
   SqliteStatement save_instance_;
   SqliteStatement read_context_;
@@ -108,6 +130,7 @@ class WriterDatabase : public Transaction {
   std::vector<absl::string_view> slices_;
   std::string warnings_;
 
+  bool gives_space_back_ = false;
   int64_t wal_pages_ = 0;  // after the last commit
   absl::Status lost_;      // not OK: why this connection can be trusted no more
   // An instance's configuration was replaced or deleted in this transaction. Its place in the

@@ -24,6 +24,8 @@ class ForwardingStore : public IncidentStore {
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
     return store_->Subscribe(std::move(committed));
   }
+  void SetRetention(const Retention& retention) override { store_->SetRetention(retention); }
+  StoreStatistics statistics() const override { return store_->statistics(); }
   absl::Status health() const override { return store_->health(); }
   void Close() override { store_->Close(); }
 

@@ -35,7 +35,9 @@ class Simulation {
       : random_(seed),
         disk_(absl::StrCat("simulation-", seed), seed),
         has_great_ones_(seed % 8 == 2),
-        has_lifetimes_(seed % 8 == 5) {
+        has_lifetimes_(seed % 8 == 5),
+        retention_by_days_(seed % 16 == 7),
+        retention_by_bytes_(seed % 16 == 8) {
     folder_ = parent_.path() + "/data";
     if (seed % 8 == 3 || seed % 8 == 6) {
       other_reader_ = std::make_unique<OtherProcess>(folder_ + "/incidents.db",
@@ -55,6 +57,8 @@ class Simulation {
     report_.duplicates = model_.duplicates();
     report_.replays = model_.replays();
     report_.expired = model_.expired();
+    report_.deleted = model_.deleted();
+    report_.duplicates_of_deleted = model_.duplicates_of_deleted();
     return report_;
   }
 
@@ -91,6 +95,7 @@ class Simulation {
   void SaveInstance();
   void SetContext();
   void CheckState();
+  void Retain();
 
   // Another process that reads. While it is there, the part of the WAL after its snapshot cannot be
   // copied, and the database cannot be opened again.
@@ -103,6 +108,8 @@ class Simulation {
   // Only some histories have these, so that older seeds give the same histories as before.
   const bool has_great_ones_;
   const bool has_lifetimes_;  // of keys; and replay keys
+  const bool retention_by_days_;
+  const bool retention_by_bytes_;
   // May be null. It is made before the store, which has threads.
   std::unique_ptr<OtherProcess> other_reader_;
   std::unique_ptr<Store> store_;
@@ -126,6 +133,9 @@ bool Simulation::Open() {
   options.wal_pages_between_copies = 20;
   options.first_reopen_pause = absl::Milliseconds(1);
   options.copies_on_a_thread = false;
+  // Incidents are deleted in one step, and only when it is asked for. The database can shrink.
+  options.retention_step = options.retention_pause = absl::Hours(1'000);
+  if (retention_by_days_ || retention_by_bytes_) options.retention.days = 100'000;
   auto store = OpenSqliteStore(std::move(options));
   opening_ = store.status();
   if (!store.ok()) return false;
@@ -169,6 +179,7 @@ void Simulation::OpenOrCloseOtherReader() {
 
 void Simulation::Step() {
   if (other_reader_ != nullptr && OneIn(3)) OpenOrCloseOtherReader();
+  if ((retention_by_days_ || retention_by_bytes_) && !armed_ && OneIn(3)) Retain();
   if (!armed_ && OneIn(4)) ArmAFault();
   const int64_t faults = disk_.faults();
   const int64_t failed_syncs = disk_.failed_wal_syncs();
@@ -402,6 +413,24 @@ void Simulation::SetContext() {
   values.insert(value);
 }
 
+// First all that is uncertain is settled: a batch of which the beginning is deleted does not tell
+// any more whether it was created.
+void Simulation::Retain() {
+  if (WaitUntilHealthy()) CheckAll();
+  if (!ok() || disk_.power_is_cut()) return;
+  if (OneIn(3)) ArmAFault();
+  const int64_t faults = disk_.faults();
+  constexpr int64_t kHourUs = int64_t{3'600} * 1'000'000;
+  if (retention_by_days_) now_us_ += kHourUs * Below(30);
+  store_->SetRetention(retention_by_days_
+                           ? Retention{.days = 1}
+                           : Retention{.bytes = int64_t{1'024} * (100 + Below(300))});
+  AwaitHousekeeping();
+  model_.MayBeDeleted(retention_by_days_ ? absl::FromUnixMicros(now_us_) - absl::Hours(24)
+                                         : absl::InfiniteFuture());
+  if (disk_.faults() > faults) HealAndCheck();
+}
+
 // What is read here must stay.
 void Simulation::CheckState() {
   const auto list = store_->ListInstances();
@@ -464,6 +493,8 @@ void SimulationReport::Add(const SimulationReport& other) {
   duplicates += other.duplicates;
   replays += other.replays;
   expired += other.expired;
+  deleted += other.deleted;
+  duplicates_of_deleted += other.duplicates_of_deleted;
   refused_after_failed_sync += other.refused_after_failed_sync;
 }
 

@@ -36,6 +36,8 @@ struct SimulationReport {
   int64_t duplicates = 0;
   int64_t replays = 0;  // batches that were known by their replay key alone
   int64_t expired = 0;  // keys that came again after their lifetime
+  int64_t deleted = 0;  // by retention
+  int64_t duplicates_of_deleted = 0;
   int64_t refused_after_failed_sync = 0;
 };
 

@@ -47,10 +47,10 @@ int main(int argc, char** argv) {
   }
   std::printf(
       "no promise was broken: %ld lives, %ld power cuts, %ld other faults, %ld incidents "
-      "acknowledged, %ld duplicates, %ld replays, %ld expired keys, %ld batches unknown (%ld of "
-      "them "
-      "there), %.0f s\n",
-      all.lives, all.power_cuts, all.faults, all.acknowledged, all.duplicates, all.replays,
-      all.expired, all.unknown, all.unknown_there, absl::ToDoubleSeconds(absl::Now() - begin));
+      "acknowledged, %ld deleted, %ld duplicates (%ld of deleted ones), %ld replays, %ld expired "
+      "keys, %ld batches unknown (%ld of them there), %.0f s\n",
+      all.lives, all.power_cuts, all.faults, all.acknowledged, all.deleted, all.duplicates,
+      all.duplicates_of_deleted, all.replays, all.expired, all.unknown, all.unknown_there,
+      absl::ToDoubleSeconds(absl::Now() - begin));
   return 0;
 }

@@ -57,6 +57,9 @@ std::string SimulationModel::Created(const SentBatch& batch,
       if (created[i].duplicate() && created[i].id == expected) continue;
       wrong = absl::StrCat("batch key ", key, " gave ", created[i].id, ", not ", expected);
     }
+    for (const CreatedIncident& duplicate : created) {
+      if (wrong.empty()) wrong = CheckFirst(duplicate);
+    }
     if (wrong.empty()) {
       duplicates_ += static_cast<int64_t>(created.size());
       replays_ += by_replay;
@@ -102,7 +105,7 @@ std::string SimulationModel::OneCreated(const SentBatch& batch, size_t i, Time n
     const int64_t id = known->second.ids[0];
     if (known->second.MayLive(now) && created.duplicate() && created.id == id) {
       ++duplicates_;
-      return "";
+      return CheckFirst(created);
     }
     if (known->second.MustLive(now)) {
       return absl::StrCat("key ", incident.key, " gave ", created.id, ", not ", id);
@@ -113,7 +116,8 @@ std::string SimulationModel::OneCreated(const SentBatch& batch, size_t i, Time n
     return absl::StrCat("incident ", created.id, " is taken for a duplicate");
   if (created.id <= last_id_) return absl::StrCat("id ", created.id, " came after ", last_id_);
   last_id_ = created.id;
-  incidents_[created.id] = {batch.uid, DetailsOf(incident)};
+  incidents_[created.id] = {batch.uid, DetailsOf(incident), created.created};
+  created_[created.id] = created.created;
   if (!incident.key.empty()) keys_[{batch.uid, incident.key}] = {{created.id}, Expiry(batch, now)};
   return "";
 }
@@ -132,10 +136,42 @@ std::string SimulationModel::Check(const std::vector<StoredIncident>& all) {
       return absl::StrCat("incident ", incident.id, " has other bytes than were acknowledged");
     }
   }
+  const std::string wrong = CheckMissing(seen);
+  return wrong.empty() ? SettleUnknown(extra) : wrong;
+}
+
+// What is deleted once may not come back.
+std::string SimulationModel::CheckMissing(const std::set<int64_t>& seen) {
+  while (!incidents_.empty() && !seen.contains(incidents_.begin()->first) &&
+         incidents_.begin()->second.may_be_deleted) {
+    incidents_.erase(incidents_.begin());
+    ++deleted_;
+  }
   for (const auto& [id, incident] : incidents_) {
     if (!seen.contains(id)) return absl::StrCat("incident ", id, " was acknowledged and is lost");
   }
-  return SettleUnknown(extra);
+  return "";
+}
+
+void SimulationModel::MayBeDeleted(absl::Time created_before) {
+  for (auto& [id, incident] : incidents_) {
+    if (incident.created < created_before) incident.may_be_deleted = true;
+  }
+}
+
+// A duplicate is told of the first incident, whether that is still there or not.
+std::string SimulationModel::CheckFirst(const CreatedIncident& duplicate) {
+  if (duplicate.other_content) return "";
+  duplicates_of_deleted_ += !incidents_.contains(duplicate.id);
+  const TestIncident expected;
+  const FirstIncident& first = *duplicate.first;
+  const auto created = created_.find(duplicate.id);
+  if (first.name == expected.name && first.type == expected.type &&
+      first.occurred == expected.occurred && created != created_.end() &&
+      duplicate.created == created->second) {
+    return "";
+  }
+  return absl::StrCat("a duplicate was told something else of incident ", duplicate.id);
 }
 
 // Each uncertain batch is there as a whole or not at all, and stays so from now on.
@@ -171,7 +207,8 @@ std::string SimulationModel::SettleUnknown(
       const int64_t id = there[i]->id;
       ids.push_back(id);
       last_id_ = std::max(last_id_, id);
-      incidents_[id] = {batch.uid, there[i]->details};
+      incidents_[id] = {batch.uid, there[i]->details, there[i]->created};
+      created_[id] = there[i]->created;
       if (!key.second.empty()) keys_[key] = {{id}, Expiry(batch, now)};
     }
     if (ids.size() != batch.incidents.size()) {

@@ -32,6 +32,8 @@ class SimulationModel {
  public:
   // Takes the result of a batch. This and Check return which promise was broken, or "".
   std::string Finished(const SentBatch& batch, const Submission& result);
+  // Retention may have deleted, from the oldest on, what was created before then.
+  void MayBeDeleted(absl::Time created_before);
   // Takes all incidents that the store has, opened again on a healthy disk.
   std::string Check(const std::vector<StoredIncident>& all);
 
@@ -40,12 +42,14 @@ class SimulationModel {
   std::optional<std::pair<std::string, std::string>> KnownKey(uint32_t chance) const;
   std::optional<std::pair<std::string, std::string>> KnownBatchKey(uint32_t chance) const;
 
-  int64_t acknowledged() const { return static_cast<int64_t>(incidents_.size()); }
+  int64_t acknowledged() const { return static_cast<int64_t>(created_.size()); }
   int64_t unknown() const { return unknown_; }
   int64_t unknown_there() const { return unknown_there_; }
   int64_t duplicates() const { return duplicates_; }
   int64_t replays() const { return replays_; }
   int64_t expired() const { return expired_; }
+  int64_t deleted() const { return deleted_; }
+  int64_t duplicates_of_deleted() const { return duplicates_of_deleted_; }
 
  private:
   using Key = std::pair<std::string, std::string>;  // uid and key
@@ -64,6 +68,8 @@ class SimulationModel {
   struct Incident {
     std::string uid;
     std::string details;
+    absl::Time created;
+    bool may_be_deleted = false;
   };
 
   static Time Expiry(const SentBatch& batch, Time now);
@@ -72,9 +78,12 @@ class SimulationModel {
                          const CreatedIncident& created);
   void RememberBatch(const SentBatch& batch, const std::vector<int64_t>& ids, Time now);
   void RememberReplay(const SentBatch& batch, const Known& known, bool certain);
+  std::string CheckFirst(const CreatedIncident& duplicate);
+  std::string CheckMissing(const std::set<int64_t>& seen);
   std::string SettleUnknown(const std::map<std::string, const StoredIncident*>& extra);
 
-  std::map<int64_t, Incident> incidents_;  // acknowledged, or seen after an opening
+  std::map<int64_t, Incident> incidents_;  // acknowledged, or seen after an opening; not deleted
+  std::map<int64_t, absl::Time> created_;  // when each of them was, deleted or not
   std::map<Key, Known> keys_;
   std::map<Key, Known> batch_keys_;  // and replay keys
   std::vector<SentBatch> uncertain_;
@@ -84,6 +93,8 @@ class SimulationModel {
   int64_t duplicates_ = 0;
   int64_t replays_ = 0;  // batches that were known by their replay key alone
   int64_t expired_ = 0;  // keys that came again after their lifetime
+  int64_t deleted_ = 0;
+  int64_t duplicates_of_deleted_ = 0;
 };
 
 // The slices of the details in one piece.

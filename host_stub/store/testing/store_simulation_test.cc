@@ -25,6 +25,8 @@ TEST(StoreSimulationTest, NoHistoryBreaksAPromise) {
   EXPECT_GT(all.duplicates, kHistories);
   EXPECT_GT(all.replays, kHistories / 10);
   EXPECT_GT(all.expired, kHistories / 10);
+  EXPECT_GT(all.deleted, kHistories);
+  EXPECT_GT(all.duplicates_of_deleted, kHistories / 10);
   EXPECT_GT(all.refused_after_failed_sync, kHistories / 10);
 }
 
@@ -36,7 +38,7 @@ TEST(StoreSimulationTest, HistoriesThatOnceBrokeAPromiseNoLongerDo) {
 }
 
 TEST(StoreSimulationTest, SeedGivesTheSameHistoryAgain) {
-  for (uint32_t seed = 1; seed <= 4; ++seed) {
+  for (const uint32_t seed : {1u, 2u, 3u, 4u, 7u, 8u}) {
     const uint64_t trace = RunSimulation(seed).trace;
     ASSERT_EQ(RunSimulation(seed).trace, trace) << seed;
     ASSERT_NE(RunSimulation(seed + 1).trace, trace) << seed;
