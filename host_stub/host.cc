@@ -11,6 +11,7 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "host_stub/front/front.h"
 #include "host_stub/observe/process.h"
@@ -19,8 +20,10 @@
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/counted.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/server.h"
+#include "plugin/limits/limits.h"
 
 namespace host_stub {
 namespace {
@@ -84,11 +87,13 @@ absl::StatusOr<std::unique_ptr<Host>> Host::Start(HostOptions options) {
   if (absl::Status status = host->StartGrpc(); !status.ok()) return status;
   if (absl::Status status = host->StartAdmin(); !status.ok()) return In("--admin", status);
   host->started_ = true;
+  host->LogStart();
   return host;
 }
 
 absl::Status Host::StartEngine() {
-  traffic_ = std::make_shared<Traffic>(options_.configuration.limits.refusals, options_.logger);
+  traffic_ = std::make_shared<Traffic>(options_.configuration.limits.refusals, options_.logger,
+                                       options_.access_log);
   if (absl::Status status = Take(OpenStore(options_), store_); !status.ok()) return status;
   const unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMostIoThreads);
   absl::Status status = Take(http::IoThreads::Start(static_cast<int>(threads)), threads_);
@@ -156,6 +161,26 @@ absl::Status Host::StartAdmin() {
                                             .limits = options_.configuration.limits,
                                             .version = plugin_->info().version}),
               admin_);
+}
+
+// What an operator who reads the log later must know of this host.
+void Host::LogStart() {
+  options_.logger->Log(
+      Severity::kInfo, "",
+      absl::StrCat("version ", plugin_->info().version, " with ",
+                   base::Counted(instances_->current()->entries().size(), "instance", "instances"),
+                   " serves http ", http_address_, ", grpc ", grpc_address(),
+                   ", control unix:", control_path(), ", admin ", admin_address()));
+  std::vector<std::string> changed;
+  for (const webhook::LimitDescription& limit : webhook::DescribeLimits()) {
+    const int64_t value = options_.configuration.limits.*limit.member;
+    if (value == limit.default_value) continue;
+    changed.push_back(absl::StrCat(limit.name, " ", value, " (default ", limit.default_value, ")"));
+  }
+  if (changed.empty()) return;
+  options_.logger->Log(
+      Severity::kInfo, "",
+      absl::StrCat("limits that differ from their defaults: ", absl::StrJoin(changed, ", ")));
 }
 
 HostState Host::State() {

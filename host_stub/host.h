@@ -23,6 +23,7 @@ class Server;
 
 namespace host_stub {
 
+class AccessLog;
 class Front;
 class Store;
 class Traffic;
@@ -40,6 +41,7 @@ struct HostOptions {
   AdminOptions admin;
   bool keep_in_memory = false;  // no database: incidents are gone when the host ends
   std::shared_ptr<Logger> logger;
+  std::shared_ptr<AccessLog> access_log = nullptr;  // null: none
 };
 
 // Any thread, but Drain and the destructor one at a time and after Reload.
@@ -87,6 +89,7 @@ class Host {
   absl::Status StartFront();
   absl::Status StartGrpc();
   absl::Status StartAdmin();
+  void LogStart();
   HostState State();
 
   // Members are destroyed from the last to the first: each before those that it calls.

@@ -54,8 +54,8 @@ class LateAnswerTest : public ::testing::Test {
     options.configuration = *std::move(configuration);
     options.data_dir = folder_ + "/data";
     options.http_address = options.grpc.address = "127.0.0.1:0";
-    options.logger =
-        NewFileDescriptorLogger(STDERR_FILENO, Severity::kError, /*lines_per_second=*/100);
+    options.logger = NewFileDescriptorLogger(STDERR_FILENO, LogFormat::kText, Severity::kError,
+                                             /*lines_per_second=*/100);
     auto host = Host::Start(std::move(options));
     ASSERT_TRUE(host.ok()) << host.status();
     host_ = *std::move(host);

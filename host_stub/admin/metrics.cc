@@ -287,6 +287,12 @@ std::vector<MetricFamily> HostMetrics::Collect() const {
           "could not be written at once")
       .Add({}, parts_.logger->dropped())
       .MoveTo(families);
+  const AccessLog* const access_log = parts_.traffic->access_log();
+  Counter("generic_webhook_access_log_lines_dropped_total",
+          "Requests that have no line in the access log, for want of room in its buffer or because "
+          "it could not be written")
+      .Add({}, access_log == nullptr ? 0 : access_log->dropped())
+      .MoveTo(families);
   Family limits = Gauge("generic_webhook_limit", "The limits of the configuration, by name");
   for (const webhook::LimitDescription& limit : webhook::DescribeLimits()) {
     limits.Add({{"name", limit.name}}, parts_.limits.*limit.member);

@@ -26,6 +26,8 @@ struct ServeOptions {
   std::vector<std::string> admin_token_files;
   std::vector<std::string> admin_names;
   int drain_delay_seconds = 0;
+  std::string log_format = "text";
+  std::string access_log = "off";
   std::string store = "sqlite";
   std::string grpc_certificate;
   std::string grpc_key;

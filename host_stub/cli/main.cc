@@ -173,6 +173,12 @@ void CommandLine::AddServe() {
       "When it is asked to stop: fail /readyz for so long before it refuses requests, so that "
       "balancers notice")
       ->check(CLI::Range(0, 3'600));
+  AddOption(*command, "--log-format", options->log_format, "text|json",
+            "Of the log, and of the access log: lines for people, or a JSON object on each line")
+      ->check(CLI::IsMember({"text", "json"}));
+  AddOption(
+      *command, "--access-log", options->access_log, "FILE|-|off",
+      "Write a line for each request there; -: standard output. SIGUSR1 opens the file again");
   AddOption(*command, "--store", options->store, "sqlite|memory",
             "With memory, incidents are lost when the host ends")
       ->check(CLI::IsMember({"sqlite", "memory"}));

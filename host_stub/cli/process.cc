@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "host_stub/observe/process.h"
 
@@ -21,7 +22,7 @@ constexpr int kEnd = SIGUSR2;
 sigset_t StopSet() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP, kEnd}) ::sigaddset(&set, number);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, kEnd}) ::sigaddset(&set, number);
   return set;
 }
 
@@ -70,9 +71,12 @@ StopSignals::~StopSignals() {
 
 std::optional<StopSignals::Wish> StopSignals::AwaitFor(absl::Duration most) {
   absl::MutexLock lock(&mutex_);
-  const auto wished = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_ || reload_; };
+  const auto wished = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return stop_ || reload_ || reopen_;
+  };
   if (!mutex_.AwaitWithTimeout(absl::Condition(&wished), most)) return std::nullopt;
   if (stop_) return Wish::kStop;
+  if (std::exchange(reopen_, false)) return Wish::kReopen;
   reload_ = false;
   return Wish::kReload;
 }
@@ -86,6 +90,8 @@ void StopSignals::Watch() {
     absl::MutexLock lock(&mutex_);
     if (number == SIGHUP) {
       reload_ = true;
+    } else if (number == SIGUSR1) {
+      reopen_ = true;
     } else if (stop_) {
       ::_exit(128 + number);
     } else {

@@ -21,17 +21,18 @@ void HardenProcess();
 // shell's usual soft limit of 1,024 is meant for programs that use select(2). Returns the limit.
 int64_t RaiseDescriptorLimit();
 
-// Waits for SIGTERM and SIGINT, and for SIGHUP. One in a process, made before other threads, which
-// inherit that these signals are blocked. SIGPIPE is ignored.
+// Waits for SIGTERM and SIGINT, for SIGHUP and SIGUSR1. One in a process, made before other
+// threads, which inherit that these signals are blocked. SIGPIPE is ignored.
 class StopSignals {
  public:
   StopSignals();
   ~StopSignals();
 
-  enum class Wish { kStop, kReload };
+  enum class Wish { kStop, kReload, kReopen };
 
-  // Waits for a signal for at most that long. Several SIGHUP may count as one. After the first
-  // signal that stops the process, a second one ends it at once, whether or not anybody waits.
+  // Waits for a signal for at most that long. Several SIGHUP may count as one, and so may several
+  // SIGUSR1. After the first signal that stops the process, a second one ends it at once, whether
+  // or not anybody waits.
   std::optional<Wish> AwaitFor(absl::Duration most);
 
  private:
@@ -40,6 +41,7 @@ class StopSignals {
   absl::Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool reload_ ABSL_GUARDED_BY(mutex_) = false;
+  bool reopen_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread watcher_;
 };
 

@@ -26,6 +26,7 @@
 #include "host_stub/cli/text.h"
 #include "host_stub/config/configuration.h"
 #include "host_stub/host.h"
+#include "host_stub/observe/access_log.h"
 #include "host_stub/observe/logger.h"
 #include "plugin/base/clock.h"
 
@@ -149,8 +150,20 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   absl::StatusOr<AdminOptions> admin = ReadAdminOptions(options);
   if (!admin.ok()) return admin.status();
   host.admin = *std::move(admin);
-  host.logger = NewFileDescriptorLogger(STDERR_FILENO, Severity::kInfo,
-                                        host.configuration.limits.log_lines_per_second);
+  const LogFormat format = options.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
+  const webhook::Limits& limits = host.configuration.limits;
+  host.logger =
+      NewFileDescriptorLogger(STDERR_FILENO, format, Severity::kInfo, limits.log_lines_per_second);
+  if (options.access_log == "off") return host;
+  auto access_log = AccessLog::Open({.path = options.access_log,
+                                     .format = format,
+                                     .buffer_bytes = limits.access_log_buffer_bytes},
+                                    host.logger);
+  if (!access_log.ok()) {
+    return absl::Status(access_log.status().code(),
+                        absl::StrCat("--access-log: ", access_log.status().message()));
+  }
+  host.access_log = *std::move(access_log);
   return host;
 }
 
@@ -186,6 +199,7 @@ int Serve(const ServeOptions& options) {
   absl::StatusOr<HostOptions> host_options = MakeHostOptions(options);
   if (!host_options.ok()) return Fail(host_options.status().message(), kNotAsked);
   const std::shared_ptr<Logger> logger = host_options->logger;
+  const std::shared_ptr<AccessLog> access_log = host_options->access_log;
   TakeLibraryLogs(logger);
   std::vector<std::string> warnings = host_options->configuration.warnings;
   const int64_t connections = host_options->configuration.limits.connections;
@@ -207,6 +221,7 @@ int Serve(const ServeOptions& options) {
     const std::optional<StopSignals::Wish> wish = signals.AwaitFor(IdleTrim::kInterval);
     if (wish == StopSignals::Wish::kStop) break;
     if (wish == StopSignals::Wish::kReload) Reload(options.config, **host, *logger);
+    if (wish == StopSignals::Wish::kReopen && access_log != nullptr) access_log->Reopen();
     trim.Tick();
     (*host)->Watch();
   }
@@ -217,6 +232,7 @@ int Serve(const ServeOptions& options) {
   }
   const absl::Status drained = (*host)->Drain(kDrainTime);
   if (!drained.ok()) logger->Log(Severity::kWarning, "", drained.message());
+  if (access_log != nullptr) access_log->Close();
   return kDone;
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "host_stub/observe/traffic.h"
 #include "plugin/base/line_limiter.h"
 #include "plugin/http/address.h"
 
@@ -90,6 +91,7 @@ void Refusals::Add(absl::string_view instance, const lri_answered& answered, abs
   Refusal refusal = MakeRefusal(instance, answered, now);
   std::optional<int64_t> left_out;
   std::string line;
+  Refusal told;
   {
     absl::MutexLock lock(&mutex_);
     refusal.number = ++last_number_;
@@ -100,6 +102,7 @@ void Refusals::Add(absl::string_view instance, const lri_answered& answered, abs
       left_out = std::exchange(of_network.left_out, 0);
       of_network.next = now + kPauseOfLines;
       line = MakeLine(refusal);
+      told = refusal;
     } else {
       ++of_network.left_out;
     }
@@ -108,7 +111,18 @@ void Refusals::Add(absl::string_view instance, const lri_answered& answered, abs
     MakeRoom(kind);
   }
   if (!left_out.has_value()) return;
-  logger_->Log(Severity::kWarning, instance, absl::StrCat(line, base::LeftOut(*left_out)));
+  logger_->LogRequest(Severity::kWarning, instance, absl::StrCat(line, base::LeftOut(*left_out)),
+                      {.request_id = told.request_id,
+                       .trace_id = told.trace_id,
+                       .peer = told.peer,
+                       .via = DoorName(told.door),
+                       .method = told.method,
+                       .path = told.path,
+                       .status = told.status == 0 ? -1 : told.status,
+                       .reason = lri_reason_name(told.reason),
+                       .bytes = static_cast<int64_t>(told.bytes_received),
+                       .bytes_sent = static_cast<int64_t>(told.bytes_sent),
+                       .duration = told.duration});
 }
 
 void Refusals::MakeRoom(Kind& added) {

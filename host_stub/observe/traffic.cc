@@ -143,6 +143,7 @@ void Traffic::OnAnswered(absl::string_view instance, TrafficCounts* counts,
     durations_.Add(method, answered.status, RouteOf(instance, answered.door), over_tls,
                    answered.duration_ns);
   }
+  if (access_log_ != nullptr) access_log_->Add(instance, answered, absl::Now());
   switch (OutcomeOf(answered.status, answered.reason)) {
     case Outcome::kRefused:
     case Outcome::kFailed:

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "host_stub/observe/access_log.h"
 #include "host_stub/observe/histogram.h"
 #include "host_stub/observe/logger.h"
 #include "host_stub/observe/refusals.h"
@@ -101,9 +102,10 @@ class RequestDurations {
 // Any thread.
 class Traffic {
  public:
-  // `refusals_kept`: Limits::refusals.
-  Traffic(int64_t refusals_kept, std::shared_ptr<Logger> logger)
-      : refusals_(refusals_kept, std::move(logger)) {}
+  // `refusals_kept`: Limits::refusals. `access_log`: null if there is none.
+  Traffic(int64_t refusals_kept, std::shared_ptr<Logger> logger,
+          std::shared_ptr<AccessLog> access_log = nullptr)
+      : refusals_(refusals_kept, std::move(logger)), access_log_(std::move(access_log)) {}
 
   // Called once for each, when the answer goes out. `counts` are those of the instance of that
   // name; null and "" where it came to none.
@@ -113,11 +115,14 @@ class Traffic {
   const TrafficCounts& without_instance() const { return without_instance_; }
   const RequestDurations& durations() const { return durations_; }
   const Refusals& refusals() const { return refusals_; }
+  // Null if there is none. Where there is one, it wants the id and the trace of each request.
+  const AccessLog* access_log() const { return access_log_.get(); }
 
  private:
   TrafficCounts without_instance_;
   RequestDurations durations_;
   Refusals refusals_;
+  const std::shared_ptr<AccessLog> access_log_;
 };
 
 }  // namespace host_stub

@@ -134,6 +134,9 @@ constexpr Setting kSettings[] = {
      "the configuration is refused; each password costs a comparison per request"},
     {"log_lines_per_second", &Limits::log_lines_per_second, 1, 1'000'000,
      "further lines of that severity are counted and left out"},
+    {"access_log_buffer_bytes", &Limits::access_log_buffer_bytes, 64 * 1024, kGiB,
+     "requests that wait to be written, beyond which they are counted and left out of the access "
+     "log"},
     {"refusals", &Limits::refusals, 10, 100'000,
      "the oldest of the instance and reason that has most is forgotten"},
     {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000,

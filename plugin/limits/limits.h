@@ -96,6 +96,9 @@ struct Limits {
   // The log. More lines of one severity are counted and left out.
   int64_t log_lines_per_second = 200;
 
+  // The access log's requests that wait to be written; some 200 bytes each.
+  int64_t access_log_buffer_bytes = 1024 * 1024;
+
   // Refused requests and connections that are kept in memory; some 1 to 4 KiB each.
   int64_t refusals = 1'000;
 
