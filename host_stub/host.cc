@@ -143,6 +143,7 @@ absl::Status Host::StartGrpc() {
   return Take(GrpcServer::Start(options_.grpc, {.plugin = plugin_->info(),
                                                 .instances = instances_,
                                                 .store = store_,
+                                                .audit = store_,
                                                 .manager = manager_,
                                                 .logger = options_.logger,
                                                 .traffic = traffic_,
@@ -199,8 +200,13 @@ HostState Host::State() {
 }
 
 absl::Status Host::Reload(const absl::StatusOr<Configuration>& configuration) {
+  AuditEntry audit;
+  audit.who = "SIGHUP";
+  audit.what = "reload";
   absl::Status status =
-      configuration.ok() ? manager_->Reload(*configuration) : configuration.status();
+      configuration.ok() ? manager_->Reload(*configuration, audit) : configuration.status();
+  if (!status.ok())
+    manager_->AuditNoChange(std::move(audit), status).IgnoreError();  // it is logged
   last_reload_succeeded_ = status.ok();
   if (!status.ok()) return status;
   server_->SetProxies(configuration->proxies);

@@ -109,6 +109,11 @@ struct RefusalsOptions : ClientOptions {
 int ListRefusals(const RefusalsOptions& options);
 int ShowStatus(const ClientOptions& options);
 
+struct AuditOptions : ClientOptions {
+  int limit = 20;
+};
+int ListAudit(const AuditOptions& options);
+
 int ShowParameters(const ClientOptions& options);
 int ShowLimits(const ClientOptions& options);
 int ShowSources(const ClientOptions& options);

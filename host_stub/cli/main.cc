@@ -277,6 +277,10 @@ void CommandLine::AddIncidents() {
 }
 
 void CommandLine::AddOperations() {
+  const auto audit = Add(app_, "audit", "Show who changed what, newest first",
+                         "Example:\n  host_stub audit --limit 5", &ListAudit);
+  AddOption(*audit.app, "--limit", audit.options->limit, "N", "Show at most this many")
+      ->check(CLI::Range(1, 100'000));
   Add(app_, "status", "Show how the host is", "Example:\n  host_stub status", &ShowStatus);
   const auto refusals =
       Add(app_, "refusals", "Show requests and connections that were refused of late, and why",

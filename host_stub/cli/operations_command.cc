@@ -158,6 +158,35 @@ int ListRefusals(const RefusalsOptions& options) {
   }
 }
 
+int ListAudit(const AuditOptions& options) {
+  Client client(options);
+  std::vector<std::string> documents;
+  std::vector<std::vector<std::string>> rows = {
+      {"TIME", "WHO", "WHAT", "INSTANCE", "OUTCOME", "CHANGED"}};
+  v1::ListAuditRequest request;
+  for (int left = options.limit; left > 0;) {
+    request.set_page_size(left);
+    v1::ListAuditResponse response;
+    if (const int code = client.Call(request, response); code != kDone) return code;
+    for (const v1::AuditEntry& entry : response.entries()) {
+      documents.push_back(JsonObject({{"time", JsonString(TimeText(entry.time()))},
+                                      {"who", JsonString(entry.who())},
+                                      {"what", JsonString(entry.what())},
+                                      {"instance", JsonString(entry.instance())},
+                                      {"outcome", JsonString(entry.outcome())},
+                                      {"parameters", JsonStrings(entry.parameters())}}));
+      rows.push_back({TimeText(entry.time()), entry.who(), entry.what(),
+                      entry.instance().empty() ? "-" : entry.instance(), entry.outcome(),
+                      absl::StrJoin(entry.parameters(), ", ")});
+    }
+    left -= response.entries_size();
+    request.set_page_token(response.next_page_token());
+    if (response.next_page_token().empty()) break;
+  }
+  PrintList(options.json, documents, rows, "nothing was changed");
+  return kDone;
+}
+
 // The rate is that of one second between two answers.
 int ShowStatus(const ClientOptions& options) {
   Client client(options);

@@ -41,16 +41,16 @@ bool PortComesFree(const InstanceSnapshot& table, const InstanceChange& change,
          });
 }
 
-bool Differs(const PlatformConfiguration& one, const PlatformConfiguration& other) {
-  return one.product != other.product || one.url != other.url || one.engine != other.engine;
-}
-
 bool Names(const Configuration& configuration, const std::string& name) {
   return std::any_of(configuration.instances.begin(), configuration.instances.end(),
                      [&name](const InstanceConfiguration& one) { return one.name == name; });
 }
 
 }  // namespace
+
+bool Differs(const PlatformConfiguration& one, const PlatformConfiguration& other) {
+  return one.product != other.product || one.url != other.url || one.engine != other.engine;
+}
 
 absl::StatusOr<InstanceChange> PlanReload(const InstanceSnapshot& table,
                                           const Configuration& configuration) {

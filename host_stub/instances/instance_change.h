@@ -65,6 +65,8 @@ struct InstanceChange {
   std::function<absl::Status()> save = [] { return absl::OkStatus(); };
 };
 
+bool Differs(const PlatformConfiguration& one, const PlatformConfiguration& other);
+
 // What a configuration file that was read again changes: instances that it no longer names are
 // removed, new ones are added, different ones are changed, and all others are left alone. With
 // another platform every instance is checked anew, the store's too. FAILED_PRECONDITION: the store

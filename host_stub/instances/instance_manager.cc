@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "plugin/base/thread.h"
 
@@ -17,9 +18,54 @@ constexpr absl::Duration kRequestIdLifetime = absl::Hours(1);
 // For those who were about to use an instance when it was replaced.
 constexpr absl::Duration kMostTimeToEnd = absl::Seconds(1);
 constexpr int kLongestPause = 60;  // between two retries, times the first pause
+constexpr size_t kMostAuditedNames = 100;
 
 // As precise as the store keeps it.
 absl::Time Now() { return absl::FromUnixMicros(absl::ToUnixMicros(absl::Now())); }
+
+// For the audit of a change.
+void AddChangedNames(const InstanceSettings& before, const InstanceSettings& after,
+                     absl::string_view prefix, std::vector<std::string>& names) {
+  const auto add = [&](absl::string_view name) { names.push_back(absl::StrCat(prefix, name)); };
+  for (const auto& [name, value] : after.parameters) {
+    const auto found = before.parameters.find(name);
+    if (found == before.parameters.end() || found->second != value) add(name);
+  }
+  for (const auto& [name, value] : before.parameters) {
+    if (after.parameters.find(name) == after.parameters.end()) add(name);
+  }
+  if (before.disabled != after.disabled) add("disabled");
+  if (before.on_engine != after.on_engine) add("on_engine");
+}
+
+// Of an instance of the file with its name in front.
+std::vector<std::string> ChangedNames(const InstanceSnapshot& table, const InstanceChange& change) {
+  std::vector<std::string> names;
+  if (Differs(change.platform, table.platform)) names.push_back("platform");
+  if (change.server_configuration != table.server_configuration) {
+    names.push_back("serverConfiguration");
+  }
+  for (const ChangeStep& step : change.steps) {
+    const InstanceEntry* const before = table.Find(step.name);
+    if (before == nullptr || !step.after.has_value()) {
+      names.push_back(step.name);
+    } else {
+      AddChangedNames(before->settings, *step.after, absl::StrCat(step.name, "."), names);
+    }
+  }
+  if (names.size() > kMostAuditedNames) {
+    names.resize(kMostAuditedNames);
+    names.push_back("...");
+  }
+  return names;
+}
+
+AuditEntry Done(AuditEntry audit, std::vector<std::string> parameters) {
+  audit.time = Now();
+  audit.outcome = absl::StatusCodeToString(absl::StatusCode::kOk);
+  audit.parameters = std::move(parameters);
+  return audit;
+}
 
 }  // namespace
 
@@ -229,8 +275,27 @@ absl::StatusOr<const InstanceEntry*> InstanceManager::FindToChange(const std::st
   return entry;
 }
 
+absl::Status InstanceManager::AuditNoChange(AuditEntry audit, const absl::Status& outcome) {
+  audit.time = Now();
+  audit.outcome = absl::StatusCodeToString(outcome.code());
+  const absl::Status kept = parts_.store->AddAudit(audit);
+  if (kept.ok() || !outcome.ok()) LogAudit(audit);
+  if (!kept.ok()) {
+    parts_.logger->Log(Severity::kError, audit.instance,
+                       absl::StrCat("audit: it could not be stored: ", kept.message()));
+  }
+  return kept;
+}
+
+void InstanceManager::LogAudit(const AuditEntry& audit) {
+  const std::string names = absl::StrJoin(audit.parameters, ", ");
+  parts_.logger->Log(Severity::kInfo, audit.instance,
+                     absl::StrCat("audit: ", audit.what, " by ", audit.who, ": ", audit.outcome,
+                                  names.empty() ? "" : "; changed: ", names));
+}
+
 absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings,
-                                                       bool validate_only) {
+                                                       bool validate_only, AuditEntry audit) {
   absl::MutexLock lock(&change_);
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   settings.in_file = false;
@@ -242,7 +307,11 @@ absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings
         return absl::AlreadyExistsError(absl::StrCat("request_id: it made instance \"", name,
                                                      "\"; another request needs another one"));
       }
-      if (same) return ToListed(*table_, *entry);
+      if (!same) continue;
+      if (absl::Status kept = AuditNoChange(std::move(audit), absl::OkStatus()); !kept.ok()) {
+        return kept;
+      }
+      return ToListed(*table_, *entry);
     }
   }
   absl::Status status = CheckSettings(parts_.plugin->info().parameters, settings);
@@ -260,9 +329,15 @@ absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings
   settings.created = settings.changed = Now();
   InstanceChange change(*table_);
   change.steps.emplace_back(settings.name, settings);
-  change.save = [&] { return parts_.store->SaveInstance(ToStored(settings)); };
+  std::vector<std::string> names;
+  AddChangedNames({}, settings, "", names);
+  audit = Done(std::move(audit), std::move(names));
+  change.save = [&] { return parts_.store->SaveInstance(ToStored(settings), &audit); };
   if (status = Run(change, validate_only); !status.ok()) return status;
-  if (!validate_only) return ToListed(*table_, *table_->Find(settings.name));
+  if (!validate_only) {
+    LogAudit(audit);
+    return ToListed(*table_, *table_->Find(settings.name));
+  }
   InstanceEntry entry;
   entry.settings = std::move(settings);
   ListedInstance listed = ToListed(*table_, entry);
@@ -273,7 +348,7 @@ absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings
 absl::StatusOr<ListedInstance> InstanceManager::Update(
     const std::string& name, const std::string& etag,
     const std::function<absl::Status(InstanceSettings& settings)>& change_settings,
-    bool validate_only) {
+    bool validate_only, AuditEntry audit) {
   absl::MutexLock lock(&change_);
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   const absl::StatusOr<const InstanceEntry*> entry = FindToChange(name, etag);
@@ -286,14 +361,20 @@ absl::StatusOr<ListedInstance> InstanceManager::Update(
   const std::string etag_before = before.etag();
   if (settings.parameters == before.parameters && settings.disabled == before.disabled &&
       settings.on_engine == before.on_engine) {
+    if (!validate_only) status = AuditNoChange(std::move(audit), absl::OkStatus());
+    if (!status.ok()) return status;
     return ToListed(*table_, **entry);
   }
+  std::vector<std::string> names;
+  AddChangedNames(before, settings, "", names);
+  audit = Done(std::move(audit), std::move(names));
   ++settings.generation;
   settings.changed = Now();
   InstanceChange change(*table_);
   change.steps.emplace_back(name, settings);
-  change.save = [&] { return parts_.store->SaveInstance(ToStored(settings)); };
+  change.save = [&] { return parts_.store->SaveInstance(ToStored(settings), &audit); };
   if (status = Run(change, validate_only); !status.ok()) return status;
+  if (!validate_only) LogAudit(audit);
   InstanceEntry shown = *table_->Find(name);
   shown.settings = std::move(settings);
   ListedInstance listed = ToListed(*table_, shown);
@@ -301,7 +382,8 @@ absl::StatusOr<ListedInstance> InstanceManager::Update(
   return listed;
 }
 
-absl::Status InstanceManager::Delete(const std::string& name, const std::string& etag) {
+absl::Status InstanceManager::Delete(const std::string& name, const std::string& etag,
+                                     AuditEntry audit) {
   absl::MutexLock lock(&change_);
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   const absl::StatusOr<const InstanceEntry*> entry = FindToChange(name, etag);
@@ -309,13 +391,15 @@ absl::Status InstanceManager::Delete(const std::string& name, const std::string&
   const std::string uid = (*entry)->settings.uid;
   InstanceChange change(*table_);
   change.steps.emplace_back(name, std::nullopt);
-  change.save = [&] { return parts_.store->DeleteInstance(uid); };
+  audit = Done(std::move(audit), {});
+  change.save = [&] { return parts_.store->DeleteInstance(uid, &audit); };
   if (absl::Status status = Run(change, /*validate_only=*/false); !status.ok()) return status;
+  LogAudit(audit);
   // What it remembered while it was drained goes too.
   return parts_.store->DeleteInstance(uid);
 }
 
-absl::Status InstanceManager::Reload(const Configuration& configuration) {
+absl::Status InstanceManager::Reload(const Configuration& configuration, AuditEntry audit) {
   absl::MutexLock lock(&change_);
   if (absl::Status status = CheckOpen(); !status.ok()) return status;
   if (configuration.limits_set != limits_set_) {
@@ -324,7 +408,11 @@ absl::Status InstanceManager::Reload(const Configuration& configuration) {
   }
   absl::StatusOr<InstanceChange> change = PlanReload(*table_, configuration);
   if (!change.ok()) return change.status();
-  return Run(*change, /*validate_only=*/false);
+  audit = Done(std::move(audit), ChangedNames(*table_, *change));
+  change->save = [&] { return parts_.store->AddAudit(audit); };
+  absl::Status status = Run(*change, /*validate_only=*/false);
+  if (status.ok()) LogAudit(audit);
+  return status;
 }
 
 absl::Status InstanceManager::Run(InstanceChange& change, bool validate_only) {

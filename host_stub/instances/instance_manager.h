@@ -60,24 +60,34 @@ class InstanceManager {
   InstanceManager(const InstanceManager&) = delete;
   InstanceManager& operator=(const InstanceManager&) = delete;
 
+  // The calls that change something, and are not only validated, are kept in the audit: a change by
+  // the commit that keeps the change itself, so that one whose audit cannot be stored is refused.
+  // Of `audit` the caller gives who and what.
+
   // Creates an instance of the store from name, parameters, disabled, on_engine and request_id. The
   // same request_id again within an hour returns the first result. INVALID_ARGUMENT,
   // ALREADY_EXISTS (name or port), FAILED_PRECONDITION, UNAVAILABLE.
-  absl::StatusOr<ListedInstance> Create(InstanceSettings settings, bool validate_only);
+  absl::StatusOr<ListedInstance> Create(InstanceSettings settings, bool validate_only,
+                                        AuditEntry audit = {});
 
   // Applies `change` to parameters, disabled and on_engine. NOT_FOUND, FAILED_PRECONDITION (the
   // file's instance; another etag, unless empty), and the errors of Create.
   absl::StatusOr<ListedInstance> Update(
       const std::string& name, const std::string& etag,
-      const std::function<absl::Status(InstanceSettings& settings)>& change, bool validate_only);
+      const std::function<absl::Status(InstanceSettings& settings)>& change, bool validate_only,
+      AuditEntry audit = {});
 
   // Drains it and removes it with its context. NOT_FOUND, FAILED_PRECONDITION.
-  absl::Status Delete(const std::string& name, const std::string& etag);
+  absl::Status Delete(const std::string& name, const std::string& etag, AuditEntry audit = {});
 
   // Takes over another configuration's platform, serverConfiguration and instances as one change.
   // On an error, one line, everything stays as it is. Limits are read at the start only:
   // FAILED_PRECONDITION where they differ.
-  absl::Status Reload(const Configuration& configuration);
+  absl::Status Reload(const Configuration& configuration, AuditEntry audit = {});
+
+  // Keeps that a call changed nothing: it was refused, or there was nothing to change. The callers
+  // of the functions above tell of their refusals. The error is the store's.
+  absl::Status AuditNoChange(AuditEntry audit, const absl::Status& outcome);
 
   // Where the host's own front listens, as in http://127.0.0.1:8080; shown in addresses.
   void SetFrontUrl(std::string url);
@@ -98,6 +108,7 @@ class InstanceManager {
                                                     const std::string& etag) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
 
+  void LogAudit(const AuditEntry& audit);
   absl::Status Run(InstanceChange& change, bool validate_only)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   void Apply(InstanceChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "host_stub/instances/testing/instance_manager_test_util.h"
 #include "host_stub/store/memory_store.h"
@@ -380,6 +381,105 @@ TEST_F(InstanceManagerTest, RequestsUnderWayNeverFailWhileSettingsChange) {
   stop = true;
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(Post("hook", "user:0"), 200);
+}
+
+// "WHO WHAT INSTANCE OUTCOME PARAMETERS" of each entry, oldest first.
+std::vector<std::string> AuditOf(StateStore& store) {
+  std::vector<std::string> lines;
+  const auto entries = store.ListAudit(0, 100);
+  EXPECT_TRUE(entries.ok()) << entries.status();
+  for (const AuditEntry& entry : *entries) {
+    EXPECT_GT(entry.time, absl::Now() - absl::Minutes(10));
+    lines.insert(lines.begin(),
+                 absl::StrCat(entry.who, " ", entry.what, " ", entry.instance, " ", entry.outcome,
+                              " ", absl::StrJoin(entry.parameters, ",")));
+  }
+  return lines;
+}
+
+TEST_F(InstanceManagerTest, ChangesAreAuditedWithTheNamesOfWhatChangedAndNothingElseIs) {
+  Start(File({{"filed", {{"username", "user"}, {"password", "old"}}}}));
+  const auto by = [](const char* what, const char* instance) {
+    AuditEntry audit;
+    audit.who = "somebody";
+    audit.what = what;
+    audit.instance = instance;
+    return audit;
+  };
+  const InstanceSettings hook = New("hook", {{"username", "user"}, {"password", "planted"}});
+  const auto change = [](InstanceSettings& settings) {
+    settings.parameters = {{"username", "user"}, {"password", "planted-2"}, {"incidentType", "a"}};
+    settings.disabled = true;
+    return absl::OkStatus();
+  };
+  ASSERT_TRUE(manager_->Create(hook, /*validate_only=*/true, by("create", "hook")).ok());
+  EXPECT_FALSE(manager_->Create(New("hook", {{"passwrd", "x"}}), false, by("create", "hook")).ok());
+  EXPECT_THAT(AuditOf(*test_.services.state), ElementsAre());
+  ASSERT_TRUE(manager_->Create(hook, false, by("create", "hook")).ok());
+  ASSERT_TRUE(manager_->Update("hook", "", change, true, by("update", "hook")).ok());
+  ASSERT_TRUE(manager_->Update("hook", "", change, false, by("update", "hook")).ok());
+  ASSERT_TRUE(manager_->Update("hook", "", change, false, by("update", "hook")).ok());
+  ASSERT_TRUE(manager_->Delete("hook", "", by("delete", "hook")).ok());
+  Configuration file = File({{"filed", {{"username", "user"}, {"password", "planted-3"}}}});
+  file.server_configuration["key"] = "value";
+  ASSERT_TRUE(manager_->Reload(file, by("reload", "")).ok());
+  ASSERT_TRUE(manager_->Reload(File({{"other", {}}}), by("reload", "")).ok());
+  EXPECT_TRUE(manager_->AuditNoChange(by("delete", "none"), absl::NotFoundError("none")).ok());
+  EXPECT_THAT(AuditOf(*test_.services.state),
+              ElementsAre("somebody create hook OK password,username",
+                          "somebody update hook OK incidentType,password,disabled",
+                          "somebody update hook OK ", "somebody delete hook OK ",
+                          "somebody reload  OK serverConfiguration,filed.password",
+                          "somebody reload  OK serverConfiguration,other,filed",
+                          "somebody delete none NOT_FOUND "));
+}
+
+// Its audit cannot be written.
+class StateWithoutAudit : public StateStore {
+ public:
+  explicit StateWithoutAudit(std::shared_ptr<StateStore> store) : store_(std::move(store)) {}
+
+  absl::Status GetContext(absl::string_view uid, absl::string_view key, ContextDone done) override {
+    return store_->GetContext(uid, key, std::move(done));
+  }
+  absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
+                          ContextDone done) override {
+    return store_->SetContext(uid, key, std::move(value), std::move(done));
+  }
+  absl::StatusOr<std::vector<StoredInstance>> ListInstances() override {
+    return store_->ListInstances();
+  }
+  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit) override {
+    return audit == nullptr ? store_->SaveInstance(instance, nullptr) : Fault();
+  }
+  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit) override {
+    return audit == nullptr ? store_->DeleteInstance(uid, nullptr) : Fault();
+  }
+  absl::Status AddAudit(const AuditEntry&) override { return Fault(); }
+  absl::StatusOr<std::vector<AuditEntry>> ListAudit(int64_t, int64_t) override { return Fault(); }
+
+ private:
+  static absl::Status Fault() { return absl::UnavailableError("no audit"); }
+
+  const std::shared_ptr<StateStore> store_;
+};
+
+TEST_F(InstanceManagerTest, AChangeWhoseAuditCannotBeStoredIsRefusedAndChangesNothing) {
+  const Configuration file = File({{"filed", {{"username", "user"}, {"password", "old"}}}});
+  Start(file);
+  ASSERT_TRUE(Create(New("hook", {{"username", "user"}, {"password", "old"}})).ok());
+  End();
+  test_.services.state = std::make_shared<StateWithoutAudit>(test_.services.state);
+  Start(file);
+  EXPECT_TRUE(absl::IsUnavailable(Create(New("more"))));
+  EXPECT_TRUE(absl::IsUnavailable(Set("hook", "password", "new")));
+  EXPECT_TRUE(absl::IsUnavailable(Set("hook", "password", "old")));  // nothing to change
+  EXPECT_TRUE(absl::IsUnavailable(SetDisabled("hook", true)));
+  EXPECT_TRUE(absl::IsUnavailable(manager_->Delete("hook", "")));
+  EXPECT_TRUE(absl::IsUnavailable(manager_->Reload(File({}))));
+  EXPECT_THAT(Names(), ElementsAre("filed", "hook"));
+  EXPECT_EQ(Post("hook", "user:old"), 200);
+  EXPECT_EQ(Post("filed", "user:old"), 200);
 }
 
 }  // namespace

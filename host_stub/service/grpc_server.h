@@ -21,6 +21,7 @@
 #include "host_stub/observe/logger.h"
 #include "host_stub/observe/traffic.h"
 #include "host_stub/store/incident_store.h"
+#include "host_stub/store/store.h"
 #include "plugin/limits/limits.h"
 
 namespace webhook::http {
@@ -54,6 +55,8 @@ struct GrpcServerParts {
   PluginInfo plugin;
   std::shared_ptr<const PublishedInstances> instances;
   std::shared_ptr<IncidentStore> store;
+  // Has the audit. Null: there is none.
+  std::shared_ptr<StateStore> audit = nullptr;
   // Null if the instances cannot be changed.
   std::shared_ptr<InstanceManager> manager = nullptr;
   std::shared_ptr<Logger> logger;

@@ -64,25 +64,32 @@ class InstanceService : public v1::InstanceService::CallbackService {
     return EndCall(*context, absl::OkStatus());
   }
 
-  grpc::ServerUnaryReactor* CreateInstance(Context*, const v1::CreateInstanceRequest* request,
+  grpc::ServerUnaryReactor* CreateInstance(Context* context,
+                                           const v1::CreateInstanceRequest* request,
                                            v1::Instance* response) override {
     return Change(
-        *request,
-        [server = server_, request = *request](v1::Instance& result) {
+        *context, *request, "create", request->instance().name(),
+        [server = server_, request = *request](const AuditEntry& audit, v1::Instance& result) {
           absl::StatusOr<InstanceSettings> settings = ToSettings(request);
           if (!settings.ok()) return settings.status();
           return Fill(*server,
-                      server->manager->Create(*std::move(settings), request.validate_only()),
+                      server->manager->Create(*std::move(settings), request.validate_only(), audit),
                       result);
         },
         response);
   }
 
-  grpc::ServerUnaryReactor* UpdateInstance(Context*, const v1::UpdateInstanceRequest* request,
+  grpc::ServerUnaryReactor* UpdateInstance(Context* context,
+                                           const v1::UpdateInstanceRequest* request,
                                            v1::Instance* response) override {
+    const auto& paths = request->update_mask().paths();
+    const bool only_disabled = paths.size() == 1 && paths[0] == "disabled";
+    const char* const what = !only_disabled                   ? "update"
+                             : request->instance().disabled() ? "disable"
+                                                              : "enable";
     return Change(
-        *request,
-        [server = server_, request = *request](v1::Instance& result) {
+        *context, *request, what, request->instance().name(),
+        [server = server_, request = *request](const AuditEntry& audit, v1::Instance& result) {
           absl::Status named = CheckName("instance.name", request.instance().name());
           if (!named.ok()) return named;
           const auto change = [&request](InstanceSettings& settings) {
@@ -90,30 +97,41 @@ class InstanceService : public v1::InstanceService::CallbackService {
           };
           return Fill(*server,
                       server->manager->Update(request.instance().name(), request.instance().etag(),
-                                              change, request.validate_only()),
+                                              change, request.validate_only(), audit),
                       result);
         },
         response);
   }
 
-  grpc::ServerUnaryReactor* DeleteInstance(Context*, const v1::DeleteInstanceRequest* request,
+  grpc::ServerUnaryReactor* DeleteInstance(Context* context,
+                                           const v1::DeleteInstanceRequest* request,
                                            google::protobuf::Empty* response) override {
     return Change(
-        *request,
-        [server = server_, request = *request](google::protobuf::Empty&) {
+        *context, *request, "delete", request->name(),
+        [server = server_, request = *request](const AuditEntry& audit, google::protobuf::Empty&) {
           absl::Status named = CheckName("name", request.name());
           if (!named.ok()) return named;
-          const absl::Status status = server->manager->Delete(request.name(), request.etag());
-          return absl::IsNotFound(status) && request.allow_missing() ? absl::OkStatus() : status;
+          absl::Status status = server->manager->Delete(request.name(), request.etag(), audit);
+          if (!absl::IsNotFound(status) || !request.allow_missing()) return status;
+          return server->manager->AuditNoChange(audit, absl::OkStatus());
         },
         response);
   }
 
  private:
+  static bool IsDry(const v1::DeleteInstanceRequest&) { return false; }
+  template <typename Request>
+  static bool IsDry(const Request& request) {
+    return request.validate_only();
+  }
+
   // Runs `change` on the thread pool, since it may wait for the disk and for requests in flight. It
   // fills a response of its own: if the caller is gone by then, gRPC's response is gone as well.
+  // What it refuses is kept in the audit here.
   template <typename Request, typename Response, typename Function>
-  grpc::ServerUnaryReactor* Change(const Request& request, Function change, Response* response) {
+  grpc::ServerUnaryReactor* Change(const Context& context, const Request& request, const char* what,
+                                   const std::string& instance, Function change,
+                                   Response* response) {
     auto reactor = OnceReactor::Make(
         server_, "the host is stopping; it is not known whether the change was made");
     if (absl::Status status = CheckReadable(request); !status.ok()) {
@@ -124,9 +142,16 @@ class InstanceService : public v1::InstanceService::CallbackService {
       reactor->Complete(absl::UnimplementedError("this host's instances cannot be changed"));
       return reactor.get();
     }
-    reactor->Post([reactor, response, change = std::move(change)] {
+    AuditEntry audit;
+    audit.who = NameOfCaller(context);
+    audit.what = what;
+    // What is no name may be a secret in the wrong place.
+    if (base::IsName(instance)) audit.instance = instance;
+    reactor->Post([server = server_, reactor, response, audit, dry = IsDry(request),
+                   change = std::move(change)] {
       Response result;
-      const absl::Status status = change(result);
+      const absl::Status status = change(audit, result);
+      if (!status.ok() && !dry) server->manager->AuditNoChange(audit, status).IgnoreError();
       reactor->CompleteWith([&] {
         *response = std::move(result);
         return status;

@@ -2,6 +2,7 @@
 #ifndef HOST_STUB_SERVICE_ONCE_REACTOR_H_
 #define HOST_STUB_SERVICE_ONCE_REACTOR_H_
 
+#include <grpc/grpc_security_constants.h>
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
@@ -32,6 +33,16 @@ inline grpc::Status ToGrpc(const absl::Status& status) {
 inline Caller CallerOf(const grpc::CallbackServerContext& context, bool by_certificate) {
   return MakeCaller(context.peer(),
                     by_certificate && context.auth_context()->IsPeerAuthenticated());
+}
+
+// The same, for the audit: "unix" for the control socket, whose folder lets in the host's user and
+// root alone (gRPC does not tell which), else the subject of the client's certificate.
+inline std::string NameOfCaller(const grpc::CallbackServerContext& context) {
+  Caller caller = CallerOf(context, /*by_certificate=*/true);
+  if (caller.is_owner()) return std::move(caller.address);
+  const auto subject = context.auth_context()->FindPropertyValues(GRPC_X509_SUBJECT_PROPERTY_NAME);
+  return subject.empty() ? caller.address
+                         : EscapeForLog({subject[0].data(), subject[0].size()}, 512);
 }
 
 inline absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "host_stub/observe/logger.h"
 #include "host_stub/observe/process.h"
 #include "host_stub/service/grpc_server_context.h"
@@ -15,6 +17,10 @@ namespace {
 
 namespace v1 = ::long_running_integration::v1;
 using Context = grpc::CallbackServerContext;
+
+constexpr absl::string_view kBefore = "before:";
+constexpr int64_t kDefaultAuditPage = 100;
+constexpr int64_t kLargestAuditPage = 1'000;
 
 void Set(absl::Time time, google::protobuf::Timestamp& message) {
   message.set_seconds(absl::ToUnixSeconds(time));
@@ -45,6 +51,16 @@ void Fill(const Refusal& refusal, v1::Refusal& message) {
   message.set_bytes_received(static_cast<int64_t>(refusal.bytes_received));
   message.set_bytes_sent(static_cast<int64_t>(refusal.bytes_sent));
   Set(refusal.duration, *message.mutable_duration());
+}
+
+void Fill(const AuditEntry& entry, v1::AuditEntry& message) {
+  message.set_number(entry.number);
+  Set(entry.time, *message.mutable_time());
+  message.set_who(entry.who);
+  message.set_what(entry.what);
+  message.set_instance(entry.instance);
+  message.set_outcome(entry.outcome);
+  message.mutable_parameters()->Assign(entry.parameters.begin(), entry.parameters.end());
 }
 
 // The number of a reason's name; 0 for an unknown one.
@@ -135,6 +151,46 @@ class OperationsService : public v1::OperationsService::CallbackService {
   grpc::ServerUnaryReactor* ListRefusals(Context* context, const v1::ListRefusalsRequest* request,
                                          v1::ListRefusalsResponse* response) override {
     return EndCall(*context, List(*request, *response));
+  }
+
+  // The page token is kBefore and the number of the last entry of the page before. Posted, because
+  // it waits for the disk.
+  grpc::ServerUnaryReactor* ListAudit(Context*, const v1::ListAuditRequest* request,
+                                      v1::ListAuditResponse* response) override {
+    auto reactor = OnceReactor::Make(server_);
+    int64_t before = 0;
+    absl::string_view token = request->page_token();
+    absl::Status status = CheckReadable(*request);
+    if (status.ok() && server_->audit == nullptr) {
+      status = absl::UnimplementedError("this host keeps no audit");
+    }
+    if (status.ok() && request->page_size() < 0) {
+      status = FieldFault("page_size", "must not be negative");
+    }
+    if (status.ok() && !token.empty() &&
+        (!absl::ConsumePrefix(&token, kBefore) || !absl::SimpleAtoi(token, &before) ||
+         before <= 0)) {
+      status = FieldFault("page_token", "is not a token of this method");
+    }
+    if (!status.ok()) {
+      reactor->Complete(status);
+      return reactor.get();
+    }
+    const int64_t size = request->page_size() == 0
+                             ? kDefaultAuditPage
+                             : std::min<int64_t>(request->page_size(), kLargestAuditPage);
+    reactor->Post([store = server_->audit, reactor, response, before, size] {
+      const absl::StatusOr<std::vector<AuditEntry>> entries = store->ListAudit(before, size);
+      reactor->CompleteWith([&] {
+        if (!entries.ok()) return entries.status();
+        for (const AuditEntry& entry : *entries) Fill(entry, *response->add_entries());
+        if (static_cast<int64_t>(entries->size()) == size) {
+          response->set_next_page_token(absl::StrCat(kBefore, entries->back().number));
+        }
+        return absl::OkStatus();
+      });
+    });
+    return reactor.get();
   }
 
  private:

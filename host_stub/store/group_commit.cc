@@ -142,10 +142,16 @@ absl::Status GroupCommit::SetContext(absl::string_view uid, absl::string_view ke
   return status;
 }
 
-absl::Status GroupCommit::RunAndWait(std::function<absl::Status(StateTables&)> run) {
+absl::Status GroupCommit::RunAndWait(std::function<absl::Status(StateTables&)> run,
+                                     const AuditEntry* audit) {
   absl::Status result;
   std::latch finished{1};
-  absl::Status pushed = state_queue_.Push({std::move(run), [&](const absl::Status& status) {
+  const auto run_all = [&](StateTables& tables) {
+    const absl::Status status = run(tables);
+    if (!status.ok() || audit == nullptr) return status;
+    return tables.WriteAudit(*audit, options_.limits.audit_entries);
+  };
+  absl::Status pushed = state_queue_.Push({run_all, [&](const absl::Status& status) {
                                              result = status;
                                              finished.count_down();
                                            }});
@@ -166,13 +172,28 @@ absl::StatusOr<std::vector<StoredInstance>> GroupCommit::ListInstances() {
   return list;
 }
 
-absl::Status GroupCommit::SaveInstance(const StoredInstance& instance) {
-  return RunAndWait([&](StateTables& tables) { return tables.WriteInstance(instance); });
+absl::Status GroupCommit::SaveInstance(const StoredInstance& instance, const AuditEntry* audit) {
+  return RunAndWait([&](StateTables& tables) { return tables.WriteInstance(instance); }, audit);
 }
 
-absl::Status GroupCommit::DeleteInstance(absl::string_view uid) {
+absl::Status GroupCommit::DeleteInstance(absl::string_view uid, const AuditEntry* audit) {
   return RunAndWait(
-      [uid = std::string(uid)](StateTables& tables) { return tables.DeleteInstance(uid); });
+      [uid = std::string(uid)](StateTables& tables) { return tables.DeleteInstance(uid); }, audit);
+}
+
+absl::Status GroupCommit::AddAudit(const AuditEntry& entry) {
+  return RunAndWait([](StateTables&) { return absl::OkStatus(); }, &entry);
+}
+
+absl::StatusOr<std::vector<AuditEntry>> GroupCommit::ListAudit(int64_t before, int64_t most) {
+  std::vector<AuditEntry> list;
+  absl::Status status = RunAndWait([&](StateTables& tables) {
+    absl::StatusOr<std::vector<AuditEntry>> read = tables.ReadAudit(before, most);
+    if (read.ok()) list = *std::move(read);
+    return read.status();
+  });
+  if (!status.ok()) return status;
+  return list;
 }
 
 // What the writer's thread does.

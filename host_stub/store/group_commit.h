@@ -75,15 +75,19 @@ class GroupCommit : public Store {
   absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
                           ContextDone done) override;
   absl::StatusOr<std::vector<StoredInstance>> ListInstances() override;
-  absl::Status SaveInstance(const StoredInstance& instance) override;
-  absl::Status DeleteInstance(absl::string_view uid) override;
+  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit) override;
+  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit) override;
+  absl::Status AddAudit(const AuditEntry& entry) override;
+  absl::StatusOr<std::vector<AuditEntry>> ListAudit(int64_t before, int64_t most) override;
 
  private:
   using Clock = std::chrono::steady_clock;
 
   GroupCommit(std::unique_ptr<Database> database, Options options);
   void Wake();
-  absl::Status RunAndWait(std::function<absl::Status(StateTables&)> run);
+  // With `audit`, if it is not null, in the same transaction.
+  absl::Status RunAndWait(std::function<absl::Status(StateTables&)> run,
+                          const AuditEntry* audit = nullptr);
 
   // All below: the writer's thread.
   absl::Status Open();

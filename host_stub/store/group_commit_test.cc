@@ -136,6 +136,10 @@ class FakeTransaction : public Transaction {
   }
   absl::Status WriteInstance(const StoredInstance&) override { return absl::OkStatus(); }
   absl::Status DeleteInstance(const std::string&) override { return absl::OkStatus(); }
+  absl::Status WriteAudit(const AuditEntry&, int64_t) override { return absl::OkStatus(); }
+  absl::StatusOr<std::vector<AuditEntry>> ReadAudit(int64_t, int64_t) override {
+    return std::vector<AuditEntry>();
+  }
   absl::StatusOr<int64_t> ReadLastId() override {
     const std::lock_guard<std::mutex> lock(disk_.mutex);
     return static_cast<int64_t>(disk_.incidents.size());

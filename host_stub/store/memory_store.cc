@@ -244,9 +244,28 @@ class MemoryStateTables : public StateTables {
     return absl::OkStatus();
   }
 
+  absl::Status WriteAudit(const AuditEntry& entry, int64_t most_kept) override {
+    const int64_t last = audit_.empty() ? 0 : audit_.back().number;
+    audit_.push_back(entry);
+    audit_.back().number = last + 1;
+    if (static_cast<int64_t>(audit_.size()) > most_kept) audit_.pop_front();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<AuditEntry>> ReadAudit(int64_t before, int64_t most) override {
+    std::vector<AuditEntry> list;
+    for (auto entry = audit_.rbegin(); entry != audit_.rend(); ++entry) {
+      if (before > 0 && entry->number >= before) continue;
+      if (static_cast<int64_t>(list.size()) >= most) break;
+      list.push_back(*entry);
+    }
+    return list;
+  }
+
  private:
   std::map<std::pair<std::string, std::string>, std::string> context_;
   std::map<std::string, StoredInstance> instances_;  // by name
+  std::deque<AuditEntry> audit_;
 };
 
 class MemoryStore : public Store {
@@ -272,13 +291,23 @@ class MemoryStore : public Store {
     const std::lock_guard<std::mutex> lock(state_mutex_);
     return state_.ReadInstances();
   }
-  absl::Status SaveInstance(const StoredInstance& instance) override {
+  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit) override {
     const std::lock_guard<std::mutex> lock(state_mutex_);
-    return state_.WriteInstance(instance);
+    const absl::Status status = state_.WriteInstance(instance);
+    return status.ok() && audit != nullptr ? WriteAudit(*audit) : status;
   }
-  absl::Status DeleteInstance(absl::string_view uid) override {
+  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit) override {
     const std::lock_guard<std::mutex> lock(state_mutex_);
-    return state_.DeleteInstance(std::string(uid));
+    const absl::Status status = state_.DeleteInstance(std::string(uid));
+    return status.ok() && audit != nullptr ? WriteAudit(*audit) : status;
+  }
+  absl::Status AddAudit(const AuditEntry& entry) override {
+    const std::lock_guard<std::mutex> lock(state_mutex_);
+    return WriteAudit(entry);
+  }
+  absl::StatusOr<std::vector<AuditEntry>> ListAudit(int64_t before, int64_t most) override {
+    const std::lock_guard<std::mutex> lock(state_mutex_);
+    return state_.ReadAudit(before, most);
   }
 
   absl::Status Create(Submission* submission) override {
@@ -381,6 +410,11 @@ class MemoryStore : public Store {
       tables_.DropOldest();
       ++deleted_;
     }
+  }
+
+  // With state_mutex_ held.
+  absl::Status WriteAudit(const AuditEntry& entry) {
+    return state_.WriteAudit(entry, options_.limits.audit_entries);
   }
 
   // Runs everything that waits, also what other threads have pushed. Work is taken and run under

@@ -33,6 +33,10 @@ class StateTables {
   virtual absl::StatusOr<std::vector<StoredInstance>> ReadInstances() = 0;
   virtual absl::Status WriteInstance(const StoredInstance& instance) = 0;
   virtual absl::Status DeleteInstance(const std::string& uid) = 0;
+  // Removes the oldest beyond `most_kept`.
+  virtual absl::Status WriteAudit(const AuditEntry& entry, int64_t most_kept) = 0;
+  // As StateStore::ListAudit.
+  virtual absl::StatusOr<std::vector<AuditEntry>> ReadAudit(int64_t before, int64_t most) = 0;
 };
 
 // Runs within a transaction, perhaps again after it was rolled back; then `finish` is called once,

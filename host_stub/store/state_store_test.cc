@@ -229,6 +229,55 @@ TEST_F(SqliteStateTest, FullQueueIsUnavailableAndNothingIsTold) {
   EXPECT_EQ(*Get(*store, "u", "k"), "two");
 }
 
+AuditEntry Audited(const std::string& what) {
+  AuditEntry entry;
+  entry.time = absl::FromUnixMicros(1'700'000'001'000'002);
+  entry.who = "CN=somebody";
+  entry.what = what;
+  entry.instance = "a";
+  entry.outcome = "OK";
+  entry.parameters = {"password", "username"};
+  return entry;
+}
+
+std::vector<int64_t> NumbersOf(const absl::StatusOr<std::vector<AuditEntry>>& entries) {
+  EXPECT_TRUE(entries.ok()) << entries.status();
+  std::vector<int64_t> numbers;
+  for (const AuditEntry& entry : *entries) numbers.push_back(entry.number);
+  return numbers;
+}
+
+TEST_P(StateStoreTest, AChangeAndItsAuditAreThereBothOrNeither) {
+  const auto store = Open();
+  const AuditEntry create = Audited("create");
+  const AuditEntry remove = Audited("delete");
+  ASSERT_TRUE(store->SaveInstance(Named("a", "1"), &create).ok());
+  EXPECT_TRUE(absl::IsAlreadyExists(store->SaveInstance(Named("a", "2"), &create)));
+  ASSERT_TRUE(store->DeleteInstance("1", &remove).ok());
+  const auto entries = store->ListAudit(0, 10);
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  ASSERT_EQ(entries->size(), 2u);
+  EXPECT_EQ((*entries)[0].what, "delete");
+  const AuditEntry& first = (*entries)[1];
+  EXPECT_EQ(first.number, 1);
+  EXPECT_EQ(first.time, create.time);
+  EXPECT_EQ(first.who, create.who);
+  EXPECT_EQ(first.what, create.what);
+  EXPECT_EQ(first.instance, create.instance);
+  EXPECT_EQ(first.outcome, create.outcome);
+  EXPECT_EQ(first.parameters, create.parameters);
+}
+
+TEST_P(StateStoreTest, TheNewestEntriesOfTheAuditAreKeptAndListedFirst) {
+  const auto store = Open({.audit_entries = 3});
+  EXPECT_THAT(NumbersOf(store->ListAudit(0, 10)), ElementsAre());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(store->AddAudit(Audited("update")).ok());
+  EXPECT_THAT(NumbersOf(store->ListAudit(0, 10)), ElementsAre(5, 4, 3));
+  EXPECT_THAT(NumbersOf(store->ListAudit(0, 2)), ElementsAre(5, 4));
+  EXPECT_THAT(NumbersOf(store->ListAudit(4, 10)), ElementsAre(3));
+  EXPECT_THAT(NumbersOf(store->ListAudit(3, 10)), ElementsAre());
+}
+
 TEST_F(SqliteStateTest, FullDiskRefusesAndServiceResumes) {
   FaultVfs disk("state-fault");
   auto store = Open(disk.name());
@@ -248,7 +297,8 @@ TEST_F(SqliteStateTest, WhatWasAcknowledgedSurvivesAPowerCut) {
   {
     auto store = Open(disk.name());
     ASSERT_TRUE(Set(*store, "u", "k", "kept").ok());
-    ASSERT_TRUE(store->SaveInstance(Named("a", "1")).ok());
+    const AuditEntry audit = Audited("create");
+    ASSERT_TRUE(store->SaveInstance(Named("a", "1"), &audit).ok());
     disk.CutPower();
   }
   disk.RestoreDisk(0);
@@ -256,6 +306,7 @@ TEST_F(SqliteStateTest, WhatWasAcknowledgedSurvivesAPowerCut) {
   EXPECT_EQ(*Get(*store, "u", "k"), "kept");
   ASSERT_EQ(store->ListInstances()->size(), 1u);
   EXPECT_EQ((*store->ListInstances())[0].name, "a");
+  EXPECT_THAT(NumbersOf(store->ListAudit(0, 10)), ElementsAre(1));
 }
 
 TEST_F(SqliteStateTest, OneThatIsRefusedDoesNotFailTheOthersOfItsTransaction) {

@@ -1,5 +1,5 @@
 // Everything that a host keeps: incidents (incident_store.h), a small memory for each instance (its
-// context), and the instances that were made while it ran.
+// context), the instances that were made while it ran, and who changed what (the audit).
 //
 // Writes go through the incident store's one writer, between its commits, so the two never wait for
 // each other's lock; an incident's commit comes first. A change that is answered OK is synced to
@@ -38,6 +38,17 @@ struct StoredInstance : InstanceFacts {
   std::string configuration;
 };
 
+// A management call, and what became of it. It has no value of a parameter.
+struct AuditEntry {
+  int64_t number = 0;    // given by the store; grows
+  absl::Time time;       // whole microseconds
+  std::string who;       // "unix": the host's user; the subject of a certificate; "SIGHUP"
+  std::string what;      // "create", "update", "enable", "disable", "delete", "reload"
+  std::string instance;  // a name; empty for a reload
+  std::string outcome;   // "OK", or the name of a code
+  std::vector<std::string> parameters;  // the names of those that changed
+};
+
 // The value that is set now, or why it is not known: NOT_FOUND; UNAVAILABLE; UNKNOWN, where a fault
 // came in the middle of the commit, and the value may be set or not.
 using ContextDone = absl::AnyInvocable<void(absl::StatusOr<std::string>)>;
@@ -65,10 +76,17 @@ class StateStore {
 
   // In the order of their names.
   virtual absl::StatusOr<std::vector<StoredInstance>> ListInstances() = 0;
-  // Adds it, or changes the one with this uid. ALREADY_EXISTS: the name is another's.
-  virtual absl::Status SaveInstance(const StoredInstance& instance) = 0;
-  // Removes it and its context; OK also where there is none.
-  virtual absl::Status DeleteInstance(absl::string_view uid) = 0;
+  // Adds it, or changes the one with this uid. ALREADY_EXISTS: the name is another's. `audit`,
+  // where it is not null, is kept by the same commit: both are there, or neither.
+  virtual absl::Status SaveInstance(const StoredInstance& instance,
+                                    const AuditEntry* audit = nullptr) = 0;
+  // Removes it and its context; OK also where there is none. Likewise.
+  virtual absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit = nullptr) = 0;
+
+  // The newest Limits::audit_entries are kept.
+  virtual absl::Status AddAudit(const AuditEntry& entry) = 0;
+  // Newest first, at most so many; with `before`, only those with smaller numbers.
+  virtual absl::StatusOr<std::vector<AuditEntry>> ListAudit(int64_t before, int64_t most) = 0;
 };
 
 // Both in one place, under one lock on the folder. Close of the one closes the other too.

@@ -137,6 +137,8 @@ constexpr Setting kSettings[] = {
     {"access_log_buffer_bytes", &Limits::access_log_buffer_bytes, 64 * 1024, kGiB,
      "requests that wait to be written, beyond which they are counted and left out of the access "
      "log"},
+    {"audit_entries", &Limits::audit_entries, 1'000, 100'000,
+     "the oldest management call in the audit is deleted"},
     {"refusals", &Limits::refusals, 10, 100'000,
      "the oldest of the instance and reason that has most is forgotten"},
     {"stream_calls_in_flight", &Limits::stream_calls_in_flight, 1, 10'000,

@@ -99,6 +99,9 @@ struct Limits {
   // The access log's requests that wait to be written; some 200 bytes each.
   int64_t access_log_buffer_bytes = 1024 * 1024;
 
+  // Management calls that the store keeps.
+  int64_t audit_entries = 100'000;
+
   // Refused requests and connections that are kept in memory; some 1 to 4 KiB each.
   int64_t refusals = 1'000;
 

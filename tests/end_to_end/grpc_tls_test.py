@@ -1,5 +1,6 @@
 """gRPC beyond loopback: TLS for senders, client certificates for management."""
 
+import json
 import os
 import pathlib
 import socket
@@ -168,6 +169,10 @@ class GrpcTlsTest(unittest.TestCase):
         known = ["--certificate", self.file("client.pem"), "--key", self.file("client.key")]
         self.assertEqual(self.ask(host, "incidents", "list", *ca, *known).returncode, 0)
         self.assertEqual(self.ask(host, "instances", "list", *ca, *known).returncode, 0)
+        # Who changes something is kept by the subject of the certificate.
+        self.assertEqual(self.ask(host, "instances", "create", "hook", *ca, *known).returncode, 0)
+        [entry] = json.loads(self.ask(host, "audit", "--json", *ca, *known).stdout)
+        self.assertEqual((entry["who"], entry["what"]), ("CN=client", "create"))
 
     def known(self, name="client"):
         return ["--certificate", self.file(f"{name}.pem"), "--key", self.file(f"{name}.key")]

@@ -223,5 +223,29 @@ TEST_P(EveryVersionTest, KeepsItsInstancesAndTakesNewOnes) {
   EXPECT_EQ(kept.changed, absl::FromUnixMicros(1'714'557'800'000'000));
 }
 
+TEST_P(EveryVersionTest, KeepsItsAuditAndGoesOnWithIt) {
+  auto store = Open(folder_.path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  AuditEntry entry;
+  entry.what = "delete";
+  ASSERT_TRUE((*store)->AddAudit(entry).ok());
+  const auto entries = (*store)->ListAudit(0, 10);
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  if (GetParam() < 6) {  // had none
+    ASSERT_EQ(entries->size(), 1u);
+    return;
+  }
+  ASSERT_EQ(entries->size(), 2u);
+  EXPECT_EQ((*entries)[0].number, 8);
+  const AuditEntry& kept = (*entries)[1];
+  EXPECT_EQ(kept.number, 7);
+  EXPECT_EQ(kept.time, absl::FromUnixMicros(1'714'557'700'000'000));
+  EXPECT_EQ(kept.who, "unix");
+  EXPECT_EQ(kept.what, "create");
+  EXPECT_EQ(kept.instance, "sensors");
+  EXPECT_EQ(kept.outcome, "OK");
+  EXPECT_THAT(kept.parameters, ElementsAre("username"));
+}
+
 }  // namespace
 }  // namespace host_stub

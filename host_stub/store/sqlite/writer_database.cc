@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace host_stub {
 namespace {
@@ -164,6 +165,16 @@ UPDATE openings SET identity = lower(hex(randomblob(8)));
 -- What duplicates are told of the incidents, which may be deleted earlier than the key; empty: not
 -- known.
 ALTER TABLE delivery_keys ADD COLUMN firsts BLOB NOT NULL DEFAULT '';
+-- Who changed what: the newest calls, as many as the limit audit_entries says.
+CREATE TABLE audit (
+  number INTEGER PRIMARY KEY,  -- grows: the newest is never deleted
+  time INTEGER NOT NULL,       -- microseconds of Unix time
+  who TEXT NOT NULL,
+  what TEXT NOT NULL,
+  instance TEXT NOT NULL,      -- a name; empty: all of the file's
+  outcome TEXT NOT NULL,       -- "OK", or the name of a code
+  parameters TEXT NOT NULL     -- the names of those that changed, each followed by a line break
+);
 )sql",
 };
 
@@ -279,6 +290,13 @@ absl::Status WriterDatabase::PrepareStatements() {
        "ON CONFLICT (uid) DO UPDATE SET name = ?2, configuration = ?3, disabled = ?4, "
        "on_engine = ?5, generation = ?6, request_id = ?7, created = ?8, changed = ?9"},
       {&delete_instance_, "DELETE FROM configured_instances WHERE uid = ?1"},
+      {&write_audit_,
+       "INSERT INTO audit (time, who, what, instance, outcome, parameters) "
+       "VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+      {&trim_audit_, "DELETE FROM audit WHERE number <= ?1"},
+      {&read_audit_,
+       "SELECT number, time, who, what, instance, outcome, parameters FROM audit "
+       "WHERE number < ?1 ORDER BY number DESC LIMIT ?2"},
   });
 }
 
@@ -551,6 +569,35 @@ absl::Status WriterDatabase::RunOverwriting(SqliteStatement& statement) {
 absl::Status WriterDatabase::DeleteInstance(const std::string& uid) {
   absl::Status status = RunOverwriting(delete_instance_.Bind(uid));
   return status.ok() ? delete_context_.Bind(uid).Run() : status;
+}
+
+absl::Status WriterDatabase::WriteAudit(const AuditEntry& entry, int64_t most_kept) {
+  std::string parameters;
+  for (const std::string& name : entry.parameters) absl::StrAppend(&parameters, name, "\n");
+  absl::Status status = write_audit_
+                            .Bind(absl::ToUnixMicros(entry.time), entry.who, entry.what,
+                                  entry.instance, entry.outcome, parameters)
+                            .Run();
+  if (!status.ok()) return status;
+  const int64_t number = sqlite3_last_insert_rowid(connection_->handle());
+  return trim_audit_.Bind(number - most_kept).Run();
+}
+
+absl::StatusOr<std::vector<AuditEntry>> WriterDatabase::ReadAudit(int64_t before, int64_t most) {
+  std::vector<AuditEntry> entries;
+  SqliteStatement& row = read_audit_;
+  absl::Status status = row.Bind(before > 0 ? before : INT64_MAX, most).ForEachRow([&] {
+    AuditEntry& entry = entries.emplace_back();
+    entry.number = row.Integer(0);
+    entry.time = absl::FromUnixMicros(row.Integer(1));
+    entry.who = std::string(row.Text(2));
+    entry.what = std::string(row.Text(3));
+    entry.instance = std::string(row.Text(4));
+    entry.outcome = std::string(row.Text(5));
+    entry.parameters = absl::StrSplit(row.Text(6), '\n', absl::SkipEmpty());
+  });
+  if (!status.ok()) return status;
+  return entries;
 }
 
 absl::StatusOr<int64_t> WriterDatabase::ReadLastId() {

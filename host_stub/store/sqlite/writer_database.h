@@ -67,6 +67,8 @@ class WriterDatabase : public Transaction {
   absl::StatusOr<std::vector<StoredInstance>> ReadInstances() override;
   absl::Status WriteInstance(const StoredInstance& instance) override;
   absl::Status DeleteInstance(const std::string& uid) override;
+  absl::Status WriteAudit(const AuditEntry& entry, int64_t most_kept) override;
+  absl::StatusOr<std::vector<AuditEntry>> ReadAudit(int64_t before, int64_t most) override;
 
   absl::StatusOr<int64_t> ReadLastId() override;
   absl::StatusOr<std::string> ReadIdentity() override;
@@ -125,6 +127,9 @@ class WriterDatabase : public Transaction {
   SqliteStatement find_name_;
   SqliteStatement write_instance_;
   SqliteStatement delete_instance_;
+  SqliteStatement write_audit_;
+  SqliteStatement trim_audit_;
+  SqliteStatement read_audit_;
   std::map<std::string, Instance, std::less<>> instances_;  // by uid; a cache
   std::string details_;                                     // reused from row to row
   std::vector<absl::string_view> slices_;
