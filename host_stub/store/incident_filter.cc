@@ -35,8 +35,9 @@ absl::StatusOr<IncidentFilter::Condition> ReadCondition(absl::string_view text) 
 }
 
 absl::Status DeletedError(int64_t after_id) {
-  return absl::OutOfRangeError(absl::StrCat("incidents after ", after_id,
-                                            " have been deleted, and cannot be returned any more"));
+  return absl::OutOfRangeError(
+      absl::StrCat("incidents after ", after_id,
+                   " have been deleted by retention; begin with the first that is there, after 0"));
 }
 
 IncidentPageFiller::IncidentPageFiller(const IncidentQuery& query)

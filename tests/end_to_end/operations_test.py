@@ -177,7 +177,7 @@ class RetentionTest(unittest.TestCase):
             for command in ("follow", "export"):
                 done = host.run("incidents", command, "--after", "1")
                 self.assertEqual(done.returncode, 1, done)
-                self.assertIn(b"incidents after 1 have been deleted", done.stderr)
+                self.assertIn(b"incidents after 1 have been deleted by retention", done.stderr)
             exported = host.run("incidents", "export").stdout.splitlines()
             self.assertEqual([int(json.loads(line)["id"]) for line in exported], left[::-1])
             while "PRAGMA auto_vacuum" not in host.stderr():  # it was made without retention

@@ -498,7 +498,7 @@ absl::StatusOr<bool> WriterDatabase::GiveSpaceBack() {
   if (!space.ok()) return space.status();
   const bool too_many =
       space->free_pages > std::max(kLeastFreePages, space->used_pages / kPagesForAFreeOne);
-  wal_.keeps_free_space = too_many && !gives_space_back_;
+  if (too_many && !gives_space_back_) wal_.keeps_free_space = true;  // until the next start
   if (!too_many || !gives_space_back_) return false;
   absl::Status status = connection_->Execute(kGiveSomeSpaceBack);
   if (!status.ok()) return status;
