@@ -395,6 +395,40 @@ TEST_F(SqliteStoreTest, SpaceOfDeletedIncidentsIsGivenBack) {
   EXPECT_GT(next.ids()[0], 1'001);
 }
 
+// What incidents of a batch share can hold headers of a person: it goes with the last of them.
+TEST_F(SqliteStoreTest, NothingOfADeletedIncidentIsLeftInItsTables) {
+  std::atomic<int64_t> now_us{1'700'000'000'000'000};
+  auto store = OpenSqliteStore({.data_dir = folder_.path(),
+                                .now = [&now_us] { return absl::FromUnixMicros(now_us); },
+                                .retention = {.days = 1},
+                                .retention_pause = absl::Milliseconds(1)});
+  ASSERT_TRUE(store.ok()) << store.status();
+  const std::string end(10'000, 'h');
+  const std::vector<absl::string_view> details = {"{", end};
+  const std::vector<NewIncident> incidents(2, {.name = "n", .details = details});
+  TestBatch shared({Plain()});
+  shared->incidents = incidents;
+  ASSERT_TRUE(shared.CreateIn(**store).ok());
+  FillAndDelete(**store, 2, now_us);
+  const auto ends = [&] {
+    sqlite3* database = nullptr;
+    EXPECT_EQ(sqlite3_open((folder_.path() + "/incidents.db").c_str(), &database), SQLITE_OK);
+    int64_t count = -1;
+    sqlite3_exec(
+        database, "SELECT count(*) FROM details_ends",
+        [](void* into, int, char** columns, char**) {
+          *static_cast<int64_t*>(into) = std::stoll(columns[0]);
+          return 0;
+        },
+        &count, nullptr);
+    sqlite3_close(database);
+    return count;
+  };
+  const absl::Time give_up = absl::Now() + absl::Seconds(60);
+  while (ends() != 0 && absl::Now() < give_up) continue;
+  EXPECT_EQ(ends(), 0);
+}
+
 TEST_F(SqliteStoreTest, DatabaseThatCannotGiveSpaceBackSaysWhatItNeeds) {
   ASSERT_TRUE(Open(folder_.path()).ok());  // made without retention
   std::atomic<int64_t> now_us{1'700'000'000'000'000};

@@ -469,6 +469,11 @@ absl::StatusOr<bool> WriterDatabase::DeleteIncident(absl::Time created_before, i
     end = read_oldest_.Integer(2);
   });
   if (!status.ok()) return status;
+  // Ends have ascending numbers, and a batch has one: whatever has a smaller number than the oldest
+  // incident's was of incidents that are gone.
+  if (id == 0) end = INT64_MAX;
+  if (end != 0) status = delete_ends_.Bind(end).Run();
+  if (!status.ok()) return status;
   if (id == 0) return false;
   if (created >= absl::ToUnixMicros(created_before)) {
     if (most_bytes == 0) return false;
@@ -477,9 +482,6 @@ absl::StatusOr<bool> WriterDatabase::DeleteIncident(absl::Time created_before, i
     if (space->used_pages * kPageBytes <= most_bytes) return false;
   }
   status = delete_incident_.Bind(id).Run();
-  // Ends have ascending numbers: only incidents that were before this one had a smaller one. The
-  // end of the last of them stays until there is a greater one.
-  if (status.ok() && end != 0) status = delete_ends_.Bind(end).Run();
   if (!status.ok()) return status;
   return true;
 }
