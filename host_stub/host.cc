@@ -69,6 +69,23 @@ absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
   return OpenSqliteStore({.data_dir = options.data_dir, .limits = limits, .retention = retention});
 }
 
+// What a reload changes beside the instances and their platform, for the audit.
+std::vector<std::string> ChangedNames(const Configuration& before, const Configuration& after) {
+  std::vector<std::string> names;
+  const auto add = [&names](const char* name, bool same) {
+    if (!same) names.push_back(name);
+  };
+  const auto is_same = [](const http::Network& one, const http::Network& other) {
+    return one.base == other.base && one.bits == other.bits;
+  };
+  add("trusted_proxies", absl::c_equal(before.proxies.networks, after.proxies.networks, is_same));
+  add("forwarding_header", before.proxies.header == after.proxies.header);
+  add("proxy_protocol", before.proxies.proxy_protocol == after.proxies.proxy_protocol);
+  add("retention", before.retention.days == after.retention.days &&
+                       before.retention.bytes == after.retention.bytes);
+  return names;
+}
+
 }  // namespace
 
 void EndWithOneLineOnExceptions() { std::set_terminate(&EndWithOneLine); }
@@ -203,12 +220,19 @@ absl::Status Host::Reload(const absl::StatusOr<Configuration>& configuration) {
   AuditEntry audit;
   audit.who = "SIGHUP";
   audit.what = "reload";
-  absl::Status status =
-      configuration.ok() ? manager_->Reload(*configuration, audit) : configuration.status();
-  if (!status.ok())
-    manager_->AuditNoChange(std::move(audit), status).IgnoreError();  // it is logged
+  absl::Status status = configuration.status();
+  if (status.ok()) {
+    AuditEntry change = audit;
+    change.parameters = ChangedNames(options_.configuration, *configuration);
+    status = manager_->Reload(*configuration, std::move(change));
+  }
   last_reload_succeeded_ = status.ok();
-  if (!status.ok()) return status;
+  if (!status.ok()) {
+    manager_->AuditNoChange(std::move(audit), status).IgnoreError();  // the log tells of it
+    return status;
+  }
+  options_.configuration.proxies = configuration->proxies;
+  options_.configuration.retention = configuration->retention;
   server_->SetProxies(configuration->proxies);
   store_->SetRetention(configuration->retention);
   last_reload_s_ = absl::ToUnixSeconds(absl::Now());

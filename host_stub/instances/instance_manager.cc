@@ -38,9 +38,9 @@ void AddChangedNames(const InstanceSettings& before, const InstanceSettings& aft
   if (before.on_engine != after.on_engine) add("on_engine");
 }
 
-// Of an instance of the file with its name in front.
-std::vector<std::string> ChangedNames(const InstanceSnapshot& table, const InstanceChange& change) {
-  std::vector<std::string> names;
+// The same of a reload, after `names`; of an instance of the file with its name in front.
+std::vector<std::string> ChangedNames(const InstanceSnapshot& table, const InstanceChange& change,
+                                      std::vector<std::string> names) {
   if (Differs(change.platform, table.platform)) names.push_back("platform");
   if (change.server_configuration != table.server_configuration) {
     names.push_back("serverConfiguration");
@@ -408,7 +408,7 @@ absl::Status InstanceManager::Reload(const Configuration& configuration, AuditEn
   }
   absl::StatusOr<InstanceChange> change = PlanReload(*table_, configuration);
   if (!change.ok()) return change.status();
-  audit = Done(std::move(audit), ChangedNames(*table_, *change));
+  audit = Done(audit, ChangedNames(*table_, *change, audit.parameters));
   change->save = [&] { return parts_.store->AddAudit(audit); };
   absl::Status status = Run(*change, /*validate_only=*/false);
   if (status.ok()) LogAudit(audit);

@@ -62,7 +62,7 @@ class InstanceManager {
 
   // The calls that change something, and are not only validated, are kept in the audit: a change by
   // the commit that keeps the change itself, so that one whose audit cannot be stored is refused.
-  // Of `audit` the caller gives who and what.
+  // Of `audit` the caller gives who and what, and of a reload the names of what else changes.
 
   // Creates an instance of the store from name, parameters, disabled, on_engine and request_id. The
   // same request_id again within an hour returns the first result. INVALID_ARGUMENT,

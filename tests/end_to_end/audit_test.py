@@ -94,6 +94,9 @@ class AuditTest(unittest.TestCase):
         self.assertIn("stays as it was", self.reload('{"password": "%s"' % SECRETS[0]))
         self.config["instances"][0]["configuration"]["password"] = SECRETS[0]
         self.assertIn("took over", self.reload(json.dumps(self.config)))
+        self.config |= {"retention": {"days": 30}, "trusted_proxies": ["10.0.0.0/8"]}
+        self.assertIn("took over", self.reload(json.dumps(self.config)))
+        self.assertIn("took over", self.reload(json.dumps(self.config)))
         expected = [
             ("unix", "create", "hook", "OK", "password,username"),
             ("unix", "create", "hook", "ALREADY_EXISTS", ""),
@@ -109,6 +112,8 @@ class AuditTest(unittest.TestCase):
             ("unix", "delete", "hook", "OK", ""),
             ("SIGHUP", "reload", "", "INVALID_ARGUMENT", ""),
             ("SIGHUP", "reload", "", "OK", "webhook.password"),
+            ("SIGHUP", "reload", "", "OK", "trusted_proxies,retention"),
+            ("SIGHUP", "reload", "", "OK", ""),
         ]
         self.assertEqual(self.audit(), expected)
         self.assertEqual(self.audit("--limit", "2"), expected[-2:])
