@@ -305,12 +305,10 @@ void Front::OnDropped(Exchange& exchange) {
 
 void Front::OnAnswered(const http::Answered& answered) noexcept {
   if (answered.exchange != nullptr) CountOne(per_thread_[answered.exchange->thread()].ended);
-  http::Answered told = answered;
-  // What is not refused is mostly counted alone, and for that its head need not be read again.
-  if (answered.reason == LRI_REASON_ANSWERED && traffic_->access_log() == nullptr) {
-    told.exchange = nullptr;
-  }
-  http::Report report(LRI_DOOR_FRONT, nullptr, told, kIdPrefix);
+  // What was answered well is counted alone, so its head is not read again, unless it has a line.
+  const bool with_head =
+      answered.reason != LRI_REASON_ANSWERED || traffic_->access_log() != nullptr;
+  http::Report report(LRI_DOOR_FRONT, nullptr, answered, kIdPrefix, with_head);
   const bool has_call = answered.exchange != nullptr && answered.exchange->ticket() != 0;
   if (!has_call || !Call::Of(*answered.exchange).Tell(report.abi())) {
     traffic_->OnAnswered("", nullptr, report.abi());

@@ -2,7 +2,6 @@
 #ifndef HOST_STUB_OBSERVE_HISTOGRAM_H_
 #define HOST_STUB_OBSERVE_HISTOGRAM_H_
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -30,7 +29,8 @@ class Histogram {
  public:
   // `bounds`: increasing, the largest value of each bucket but the last. The same in each call.
   void Add(int64_t value, const std::array<int64_t, kBounds>& bounds) {
-    const auto bucket = std::lower_bound(bounds.begin(), bounds.end(), value) - bounds.begin();
+    size_t bucket = 0;  // most values are small
+    while (bucket < kBounds && value > bounds[bucket]) ++bucket;
     counts_[bucket].fetch_add(1, std::memory_order_relaxed);
     sum_.fetch_add(value, std::memory_order_relaxed);
   }

@@ -56,9 +56,11 @@ Refusal MakeRefusal(absl::string_view instance, const lri_answered& answered, ab
   return refusal;
 }
 
-// "a request from 192.0.2.7 was refused: no password matches (401 credentials, POST /x, http-1-7)"
+// "a request from 192.0.2.7 was refused: no password matches (401 credentials, http-1-7)". Neither
+// method nor path is in it: who sends a secret in a wrong place may put it there, and a log goes
+// farther than this memory.
 std::string MakeLine(const Refusal& refusal) {
-  const bool is_request = !refusal.method.empty();
+  const bool is_request = refusal.door == LRI_DOOR_GRPC || !refusal.method.empty();
   std::string line =
       absl::StrCat("a ", is_request ? "request" : "connection", " from ",
                    refusal.peer.empty() ? "an unknown address" : refusal.peer,
@@ -67,7 +69,6 @@ std::string MakeLine(const Refusal& refusal) {
   absl::StrAppend(&line, " (");
   if (refusal.status != 0) absl::StrAppend(&line, refusal.status, " ");
   absl::StrAppend(&line, lri_reason_name(refusal.reason));
-  if (is_request) absl::StrAppend(&line, ", ", refusal.method, " ", refusal.path);
   if (!refusal.request_id.empty()) absl::StrAppend(&line, ", ", refusal.request_id);
   if (!refusal.trace_id.empty()) absl::StrAppend(&line, ", trace ", refusal.trace_id);
   return absl::StrCat(line, ")");
@@ -116,8 +117,6 @@ void Refusals::Add(absl::string_view instance, const lri_answered& answered, abs
                        .trace_id = told.trace_id,
                        .peer = told.peer,
                        .via = DoorName(told.door),
-                       .method = told.method,
-                       .path = told.path,
                        .status = told.status == 0 ? -1 : told.status,
                        .reason = lri_reason_name(told.reason),
                        .bytes = static_cast<int64_t>(told.bytes_received),

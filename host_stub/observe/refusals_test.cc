@@ -153,7 +153,7 @@ TEST_F(RefusalsTest, OneLineAMinuteForEachKindAndNetworkTellsWhatWasLeftOut) {
   ASSERT_EQ(log_->lines.size(), 3u);
   EXPECT_EQ(log_->lines[0],
             "[webhook] a request from 192.0.2.7 was refused: no password matches (401 credentials, "
-            "POST /instance/execute/webhook, http-1-7)");
+            "http-1-7)");
   now_ += absl::Minutes(1);
   Add(LRI_REASON_CREDENTIALS);
   ASSERT_EQ(log_->lines.size(), 4u);

@@ -10,9 +10,9 @@
 namespace host_stub {
 namespace {
 
-// RFC 9110 section 9.3 and RFC 5789. The first stands for all others.
-constexpr absl::string_view kMethods[] = {"_OTHER", "POST",    "GET",   "PUT",
-                                          "HEAD",   "OPTIONS", "PATCH", "DELETE"};
+// RFC 9110 section 9.3 and RFC 5789. The last stands for all others.
+constexpr absl::string_view kMethods[] = {"POST",    "GET",   "PUT",    "HEAD",
+                                          "OPTIONS", "PATCH", "DELETE", "_OTHER"};
 // What front, plugin and profiles answer. The first stands for all others.
 constexpr int kStatuses[] = {0,   200, 201, 202, 204, 400, 401, 403, 404, 405, 408, 409, 410, 411,
                              413, 414, 415, 417, 421, 422, 429, 431, 500, 501, 503, 504, 505};
@@ -23,11 +23,18 @@ constexpr absl::string_view kStatusTexts[] = {"_OTHER", "200", "201", "202", "20
 static_assert(std::size(kMethods) == 8 && std::size(kStatuses) <= 32 &&
               std::size(kStatuses) == std::size(kStatusTexts));
 
+constexpr std::array<uint8_t, 600> kIndexOfStatus = [] {
+  std::array<uint8_t, 600> indexes = {};
+  for (size_t i = 0; i < std::size(kStatuses); ++i) indexes[kStatuses[i]] = static_cast<uint8_t>(i);
+  return indexes;
+}();
+
 // Unlike a hash of the thread's id, it spreads the first threads over all shards.
-int ShardOfThisThread() {
-  static std::atomic<unsigned> next{0};
-  thread_local const unsigned own = next.fetch_add(1, std::memory_order_relaxed);
-  return static_cast<int>(own % 8);
+int ShardOfThisThread(int shards) {
+  static std::atomic<int> next{0};
+  static constinit thread_local int own = -1;
+  if (own < 0) own = next.fetch_add(1, std::memory_order_relaxed) % shards;
+  return own;
 }
 
 RequestDurations::Route RouteOf(absl::string_view instance, int32_t door) {
@@ -65,15 +72,16 @@ const char* DoorName(int32_t door) {
   return kNames[door > 0 && door < kDoors ? door : 0];
 }
 
-void TrafficCounts::Add(const lri_answered& answered) {
+Outcome TrafficCounts::Add(const lri_answered& answered) {
   const int door = answered.door > 0 && answered.door < kDoors ? answered.door : 0;
   const Outcome outcome = OutcomeOf(answered.status, answered.reason);
   outcomes_[door][static_cast<int>(outcome)].fetch_add(1, std::memory_order_relaxed);
   bytes_received_.fetch_add(static_cast<int64_t>(answered.bytes_received),
                             std::memory_order_relaxed);
-  if (answered.reason == LRI_REASON_ANSWERED) return;
+  if (answered.reason == LRI_REASON_ANSWERED) return outcome;
   const bool known = answered.reason > 0 && answered.reason < kReasons;
   reasons_[known ? answered.reason : LRI_REASON_OTHER].fetch_add(1, std::memory_order_relaxed);
+  return outcome;
 }
 
 std::map<std::string, int64_t> TrafficCounts::reasons() const {
@@ -93,15 +101,13 @@ RequestDurations::~RequestDurations() {
 
 void RequestDurations::Add(absl::string_view method, int status, Route route, bool over_tls,
                            int64_t duration_ns) {
-  const auto* const method_at = std::find(std::begin(kMethods), std::end(kMethods), method);
-  const auto* const status_at =
-      std::lower_bound(std::begin(kStatuses), std::end(kStatuses), status);
-  const size_t method_index = method_at == std::end(kMethods) ? 0 : method_at - kMethods;
-  const size_t status_index =
-      status_at == std::end(kStatuses) || *status_at != status ? 0 : status_at - kStatuses;
+  const size_t method_index =
+      std::find(std::begin(kMethods), std::end(kMethods) - 1, method) - std::begin(kMethods);
+  const bool has_index = status >= 0 && status < static_cast<int>(kIndexOfStatus.size());
+  const size_t status_index = has_index ? kIndexOfStatus[status] : 0;
   const size_t index = ((method_index * 32 + status_index) * 3 + static_cast<size_t>(route)) * 2 +
                        (over_tls ? 1 : 0);
-  std::atomic<Cell*>& place = cells_[ShardOfThisThread()][index];
+  std::atomic<Cell*>& place = cells_[ShardOfThisThread(kShards)][index];
   Cell* cell = place.load(std::memory_order_acquire);
   if (cell == nullptr) {
     Cell* const made = new (std::nothrow) Cell;
@@ -136,7 +142,7 @@ void RequestDurations::ForEach(const std::function<void(const Series&)>& take) c
 
 void Traffic::OnAnswered(absl::string_view instance, TrafficCounts* counts,
                          const lri_answered& answered) noexcept {
-  (counts != nullptr ? *counts : without_instance_).Add(answered);
+  const Outcome outcome = (counts != nullptr ? *counts : without_instance_).Add(answered);
   const bool over_tls = LRI_HAS(&answered, over_tls) && answered.over_tls != 0;
   if (answered.status != 0 && answered.door != LRI_DOOR_GRPC) {
     const absl::string_view method(answered.method.data, answered.method.size);
@@ -144,7 +150,7 @@ void Traffic::OnAnswered(absl::string_view instance, TrafficCounts* counts,
                    answered.duration_ns);
   }
   if (access_log_ != nullptr) access_log_->Add(instance, answered, absl::Now());
-  switch (OutcomeOf(answered.status, answered.reason)) {
+  switch (outcome) {
     case Outcome::kRefused:
     case Outcome::kFailed:
     case Outcome::kUnanswered:

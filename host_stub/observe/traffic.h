@@ -46,7 +46,8 @@ inline constexpr int kDoors = 5;  // doors are below this; 0 stands for others
 // The counts of an instance, or of what came to none. Any thread; never blocks.
 class TrafficCounts {
  public:
-  void Add(const lri_answered& answered);
+  // Returns which one it is.
+  Outcome Add(const lri_answered& answered);
 
   int64_t of(int32_t door, Outcome outcome) const {
     return outcomes_[door][static_cast<int>(outcome)].load(std::memory_order_relaxed);

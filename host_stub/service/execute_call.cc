@@ -142,6 +142,7 @@ void ExecuteCall::Renew() noexcept {
   token_ = {};
   reason_ = LRI_REASON_ANSWERED;
   detail_.clear();
+  is_readable_ = false;
   peer_.clear();
   path_.clear();
   state_ = 0;
@@ -176,7 +177,9 @@ void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
 
 absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
   ExecuteRequest& request = mutable_request();
+  peer_ = caller.address;
   if (absl::Status status = CheckFields(request); !status.ok()) return status;
+  is_readable_ = true;
   // Also for what is refused before the plugin has it.
   if (request.request_id().empty()) {
     request.set_request_id(absl::StrCat("grpc-", server_->next_request++));
@@ -276,11 +279,13 @@ void ExecuteCall::Tell(absl::Status status) {
 void ExecuteCall::Report(int status, int32_t reason, absl::string_view detail) {
   const ExecuteRequest& request = mutable_request();
   webhook::http::Report report(LRI_DOOR_GRPC, nullptr, path_);
-  for (const Header& header : request.headers()) report.AddHeader(header.name(), header.value());
   lri_answered& answered = report.abi();
-  answered.request_id = ToView(request.request_id());
+  if (is_readable_) {
+    for (const Header& header : request.headers()) report.AddHeader(header.name(), header.value());
+    answered.request_id = ToView(request.request_id());
+    answered.method = request.method().empty() ? ToView("POST") : ToView(request.method());
+  }
   answered.peer_address = ToView(peer_);
-  answered.method = ToView(request.method());
   answered.status = status;
   answered.reason = reason;
   answered.detail = ToView(detail);

@@ -102,6 +102,7 @@ class ExecuteCall : public AnswerReceiver,
   bool deadline_is_ours_ = false;         // answer_timeout_ms, not the sender's
   int32_t reason_ = LRI_REASON_ANSWERED;  // of the response
   std::string detail_;                    // why it is a refusal, for the operator
+  bool is_readable_ = false;              // its fields can be part of an HTTP request
   int64_t begun_ns_ = 0;                  // CLOCK_MONOTONIC
 
   std::shared_ptr<const InstanceEntry> entry_;  // of its instance

@@ -11,8 +11,8 @@ namespace base {
 inline constexpr absl::string_view kTraceParent = "traceparent";
 
 // The trace id in a value such as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01: 32
-// hexadecimal digits, a view into the value. Empty where the value is not valid. What its sender
-// says of sampling decides nothing.
+// hexadecimal digits, a view into the value. Empty where the value is not valid. What is
+// said of sampling decides nothing.
 inline absl::string_view TraceIdOf(absl::string_view value) {
   constexpr size_t kVersion = 2, kTrace = 32, kParent = 16, kFlags = 2;
   constexpr size_t kSize = kVersion + kTrace + kParent + kFlags + 3;

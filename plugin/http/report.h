@@ -26,11 +26,12 @@ class Report {
     answered_.header_names = {names_, 0, sizeof(lri_view)};
   }
 
-  // Of an answer of a Server. `id_prefix`: see RequestId.
+  // Of an answer of a Server. `id_prefix`: see RequestId. Without the head there is no id, no name
+  // of a header and no trace.
   Report(lri_door door, lri_host_instance* instance, const Answered& answered,
-         absl::string_view id_prefix)
+         absl::string_view id_prefix, bool with_head = true)
       : Report(door, instance, answered.path) {
-    if (answered.exchange != nullptr) {
+    if (with_head && answered.exchange != nullptr) {
       id_.emplace(id_prefix, *answered.exchange);
       answered_.request_id = View(id_->text());
       for (const HeaderField& field : answered.exchange->head().fields) {

@@ -369,44 +369,58 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
   return HeadRefusal::kNone;
 }
 
+namespace {
+
+// What an operator is told, and the lines of the log that are for it; null: none are.
+struct Why {
+  absl::string_view text;
+  base::LineLimiter* lines = nullptr;
+};
+
+Why WhyOf(HeadRefusal refusal, const lri_request_head& head, const Configuration& configuration) {
+  switch (refusal) {
+    case HeadRefusal::kAddress:
+      return {(head.peer_flags & LRI_PEER_DOUBTFUL) != 0
+                  ? "`allow` is set, and its sender cannot be told from what the proxy states"
+                  : "its address is not in `allow`",
+              configuration.not_allowed.get()};
+    case HeadRefusal::kUnauthorized:
+    case HeadRefusal::kSlowDown:
+      return {kWrongUser, configuration.unauthorized.get()};
+    case HeadRefusal::kTooManyCalls:
+      return {"as many as concurrent_requests allows are at work", configuration.too_many.get()};
+    case HeadRefusal::kTooManyRequests:
+      return {"more came than requests_per_second allows", configuration.too_many.get()};
+    default:
+      return {kAnswers[static_cast<size_t>(refusal)].text};
+  }
+}
+
+}  // namespace
+
 void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
                    const Configuration& configuration, const Checking& checking, AnswerSink sink) {
-  const bool by_source = refusal == HeadRefusal::kBySource;
-  const auto& [status, reason, text] = kAnswers[static_cast<size_t>(refusal)];
-  const bool is_slowdown = refusal == HeadRefusal::kSlowDown;
-  if (by_source) {
-    AnswerBySource(checking.judge->result, configuration, sink);
+  Why why;
+  if (refusal == HeadRefusal::kBySource) {
+    const sources::Result& result = checking.judge->result;
+    AnswerBySource(result, configuration, sink);
+    if (result.reason == sources::Reason::kCredentials) {
+      why = {result.explanation, configuration.unauthorized.get()};
+    }
   } else {
+    why = WhyOf(refusal, head, configuration);
+    const auto& [status, reason, text] = kAnswers[static_cast<size_t>(refusal)];
     Answer answer(status == 503 ? configuration.rate_limit_status : status, kTextPlain, text);
-    if (status == 503) answer.Add("Retry-After", is_slowdown ? "10" : "1");
-    answer.Because(reason, text);
+    if (status == 503) answer.Add("Retry-After", refusal == HeadRefusal::kSlowDown ? "10" : "1");
+    answer.Because(reason, why.text);
     if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
     if (refusal == HeadRefusal::kUnauthorized) {
-      answer.Because(reason, kWrongUser);
       answer.Add("WWW-Authenticate", configuration.credentials.challenge());
     }
     sink(answer.abi());
   }
-  if (checking.is_trial()) return;
-  const auto log = [&](base::LineLimiter& lines, absl::string_view why) {
-    LogRefusal(lines, why, head, checking);
-  };
-  if (by_source && checking.judge->result.reason == sources::Reason::kCredentials) {
-    log(*configuration.unauthorized, checking.judge->result.explanation);
-  }
-  if (refusal == HeadRefusal::kUnauthorized || is_slowdown) {
-    log(*configuration.unauthorized, kWrongUser);
-  }
-  if (reason == LRI_REASON_RATE) {
-    log(*configuration.too_many, refusal == HeadRefusal::kTooManyCalls
-                                     ? "as many as concurrent_requests allows are at work"
-                                     : "more came than requests_per_second allows");
-  }
-  if (refusal == HeadRefusal::kAddress) {
-    log(*configuration.not_allowed,
-        (head.peer_flags & LRI_PEER_DOUBTFUL) != 0
-            ? "`allow` is set, and its sender cannot be told from what the proxy states"
-            : "its address is not in `allow`");
+  if (why.lines != nullptr && !checking.is_trial()) {
+    LogRefusal(*why.lines, why.text, head, checking);
   }
 }
 

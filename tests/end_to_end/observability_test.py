@@ -201,6 +201,85 @@ class ReasonsTest(unittest.TestCase):
             self.assertNotIn(base64.b64encode(b"user:planted").decode()[:12], text)
 
 
+class OtherDoorsTest(unittest.TestCase):
+    """What is refused at gRPC, by TLS, and before anything is read."""
+
+    @classmethod
+    def setUpClass(cls):
+        temporary = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(temporary.cleanup)
+        make_certificate(temporary.name)
+        cls.port = free_ports(1)[0]
+        config = configuration(
+            "XSOAR_6",
+            longRunningPort=str(cls.port),
+            bind_address="127.0.0.1",
+            username="user",
+            password=PASSWORD,
+            certificate_file=os.path.join(temporary.name, "certificate.pem"),
+            key_file=os.path.join(temporary.name, "key.pem"),
+        )
+        config["limits"] = {"connections_from_one_address": 2, "first_byte_timeout_ms": 60_000}
+        cls.host = HostProcess(config, "--store", "memory")
+        cls.addClassCleanup(cls.host.__exit__)
+        cls.host.start()
+
+    def last(self, reason):
+        """The last refusal with that reason, once there is one."""
+        deadline = time.monotonic() + 30
+        while not (kept := self.host.run_json("refusals", "--reason", reason, "--limit", "1")):
+            self.assertLess(time.monotonic(), deadline, reason)
+            time.sleep(0.05)
+        return kept[0]
+
+    def test_grpc(self):
+        done = subprocess.run(
+            ["host_stub/host_stub", "execute", "webhook", "-u", "user:x", "-d", "{}"]
+            + ["--connect", self.host.grpc],
+            capture_output=True,
+            timeout=60,
+        )
+        self.assertEqual(done.returncode, 1, done.stderr)
+        kept = self.last("credentials")
+        self.assertEqual((kept["via"], kept["instance"], kept["status"]), ("grpc", "webhook", 401))
+        self.assertEqual((kept["peer"], kept["method"]), ("127.0.0.1", "POST"))
+
+    def test_tls(self):
+        for octets, reason in ((request("/"), "plain_http_on_tls"), (b"\x16\x03\x01\x00\x02ab", "tls_handshake")):
+            with socket.create_connection(("127.0.0.1", self.port)) as client:
+                client.sendall(octets)
+                client.shutdown(socket.SHUT_WR)
+                client.settimeout(30)
+                while client.recv(1_000):
+                    pass
+            kept = self.last(reason)
+            self.assertEqual((kept["via"], kept["instance"], kept["path"]), ("listen", "webhook", ""), reason)
+
+    def test_limits_are_named(self):
+        begun = b"POST /instance/execute/webhook HTTP/1.1\r\n"
+        held = [socket.create_connection(address_of(self.host.http)) for _ in range(2)]
+        for client in held:
+            client.sendall(begun)  # so that none of them gives way
+        deadline = time.monotonic() + 30
+        while sample(get_over(self.host.admin), "generic_webhook_front_connections") < 2:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        answer = ask(address_of(self.host.http), request("/"))
+        self.assertEqual(answer.status, 503)
+        kept = self.last("too_many_from_address")
+        self.assertIn("connections_from_one_address", kept["detail"])
+        self.assertEqual((kept["via"], kept["status"], kept["method"]), ("front", 503, ""))
+        self.assertIn("a connection from 127.0.0.1 was refused", self.host.stderr())
+        for client in held:
+            client.close()
+        # Both had begun a request.
+        self.assertEqual(self.last("peer_gone")["status"], 0)
+
+
+def get_over(address):
+    return get(address, "/metrics")[1]
+
+
 class MetricsTest(unittest.TestCase):
     def setUp(self):
         self.host = HostProcess(configuration(username="user", password=PASSWORD))
@@ -486,7 +565,7 @@ class FollowTest(unittest.TestCase):
         with subprocess.Popen(command + ["--connect", host.control], stdout=subprocess.PIPE) as follow:
             first = json.loads(follow.stdout.readline())
             self.assertEqual((first["reason"], first["traceId"]), ("credentials", TRACE))
-            self.assertRegex(host.stderr(), rf"\(401 credentials, POST {path}, http-\d+-\d+, trace {TRACE}\)")
+            self.assertRegex(host.stderr(), rf"\(401 credentials, http-\d+-\d+, trace {TRACE}\)")
             ask(address_of(host.http), request(path, AUTHORIZED, body=b"{"))
             second = json.loads(follow.stdout.readline())
             self.assertEqual(second["reason"], "malformed_json")

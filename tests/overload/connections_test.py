@@ -144,7 +144,7 @@ class ConnectionLimitsTest(unittest.TestCase):
                 peers.append(Peer(("127.0.0.1", port), source=source).send(half))
             self.assertEqual(len(peers), most + 1)
             self.assertEqual(peers[-1].answers[0].status, 503)
-        self.assertIn("[webhook] a connection of 127.0.6.1 was refused: the limit connections_from_one_a",
+        self.assertIn("[webhook] a connection from 127.0.6.1 was refused: the limit connections_from_one_a",
                       host.stderr())
 
 
