@@ -171,14 +171,17 @@ absl::Status Host::StartGrpc() {
 
 absl::Status Host::StartAdmin() {
   if (options_.admin.address == kAdminOff) return absl::OkStatus();
-  return Take(Admin::Start(options_.admin, {.traffic = traffic_,
-                                            .instances = instances_,
-                                            .store = store_,
-                                            .logger = options_.logger,
-                                            .state = [this] { return State(); },
-                                            .limits = options_.configuration.limits,
-                                            .version = plugin_->info().version}),
-              admin_);
+  absl::Status status = Take(Admin::Start(options_.admin, {.traffic = traffic_,
+                                                           .instances = instances_,
+                                                           .store = store_,
+                                                           .logger = options_.logger,
+                                                           .state = [this] { return State(); },
+                                                           .limits = options_.configuration.limits,
+                                                           .version = plugin_->info().version}),
+                             admin_);
+  options_.admin = {};  // it holds secrets
+  if (status.ok()) admin_address_ = admin_->address();
+  return status;
 }
 
 // What an operator who reads the log later must know of this host.
@@ -246,7 +249,7 @@ std::vector<std::string> Host::Warnings() const {
   }
   const webhook::Limits& limits = options_.configuration.limits;
   const int64_t free_bytes = store_->statistics().free_disk_bytes;
-  if (free_bytes > 0 && free_bytes < limits.disk_warning_bytes) {
+  if (free_bytes >= 0 && free_bytes < limits.disk_warning_bytes) {
     warnings.push_back(absl::StrCat("less than disk_warning_bytes (", limits.disk_warning_bytes,
                                     ") is left on the file system of ", options_.data_dir));
   }
@@ -271,8 +274,9 @@ void Host::Watch() {
   told_warnings_ = warnings;
 
   constexpr absl::Duration kLeastStep = absl::Seconds(1);
+  // Unlike CLOCK_MONOTONIC it goes on while the machine sleeps.
   const absl::Duration offset =
-      absl::Now() - absl::UnixEpoch() - absl::Nanoseconds(base::MonotonicNanoseconds());
+      absl::Now() - absl::UnixEpoch() - absl::Nanoseconds(base::NanosecondsOf(CLOCK_BOOTTIME));
   const absl::Duration step = offset - clock_offset_.value_or(offset);
   clock_offset_ = offset;
   if (absl::AbsDuration(step) < kLeastStep) return;

@@ -58,7 +58,7 @@ class Host {
   const std::string& http_address() const { return http_address_; }
   const std::string& grpc_address() const { return grpc_->address(); }
   // HOST:PORT, unix:PATH, or kAdminOff.
-  std::string admin_address() const { return admin_ == nullptr ? kAdminOff : admin_->address(); }
+  const std::string& admin_address() const { return admin_address_; }
   // The control socket's path.
   const std::string& control_path() const { return grpc_->control_path(); }
 
@@ -108,7 +108,8 @@ class Host {
   std::atomic<bool> draining_{false};
   std::atomic<bool> last_reload_succeeded_{true};
   std::atomic<int64_t> last_reload_s_{0};  // that succeeded; Unix time
-  std::unique_ptr<Admin> admin_;           // ends first
+  std::string admin_address_ = kAdminOff;
+  std::unique_ptr<Admin> admin_;  // ends first
   bool drained_ = false;
   std::vector<std::string> Warnings() const;
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <sstream>
 #include <utility>
 
@@ -99,10 +100,10 @@ Admin::Admin(const AdminOptions& options, AdminParts parts)
 absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options, AdminParts parts) {
   HostPort place;
   http::ServerOptions server{.limits = AdminLimits(parts.limits)};
+  server.first_spare_descriptor = INT_MAX;  // health is asked when descriptors run short, too
   std::unique_ptr<Admin> admin(new Admin(options, std::move(parts)));
   if (absl::StartsWith(options.address, kUnixPrefix)) {
-    admin->socket_path_ = options.address.substr(kUnixPrefix.size());
-    absl::Status status = PrepareControlSocket(admin->socket_path_);
+    absl::Status status = PrepareControlSocket(options.address.substr(kUnixPrefix.size()));
     if (!status.ok()) return status;
     server.address = options.address;
   } else {
@@ -127,6 +128,7 @@ absl::StatusOr<std::unique_ptr<Admin>> Admin::Start(const AdminOptions& options,
   auto listening = http::Server::Listen(std::move(server), *admin->thread_, *admin);
   if (!listening.ok()) return listening.status();
   admin->server_ = *std::move(listening);
+  if (place.host.empty()) admin->socket_path_ = options.address.substr(kUnixPrefix.size());
   admin->address_ = place.host.empty()
                         ? options.address
                         : FormatHostPort(admin->server_->address(), admin->server_->port());
@@ -178,7 +180,7 @@ void Admin::OnRequest(Exchange& exchange) { exchange.GiveUp(); }
 // machine (DNS rebinding); then Host has that name.
 bool Admin::IsKnownHost(const http::RequestHead& head) const {
   const HeaderField* const host = head.Find("Host");
-  if (host == nullptr) return false;
+  if (host == nullptr) return true;  // HTTP/1.0, which no browser speaks
   const absl::string_view name = NameOf(host->value);
   if (absl::EqualsIgnoreCase(name, "localhost") || http::Address::Parse(name).ok()) return true;
   return std::any_of(names_.begin(), names_.end(), [name](const std::string& known) {

@@ -117,8 +117,7 @@ struct OfInstances {
   Family requests = Counter("generic_webhook_requests_total",
                             "Requests and refused connections by door and outcome");
   Family refused = Counter("generic_webhook_refused_total",
-                           "Requests and connections that were not answered as their sender "
-                           "wished, by reason");
+                           "Requests and connections that were refused, by reason");
   Family received = Counter("generic_webhook_received_bytes_total", "Bytes of requests");
   Family created =
       Counter("generic_webhook_incidents_created_total", "Incidents that were created");
@@ -159,6 +158,7 @@ struct OfInstances {
       }
     }
     for (const auto& [reason, count] : counts.reasons()) {
+      if (!IsRefusal(reason)) continue;
       refused.Add({{"instance", instance}, {"reason", reason}}, count);
     }
     received.Add({{"instance", instance}}, counts.bytes_received());
@@ -231,8 +231,10 @@ void AddStore(const IncidentStore& store, std::vector<MetricFamily>& families) {
         statistics.queued_bytes);
   gauge("generic_webhook_store_size_bytes", "The database on disk", statistics.database_bytes);
   gauge("generic_webhook_store_wal_size_bytes", "The WAL on disk", statistics.wal_bytes);
-  gauge("generic_webhook_store_free_bytes", "What is left on its file system",
-        statistics.free_disk_bytes);
+  if (statistics.free_disk_bytes >= 0) {
+    gauge("generic_webhook_store_free_bytes", "What is left on its file system",
+          statistics.free_disk_bytes);
+  }
   gauge("generic_webhook_store_last_incident_id", "The highest id of an incident", store.last_id());
 }
 

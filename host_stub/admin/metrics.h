@@ -36,7 +36,8 @@ class HostMetrics : public prometheus::Collectable {
  public:
   explicit HostMetrics(AdminParts parts) : parts_(std::move(parts)) {}
 
-  // Any thread. Takes no lock that a request takes, but for a reader's one of the instances.
+  // Any thread. Of the locks that a request takes it takes those of the store's queue and of the
+  // snapshot, for a moment each.
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:

@@ -1,4 +1,5 @@
 // How a host is, and what it refused.
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <string>
@@ -196,8 +197,10 @@ int ShowStatus(const ClientOptions& options) {
   absl::SleepFor(absl::Seconds(1));
   v1::HostStatus status;
   if (const int code = client.Call(v1::GetStatusRequest(), status); code != kDone) return code;
-  const double rate = static_cast<double>(Requests(status) - Requests(before)) /
-                      absl::ToDoubleSeconds(absl::Now() - asked);
+  // An instance that was deleted meanwhile took its counts along.
+  const double rate =
+      static_cast<double>(std::max<int64_t>(0, Requests(status) - Requests(before))) /
+      absl::ToDoubleSeconds(absl::Now() - asked);
   if (options.json) {
     std::puts(StatusJson(status, rate).c_str());
     return kDone;
@@ -210,7 +213,7 @@ int ShowStatus(const ClientOptions& options) {
       {"addresses", absl::StrCat("http ", status.http_address(), ", grpc ", status.grpc_address(),
                                  ", admin ", status.admin_address())},
       {"instances", absl::StrCat(status.instances_serving(), " of ", status.instances(), " serve")},
-      {"requests", absl::StrCat(absl::StrFormat("%.1f", rate), " a second; since the start ",
+      {"requests", absl::StrCat(absl::StrFormat("%.1f", rate), " a second; so far ",
                                 CountsText(Sorted(status.outcomes())))},
       {"refused", CountsText(Sorted(status.refusals()))},
       {"incidents",

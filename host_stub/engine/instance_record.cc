@@ -75,8 +75,11 @@ void InstanceRecord::TakeAnswer(const lri_answer* given,
 }
 
 void InstanceRecord::OnAnswered(const lri_answered& answered) {
-  if (traffic_ == nullptr) return traffic_counts_.Add(answered);
-  traffic_->OnAnswered(name, &traffic_counts_, answered);
+  if (traffic_ == nullptr) {
+    traffic_counts_.Add(answered);
+  } else {
+    traffic_->OnAnswered(name, &traffic_counts_, answered);
+  }
 }
 
 InstanceHealth InstanceRecord::health() const {

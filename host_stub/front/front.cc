@@ -25,6 +25,9 @@ namespace {
 
 constexpr absl::string_view kIdPrefix = "http";
 
+// The ticket of an exchange that has no call.
+constexpr uint64_t kNoCall = 1;
+
 // Idle calls that a thread keeps; after a burst the others are freed.
 constexpr size_t kKeptCalls = 1024;
 
@@ -82,6 +85,9 @@ class Front::Call final : public AnswerReceiver, public HeadAnswerReceiver {
   // Called once the body is whole. True: the call gives itself back to the front when the plugin
   // has let go of the request, which may have happened already. False: the exchange was answered.
   bool Execute();
+
+  // The exchange is gone.
+  bool is_answered() const { return answered_; }
 
   // Drops the reference to the instance.
   void LetGo() { instance_.reset(); }
@@ -265,6 +271,7 @@ int64_t Front::active_requests() const {
 // Where memory runs out, nothing was answered, because the functions that answer do not throw.
 http::HeadVerdict Front::OnHead(Exchange& exchange) {
   CountOne(per_thread_[exchange.thread()].begun);
+  exchange.set_ticket(kNoCall);
   const InstanceSnapshot::Match match =
       InstancesOf(exchange.thread()).FindPath(exchange.head().path);
   switch (match.outcome) {
@@ -293,23 +300,29 @@ http::HeadVerdict Front::OnHead(Exchange& exchange) {
 // Where memory runs out, the instance does not have the request.
 void Front::OnRequest(Exchange& exchange) {
   Call& call = Call::Of(exchange);
-  absl::Cleanup give_back = [this, &call] { GiveBack(&call); };
+  absl::Cleanup give_back = [this, &call, &exchange] {
+    // Memory ran out: the server still has the exchange.
+    if (!call.is_answered()) exchange.set_ticket(kNoCall);
+    GiveBack(&call);
+  };
   if (call.Execute()) std::move(give_back).Cancel();
 }
 
 void Front::OnAbandoned(Exchange& exchange) { Call::Of(exchange).Abandon(); }
 
 void Front::OnDropped(Exchange& exchange) {
-  if (exchange.ticket() != 0) GiveBack(&Call::Of(exchange));
+  if (exchange.ticket() > kNoCall) GiveBack(&Call::Of(exchange));
 }
 
 void Front::OnAnswered(const http::Answered& answered) noexcept {
-  if (answered.exchange != nullptr) CountOne(per_thread_[answered.exchange->thread()].ended);
+  // Without a ticket it was refused before OnHead.
+  const uint64_t ticket = answered.exchange == nullptr ? 0 : answered.exchange->ticket();
+  if (ticket != 0) CountOne(per_thread_[answered.exchange->thread()].ended);
   // What was answered well is counted alone, so its head is not read again, unless it has a line.
   const bool with_head =
       answered.reason != LRI_REASON_ANSWERED || traffic_->access_log() != nullptr;
   http::Report report(LRI_DOOR_FRONT, nullptr, answered, kIdPrefix, with_head);
-  const bool has_call = answered.exchange != nullptr && answered.exchange->ticket() != 0;
+  const bool has_call = ticket > kNoCall;
   if (!has_call || !Call::Of(*answered.exchange).Tell(report.abi())) {
     traffic_->OnAnswered("", nullptr, report.abi());
   }

@@ -60,7 +60,7 @@ Refusal MakeRefusal(absl::string_view instance, const lri_answered& answered, ab
 // method nor path is in it: who sends a secret in a wrong place may put it there, and a log goes
 // farther than this memory.
 std::string MakeLine(const Refusal& refusal) {
-  const bool is_request = refusal.door == LRI_DOOR_GRPC || !refusal.method.empty();
+  const bool is_request = !refusal.method.empty() || !refusal.request_id.empty();
   std::string line =
       absl::StrCat("a ", is_request ? "request" : "connection", " from ",
                    refusal.peer.empty() ? "an unknown address" : refusal.peer,
@@ -126,23 +126,39 @@ void Refusals::Add(absl::string_view instance, const lri_answered& answered, abs
 
 void Refusals::MakeRoom(Kind& added) {
   if (kept_ <= most_kept_) return;
-  // A flood finds its own kind to be the largest, mostly without looking at the others.
+  // A flood finds its own kind to be the largest without looking at the others. Of equal ones, the
+  // one whose oldest is older makes room.
   Kind* largest = &added;
+  auto place = kinds_.end();
   if (added.kept.size() <= most_kept_ / 2) {
-    for (auto& [key, kind] : kinds_) {
-      if (kind.kept.size() > largest->kept.size()) largest = &kind;
+    const auto rank = [](const Kind& one) {
+      return std::pair(one.kept.size(), -one.kept.front().number);
+    };
+    for (auto kind = kinds_.begin(); kind != kinds_.end(); ++kind) {
+      if (rank(kind->second) < rank(*largest)) continue;
+      largest = &kind->second;
+      place = kind;
     }
   }
   largest->last_lost = largest->kept.front().number;
   largest->kept.pop_front();
   --kept_;
+  if (!largest->kept.empty()) return;
+  last_lost_ = std::max(last_lost_, largest->last_lost);
+  kinds_.erase(place);
 }
 
 Refusals::Line& Refusals::LineOf(Kind& kind, absl::string_view peer, absl::Time now) {
   std::string network = NetworkOf(peer);
   if (const auto found = kind.lines.find(network); found != kind.lines.end()) return found->second;
   if (kind.lines.size() >= kMostNetworks) {
-    std::erase_if(kind.lines, [now](const auto& line) { return now >= line.second.next; });
+    int64_t left_out = 0;
+    std::erase_if(kind.lines, [&](const auto& line) {
+      if (now < line.second.next) return false;
+      left_out += line.second.left_out;
+      return true;
+    });
+    if (left_out > 0) kind.lines[""].left_out += left_out;
   }
   return kind.lines[kind.lines.size() >= kMostNetworks ? "" : std::move(network)];
 }
@@ -163,6 +179,7 @@ absl::StatusOr<RefusalPage> Refusals::List(const RefusalQuery& query) const {
     }
   }
   absl::MutexLock lock(&mutex_);
+  if (!query.position.empty() && last_lost_ > after) page.gap = true;
   std::vector<const Refusal*> found;
   for (const auto& [key, kind] : kinds_) {
     if (!query.instance.empty() && key.first != query.instance) continue;

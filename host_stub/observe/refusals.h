@@ -44,7 +44,7 @@ struct RefusalQuery {
   std::string instance = {};  // only of this instance; empty: of all
   int32_t reason = 0;         // only with this reason; 0: with any
   std::string position = {};  // only those after it; empty: all that are kept
-  size_t limit = 1'000;       // of those the last ones without a position, the first ones with it
+  size_t limit = SIZE_MAX;    // of those the last ones without a position, the first ones with it
 };
 
 struct RefusalPage {
@@ -65,7 +65,7 @@ class Refusals {
   // peers, with the number of lines that were left out. Must not be called for an answer 2xx.
   void Add(absl::string_view instance, const lri_answered& answered, absl::Time now);
 
-  // INVALID_ARGUMENT: the position is none of this host's.
+  // INVALID_ARGUMENT: the position was not issued by it.
   absl::StatusOr<RefusalPage> List(const RefusalQuery& query) const;
 
  private:
@@ -89,6 +89,7 @@ class Refusals {
   mutable absl::Mutex mutex_;
   std::map<std::pair<std::string, int32_t>, Kind> kinds_ ABSL_GUARDED_BY(mutex_);
   size_t kept_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t last_lost_ ABSL_GUARDED_BY(mutex_) = 0;  // of kinds of which none is kept any more
   int64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -108,6 +108,19 @@ TEST_F(RefusalsTest, AFloodOfManyKindsIsBoundedToo) {
   EXPECT_EQ(List().refusals.size(), 10u);
 }
 
+TEST_F(RefusalsTest, ANewKindIsSeenEvenWhereManyKindsHaveOneEach) {
+  for (int i = 0; i < 10; ++i) Add(LRI_REASON_METHOD, absl::StrCat("instance-", i));
+  const std::string position = List().position;
+  Add(LRI_REASON_CREDENTIALS, "z");
+  const RefusalPage page = List();
+  ASSERT_EQ(page.refusals.size(), 10u);
+  EXPECT_EQ(page.refusals[0].instance, "instance-1");
+  EXPECT_EQ(page.refusals[9].instance, "z");
+  // The oldest made room, and its kind is gone.
+  EXPECT_FALSE(List({.position = position}).gap);
+  EXPECT_TRUE(List({.position = page.position.substr(0, page.position.rfind(':')) + ":0"}).gap);
+}
+
 TEST_F(RefusalsTest, AListIsFilteredByInstanceAndReason) {
   Add(LRI_REASON_CREDENTIALS, "a");
   Add(LRI_REASON_METHOD, "a");

@@ -1,6 +1,7 @@
 #include "host_stub/observe/traffic.h"
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 #include <iterator>
 #include <new>
@@ -101,8 +102,12 @@ RequestDurations::~RequestDurations() {
 
 void RequestDurations::Add(absl::string_view method, int status, Route route, bool over_tls,
                            int64_t duration_ns) {
+  // Most are; a comparison of a known length needs no call.
+  const bool is_post = method.size() == 4 && std::memcmp(method.data(), "POST", 4) == 0;
   const size_t method_index =
-      std::find(std::begin(kMethods), std::end(kMethods) - 1, method) - std::begin(kMethods);
+      is_post
+          ? 0
+          : std::find(std::begin(kMethods), std::end(kMethods) - 1, method) - std::begin(kMethods);
   const bool has_index = status >= 0 && status < static_cast<int>(kIndexOfStatus.size());
   const size_t status_index = has_index ? kIndexOfStatus[status] : 0;
   const size_t index = ((method_index * 32 + status_index) * 3 + static_cast<size_t>(route)) * 2 +
@@ -144,7 +149,8 @@ void Traffic::OnAnswered(absl::string_view instance, TrafficCounts* counts,
                          const lri_answered& answered) noexcept {
   const Outcome outcome = (counts != nullptr ? *counts : without_instance_).Add(answered);
   const bool over_tls = LRI_HAS(&answered, over_tls) && answered.over_tls != 0;
-  if (answered.status != 0 && answered.door != LRI_DOOR_GRPC) {
+  // Connections that are refused have no method.
+  if (answered.status != 0 && answered.door != LRI_DOOR_GRPC && answered.method.size != 0) {
     const absl::string_view method(answered.method.data, answered.method.size);
     durations_.Add(method, answered.status, RouteOf(instance, answered.door), over_tls,
                    answered.duration_ns);

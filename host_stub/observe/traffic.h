@@ -39,6 +39,12 @@ enum class Outcome {
 Outcome OutcomeOf(int status, int32_t reason);
 const char* OutcomeName(Outcome outcome);
 
+// Whether a reason says that the sender did not get what it wished. By its name in
+// plugin/abi/reasons.h; some reasons are told of answers 2xx.
+inline bool IsRefusal(absl::string_view reason) {
+  return reason != "duplicate" && reason != "dropped" && reason != "handshake";
+}
+
 // "front", "grpc", "listen", "execute"; "other" for another number.
 const char* DoorName(int32_t door);
 inline constexpr int kDoors = 5;  // doors are below this; 0 stands for others

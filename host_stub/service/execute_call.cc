@@ -41,6 +41,8 @@ lri_reason ReasonOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
       return LRI_REASON_BAD_REQUEST;
+    case absl::StatusCode::kNotFound:
+      return LRI_REASON_UNKNOWN_PATH;
     case absl::StatusCode::kDeadlineExceeded:
       return LRI_REASON_ANSWER_TIMEOUT;
     case absl::StatusCode::kUnavailable:
@@ -49,6 +51,24 @@ lri_reason ReasonOf(const absl::Status& status) {
       return LRI_REASON_MEMORY;
     default:
       return LRI_REASON_OTHER;
+  }
+}
+
+// What HTTP would answer.
+int HttpStatusOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return 400;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 504;
+    case absl::StatusCode::kInternal:
+      return 500;
+    default:
+      return 503;
   }
 }
 
@@ -190,7 +210,10 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
   if (deadline_ <= now) {
     return absl::DeadlineExceededError("the deadline had passed; nothing was done");
   }
-  if (server_->draining) return absl::UnavailableError("the host is stopping");
+  if (server_->draining) {
+    reason_ = LRI_REASON_STOPPING;
+    return absl::UnavailableError("the host is stopping");
+  }
   if (server_->bytes_in_flight > server_->limits.bytes_in_flight) {
     return absl::UnavailableError("too much is in flight (limit bytes_in_flight); try again later");
   }
@@ -199,6 +222,7 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
   if (!entry.ok()) return entry.status();
   from_outside_ = !caller.is_owner();
   if (from_outside_ && !(*entry)->closed.empty()) {
+    reason_ = (*entry)->closed_reason;
     return absl::PermissionDeniedError((*entry)->closed);
   }
   entry_ = *std::move(entry);
@@ -264,7 +288,10 @@ void ExecuteCall::Tell(absl::Status status) {
   if (status.ok()) {
     Report(mutable_response().status(), reason_, detail_);
   } else {
-    Report(0, ReasonOf(status), status.message());
+    // A call that was not admitted is refused as HTTP would refuse it; of another one it is not
+    // known what became of it.
+    Report(counted_by_ == nullptr ? HttpStatusOf(status) : 0,
+           reason_ == LRI_REASON_ANSWERED ? ReasonOf(status) : reason_, status.message());
   }
   // A failure has no response, so this needs no memory then.
   if (status.ok()) {

@@ -43,6 +43,8 @@ absl::Status CheckOwnPort(const InstanceEntry& entry, std::string& warning) {
   const auto& parameters = entry.settings.parameters;
   // It would close a connection without a PROXY header.
   if (entry.settings.port() == 0 || parameters.contains("proxy_protocol")) return absl::OkStatus();
+  // What the plugin has to say of a port that it could not bind says more.
+  if (entry.instance->health().state == HealthState::kUnhealthy) return absl::OkStatus();
   const auto address = parameters.find("bind_address");
   constexpr absl::Duration kTimeout = absl::Seconds(2);
   absl::StatusOr<std::string> checked =
@@ -50,8 +52,6 @@ absl::Status CheckOwnPort(const InstanceEntry& entry, std::string& warning) {
                        .port = entry.settings.port(),
                        .over_tls = parameters.contains("certificate")},
                       kTimeout);
-  // What the plugin has to say of a port that it could not bind says more.
-  if (entry.instance->health().state == HealthState::kUnhealthy) return absl::OkStatus();
   if (!checked.ok()) return absl::FailedPreconditionError(checked.status().message());
   warning = *std::move(checked);
   return absl::OkStatus();

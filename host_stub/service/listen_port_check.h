@@ -17,7 +17,8 @@ struct ListenPortPlace {
 
 // UNAVAILABLE: it does not answer, or TLS fails. Else a warning, or nothing: that the certificates
 // which it serves do not lead to an authority that this system knows. A certificate that is its own
-// issuer is its operator's choice, and no warning. Blocks, for at most twice the timeout.
+// issuer is its operator's choice, and no warning. Blocks; no single step for longer than the
+// timeout.
 absl::StatusOr<std::string> CheckListenPort(const ListenPortPlace& place, absl::Duration timeout);
 
 }  // namespace host_stub

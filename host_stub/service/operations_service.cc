@@ -82,7 +82,7 @@ void Count(const TrafficCounts& counts, v1::HostStatus& status) {
     }
   }
   for (const auto& [reason, count] : counts.reasons()) {
-    (*status.mutable_refusals())[reason] += count;
+    if (IsRefusal(reason)) (*status.mutable_refusals())[reason] += count;
   }
 }
 
@@ -201,7 +201,7 @@ class OperationsService : public v1::OperationsService::CallbackService {
     RefusalQuery query{.instance = request.instance(), .position = request.position()};
     if (!request.reason().empty()) {
       query.reason = ReasonOf(request.reason());
-      if (query.reason == LRI_REASON_ANSWERED) return FieldFault("reason", "is none");
+      if (query.reason == LRI_REASON_ANSWERED) return FieldFault("reason", "is not a known reason");
     }
     if (request.page_size() > 0) query.limit = static_cast<size_t>(request.page_size());
     if (!request.instance().empty()) {

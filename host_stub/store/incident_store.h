@@ -220,7 +220,7 @@ struct StoreStatistics {
   int64_t queued_bytes = 0;       // Limits::queued_bytes
   int64_t database_bytes = 0;     // on disk; 0 where there is none
   int64_t wal_bytes = 0;          // likewise
-  int64_t free_disk_bytes = 0;    // of the data folder's file system; 0 where it is not known
+  int64_t free_disk_bytes = -1;   // of the data folder's file system; -1 where it is not known
 };
 
 class IncidentStore {

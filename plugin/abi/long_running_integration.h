@@ -401,7 +401,8 @@ typedef struct lri_host {
   int64_t (*now)(void* context);
 
   /* Tells what became of a request or a connection, once for each; before `complete` where that is
-   * called too. Views live during the call. Since minor version 2. */
+   * called too. Views live during the call. A host that has it writes its own lines about what is
+   * refused: the plugin writes none. Since minor version 2. */
   void (*on_answered)(void* context, const lri_answered* answered);
   /* The doors that on_answered is told of: a sum of 1 << enum lri_door; 0: all. A host that reports
    * what its own doors answer leaves LRI_DOOR_EXECUTE out. */

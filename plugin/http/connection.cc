@@ -78,7 +78,7 @@ void Connection::Start(const Refusal& refusal) {
   const int yes = 1;
   setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
   since_ms_ = now_ms();
-  begun_ns_ = base::MonotonicNanoseconds();
+  begun_ns_ = events().now_ns();
   if (state_ == State::kHandshake && tls_ == nullptr) return Close(LRI_REASON_MEMORY);
   SetDeadline(state_ == State::kProxy ? limits_.proxy_header_timeout_ms
                                       : limits_.first_byte_timeout_ms);
@@ -157,7 +157,7 @@ bool Connection::StepReader() {
   }
   RequestReader& reader = work_->reader;
   if (state_ == State::kIdle) {
-    begun_ns_ = base::MonotonicNanoseconds();
+    begun_ns_ = events().now_ns();
     SetIdleRank(kBusy);
   }
   switch (reader.Next()) {
@@ -494,7 +494,7 @@ bool Connection::ReadProxyHeader() {
     if (is_proxy) proxies_ = proxies;
   }
   since_ms_ = now_ms();
-  begun_ns_ = base::MonotonicNanoseconds();
+  begun_ns_ = events().now_ns();
   if (tls_ == nullptr) {
     BeginIdle();
   } else {

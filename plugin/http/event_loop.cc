@@ -62,7 +62,7 @@ absl::Status EventLoop::Open() {
       epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
     return absl::ResourceExhaustedError("the system gives no more file descriptors");
   }
-  now_ms_ = base::CoarseMonotonicMilliseconds();
+  ReadClock();
   return absl::OkStatus();
 }
 
@@ -153,7 +153,12 @@ void EventLoop::Wait() {
   next_event_ = 0;
   event_count_ = epoll_wait(epoll_.get(), events_, kMostAtOnce, wait_ms);
   sleeping_.store(false, std::memory_order_relaxed);
-  now_ms_ = base::CoarseMonotonicMilliseconds();
+  ReadClock();
+}
+
+void EventLoop::ReadClock() {
+  now_ns_ = base::MonotonicNanoseconds();
+  now_ms_ = now_ns_ / 1'000'000;
 }
 
 void EventLoop::TellWatchers() {

@@ -132,6 +132,7 @@ class EventLoop {
 
   // The monotonic time in milliseconds when this turn began.
   int64_t now_ms() const { return now_ms_; }
+  int64_t now_ns() const { return now_ns_; }
 
  private:
   static constexpr int kMostAtOnce = 128;
@@ -140,6 +141,7 @@ class EventLoop {
   int WaitMs();
   void TellWatchers();
   void RunTimers();
+  void ReadClock();
   void RunTasks();
 
   Descriptor epoll_;
@@ -148,6 +150,7 @@ class EventLoop {
   std::atomic<Task*> posted_{nullptr};  // the last one first
   std::atomic<bool> sleeping_{false};   // Post must wake the loop
   bool stopped_ = false;
+  int64_t now_ns_ = 0;
   int64_t now_ms_ = 0;
   Timer* first_timer_ = nullptr;  // in the order of their times
   Timer* last_timer_ = nullptr;

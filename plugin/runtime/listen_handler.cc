@@ -106,7 +106,7 @@ void ListenHandler::OnRequest(http::Exchange& exchange) {
 
 void ListenHandler::OnAnswered(const http::Answered& answered) noexcept {
   answers_.Add(answered.status);
-  if (!host_.logs_refusals() && answered.reason != LRI_REASON_ANSWERED) {
+  if (!host_.wants_answered(LRI_DOOR_LISTEN) && answered.reason != LRI_REASON_ANSWERED) {
     instance_.LogRefusal(answered);
   }
   if (!host_.wants_answered(LRI_DOOR_LISTEN)) return;

@@ -154,8 +154,6 @@ class LogTest(LogsTest):
                 "trace_id": TRACE,
                 "peer": "127.0.0.1",
                 "via": "front",
-                "method": "POST",
-                "path": PATH,
                 "status": 401,
                 "reason": "credentials",
             },

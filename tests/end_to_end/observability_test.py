@@ -460,6 +460,10 @@ class AdminTest(unittest.TestCase):
         octets = request("/metrics")
         self.assertEqual(ask(address_of(host.admin), octets).status, 405)
 
+    def test_a_balancer_may_speak_http_1_0(self):
+        octets = b"GET /readyz HTTP/1.0\r\n\r\n"
+        self.assertEqual(ask(address_of(self.serve().admin), octets).status, 200)
+
     def test_off_serves_nothing_and_a_unix_socket_serves_its_owner(self):
         self.assertEqual(self.serve("--admin", "off").admin, "off")
         folder = tempfile.mkdtemp(prefix="gw-admin-", dir="/tmp")
@@ -474,6 +478,18 @@ class AdminTest(unittest.TestCase):
         self.assertFalse(os.path.exists(path))
         os.chmod(folder, 0o755)
         self.assertIn("chmod 700", self.refusal("--admin", "unix:" + path))
+        os.chmod(folder, 0o700)
+        # What is in the way stays there.
+        with open(path, "w") as file:
+            file.write("mine")
+        self.assertIn(path, self.refusal("--admin", "unix:" + path))
+        with open(path) as file:
+            self.assertEqual(file.read(), "mine")
+        os.remove(path)
+        first = self.serve("--admin", "unix:" + path)
+        self.assertIn(path, self.refusal("--admin", "unix:" + path))
+        self.assertTrue(os.path.exists(path))
+        first.stop()
         os.rmdir(folder)
 
     def test_the_front_tells_balancers_that_it_is_alive_and_nothing_else(self):
