@@ -131,7 +131,7 @@ AccessLog::~AccessLog() {
 
 void AccessLog::Add(absl::string_view instance, const lri_answered& answered,
                     absl::Time now) noexcept {
-  if (answered.method.size == 0 && answered.request_id.size == 0) return;
+  if (answered.method.size == 0 && (answered.status == 0 || answered.bytes_received == 0)) return;
   constexpr size_t kMostBytes = 64;
   const lri_view trace_id = LRI_HAS(&answered, trace_id) ? answered.trace_id : lri_view{};
   const std::array<absl::string_view, Record::kTexts> texts = {
