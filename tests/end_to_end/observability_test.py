@@ -276,6 +276,57 @@ class OtherDoorsTest(unittest.TestCase):
         self.assertEqual(self.last("peer_gone")["status"], 0)
 
 
+class BusyHostTest(unittest.TestCase):
+    def serve(self, **limits):
+        config = configuration(username="user", password=PASSWORD)
+        config["limits"] = limits
+        host = HostProcess(config, "--store", "memory")
+        self.addCleanup(host.__exit__)
+        host.start()
+        return host
+
+    def begin(self, host, octets):
+        client = socket.create_connection(address_of(host.http))
+        self.addCleanup(client.close)
+        client.sendall(octets)
+        return client
+
+    def test_a_peer_that_sends_nothing_is_slow(self):
+        host = self.serve(first_byte_timeout_ms=200)
+        client = self.begin(host, b"")
+        client.settimeout(30)
+        self.assertEqual(client.recv(1_000), b"")
+        kept = host.run_json("refusals", "--reason", "slow")
+        self.assertEqual([(one["via"], one["status"], one["method"]) for one in kept], [("front", 0, "")])
+        self.assertRegex(host.stderr(), r"a connection from 127.0.0.1 was refused.* \(slow\)")
+
+    def test_the_limit_of_all_connections_is_named(self):
+        host = self.serve(connections=1)
+        self.begin(host, b"POST / HTTP/1.1\r\n")
+        deadline = time.monotonic() + 30
+        while sample(get_over(host.admin), "generic_webhook_front_connections") < 1:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        self.assertEqual(ask(address_of(host.http), request("/")).status, 503)
+        kept = host.run_json("refusals", "--reason", "too_many_connections")
+        self.assertEqual([(one["via"], one["status"]) for one in kept], [("front", 503)])
+        self.assertIn("connections", kept[0]["detail"])
+
+    def test_what_is_half_there_when_the_host_stops_is_in_the_log(self):
+        host = self.serve(drain_request_timeout_ms=200)
+        head = request("/xsoar/instance/execute/webhook", AUTHORIZED, length="Content-Length: 9")
+        client = self.begin(host, head)
+        deadline = time.monotonic() + 30
+        while sample(get_over(host.admin), "http_server_active_requests") < 1:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        host.process.terminate()
+        client.settimeout(30)
+        self.assertIn(b" 503 ", client.recv(1_000))
+        self.assertEqual(host.wait(), 0)
+        self.assertRegex(host.stderr(), r"a request from 127.0.0.1 was refused.* \(503 stopping, http-")
+
+
 def get_over(address):
     return get(address, "/metrics")[1]
 
