@@ -165,6 +165,7 @@ absl::Status Host::StartGrpc() {
                                                 .logger = options_.logger,
                                                 .traffic = traffic_,
                                                 .state = [this] { return State(); },
+                                                .warnings = [this] { return Warnings(); },
                                                 .io_threads = threads_.get()}),
               grpc_);
 }
@@ -215,8 +216,7 @@ HostState Host::State() {
           .http_address = http_address_,
           .grpc_address = grpc_->address(),
           .admin_address = admin_address(),
-          .clock_steps = clock_steps_,
-          .warnings = Warnings()};
+          .clock_steps = clock_steps_};
 }
 
 absl::Status Host::Reload(const absl::StatusOr<Configuration>& configuration) {

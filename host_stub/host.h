@@ -2,8 +2,12 @@
 #ifndef HOST_STUB_HOST_H_
 #define HOST_STUB_HOST_H_
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -91,6 +95,7 @@ class Host {
   absl::Status StartAdmin();
   void LogStart();
   HostState State();
+  std::vector<std::string> Warnings() const;
 
   // Members are destroyed from the last to the first: each before those that it calls.
   HostOptions options_;
@@ -111,8 +116,6 @@ class Host {
   std::string admin_address_ = kAdminOff;
   std::unique_ptr<Admin> admin_;  // ends first
   bool drained_ = false;
-  std::vector<std::string> Warnings() const;
-
   std::vector<std::string> told_warnings_;
   std::optional<absl::Duration> clock_offset_;  // of the wall clock to the monotonic one
   std::atomic<int64_t> clock_steps_{0};

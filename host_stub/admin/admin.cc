@@ -93,7 +93,7 @@ webhook::Limits AdminLimits(webhook::Limits limits) {
 }  // namespace
 
 Admin::Admin(const AdminOptions& options, AdminParts parts)
-    : parts_(parts), metrics_(std::move(parts)), names_(options.names) {
+    : parts_(std::move(parts)), metrics_(parts_), names_(options.names) {
   for (const std::string& token : options.tokens) token_digests_.push_back(Digest(token));
 }
 

@@ -74,6 +74,18 @@ Family HistogramFamily(const char* name, const char* help) {
   return {MetricType::Histogram, name, help};
 }
 
+// One without labels.
+template <typename Value>
+void AddGauge(std::vector<MetricFamily>& families, const char* name, const char* help,
+              Value value) {
+  Gauge(name, help).Add({}, value).MoveTo(families);
+}
+template <typename Value>
+void AddCounter(std::vector<MetricFamily>& families, const char* name, const char* help,
+                Value value) {
+  Counter(name, help).Add({}, value).MoveTo(families);
+}
+
 double Seconds(absl::Time time) { return absl::ToDoubleSeconds(time - absl::UnixEpoch()); }
 
 const char* RouteName(RequestDurations::Route route) {
@@ -100,16 +112,13 @@ void AddHttp(const RequestDurations& durations, const HostState& state,
                            RequestDurations::kBounds, series.durations, 1e-9);
   });
   histogram.MoveTo(families);
-  Gauge("http_server_active_requests", "Requests of the front that have a head and no answer yet")
-      .Add({}, state.front_active_requests)
-      .MoveTo(families);
-  Gauge("generic_webhook_front_connections", "Open connections of the front")
-      .Add({}, state.front_connections)
-      .MoveTo(families);
-  Gauge("generic_webhook_front_bytes_in_flight",
-        "Bytes of requests and unread answers of the front, which bytes_in_flight limits")
-      .Add({}, state.front_bytes_in_flight)
-      .MoveTo(families);
+  AddGauge(families, "http_server_active_requests",
+           "Requests of the front that have a head and no answer yet", state.front_active_requests);
+  AddGauge(families, "generic_webhook_front_connections", "Open connections of the front",
+           state.front_connections);
+  AddGauge(families, "generic_webhook_front_bytes_in_flight",
+           "Bytes of requests and unread answers of the front, which bytes_in_flight limits",
+           state.front_bytes_in_flight);
 }
 
 // The families that have the label `instance`, filled instance by instance.
@@ -167,11 +176,7 @@ struct OfInstances {
   void Add(const InstanceEntry& entry) {
     const std::string& name = entry.settings.name;
     const Labels instance = {{"instance", name}};
-    if (!entry.settings.disabled) {
-      const bool serves = entry.instance != nullptr && !entry.start_error.has_value() &&
-                          entry.instance->health().state != HealthState::kUnhealthy;
-      up.Add(instance, int64_t{serves});
-    }
+    if (!entry.settings.disabled) up.Add(instance, int64_t{entry.serves()});
     if (entry.instance == nullptr) return;
     AddTraffic(name, entry.instance->traffic());
     const InstanceCounts counts = entry.instance->counts();
@@ -212,51 +217,44 @@ void AddStore(const IncidentStore& store, std::vector<MetricFamily>& families) {
   HistogramFamily("generic_webhook_store_commit_incidents", "Incidents of a commit")
       .AddHistogram({}, StoreStatistics::kIncidentBounds, statistics.incidents_of_commits, 1)
       .MoveTo(families);
-  Counter("generic_webhook_incidents_deleted_total", "Incidents that retention has deleted")
-      .Add({}, statistics.deleted_incidents)
-      .MoveTo(families);
+  AddCounter(families, "generic_webhook_incidents_deleted_total",
+             "Incidents that retention has deleted", statistics.deleted_incidents);
   Counter("generic_webhook_store_errors_total", "Faults of the store, by operation")
       .Add({{"operation", "commit"}}, statistics.failed_commits)
       .Add({{"operation", "connection"}}, statistics.lost_connections)
       .MoveTo(families);
-  const auto gauge = [&families](const char* name, const char* help, int64_t value) {
-    Gauge(name, help).Add({}, value).MoveTo(families);
-  };
-  gauge("generic_webhook_store_up", "1 if the last commit succeeded, 0 if the store cannot write",
-        int64_t{store.health().ok()});
-  gauge("generic_webhook_store_queued_batches",
-        "Requests that wait for the writer, which queued_batches limits",
-        statistics.queued_batches);
-  gauge("generic_webhook_store_queued_bytes", "The same in bytes, which queued_bytes limits",
-        statistics.queued_bytes);
-  gauge("generic_webhook_store_size_bytes", "The database on disk", statistics.database_bytes);
-  gauge("generic_webhook_store_wal_size_bytes", "The WAL on disk", statistics.wal_bytes);
+  AddGauge(families, "generic_webhook_store_up",
+           "1 if the last commit succeeded, 0 if the store cannot write",
+           int64_t{store.health().ok()});
+  AddGauge(families, "generic_webhook_store_queued_batches",
+           "Requests that wait for the writer, which queued_batches limits",
+           statistics.queued_batches);
+  AddGauge(families, "generic_webhook_store_queued_bytes",
+           "The same in bytes, which queued_bytes limits", statistics.queued_bytes);
+  AddGauge(families, "generic_webhook_store_size_bytes", "The database on disk",
+           statistics.database_bytes);
+  AddGauge(families, "generic_webhook_store_wal_size_bytes", "The WAL on disk",
+           statistics.wal_bytes);
   if (statistics.free_disk_bytes >= 0) {
-    gauge("generic_webhook_store_free_bytes", "What is left on its file system",
-          statistics.free_disk_bytes);
+    AddGauge(families, "generic_webhook_store_free_bytes", "What is left on its file system",
+             statistics.free_disk_bytes);
   }
-  gauge("generic_webhook_store_last_incident_id", "The highest id of an incident", store.last_id());
+  AddGauge(families, "generic_webhook_store_last_incident_id", "The highest id of an incident",
+           store.last_id());
 }
 
 void AddProcess(std::vector<MetricFamily>& families) {
   const ProcessUse use = ReadProcessUse();
-  Counter("process_cpu_seconds_total", "Processor time")
-      .Add({}, absl::ToDoubleSeconds(use.processor))
-      .MoveTo(families);
-  Gauge("process_resident_memory_bytes", "Resident memory")
-      .Add({}, use.resident_bytes)
-      .MoveTo(families);
-  Gauge("process_virtual_memory_bytes", "Virtual memory")
-      .Add({}, use.virtual_bytes)
-      .MoveTo(families);
-  Gauge("process_open_fds", "Open file descriptors").Add({}, use.open_descriptors).MoveTo(families);
-  Gauge("process_max_fds", "File descriptors that the system permits")
-      .Add({}, use.most_descriptors)
-      .MoveTo(families);
-  Gauge("process_threads", "Threads").Add({}, use.threads).MoveTo(families);
-  Gauge("process_start_time_seconds", "When the process was started, in Unix time")
-      .Add({}, Seconds(use.started))
-      .MoveTo(families);
+  AddCounter(families, "process_cpu_seconds_total", "Processor time",
+             absl::ToDoubleSeconds(use.processor));
+  AddGauge(families, "process_resident_memory_bytes", "Resident memory", use.resident_bytes);
+  AddGauge(families, "process_virtual_memory_bytes", "Virtual memory", use.virtual_bytes);
+  AddGauge(families, "process_open_fds", "Open file descriptors", use.open_descriptors);
+  AddGauge(families, "process_max_fds", "File descriptors that the system permits",
+           use.most_descriptors);
+  AddGauge(families, "process_threads", "Threads", use.threads);
+  AddGauge(families, "process_start_time_seconds", "When the process was started, in Unix time",
+           Seconds(use.started));
 }
 
 }  // namespace
@@ -273,28 +271,23 @@ std::vector<MetricFamily> HostMetrics::Collect() const {
   of_instances.MoveTo(families);
 
   AddStore(*parts_.store, families);
-  Gauge("generic_webhook_config_last_reload_successful",
-        "1 if the configuration was taken over when it was last read")
-      .Add({}, int64_t{state.last_reload_succeeded})
-      .MoveTo(families);
-  Gauge("generic_webhook_config_last_reload_success_timestamp_seconds",
-        "When the configuration was last taken over, in Unix time")
-      .Add({}, Seconds(state.last_reload))
-      .MoveTo(families);
-  Counter("generic_webhook_clock_steps_total", "How often the clock was set by a second or more")
-      .Add({}, state.clock_steps)
-      .MoveTo(families);
-  Counter("generic_webhook_log_lines_dropped_total",
-          "Lines that were left out of the log, because of log_lines_per_second or because they "
-          "could not be written at once")
-      .Add({}, parts_.logger->dropped())
-      .MoveTo(families);
+  AddGauge(families, "generic_webhook_config_last_reload_successful",
+           "1 if the configuration was taken over when it was last read",
+           int64_t{state.last_reload_succeeded});
+  AddGauge(families, "generic_webhook_config_last_reload_success_timestamp_seconds",
+           "When the configuration was last taken over, in Unix time", Seconds(state.last_reload));
+  AddCounter(families, "generic_webhook_clock_steps_total",
+             "How often the clock was set by a second or more", state.clock_steps);
+  AddCounter(families, "generic_webhook_log_lines_dropped_total",
+             "Lines that were left out of the log, because of log_lines_per_second or because they "
+             "could not be written at once",
+             parts_.logger->dropped());
   const AccessLog* const access_log = parts_.traffic->access_log();
-  Counter("generic_webhook_access_log_lines_dropped_total",
-          "Requests that have no line in the access log, for want of room in its buffer or because "
-          "it could not be written")
-      .Add({}, access_log == nullptr ? 0 : access_log->dropped())
-      .MoveTo(families);
+  AddCounter(
+      families, "generic_webhook_access_log_lines_dropped_total",
+      "Requests that have no line in the access log, for want of room in its buffer or because "
+      "it could not be written",
+      access_log == nullptr ? 0 : access_log->dropped());
   Family limits = Gauge("generic_webhook_limit", "The limits of the configuration, by name");
   for (const webhook::LimitDescription& limit : webhook::DescribeLimits()) {
     limits.Add({{"name", limit.name}}, parts_.limits.*limit.member);

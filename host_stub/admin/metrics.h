@@ -34,14 +34,15 @@ struct AdminParts {
 // of metrics follow OpenTelemetry's for HTTP servers, and Prometheus' conventions for the others.
 class HostMetrics : public prometheus::Collectable {
  public:
-  explicit HostMetrics(AdminParts parts) : parts_(std::move(parts)) {}
+  // The parts outlive it.
+  explicit HostMetrics(const AdminParts& parts) : parts_(parts) {}
 
   // Any thread. Of the locks that a request takes it takes those of the store's queue and of the
   // snapshot, for a moment each.
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
-  const AdminParts parts_;
+  const AdminParts& parts_;
 };
 
 }  // namespace host_stub

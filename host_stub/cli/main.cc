@@ -283,7 +283,7 @@ void CommandLine::AddOperations() {
       ->check(CLI::Range(1, 100'000));
   Add(app_, "status", "Show how the host is", "Example:\n  host_stub status", &ShowStatus);
   const auto refusals =
-      Add(app_, "refusals", "Show requests and connections that were refused of late, and why",
+      Add(app_, "refusals", "Show requests and connections that were refused recently, and why",
           "With NAME: only of this instance. Examples:\n  host_stub refusals\n  host_stub refusals "
           "webhook --reason credentials --follow",
           &ListRefusals);

@@ -98,13 +98,12 @@ InstanceCounts InstanceRecord::counts() const {
   counts.calls += heads_answered.load(std::memory_order_relaxed);
   counts.abandoned = abandoned.load(std::memory_order_relaxed);
   counts.calls += listen_requests.load(std::memory_order_relaxed);
-  for (int door = 0; door < kDoors; ++door) {
-    const auto of = [&](Outcome outcome) { return traffic_counts_.of(door, outcome); };
-    counts.answers.succeeded += of(Outcome::kAccepted) + of(Outcome::kDuplicate) +
-                                of(Outcome::kDropped) + of(Outcome::kHandshake);
-    counts.answers.refused += of(Outcome::kRefused);
-    counts.answers.failed += of(Outcome::kFailed);
+  for (const Outcome outcome :
+       {Outcome::kAccepted, Outcome::kDuplicate, Outcome::kDropped, Outcome::kHandshake}) {
+    counts.answers.succeeded += traffic_counts_.of(outcome);
   }
+  counts.answers.refused = traffic_counts_.of(Outcome::kRefused);
+  counts.answers.failed = traffic_counts_.of(Outcome::kFailed);
   counts.reasons = traffic_counts_.reasons();
   counts.incidents_created = incidents_created.load(std::memory_order_relaxed);
   counts.incidents_duplicate = incidents_duplicate.load(std::memory_order_relaxed);

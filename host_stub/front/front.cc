@@ -31,6 +31,11 @@ constexpr uint64_t kNoCall = 1;
 // Idle calls that a thread keeps; after a burst the others are freed.
 constexpr size_t kKeptCalls = 1024;
 
+// One more, where only this thread writes.
+void CountOne(std::atomic<int64_t>& count) {
+  count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
 constexpr absl::string_view kPlainText = "text/plain; charset=utf-8";
 
 // For balancers. Instances' paths come first.
@@ -252,11 +257,6 @@ Front::Front(std::shared_ptr<const PublishedInstances> instances, http::IoThread
 }
 
 Front::~Front() = default;
-
-// One more, where only this thread writes.
-static void CountOne(std::atomic<int64_t>& count) {
-  count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
 
 int64_t Front::active_requests() const {
   int64_t active = 0;

@@ -28,6 +28,12 @@ namespace host_stub {
 
 // One instance. Immutable once its snapshot is published; a change makes a new entry.
 struct InstanceEntry {
+  // It was started, and its plugin does not say that it is unhealthy.
+  bool serves() const {
+    return instance != nullptr && !start_error.has_value() &&
+           instance->health().state != HealthState::kUnhealthy;
+  }
+
   InstanceSettings settings;
   // Null: the instance is disabled, or could not be created. One that was created and could not be
   // started is here, and refuses requests itself.

@@ -16,12 +16,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "host_stub/files/trusted_files.h"
 #include "host_stub/observe/traffic.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/counted.h"
 #include "plugin/base/thread.h"
-#include "plugin/base/utf8.h"
 
 namespace host_stub {
 namespace {
@@ -76,16 +76,8 @@ absl::StatusOr<int> OpenFile(const std::string& path) {
 // A word of a line for people: no blank, and nothing that could deceive its reader.
 void AppendWord(const char* name, absl::string_view value, std::string& line) {
   if (value.empty()) return;
-  absl::StrAppend(&line, " ", name, "=");
-  while (!value.empty()) {
-    if (value[0] == ' ') {
-      line += "\\x20";
-      value.remove_prefix(1);
-      continue;
-    }
-    if (value[0] == '\\') line += '\\';
-    value.remove_prefix(base::AppendEscaped(&line, value));
-  }
+  absl::StrAppend(&line, " ", name, "=",
+                  absl::StrReplaceAll(EscapeForLog(value, SIZE_MAX), {{" ", "\\x20"}}));
 }
 
 std::string TextLine(bool to_journal, absl::Time time, absl::string_view instance,

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/time/time.h"
 
@@ -20,8 +19,7 @@ struct HostState {
   std::string http_address;
   std::string grpc_address;
   std::string admin_address;
-  int64_t clock_steps = 0;            // how often the wall clock was set by a second or more
-  std::vector<std::string> warnings;  // what a person should do something about
+  int64_t clock_steps = 0;  // how often the wall clock was set by a second or more
 };
 
 }  // namespace host_stub

@@ -90,9 +90,7 @@ Refusals::Refusals(int64_t most_kept, std::shared_ptr<Logger> logger)
 
 void Refusals::Add(absl::string_view instance, const lri_answered& answered, absl::Time now) {
   Refusal refusal = MakeRefusal(instance, answered, now);
-  std::optional<int64_t> left_out;
-  std::string line;
-  Refusal told;
+  std::optional<int64_t> left_out;  // set where there is a line
   {
     absl::MutexLock lock(&mutex_);
     refusal.number = ++last_number_;
@@ -102,26 +100,25 @@ void Refusals::Add(absl::string_view instance, const lri_answered& answered, abs
     if (now >= of_network.next || of_network.next - now > kPauseOfLines) {
       left_out = std::exchange(of_network.left_out, 0);
       of_network.next = now + kPauseOfLines;
-      line = MakeLine(refusal);
-      told = refusal;
     } else {
       ++of_network.left_out;
     }
-    kind.kept.push_back(std::move(refusal));
+    kind.kept.push_back(left_out.has_value() ? refusal : std::move(refusal));
     ++kept_;
     MakeRoom(kind);
   }
   if (!left_out.has_value()) return;
-  logger_->LogRequest(Severity::kWarning, instance, absl::StrCat(line, base::LeftOut(*left_out)),
-                      {.request_id = told.request_id,
-                       .trace_id = told.trace_id,
-                       .peer = told.peer,
-                       .via = DoorName(told.door),
-                       .status = told.status == 0 ? -1 : told.status,
-                       .reason = lri_reason_name(told.reason),
-                       .bytes = static_cast<int64_t>(told.bytes_received),
-                       .bytes_sent = static_cast<int64_t>(told.bytes_sent),
-                       .duration = told.duration});
+  logger_->LogRequest(Severity::kWarning, instance,
+                      absl::StrCat(MakeLine(refusal), base::LeftOut(*left_out)),
+                      {.request_id = refusal.request_id,
+                       .trace_id = refusal.trace_id,
+                       .peer = refusal.peer,
+                       .via = DoorName(refusal.door),
+                       .status = refusal.status == 0 ? -1 : refusal.status,
+                       .reason = lri_reason_name(refusal.reason),
+                       .bytes = static_cast<int64_t>(refusal.bytes_received),
+                       .bytes_sent = static_cast<int64_t>(refusal.bytes_sent),
+                       .duration = refusal.duration});
 }
 
 void Refusals::MakeRoom(Kind& added) {
@@ -171,7 +168,7 @@ absl::StatusOr<RefusalPage> Refusals::List(const RefusalQuery& query) const {
     const size_t colon = text.rfind(':');
     if (!absl::ConsumePrefix(&text, "refusals:") || colon == absl::string_view::npos ||
         !absl::SimpleAtoi(query.position.substr(colon + 1), &after) || after < 0) {
-      return absl::InvalidArgumentError("position: is none of a list of refusals");
+      return absl::InvalidArgumentError("position: was not issued by this method");
     }
     if (text.substr(0, text.rfind(':')) != epoch_) {
       page.gap = true;

@@ -1,4 +1,4 @@
-// The requests and connections that were refused of late, in memory, and their lines in the log.
+// The requests and connections that were refused recently, in memory, and their lines in the log.
 #ifndef HOST_STUB_OBSERVE_REFUSALS_H_
 #define HOST_STUB_OBSERVE_REFUSALS_H_
 

@@ -44,8 +44,6 @@ RequestDurations::Route RouteOf(absl::string_view instance, int32_t door) {
                                  : RequestDurations::Route::kInstance;
 }
 
-}  // namespace
-
 Outcome OutcomeOf(int status, int32_t reason) {
   if (status == 0) return Outcome::kUnanswered;
   if (status >= 500) return Outcome::kFailed;
@@ -60,6 +58,8 @@ Outcome OutcomeOf(int status, int32_t reason) {
       return status < 300 ? Outcome::kAccepted : Outcome::kRefused;
   }
 }
+
+}  // namespace
 
 const char* OutcomeName(Outcome outcome) {
 #define HOST_STUB_AS_NAME(identifier, name) name,

@@ -36,7 +36,6 @@ enum class Outcome {
       kCount
 };
 
-Outcome OutcomeOf(int status, int32_t reason);
 const char* OutcomeName(Outcome outcome);
 
 // Whether a reason says that the sender did not get what it wished. By its name in
@@ -57,6 +56,11 @@ class TrafficCounts {
 
   int64_t of(int32_t door, Outcome outcome) const {
     return outcomes_[door][static_cast<int>(outcome)].load(std::memory_order_relaxed);
+  }
+  int64_t of(Outcome outcome) const {  // at all doors
+    int64_t count = 0;
+    for (int door = 0; door < kDoors; ++door) count += of(door, outcome);
+    return count;
   }
   int64_t bytes_received() const { return bytes_received_.load(std::memory_order_relaxed); }
   // How often each reason was told, by its name in plugin/abi/reasons.h: all that were told but

@@ -10,26 +10,19 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "host_stub/files/trusted_files.h"
+#include "host_stub/service/free_with.h"
 
 namespace host_stub {
 namespace {
 
 constexpr size_t kCrlBytes = 16 << 20;
 
-// Owns an object of OpenSSL's.
-template <auto kFree>
-struct Free {
-  template <typename Object>
-  void operator()(Object* object) const {
-    kFree(object);
-  }
-};
-using Store = std::unique_ptr<X509_STORE, Free<&X509_STORE_free>>;
+using Store = std::unique_ptr<X509_STORE, FreeWith<&X509_STORE_free>>;
 
 // Calls `take` with each element that `read` finds in the PEM text. Returns how many there were.
 template <typename Read, typename Take>
 int EachOf(absl::string_view pem, const Read& read, const Take& take) {
-  const std::unique_ptr<BIO, Free<&BIO_free_all>> bio(
+  const std::unique_ptr<BIO, FreeWith<&BIO_free_all>> bio(
       BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   int count = 0;
   while (auto* const element = read(bio.get(), nullptr, nullptr, nullptr)) {
@@ -92,13 +85,14 @@ absl::Status ClientCertificates::Judge(absl::string_view certificate,
   AddCrls(store.get(), *crl);
   X509_STORE_set_flags(store.get(),
                        X509_V_FLAG_PARTIAL_CHAIN | (crl_file_.empty() ? 0 : X509_V_FLAG_CRL_CHECK));
-  std::unique_ptr<X509, Free<&X509_free>> leaf;
+  std::unique_ptr<X509, FreeWith<&X509_free>> leaf;
   EachOf(certificate, &PEM_read_bio_X509, [&leaf](X509* one) { leaf.reset(one); });
   if (leaf == nullptr) return absl::UnauthenticatedError("no certificate");
   STACK_OF(X509)* const others = sk_X509_new_null();
   absl::Cleanup free_others = [others] { sk_X509_pop_free(others, &X509_free); };
   EachOf(chain, &PEM_read_bio_X509, [others](X509* one) { sk_X509_push(others, one); });
-  const std::unique_ptr<X509_STORE_CTX, Free<&X509_STORE_CTX_free>> context(X509_STORE_CTX_new());
+  const std::unique_ptr<X509_STORE_CTX, FreeWith<&X509_STORE_CTX_free>> context(
+      X509_STORE_CTX_new());
   if (X509_STORE_CTX_init(context.get(), store.get(), leaf.get(), others) == 1 &&
       X509_STORE_CTX_set_purpose(context.get(), X509_PURPOSE_SSL_CLIENT) == 1 &&
       X509_verify_cert(context.get()) == 1) {

@@ -64,6 +64,8 @@ struct GrpcServerParts {
   std::shared_ptr<Traffic> traffic = nullptr;
   // How the host is. Null: not known.
   std::function<HostState()> state = nullptr;
+  // With it: what a person should do something about. Looks at the disk.
+  std::function<std::vector<std::string>()> warnings = nullptr;
   // Connections are accepted on one of these. They outlive the server.
   webhook::http::IoThreads* io_threads = nullptr;
 };

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "host_stub/service/free_with.h"
 #include "plugin/http/event_loop.h"
 
 namespace host_stub {
@@ -20,13 +21,6 @@ namespace {
 
 using webhook::http::Descriptor;
 
-template <auto kFree>
-struct FreeWith {
-  template <typename Type>
-  void operator()(Type* object) const {
-    kFree(object);
-  }
-};
 using Context = std::unique_ptr<SSL_CTX, FreeWith<&SSL_CTX_free>>;
 using Session = std::unique_ptr<SSL, FreeWith<&SSL_free>>;
 using StoreContext = std::unique_ptr<X509_STORE_CTX, FreeWith<&X509_STORE_CTX_free>>;

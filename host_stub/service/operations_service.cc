@@ -73,12 +73,10 @@ int32_t ReasonOf(absl::string_view name) {
 }
 
 void Count(const TrafficCounts& counts, v1::HostStatus& status) {
-  for (int door = 0; door < kDoors; ++door) {
-    for (int i = 0; i < static_cast<int>(Outcome::kCount); ++i) {
-      const auto outcome = static_cast<Outcome>(i);
-      if (const int64_t count = counts.of(door, outcome); count > 0) {
-        (*status.mutable_outcomes())[OutcomeName(outcome)] += count;
-      }
+  for (int i = 0; i < static_cast<int>(Outcome::kCount); ++i) {
+    const auto outcome = static_cast<Outcome>(i);
+    if (const int64_t count = counts.of(outcome); count > 0) {
+      (*status.mutable_outcomes())[OutcomeName(outcome)] += count;
     }
   }
   for (const auto& [reason, count] : counts.reasons()) {
@@ -88,15 +86,13 @@ void Count(const TrafficCounts& counts, v1::HostStatus& status) {
 
 void AddInstance(const InstanceEntry& entry, v1::HostStatus& status) {
   status.set_instances(status.instances() + 1);
+  if (entry.serves()) status.set_instances_serving(status.instances_serving() + 1);
   const auto warn = [&](absl::string_view what) {
     status.add_warnings(absl::StrCat("[", entry.settings.name, "] ", what));
   };
   if (entry.start_error.has_value()) warn(entry.start_error->message);
   if (entry.instance == nullptr) return;
   const InstanceHealth health = entry.instance->health();
-  if (!entry.start_error.has_value() && health.state != HealthState::kUnhealthy) {
-    status.set_instances_serving(status.instances_serving() + 1);
-  }
   if (health.state != HealthState::kHealthy && !health.message.empty()) warn(health.message);
   const InstanceCounts counts = entry.instance->counts();
   status.set_incidents_created(status.incidents_created() + counts.incidents_created);
@@ -144,7 +140,7 @@ class OperationsService : public v1::OperationsService::CallbackService {
     response->set_open_descriptors(use.open_descriptors);
     response->set_most_descriptors(use.most_descriptors);
     Set(use.processor, *response->mutable_processor_time());
-    for (const std::string& warning : state.warnings) response->add_warnings(warning);
+    for (const std::string& warning : server_->warnings()) response->add_warnings(warning);
     return EndCall(*context, absl::OkStatus());
   }
 

@@ -14,7 +14,6 @@
 #include "absl/time/time.h"
 #include "plugin/abi/long_running_integration.h"
 #include "plugin/base/gate.h"
-#include "plugin/http/refusal_log.h"
 #include "plugin/runtime/call.h"
 #include "plugin/runtime/configuration.h"
 #include "plugin/runtime/head_check.h"
@@ -22,6 +21,7 @@
 #include "plugin/runtime/listen_handler.h"
 #include "plugin/runtime/listener.h"
 #include "plugin/runtime/plugin.h"
+#include "plugin/runtime/refusal_log.h"
 #include "plugin/runtime/samples.h"
 
 namespace webhook::runtime {
@@ -85,7 +85,7 @@ class Instance final {
   lri_host_instance* const host_instance_;
   Health health_;
   Admission admission_;
-  http::RefusalLog refusals_;
+  RefusalLog refusals_;
   ListenHandler listen_handler_;  // outlives the listeners
 
   // The host's requests are refused as soon as a stop begins. Senders at the listen port get

@@ -1,7 +1,7 @@
 // Lines for the log about what a server refused because of a limit on connections or memory, or
 // because it came past the proxies or without their PROXY header.
-#ifndef PLUGIN_HTTP_REFUSAL_LOG_H_
-#define PLUGIN_HTTP_REFUSAL_LOG_H_
+#ifndef PLUGIN_RUNTIME_REFUSAL_LOG_H_
+#define PLUGIN_RUNTIME_REFUSAL_LOG_H_
 
 #include <exception>
 #include <string>
@@ -11,13 +11,13 @@
 #include "plugin/base/line_limiter.h"
 #include "plugin/http/handler.h"
 
-namespace webhook::http {
+namespace webhook::runtime {
 
 // Any thread, without a lock.
 class RefusalLog {
  public:
   // Empty if there is nothing to say, or nothing more within this second.
-  std::string LineFor(const Answered& answered, absl::Time now) noexcept {
+  std::string LineFor(const http::Answered& answered, absl::Time now) noexcept {
     base::LineLimiter* limiter = nullptr;
     if (answered.reason == LRI_REASON_TOO_MANY_CONNECTIONS) limiter = &connections_;
     if (answered.reason == LRI_REASON_TOO_MANY_FROM_ADDRESS) limiter = &address_;
@@ -44,6 +44,6 @@ class RefusalLog {
   base::LineLimiter connections_, address_, memory_, proxies_;
 };
 
-}  // namespace webhook::http
+}  // namespace webhook::runtime
 
-#endif  // PLUGIN_HTTP_REFUSAL_LOG_H_
+#endif  // PLUGIN_RUNTIME_REFUSAL_LOG_H_
