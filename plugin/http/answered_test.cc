@@ -192,11 +192,13 @@ TEST(AnsweredTest, SlowRequestsAre408OnceAndALateAnswerIsNotToldAfterThe504) {
   Told told = record.Next();
   EXPECT_EQ(told.status, 408);
   EXPECT_EQ(told.reason, LRI_REASON_TIMEOUT_HEAD);
+  EXPECT_EQ(told.detail, "the head took longer than head_timeout_ms");
   EXPECT_EQ(told.path, "/h");
   TestClient body(port);
   body.Send("POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx");
   told = record.Next();
   EXPECT_EQ(told.reason, LRI_REASON_TIMEOUT_BODY);
+  EXPECT_EQ(told.detail, "the body took longer than body_timeout_ms");
   EXPECT_EQ(told.path, "/b");
   TestClient late(port);
   late.Send(Post("/l", "x"));
@@ -230,6 +232,9 @@ TEST(AnsweredTest, SenderThatGoesAwayIsToldOnceHoweverFarItsRequestWas) {
     const Told told = record.Next();
     EXPECT_EQ(told.status, 0);
     EXPECT_EQ(told.reason, LRI_REASON_PEER_GONE);
+    EXPECT_EQ(told.detail, absl::EndsWith(bytes, "12")
+                               ? "its connection ended before it was answered"
+                               : "its connection ended before all of it had come");
     EXPECT_EQ(told.path, "/x");
   }
   Reply(*held.load(), 200, "to nobody");
@@ -250,6 +255,7 @@ TEST(AnsweredTest, ConnectionsPastALimitAreToldWithTheLimit) {
     Told told = record.Next();
     EXPECT_EQ(told.status, 503);
     EXPECT_EQ(told.reason, LRI_REASON_TOO_MANY_CONNECTIONS);
+    EXPECT_THAT(told.detail, testing::HasSubstr("connections_from_one_address"));
     const std::optional<Answer> answer = first.ReadAnswer();
     ASSERT_TRUE(answer.has_value());
     EXPECT_EQ(answer->status, 503);
@@ -285,6 +291,16 @@ TEST(AnsweredTest, ConnectionsPastALimitAreToldWithTheLimit) {
   EXPECT_EQ(third.ReadAnswer()->status, 200);
   EXPECT_EQ(record.Next().status, 200);
   EXPECT_EQ(record.left(), 0u);
+}
+
+TEST(AnsweredTest, ConnectionThatSendsNothingIsToldWithTheLimit) {
+  TestServer test;
+  Record record(test);
+  test.options.limits.first_byte_timeout_ms = 50;
+  TestClient client(test.Listen());
+  const Told told = record.Next();
+  EXPECT_EQ(told.reason, LRI_REASON_SLOW);
+  EXPECT_EQ(told.detail, "it sent nothing within first_byte_timeout_ms");
 }
 
 TEST(AnsweredTest, WhatADrainCutsOffIsToldAsStopping) {

@@ -62,7 +62,7 @@ bool ChunkedDecoder::TakeHeaderOctet(char octet) {
       return octet == '\n' && Go(State::kSize);
     case State::kHeaderLf:
       if (size_ > left_) {
-        Refuse(413, "the body is too long");
+        Refuse(413, "the body is longer than the limit body_bytes");
         return false;
       }
       left_ -= size_;
@@ -75,7 +75,7 @@ bool ChunkedDecoder::TakeHeaderOctet(char octet) {
 // chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
 bool ChunkedDecoder::TakeExtensionOctet(char octet) {
   if (octet != '\r' && ++overhead_bytes_ > limits_->request_line_bytes) {
-    Refuse(413, "the chunk extensions are too long");
+    Refuse(413, "the chunk extensions are longer than the limit request_line_bytes");
     return false;
   }
   switch (state_) {
@@ -116,14 +116,14 @@ bool ChunkedDecoder::TakeExtensionOctet(char octet) {
 
 bool ChunkedDecoder::TakeTrailerOctet(char octet) {
   if (++trailer_bytes_ > limits_->header_section_bytes) {
-    Refuse(431, "the trailer section is too long");
+    Refuse(431, "the trailer section is longer than the limit header_section_bytes");
     return false;
   }
   switch (state_) {
     case State::kTrailerStart:
       if (octet == '\r') return Go(State::kFinalLf);
       if (++trailer_fields_ > limits_->header_fields) {
-        Refuse(431, "too many trailer fields");
+        Refuse(431, "there are more trailer fields than the limit header_fields");
         return false;
       }
       state_ = State::kTrailerName;

@@ -145,7 +145,10 @@ bool Connection::StepHandshake() {
   if (result == TlsSession::Result::kWantWrite) {
     WaitWritable();
   } else if (result != TlsSession::Result::kWantRead) {
-    Close(handshake_bytes_ > 0 ? LRI_REASON_TLS_HANDSHAKE : LRI_REASON_PEER_GONE);
+    Close(handshake_bytes_ > 0 ? LRI_REASON_TLS_HANDSHAKE : LRI_REASON_PEER_GONE,
+          result == TlsSession::Result::kError
+              ? tls_->fault()
+              : "its sender ended the TLS handshake without saying why");
   }
   return false;
 }
@@ -192,7 +195,8 @@ bool Connection::StepReader() {
   }
   if (eof_) {
     // A request cut short is not answered (RFC 9112 section 8).
-    if (IsOwed(LRI_REASON_PEER_GONE)) Tell(0, LRI_REASON_PEER_GONE, "", 0);
+    if (IsOwed(LRI_REASON_PEER_GONE))
+      Tell(0, LRI_REASON_PEER_GONE, WhyClosed(LRI_REASON_PEER_GONE), 0);
     if (phase_ == Phase::kReading) Drop();
     state_ = State::kFlush;
   }
@@ -257,7 +261,7 @@ void Connection::Close(lri_reason reason, absl::string_view detail) {
     const bool sent = may_retry && tls_ == nullptr &&
                       send(socket_.get(), kUnreadRefusal.data(), kUnreadRefusal.size(),
                            MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
-    if (gave_way && detail.empty()) detail = "it had sent nothing, and gave way to a new one";
+    if (detail.empty()) detail = WhyClosed(reason);
     Tell(sent ? 503 : 0, reason, detail, sent ? kUnreadRefusal.size() : 0);
   }
   if (phase_ == Phase::kInHead) phase_ = Phase::kNone;
@@ -271,6 +275,26 @@ void Connection::Close(lri_reason reason, absl::string_view detail) {
   }
   shard_->OnClosed(*this);
   Resume();
+}
+
+// What an operator is told where nothing more is known.
+absl::string_view Connection::WhyClosed(lri_reason reason) const {
+  switch (reason) {
+    case LRI_REASON_PEER_GONE:
+      return phase_ == Phase::kHeld ? "its connection ended before it was answered"
+                                    : "its connection ended before all of it had come";
+    case LRI_REASON_TOO_MANY_CONNECTIONS:
+      return "it had sent nothing, and gave way to a new one: the limit connections or "
+             "connections_from_one_address is reached";
+    case LRI_REASON_SLOW:
+      if (hurry()) return "it had not sent a request when the host or its instance stopped";
+      if (state_ == State::kProxy) return "no PROXY header came within proxy_header_timeout_ms";
+      return state_ == State::kHandshake && handshake_bytes_ > 0
+                 ? "its TLS handshake took longer than tls_handshake_timeout_ms"
+                 : "it sent nothing within first_byte_timeout_ms";
+    default:
+      return "";
+  }
 }
 
 // Is a request left without an answer, or a connection refused, if it is closed now?
@@ -314,7 +338,7 @@ void Connection::OnSweep(int64_t now_ms) {
     // reads.
     const linger none = {1, 0};
     setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    return Close(LRI_REASON_SLOW);
+    return Close(LRI_REASON_SLOW, "it read nothing within write_timeout_ms");
   }
   if (now_ms >= deadline_ms_ || BodyIsTooSlow(now_ms)) return OnDeadline();
   const bool parkable = state_ == State::kIdle && !HasInput() && !writing_ && !resuming_;
@@ -334,11 +358,16 @@ void Connection::OnDeadline() {
   switch (state_) {
     case State::kHead:
       Refuse(hurry() ? kStopping
-                     : Refusal{408, "the head comes too slowly", LRI_REASON_TIMEOUT_HEAD});
+                     : Refusal{408, "the head took longer than head_timeout_ms",
+                               LRI_REASON_TIMEOUT_HEAD});
       return Drive();
     case State::kBody:
       Refuse(hurry() ? kStopping
-                     : Refusal{408, "the body comes too slowly", LRI_REASON_TIMEOUT_BODY});
+                     : Refusal{408,
+                               BodyIsTooSlow(now_ms())
+                                   ? "the body came more slowly than body_least_bytes_per_second"
+                                   : "the body took longer than body_timeout_ms",
+                               LRI_REASON_TIMEOUT_BODY});
       return Drive();
     case State::kAnswer:
       return AnswerTimedOut();

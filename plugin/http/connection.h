@@ -93,6 +93,7 @@ class Connection final : public Exchange, private EventLoop::Watcher {
   void BeginLinger();
   // `reason` is told if a request or the connection itself is refused by that.
   void Close(lri_reason reason = LRI_REASON_PEER_GONE, absl::string_view detail = "");
+  absl::string_view WhyClosed(lri_reason reason) const;
   bool IsOwed(lri_reason reason) const;
   void Resume();
   void OnResume();

@@ -188,14 +188,14 @@ inline bool HeadParser::TakeLineEnd(const char* otherwise) {
 
 inline bool HeadParser::GoOnInRequestLine() {
   if (pos_ - line_begin_ > static_cast<uint64_t>(limits_->request_line_bytes)) {
-    return Refuse(414, "the request line is too long");
+    return Refuse(414, "the request line is longer than the limit request_line_bytes");
   }
   return pos_ < size_ || More();
 }
 
 inline bool HeadParser::GoOnInHeaderSection() {
   if (pos_ - section_begin_ > static_cast<uint64_t>(limits_->header_section_bytes)) {
-    return Refuse(431, "the header section is too long");
+    return Refuse(431, "the header section is longer than the limit header_section_bytes");
   }
   return pos_ < size_ || More();
 }
@@ -215,7 +215,12 @@ bool HeadParser::ReadStart() {
 bool HeadParser::ReadMethod() {
   pos_ = Skip(base::kTokenCharacters, data_, pos_, size_);
   if (!GoOnInRequestLine()) return false;
-  if (data_[pos_] != ' ' || pos_ == line_begin_) return Refuse(400, "the method is malformed");
+  if (data_[pos_] != ' ' || pos_ == line_begin_) {
+    // A record of TLS that begins a handshake (RFC 8446 section 5.1).
+    const bool is_tls = pos_ == line_begin_ && data_[pos_] == 0x16;
+    return Refuse(400, is_tls ? "this port speaks plain HTTP, and TLS came; use http:// in the URL"
+                              : "the method is malformed");
+  }
   target_begin_ = ++pos_;
   return Next(State::kTarget);
 }
@@ -252,7 +257,7 @@ bool HeadParser::ReadFieldStart() {
   if (data_[pos_] == '\r') return TakeLineEnd("a line must end with CRLF") && EndHead();
   if (base::IsBlank(data_[pos_])) return Refuse(400, "a header line must not begin with a blank");
   if (fields_.size() >= static_cast<uint64_t>(limits_->header_fields)) {
-    return Refuse(431, "too many header fields");
+    return Refuse(431, "there are more header fields than the limit header_fields");
   }
   name_begin_ = pos_;
   return Next(State::kFieldName);

@@ -54,6 +54,15 @@ TEST(HeadTest, LinesThatAnotherReaderMightSplitDifferentlyAreRefused) {
   EXPECT_EQ(Judge("\nPOST / HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
 }
 
+TEST(HeadTest, TlsWherePlainHttpIsSpokenIsToldSo) {
+  HeadParser parser;
+  const Limits limits;
+  parser.Begin(limits);
+  EXPECT_EQ(parser.Feed("\x16\x03\x01", 3), HeadParser::Result::kRefused);
+  EXPECT_STREQ(parser.refusal().text,
+               "this port speaks plain HTTP, and TLS came; use http:// in the URL");
+}
+
 TEST(HeadTest, HostMustBeThereOnceAndValid) {
   EXPECT_EQ(Judge("POST / HTTP/1.1\r\n\r\n"), 400);
   EXPECT_EQ(Judge(With("Host: a\r\n")), 400);

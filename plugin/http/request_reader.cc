@@ -187,7 +187,7 @@ void RequestReader::ReadBody(int64_t most_bytes, std::atomic<int64_t>* instance)
   body_received_ = end_ - begin_;
   instance_ = instance;
   if (length > most) {
-    Refuse(413, "the body is too long");
+    Refuse(413, "the body is longer than the limit body_bytes");
   } else if (chunked) {
     chunked_.emplace(*limits_, most);
     state_ = State::kChunkedBody;

@@ -426,6 +426,24 @@ struct TlsSessionBio {
   }
 };
 
+// Senders say in an alert why they do not go on (RFC 8446 section 6.2).
+absl::string_view FaultOf(unsigned long error) {
+  switch (ERR_GET_REASON(error)) {
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+      return "its sender does not know who issued the certificate of this port (unknown_ca): are "
+             "the certificates between missing in `certificate`?";
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+      return "its sender does not accept the certificate of this port (bad_certificate): is it for "
+             "another name, or are the certificates between missing in `certificate`?";
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+      return "its sender takes the certificate of this port for expired (certificate_expired)";
+    default:
+      const char* const reason = ERR_reason_error_string(error);
+      return reason == nullptr ? "the TLS handshake failed" : reason;
+  }
+}
+
 TlsSession::TlsSession(std::shared_ptr<const TlsContext> context, int socket,
                        int64_t most_key_updates)
     : context_(std::move(context)), socket_(socket), key_updates_left_(most_key_updates) {}
@@ -466,7 +484,9 @@ TlsSession::Result TlsSession::Explain(int returned) {
 TlsSession::Result TlsSession::Handshake() {
   ERR_clear_error();
   const int returned = SSL_do_handshake(ssl_);
-  return returned == 1 ? Result::kOk : Explain(returned);
+  if (returned == 1) return Result::kOk;
+  fault_ = FaultOf(ERR_peek_last_error());
+  return Explain(returned);
 }
 
 TlsSession::Result TlsSession::Read(char* data, size_t size, size_t* count) {

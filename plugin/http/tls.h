@@ -101,6 +101,8 @@ class TlsSession {
   void Feed(absl::string_view ciphertext) { in_ = ciphertext; }
 
   Result Handshake();
+  // What a handshake failed of, for an operator. It lives for ever.
+  absl::string_view fault() const { return fault_; }
   // After kOk, `*count` > 0 bytes were read or written.
   Result Read(char* data, size_t size, size_t* count);
   Result Write(absl::string_view data, size_t* count);
@@ -118,6 +120,7 @@ class TlsSession {
   int socket_;
   int64_t key_updates_left_;
   absl::string_view in_;
+  absl::string_view fault_;
 };
 
 }  // namespace webhook::http

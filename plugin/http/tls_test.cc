@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <future>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -343,6 +344,23 @@ TEST_F(TlsServerTest, DrainDoesNotWaitForHandshakesThatDoNotGoOn) {
   test_.server->Drain(absl::Seconds(60));
   EXPECT_TRUE(silent.ReadUntilClosed());
   EXPECT_TRUE(half.ReadUntilClosed());
+}
+
+TEST_F(TlsServerTest, HandshakeThatTheClientEndsIsToldWithItsAlert) {
+  const Pair other("other");
+  std::promise<std::string> unknown, rude;
+  std::atomic<int> told{0};
+  test_.handler.on_answered = [&](const Answered& answered) {
+    if (answered.reason != LRI_REASON_TLS_HANDSHAKE) return;
+    (told++ == 0 ? unknown : rude).set_value(std::string(answered.detail));
+  };
+  test_.options.tls = *pair_.Make();
+  test_.Listen();
+  EXPECT_EQ(Curl("--cacert " + other.certificate_path + " -d a "), "");
+  EXPECT_THAT(unknown.get_future().get(), HasSubstr("missing in `certificate`"));
+  TestClient(test_.server->port()).Send("\x16\x03\x01");
+  EXPECT_EQ(rude.get_future().get(), "its sender ended the TLS handshake without saying why");
+  test_.server.reset();  // before what its handler uses
 }
 
 TEST_F(TlsServerTest, PlainHttpToATlsPortIsToldSo) {
