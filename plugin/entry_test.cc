@@ -472,6 +472,21 @@ TEST_F(EntryTest, WrongPasswordIsRejectedBeforeTheBodyIsParsed) {
   EXPECT_TRUE(host_.incidents.empty());
 }
 
+TEST_F(EntryTest, CredentialsThatAProxyTookAwayAreNotLoggedAsWrong) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"user", "it lacks the header Authorization"},
+      {"_header:X-Token", "it lacks the header that `username` names"},
+      {"_query:key", "it lacks the URL parameter that `username` names"}};
+  Start(kBasic);
+  for (const auto& [username, why] : cases) {
+    Change({{"username", username}, {"password", "s3cret"}});
+    host_.log.clear();
+    EXPECT_EQ(Ask({.body = "{}"}).status, 401);
+    ASSERT_EQ(host_.log.size(), 1u);
+    EXPECT_THAT(host_.log[0], HasSubstr(why));
+  }
+}
+
 TEST_F(EntryTest, RefusedCredentialsAreLoggedOnceASecondWithPeerAndNumberAndWithoutSecrets) {
   Start(kBasic);
   host_.log.clear();
@@ -484,7 +499,7 @@ TEST_F(EntryTest, RefusedCredentialsAreLoggedOnceASecondWithPeerAndNumberAndWith
   host_.now_ns += 2'000'000'000;
   EXPECT_EQ(Ask({.headers = wrong, .body = "{}"}).status, 401);
   ASSERT_EQ(host_.log.size(), 2u);
-  EXPECT_THAT(host_.log[1], HasSubstr("its credentials are missing or wrong"));
+  EXPECT_THAT(host_.log[1], HasSubstr("its username or password is wrong"));
   EXPECT_THAT(host_.log[1], HasSubstr("299 more"));
   for (const std::string& line : host_.log) EXPECT_THAT(line, Not(HasSubstr("dXNl")));
 }

@@ -39,6 +39,7 @@ constexpr struct {
      "A header's value may hold no line breaks and control characters, and one that is interpreted "
      "ASCII characters alone. Encode other characters."},
     {401, LRI_REASON_CREDENTIALS, core::kAuthorizationFailed},
+    {401, LRI_REASON_CREDENTIALS, core::kAuthorizationFailed},
     {503, LRI_REASON_SLOWDOWN, "Authorization failed too often. Try again later."},
     {413, LRI_REASON_BODY_TOO_LARGE, "The body is longer than the limit body_bytes."},
     {503, LRI_REASON_RATE, "The instance takes no more requests a second. Try again later."},
@@ -46,8 +47,7 @@ constexpr struct {
     {},
 };
 
-constexpr absl::string_view kWrongUser =
-    "its credentials are missing or wrong: username and password";
+constexpr absl::string_view kWrongUser = "its username or password is wrong, or has expired";
 
 constexpr base::CharacterSet kValueCharacters =
     base::CharacterSet::Of([](int c) { return (c >= 0x20 && c < 0x7F) || c == '\t'; });
@@ -346,9 +346,8 @@ HeadRefusal CheckHead(const lri_request_head& head, std::span<const core::Header
       configuration.credentials.Check(headers, FromView(head.query), now);
   if (check != core::CredentialCheck::kAccepted) {
     // Some clients send none until a 401 asks them to.
-    return check != core::CredentialCheck::kMissing && checking.CountWrong(head)
-               ? HeadRefusal::kSlowDown
-               : HeadRefusal::kUnauthorized;
+    if (check == core::CredentialCheck::kMissing) return HeadRefusal::kNoCredentials;
+    return checking.CountWrong(head) ? HeadRefusal::kSlowDown : HeadRefusal::kUnauthorized;
   }
   if (configuration.credentials.required()) checking.ForgetWrong(head);
   if (head.content_length != LRI_LENGTH_UNKNOWN &&
@@ -377,6 +376,13 @@ struct Why {
   base::LineLimiter* lines = nullptr;
 };
 
+absl::string_view WhatIsMissing(const core::Credentials& credentials) {
+  if (credentials.in_query()) return "it lacks the URL parameter that `username` names";
+  return absl::StartsWith(credentials.challenge(), "Basic")
+             ? "it lacks the header Authorization, with username and password"
+             : "it lacks the header that `username` names";
+}
+
 Why WhyOf(HeadRefusal refusal, const lri_request_head& head, const Configuration& configuration) {
   switch (refusal) {
     case HeadRefusal::kAddress:
@@ -387,6 +393,12 @@ Why WhyOf(HeadRefusal refusal, const lri_request_head& head, const Configuration
     case HeadRefusal::kUnauthorized:
     case HeadRefusal::kSlowDown:
       return {kWrongUser, configuration.unauthorized.get()};
+    case HeadRefusal::kNoCredentials:
+      return {WhatIsMissing(configuration.credentials), configuration.unauthorized.get()};
+    case HeadRefusal::kNotFound:
+      return {
+          "nothing is served under its path, which ends with the instance's name at the front, "
+          "and is / at the instance's own port"};
     case HeadRefusal::kTooManyCalls:
       return {"as many as concurrent_requests allows are at work", configuration.too_many.get()};
     case HeadRefusal::kTooManyRequests:
@@ -414,7 +426,7 @@ void AnswerRefusal(HeadRefusal refusal, const lri_request_head& head,
     if (status == 503) answer.Add("Retry-After", refusal == HeadRefusal::kSlowDown ? "10" : "1");
     answer.Because(reason, why.text);
     if (refusal == HeadRefusal::kMethodNotAllowed) answer.Add("Allow", "POST");
-    if (refusal == HeadRefusal::kUnauthorized) {
+    if (status == 401) {
       answer.Add("WWW-Authenticate", configuration.credentials.challenge());
     }
     sink(answer.abi());

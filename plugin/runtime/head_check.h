@@ -117,7 +117,8 @@ enum class HeadRefusal {
   kHeaderName,   // no token (RFC 9110 section 5.6.2)
   kHeaderValue,  // not ASCII, or with a control character
   kUnauthorized,
-  kSlowDown,  // the same, again and again
+  kNoCredentials,  // the same, for none came
+  kSlowDown,       // the same, again and again
   kBodyTooLarge,
   kTooManyRequests,
   kTooManyCalls,

@@ -86,7 +86,7 @@ class StatedAddressTest(unittest.TestCase):
         host, front, _ = self.serve()
         wrong = request(PATH, Authorization=basic("user:wrong"), X_Forwarded_For="203.0.113.9")
         self.assertEqual(ask(front, wrong, source=self.PROXY).status, 401)
-        self.assertIn("from 203.0.113.9 was refused: its credentials", host.stderr())
+        self.assertIn("from 203.0.113.9 was refused: its username or password", host.stderr())
 
 
 
