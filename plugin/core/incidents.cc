@@ -252,9 +252,10 @@ size_t IncidentParser::MostIncidents() const {
 
 absl::Status IncidentParser::TooMany(size_t count) const {
   if (count > static_cast<size_t>(limits_.incidents_of_a_request)) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "A request may have ",
-        base::Counted(limits_.incidents_of_a_request, "incident", "incidents"), " at most"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("A request may have ",
+                     base::Counted(limits_.incidents_of_a_request, "incident", "incidents"),
+                     " at most (incidents_of_a_request)"));
   }
   return absl::ResourceExhaustedError(
       absl::StrCat("Headers of ", header_bytes_, " bytes, stored with each of ",

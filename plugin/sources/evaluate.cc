@@ -740,7 +740,7 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
     if (text.has_value() && !text->empty()) break;
   }
   if (!text.has_value() || text->empty()) {
-    return Fail(Rank::kForm, "is missing, which has the time", reference);
+    return Fail(Rank::kForm, "is missing, or empty; it has the time", reference);
   }
   const std::optional<absl::Time> at = ReadTime(*text, time.form);
   if (!at.has_value()) {
@@ -752,10 +752,11 @@ bool Evaluator::Run::CheckTime(const sources::Authenticate& what) {
   const absl::Duration apart = request_.now - *at;
   if (absl::AbsDuration(apart) > time.tolerance) {
     return Fail(
-        Rank::kWrong, apart > absl::ZeroDuration() ? "is too old" : "is in the future", reference,
-        absl::StrCat("by ",
-                     absl::FormatDuration(absl::Trunc(absl::AbsDuration(apart), absl::Seconds(1))),
-                     ", of which ", absl::FormatDuration(time.tolerance), " are permitted"),
+        Rank::kWrong, "is", reference,
+        absl::StrCat(absl::FormatDuration(absl::Trunc(absl::AbsDuration(apart), absl::Seconds(1))),
+                     apart > absl::ZeroDuration() ? " behind" : " ahead of",
+                     " this host's clock, and ", absl::FormatDuration(time.tolerance),
+                     " are permitted"),
         Step::kSignature);
   }
   return true;
@@ -897,7 +898,7 @@ Attempt Evaluator::Run::CheckSignature(const Entry& entry) {
   }
   if (!accepted) {
     if (what.kind != Kind::kCertificate) {
-      FailSignature(Rank::kWrong, "was not made with a secret that is set over these bytes",
+      FailSignature(Rank::kWrong, "was made with another secret, or over other bytes than came",
                     what.from[0]);
     } else if (rendered == nullptr) {
       FailSignature(Rank::kForm, "signs something that is not there", what.from[0]);
@@ -1361,8 +1362,9 @@ bool Evaluator::Run::MakeEvents() {
       Refuse(413, Step::kIncidents, Reason::kBodyTooLarge,
              absl::StrCat("The events and their envelopes have more than ", most_bytes, " bytes"));
     } else if (!all) {
-      Refuse(413, Step::kIncidents, Reason::kTooManyIncidents,
-             absl::StrCat("A request may have ", most, " incidents at most"));
+      Refuse(
+          413, Step::kIncidents, Reason::kTooManyIncidents,
+          absl::StrCat("A request may have ", most, " incidents at most (incidents_of_a_request)"));
     }
     result_.message = result_.explanation;
     if (result_.outcome == Outcome::kRefuse) return false;

@@ -462,6 +462,11 @@ TEST_F(ReplayTest, ATimeThatIsTooFarAwayIsAFaultOfTheSignature) {
     EXPECT_EQ(result_.outcome, Outcome::kRefuse);
     EXPECT_EQ(result_.step, Step::kSignature) << result_.explanation;
     EXPECT_EQ(result_.reason, Reason::kCredentials);
+    EXPECT_TRUE(
+        absl::EndsWith(result_.explanation,
+                       absl::StrCat(away > absl::ZeroDuration() ? "is 1h behind" : "is 1h ahead of",
+                                    " this host's clock, and 1m are permitted")))
+        << result_.explanation;
   }
 }
 
