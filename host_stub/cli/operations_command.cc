@@ -144,7 +144,14 @@ int ListRefusals(const RefusalsOptions& options) {
       rows.push_back(Row(refusal));
     }
     if (!options.follow) {
-      PrintList(options.json, documents, rows, "nothing was refused");
+      PrintList(options.json, documents, rows,
+                options.name.empty() ? "nothing was refused"
+                                     : "nothing of this instance was refused; what "
+                                       "reached no instance is shown without a name");
+      if (response.refusals_size() == options.limit && !options.json) {
+        std::fprintf(stderr, "(the newest %d: --limit shows more, --reason those of one kind)\n",
+                     options.limit);
+      }
       return kDone;
     }
     // Each line is one document.

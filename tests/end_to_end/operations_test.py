@@ -89,6 +89,16 @@ class StartTest(unittest.TestCase):
                 self.assertEqual(stat.S_IMODE(file.stat().st_mode) & 0o077, 0, file)
 
 
+class RefusalsTest(unittest.TestCase):
+    def test_list_that_leaves_something_out_says_how_to_see_it(self):
+        with HostProcess(configuration(username="user", password="pass")) as host:
+            self.assertIn(b"without a name", host.run("refusals", "webhook").stdout)
+            for _ in range(3):
+                host.run("execute", "webhook", "-d", "{}")
+            self.assertIn(b"--limit shows more", host.run("refusals", "--limit", "2").stderr)
+            self.assertEqual(host.run("refusals").stderr, b"")
+
+
 class StopTest(unittest.TestCase):
     def test_sigterm_and_sigint_stop_cleanly(self):
         for number in (signal.SIGTERM, signal.SIGINT):
