@@ -187,8 +187,8 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
     const bool too_many = ++server_->followers > kMostFollowers;
     // Subscribed before the store is asked for its last id, so that no commit falls between.
     if (!too_many) {
-      subscription_ = server_->store->Subscribe([weak = weak_from_this()](int64_t last_id) {
-        if (auto self = weak.lock()) self->Committed(last_id);
+      subscription_ = server_->store->Subscribe([weak = weak_from_this()](int64_t) {
+        if (auto self = weak.lock()) self->Committed();
       });
     }
     Open();
@@ -198,8 +198,7 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
     // Tells the caller that it misses nothing from now on.
     if (!finished_) StartSendInitialMetadata();
     if (query_.after_id < 0) query_.after_id = last_id;
-    if (query_.after_id >= last_id) query_.complete = true;
-    known_ = std::max(known_, last_id);
+    if (query_.after_id == last_id) query_.complete = true;
     begin_ = query_.after_id;
     end_ = last_id;
     if (tells_positions_) TellPosition(begin_, page_.emplace_back());
@@ -229,9 +228,9 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
  private:
   friend class StreamReactor<Follower, IncidentReactor>;
 
-  void Committed(int64_t last_id) {
+  void Committed() {
     absl::MutexLock lock(&mutex_);
-    known_ = std::max(known_, last_id);
+    more_ = true;
     Continue();
   }
 
@@ -243,8 +242,8 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
       return StartWrite(&page_.front());
     }
     if (reading_) return;
-    if (stops_ && query_.after_id >= end_) return End(absl::OkStatus());
-    if (query_.after_id >= known_) return;
+    if (stops_ && (end_ == 0 || !more_)) return End(absl::OkStatus());
+    if (!more_) return;
     reading_ = server_->threads.Post([self = shared_from_this()] { self->ReadPage(); });
     if (!reading_) End(absl::UnavailableError("too much is in flight; try again later"));
   }
@@ -252,26 +251,26 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
   // On the thread pool.
   void ReadPage() {
     IncidentQuery query;
-    int64_t known = 0;
     {
       absl::MutexLock lock(&mutex_);
       query = query_;
-      known = stops_ ? end_ : known_;
+      if (stops_) query.through_id = end_;
+      more_ = false;
     }
-    if (stops_) query.before_id = known + 1;
     absl::StatusOr<IncidentPage> page = server_->store->List(query);
     absl::MutexLock lock(&mutex_);
     reading_ = false;
     if (!page.ok()) return End(page.status());
     for (StoredIncident& incident : page->incidents) {
-      query_.after_id = std::max(query_.after_id, incident.id);
       v1::FollowIncidentsResponse& response = page_.emplace_back();
       TellPosition(incident.id, response);
       FillIncident(incident, with_details_, *response.mutable_incident());
     }
     // What the filter leaves out is not returned: skip it. What is deleted from now on must be.
-    query_.after_id = std::max(query_.after_id, page->more ? page->resume_id : known);
+    query_.after_id = page->resume_id;
     query_.complete = true;
+    // With the commits that have come in the meantime, unless the end is the one of the beginning.
+    more_ = page->more || (more_ && !stops_);
     if (tells_positions_ && page->incidents.empty()) {
       TellPosition(query_.after_id, page_.emplace_back());
     }
@@ -282,8 +281,9 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     response.set_position(PositionAfter(*server_->store, id));
     if (!stops_) return;
+    const auto all = static_cast<double>(std::max<int64_t>(end_ - begin_, 1));
     response.set_progress(
-        id >= end_ ? 1 : static_cast<double>(id - begin_) / static_cast<double>(end_ - begin_));
+        id == end_ ? 1 : std::clamp(static_cast<double>(id - begin_) / all, 0.0, 1.0));
   }
 
   const bool with_details_;
@@ -293,7 +293,7 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
 
   std::deque<v1::FollowIncidentsResponse> page_ ABSL_GUARDED_BY(mutex_);  // the first may be gRPC's
   IncidentQuery query_ ABSL_GUARDED_BY(mutex_);                           // of the next page
-  int64_t known_ ABSL_GUARDED_BY(mutex_) = 0;  // in the store up to this id
+  bool more_ ABSL_GUARDED_BY(mutex_) = true;   // there may be incidents after query_.after_id
   int64_t begin_ ABSL_GUARDED_BY(mutex_) = 0;  // after this id
   int64_t end_ ABSL_GUARDED_BY(mutex_) = 0;    // the last id when the stream began
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;

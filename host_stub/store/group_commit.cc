@@ -17,6 +17,7 @@ using Kind = TransactionResult::Kind;
 
 constexpr std::chrono::milliseconds kLongestReopenPause(5'000);
 constexpr int64_t kRetryAfterSeconds = 5;
+constexpr std::chrono::milliseconds kLongestConflictPause(100);
 constexpr size_t kStateWorksOfATransaction = 64;
 // Forgotten keys are deleted when nobody waits, or when there are too many of them.
 constexpr size_t kForgottenKeysWhenIdle = 1'000;
@@ -30,7 +31,7 @@ absl::StatusOr<std::unique_ptr<GroupCommit>> GroupCommit::Start(std::unique_ptr<
                                                                 Options options) {
   std::unique_ptr<GroupCommit> store(new GroupCommit(std::move(database), std::move(options)));
   if (absl::Status status = store->Open(); !status.ok()) return status;
-  store->subscribers_->StartAfter(store->last_id());
+  store->subscribers_->StartAfter(store->last_id_);
   store->retain_at_ = Clock::now() + absl::ToChronoMilliseconds(store->options_.retention_pause);
   store->thread_ = base::StartThread("store-writer", [store = store.get()] { store->Run(); });
   return store;
@@ -40,7 +41,7 @@ GroupCommit::GroupCommit(std::unique_ptr<Database> database, Options options)
     : options_(std::move(options)),
       database_(std::move(database)),
       state_queue_(options_.limits),
-      index_(options_.limits.remembered_delivery_keys),
+      index_(database_->is_shared() ? INT64_MAX : options_.limits.remembered_delivery_keys),
       reopen_pause_(absl::ToChronoMilliseconds(options_.first_reopen_pause)),
       retention_(options_.retention) {}
 
@@ -84,7 +85,12 @@ void GroupCommit::Wake() {
 
 std::unique_ptr<IncidentSubscription> GroupCommit::Subscribe(
     std::function<void(int64_t)> committed) {
+  if (database_->is_shared()) return database_->Subscribe(std::move(committed));
   return subscribers_->Add(std::move(committed));
+}
+
+int64_t GroupCommit::last_id() const {
+  return database_->is_shared() ? database_->last_id() : last_id_.load(std::memory_order_acquire);
 }
 
 StoreStatistics GroupCommit::statistics() const {
@@ -271,13 +277,55 @@ void GroupCommit::WriteGroup() {
   }
   if (written_.empty()) return;
   const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(options_.now()));
-  const TransactionResult result = Write(written_, now);
+  const auto write = [&](std::span<Submission* const> batches) {
+    return UntilItIsKnown([&] { return Write(batches, now); });
+  };
+  const TransactionResult result = write(written_);
   if (result.kind != Kind::kBadBatch || written_.size() == 1) return Settle(written_, result);
   // One caller's batch must not fail the others: each gets a transaction of its own.
   for (Submission* const& batch : written_) {
     const std::span<Submission* const> alone(&batch, 1);
-    Settle(alone, Write(alone, now));
+    Settle(alone, write(alone));
   }
+}
+
+// Runs the transaction, and again where another host came first or where it turns out that nothing
+// of it was committed.
+TransactionResult GroupCommit::UntilItIsKnown(absl::FunctionRef<TransactionResult()> transaction) {
+  const Clock::time_point give_up = Clock::now() + absl::ToChronoMilliseconds(options_.patience);
+  for (std::chrono::milliseconds pause(1);; pause = std::min(2 * pause, kLongestConflictPause)) {
+    TransactionResult result = transaction();
+    if (result.kind == Kind::kUnknownConnectionLost && database_->is_shared()) {
+      const std::optional<bool> committed = FindOut(result.status, give_up);
+      if (!committed.has_value()) return result;
+      if (*committed) return {};
+    } else if (result.kind != Kind::kConflict) {
+      return result;
+    }
+    if (Clock::now() >= give_up) return {Kind::kRolledBack, result.status};
+    if (result.kind == Kind::kConflict) std::this_thread::sleep_for(pause);
+  }
+}
+
+// Opens the database again at once, to learn what became of a commit; nothing: it cannot be told.
+std::optional<bool> GroupCommit::FindOut(const absl::Status& why, Clock::time_point deadline) {
+  LoseConnection(why);
+  do {
+    std::this_thread::sleep_until(std::min(reopen_at_, deadline));
+    TryToReopen();
+    if (transaction_ != nullptr) return transaction_->WasCommitted();
+  } while (Clock::now() < deadline);
+  return std::nullopt;
+}
+
+TransactionResult GroupCommit::End(const absl::Status& written) {
+  TransactionResult result = transaction_->End(written);
+  const bool failed = result.kind != Kind::kCommitted && result.kind != Kind::kConflict;
+  // A name that is taken is no fault of the store.
+  if (failed && !absl::IsAlreadyExists(result.status)) {
+    failed_commits_.fetch_add(1, std::memory_order_relaxed);
+  }
+  return result;
 }
 
 // Writes these batches in one transaction and fills their `created`.
@@ -285,17 +333,22 @@ TransactionResult GroupCommit::Write(std::span<Submission* const> batches, absl:
   if (transaction_ == nullptr) return {Kind::kRolledBack, health_};
   const int64_t begun_ns = base::MonotonicNanoseconds();
   absl::Status written = transaction_->Begin();
+  if (written.ok() && database_->is_shared()) {
+    index_ = DuplicateIndex(INT64_MAX);
+    written = transaction_->ReadKeysOf(batches,
+                                       [this](DeliveryKey key) { index_.Stage(std::move(key)); });
+    index_.Commit(now);
+  }
   for (size_t i = 0; written.ok() && i < batches.size(); ++i) {
     written = WriteBatch(*batches[i], now, *transaction_, index_);
   }
-  TransactionResult result = transaction_->End(written);
+  TransactionResult result = End(written);
   if (result.kind != Kind::kCommitted) {
     index_.Abandon();
-    failed_commits_.fetch_add(1, std::memory_order_relaxed);
     return result;
   }
   KeepKeys(batches, now, index_);
-  int64_t last = last_id();
+  int64_t last = last_id_;
   int64_t incidents = 0;
   for (const Submission* batch : batches) {
     if (!batch->dry_run) incidents += static_cast<int64_t>(batch->created.size());
@@ -355,7 +408,7 @@ void GroupCommit::CompleteGroup() {
     bytes_ -= bytes;
   }
   for (const Finished& finished : finished_) finished.sink->Complete(finished.first);
-  subscribers_->Notify(last_id());
+  subscribers_->Notify(last_id_);
 }
 
 // A bounded part of what waits: incidents come in between.
@@ -372,9 +425,14 @@ void GroupCommit::RunStateGroup(std::span<StateWork> works) {
     for (StateWork& work : works) work.finish(health_);
     return;
   }
-  absl::Status written = transaction_->Begin();
-  for (size_t i = 0; written.ok() && i < works.size(); ++i) written = works[i].run(*transaction_);
-  const TransactionResult result = transaction_->End(written);
+  const TransactionResult result = UntilItIsKnown([&]() -> TransactionResult {
+    if (transaction_ == nullptr) return {Kind::kRolledBack, health_};
+    absl::Status written = transaction_->Begin();
+    for (size_t i = 0; written.ok() && i < works.size(); ++i) {
+      written = works[i].run(*transaction_);
+    }
+    return End(written);
+  });
   if (result.kind == Kind::kBadBatch && works.size() > 1) {
     for (StateWork& work : works) RunStateGroup(std::span(&work, 1));
     return;
@@ -412,7 +470,7 @@ void GroupCommit::DeleteForgottenKeys() {
   const size_t count = std::min(rows.size(), std::max(kForgottenKeysWhenIdle, past));
   absl::Status written = transaction_->Begin();
   if (written.ok()) written = transaction_->DeleteKeys(rows, count);
-  const TransactionResult result = transaction_->End(written);
+  const TransactionResult result = End(written);
   if (result.kind == Kind::kCommitted) {
     rows.erase(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count));
   } else if (result.connection_is_lost()) {
@@ -434,7 +492,7 @@ void GroupCommit::DeleteOldIncidents() {
                                          begun + absl::ToChronoNanoseconds(options_.retention_step),
                                          deleted);
   }
-  const TransactionResult result = transaction_->End(written);
+  const TransactionResult result = End(written);
   const Clock::time_point ended = Clock::now();
   retain_at_ = ended + absl::ToChronoMilliseconds(options_.retention_pause);
   if (result.kind == Kind::kCommitted) {
@@ -460,7 +518,7 @@ void GroupCommit::TryToReopen() {
   }
   reopen_pause_ = absl::ToChronoMilliseconds(options_.first_reopen_pause);
   SetHealth(absl::OkStatus());
-  subscribers_->Notify(last_id());  // of what was unknown and is there
+  subscribers_->Notify(last_id_);  // of what was unknown and is there
 }
 
 // For the first time or again: what is remembered in memory is what the database has.

@@ -8,7 +8,8 @@
 // and the next ones are tried at once, so service resumes when the disk does. Where the connection
 // is lost, as after a failed sync, everything is closed and opened again, with growing pauses;
 // until then batches complete at once as not created, UNAVAILABLE, and reads are UNAVAILABLE. A
-// transaction that may have been committed nevertheless completes as unknown.
+// transaction that may have been committed nevertheless completes as unknown, unless the database,
+// opened again at once, can tell.
 #ifndef HOST_STUB_STORE_GROUP_COMMIT_H_
 #define HOST_STUB_STORE_GROUP_COMMIT_H_
 
@@ -25,6 +26,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -46,6 +48,9 @@ class GroupCommit : public Store {
     // How often keys that have expired are freed while no incident comes.
     absl::Duration expiry_pause = absl::Minutes(1);
     Retention retention = {};
+    // How long a shared database is asked again: where other hosts come first, and what became of a
+    // commit whose answer was lost.
+    absl::Duration patience = absl::Seconds(5);
     // How long one transaction deletes incidents, while batches wait; and how often the store looks
     // whether there are any to delete.
     absl::Duration retention_step = absl::Milliseconds(2);
@@ -62,7 +67,7 @@ class GroupCommit : public Store {
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     return database_->List(query);
   }
-  int64_t last_id() const override { return last_id_.load(std::memory_order_acquire); }
+  int64_t last_id() const override;
   std::string identity() const override { return identity_; }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override;
   void SetRetention(const Retention& retention) override;
@@ -99,6 +104,9 @@ class GroupCommit : public Store {
   void WriteAll(Submission* list);
   void WriteGroup();
   TransactionResult Write(std::span<Submission* const> batches, absl::Time now);
+  TransactionResult UntilItIsKnown(absl::FunctionRef<TransactionResult()> transaction);
+  std::optional<bool> FindOut(const absl::Status& why, Clock::time_point deadline);
+  TransactionResult End(const absl::Status& written);
   void Settle(std::span<Submission* const> group, const TransactionResult& result);
   void CompleteGroup();
   void RunState();

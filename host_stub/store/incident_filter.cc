@@ -40,13 +40,22 @@ absl::Status DeletedError(int64_t after_id) {
                    " have been deleted by retention; begin with the first that is there, after 0"));
 }
 
+absl::Status AheadError(int64_t after_id) {
+  return absl::OutOfRangeError(
+      absl::StrCat("no incident has had the id ", after_id,
+                   " yet: it was given before an older copy of the store was put back"));
+}
+
 IncidentPageFiller::IncidentPageFiller(const IncidentQuery& query)
-    : query_(query), reader_(base::JsonReader::kMostDepth, /*lone_surrogates=*/true) {}
+    : query_(query), reader_(base::JsonReader::kMostDepth, /*lone_surrogates=*/true) {
+  page_.resume_id = query.newest_first ? query.before_id : query.after_id;
+}
 
 void IncidentPageFiller::CutRange(int64_t most_ids, int64_t& least, int64_t& most) {
-  if (query_.filter.passes_all() || most - least < most_ids) return;
-  cut_at_ = query_.newest_first ? most - most_ids + 1 : least + most_ids - 1;
-  (query_.newest_first ? least : most) = cut_at_;
+  int64_t& end = query_.newest_first ? least : most;
+  is_cut_ = !query_.filter.passes_all() && most - least >= most_ids;
+  if (is_cut_) end = query_.newest_first ? most - most_ids + 1 : least + most_ids - 1;
+  if (least <= most) range_end_ = end;
 }
 
 bool IncidentPageFiller::is_full() const {
@@ -68,8 +77,8 @@ IncidentPage IncidentPageFiller::EndBeforeNext() {
 }
 
 IncidentPage IncidentPageFiller::EndOfRange() {
-  page_.more = cut_at_ != 0;
-  page_.resume_id = cut_at_;
+  page_.more = is_cut_;
+  page_.resume_id = range_end_.value_or(page_.resume_id);
   return std::move(page_);
 }
 

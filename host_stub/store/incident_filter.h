@@ -3,6 +3,7 @@
 #define HOST_STUB_STORE_INCIDENT_FILTER_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,9 +17,10 @@ namespace host_stub {
 // Reads PATH=VALUE. INVALID_ARGUMENT tells the place.
 absl::StatusOr<IncidentFilter::Condition> ReadCondition(absl::string_view text);
 
-// OUT_OF_RANGE for a query after `after_id` that must be complete, where that id and the first ones
-// after it have been deleted.
+// OUT_OF_RANGE for a query after `after_id` that must be complete: where that id and the first ones
+// after it have been deleted, and where no incident has had it yet.
 absl::Status DeletedError(int64_t after_id);
+absl::Status AheadError(int64_t after_id);
 
 // Fills one page. A store gives it the incidents in the order of the query. What the store has
 // sorted out already by the filter needs not be given.
@@ -26,7 +28,8 @@ class IncidentPageFiller {
  public:
   explicit IncidentPageFiller(const IncidentQuery& query);
 
-  // Cuts the range of ids to `most_ids` where the filter may leave out most of them.
+  // For a store whose order is that of the ids, once: the range that the page is of. Cuts it to
+  // `most_ids` where the filter may leave out most of them.
   void CutRange(int64_t most_ids, int64_t& least, int64_t& most);
   // The page ends before the next incident.
   bool is_full() const;
@@ -44,7 +47,8 @@ class IncidentPageFiller {
   IncidentPage page_;
   int64_t bytes_ = 0;  // of those that were kept
   int64_t left_out_bytes_ = 0;
-  int64_t cut_at_ = 0;  // the last id of a range that was cut
+  bool is_cut_ = false;
+  std::optional<int64_t> range_end_;  // the last id that is looked at
   base::JsonReader reader_;
   std::vector<base::JsonValue> values_;
 };

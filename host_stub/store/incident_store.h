@@ -12,14 +12,19 @@
 // of each instance, for the lifetime that their submission asks for; they survive a restart. A
 // failed creation remembers nothing.
 //
-// Incidents are deleted by retention alone, oldest first in the order of their ids, which are never
-// given again. Keys stay, and what a duplicate is answered with stays with them.
+// Incidents are deleted by retention alone, oldest first, and their ids are never given again. Keys
+// stay, and what a duplicate is answered with stays with them.
+//
+// Every reader sees the incidents in the same order, each once. It is the order of their ids, but
+// for a store that hosts share: there ids are ordered by time, and the order is found after the
+// commit.
 //
 // Every function may be called on any thread. Create never waits for a disk. Get and List do, so do
 // not call them on an I/O thread.
 #ifndef HOST_STUB_STORE_INCIDENT_STORE_H_
 #define HOST_STUB_STORE_INCIDENT_STORE_H_
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -170,10 +175,18 @@ struct IncidentFilter {
 
 struct IncidentQuery {
   bool newest_first = false;
-  int64_t after_id = 0;   // only ids greater than this
-  int64_t before_id = 0;  // only ids smaller than this; 0: no such bound
-  // OUT_OF_RANGE where an incident after after_id has been deleted.
+  // In the order of the store, which is that of the ids unless hosts share it. 0: no such bound.
+  int64_t after_id = 0;    // only what follows this one
+  int64_t before_id = 0;   // only what comes before this one
+  int64_t through_id = 0;  // this one and what comes before it
+  // OUT_OF_RANGE where an incident after after_id has been deleted, or none has had that id yet.
   bool complete = false;
+  // Where ids are the order: the last id of those that are asked for, of a store's that end there.
+  int64_t LastOf(int64_t last_id) const {
+    if (before_id > 0) last_id = std::min(last_id, before_id - 1);
+    return through_id > 0 ? std::min(last_id, through_id) : last_id;
+  }
+
   IncidentFilter filter = {};
   int64_t limit = 100;            // incidents of a page; clamped to 1 to kMostIncidentsOfAPage
   int64_t limit_bytes = 8 << 20;  // a page ends when it has grown past this
@@ -182,8 +195,9 @@ struct IncidentQuery {
 struct IncidentPage {
   std::vector<StoredIncident> incidents;
   // There may be more. A page can be short or empty before the end, because of limit_bytes or
-  // because a store looks at a limited number of incidents for one page. To continue, ask again
-  // with `after_id` (oldest first) or `before_id` (newest first) set to `resume_id`.
+  // because a store looks at a limited number of incidents for one page. To continue, now or when
+  // more has come, ask again with `after_id` (oldest first) or `before_id` (newest first) set to
+  // `resume_id`: the page has nothing to tell of what is before it.
   bool more = false;
   int64_t resume_id = 0;
 };
@@ -192,7 +206,7 @@ struct IncidentPage {
 struct Retention {
   bool is_set() const { return days > 0 || bytes > 0; }
 
-  int64_t days = 0;   // those that are older
+  int64_t days = 0;   // those that are older; a shared store keeps them for up to a day more
   int64_t bytes = 0;  // the oldest while the store has more, without what can be used again
 };
 
@@ -238,16 +252,17 @@ class IncidentStore {
   virtual absl::StatusOr<StoredIncident> Get(int64_t id) = 0;
   virtual absl::StatusOr<IncidentPage> List(const IncidentQuery& query) = 0;
 
-  // The highest id on disk, deleted or not; 0 if there is none.
+  // The last id in the order, deleted or not; 0 if there is none. A shared store does not know what
+  // other hosts have added since somebody has last read, or subscribed.
   virtual int64_t last_id() const = 0;
 
   // 16 hexadecimal digits that no other store has. A store keeps them when it is opened again.
   virtual std::string identity() const = 0;
 
-  // Calls `committed` with last_id() after each commit that created incidents, when they can be
-  // read. It is not called for incidents that were there before: ask last_id() after subscribing.
-  // It runs on the writer's thread, one call at a time. It must hand the id over and return, and
-  // must not subscribe.
+  // Calls `committed` with last_id() after each commit that created incidents, or after several,
+  // when they can be read. It is not called for incidents that were there before: ask last_id()
+  // after subscribing. It runs on a thread of the store, one call at a time. It must hand the id
+  // over and return, and must not subscribe. A shared store waits for its database here.
   virtual std::unique_ptr<IncidentSubscription> Subscribe(
       std::function<void(int64_t last_id)> committed) = 0;
 

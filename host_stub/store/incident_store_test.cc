@@ -4,7 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -13,7 +17,10 @@
 #include "host_stub/store/incident_filter.h"
 #include "host_stub/store/memory_store.h"
 #include "host_stub/store/position.h"
+#include "host_stub/store/postgres/postgres_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
+#include "host_stub/store/testing/numbered_store.h"
+#include "host_stub/store/testing/postgres_server.h"
 #include "host_stub/store/testing/store_test_util.h"
 #include "plugin/abi/long_running_integration.h"
 
@@ -35,11 +42,21 @@ class IncidentStoreTest : public ::testing::TestWithParam<const char*> {
       store_ = NewMemoryStore({.limits = limits, .now = now});
       return;
     }
+    if (is_shared()) {
+      auto store = OpenPostgresStore({.url = PostgresServer::Shared().NewDatabase(),
+                                      .limits = limits,
+                                      .now = now,
+                                      .retention_pause = absl::Milliseconds(10)});
+      ASSERT_TRUE(store.ok()) << store.status();
+      store_ = std::make_unique<NumberedStore>(*std::move(store));
+      return;
+    }
     auto store = OpenSqliteStore({folder_.path(), "", limits, now});
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = std::move(*store);
   }
   void SetUp() override { Open(); }
+  bool is_shared() const { return std::string(GetParam()) == "postgresql"; }
 
   void Create(TestBatch& batch) {
     ASSERT_TRUE(batch.CreateIn(*store_).ok());
@@ -59,6 +76,9 @@ class IncidentStoreTest : public ::testing::TestWithParam<const char*> {
   absl::Time now_ = absl::FromUnixMicros(1'700'000'000'123'456);
   std::unique_ptr<IncidentStore> store_;
 };
+
+// What only a store can promise that one host has to itself.
+class OwnStoreTest : public IncidentStoreTest {};
 
 TEST_P(IncidentStoreTest, BatchWithoutIncidentsIsRefused) {
   TestBatch batch({});
@@ -380,7 +400,7 @@ TEST_P(IncidentStoreTest, KeyIsForgottenAfterItsLifetime) {
   EXPECT_THAT(late.duplicates(), ElementsAre(false));
 }
 
-TEST_P(IncidentStoreTest, KeysThatAreForgottenBeforeTheirTimeAreToldToTheBatchThatTookTheirRoom) {
+TEST_P(OwnStoreTest, KeysThatAreForgottenBeforeTheirTimeAreToldToTheBatchThatTookTheirRoom) {
   store_.reset();
   webhook::Limits limits;
   limits.remembered_delivery_keys = 3;
@@ -400,7 +420,7 @@ TEST_P(IncidentStoreTest, KeysThatAreForgottenBeforeTheirTimeAreToldToTheBatchTh
   EXPECT_EQ(late->keys_forgotten_early, 0);
 }
 
-TEST_P(IncidentStoreTest, BatchLargerThanTheMemoryIsStillCheckedWhole) {
+TEST_P(OwnStoreTest, BatchLargerThanTheMemoryIsStillCheckedWhole) {
   store_.reset();
   webhook::Limits limits;
   limits.remembered_delivery_keys = 3;
@@ -598,7 +618,7 @@ TEST_P(IncidentStoreTest, PositionOfAnotherStoreOrNoneAtAllIsRefused) {
         good.substr(0, good.size() - 1) + "02", good + std::string(200, '0'), "2" + good}) {
     EXPECT_TRUE(absl::IsInvalidArgument(ReadPosition(*store_, bad).status())) << bad;
   }
-  EXPECT_TRUE(absl::IsOutOfRange(ReadPosition(*store_, PositionAfter(*store_, 3)).status()));
+  EXPECT_TRUE(absl::IsOutOfRange(store_->List({.after_id = 3, .complete = true}).status()));
   EXPECT_EQ(*ReadPosition(*store_, good), 2);
   EXPECT_LE(PositionAfter(*store_, INT64_MAX).size(), 128u);
 }
@@ -606,12 +626,12 @@ TEST_P(IncidentStoreTest, PositionOfAnotherStoreOrNoneAtAllIsRefused) {
 TEST_P(IncidentStoreTest, IncidentsOlderThanTheDaysOfRetentionAreDeletedAndNoOthers) {
   TestBatch old(std::vector<TestIncident>(3));
   Create(old);
-  now_ += absl::Hours(23);
+  now_ += absl::Hours(71);  // a shared store deletes whole days
   TestBatch young({Plain(), Plain()});
   Create(young);
   now_ += absl::Hours(1) + absl::Microseconds(1);
   EXPECT_THAT(Find(*store_, {}), ElementsAre(1, 2, 3, 4, 5));
-  store_->SetRetention({.days = 1});
+  store_->SetRetention({.days = 2});
   AwaitDeleted(3);
   EXPECT_THAT(Find(*store_, {}), ElementsAre(4, 5));
   EXPECT_TRUE(absl::IsNotFound(store_->Get(3).status()));
@@ -621,7 +641,7 @@ TEST_P(IncidentStoreTest, IncidentsOlderThanTheDaysOfRetentionAreDeletedAndNoOth
 TEST_P(IncidentStoreTest, ReaderWhoMissedWhatWasDeletedIsTold) {
   TestBatch old(std::vector<TestIncident>(3));
   Create(old);
-  now_ += absl::Hours(25);
+  now_ += absl::Hours(49);
   TestBatch young({Plain()});
   Create(young);
   store_->SetRetention({.days = 1});
@@ -637,7 +657,7 @@ TEST_P(IncidentStoreTest, ReaderWhoMissedWhatWasDeletedIsTold) {
 TEST_P(IncidentStoreTest, IdsAreNotGivenAgainWhereEverythingWasDeleted) {
   TestBatch old({Plain(), Plain()});
   Create(old);
-  now_ += absl::Hours(25);
+  now_ += absl::Hours(49);
   store_->SetRetention({.days = 1});
   AwaitDeleted(2);
   EXPECT_THAT(Find(*store_, {}), IsEmpty());
@@ -650,7 +670,7 @@ TEST_P(IncidentStoreTest, IdsAreNotGivenAgainWhereEverythingWasDeleted) {
   EXPECT_THAT(fresh.ids(), ElementsAre(3));
 }
 
-TEST_P(IncidentStoreTest, OldestAreDeletedWhileTheStoreHasMoreThanTheBytesOfRetention) {
+TEST_P(OwnStoreTest, OldestAreDeletedWhileTheStoreHasMoreThanTheBytesOfRetention) {
   const std::string end = R"(,"headers":{"x":")" + std::string(10'000, 'h') + "\"}}";
   for (int i = 0; i < 2; ++i) {
     std::vector<NewIncident> incidents;
@@ -679,7 +699,7 @@ TEST_P(IncidentStoreTest, DuplicateOfADeletedIncidentIsAnsweredAsBefore) {
                   "uid-1", "signed");
   Create(first);
   const absl::Time created = now_;
-  now_ += absl::Hours(25);
+  now_ += absl::Hours(49);
   const auto expect_first = [&](const CreatedIncident& known, const char* name, int64_t id) {
     EXPECT_EQ(known.id, id);
     ASSERT_TRUE(known.duplicate());
@@ -715,39 +735,63 @@ TEST_P(IncidentStoreTest, DuplicateOfADeletedIncidentIsAnsweredAsBefore) {
   expect_duplicates("after");
 }
 
+// The ids that a subscription was told of.
+class ToldIds {
+ public:
+  void Add(int64_t id) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ids_.push_back(id);
+    added_.notify_all();
+  }
+  std::vector<int64_t> AwaitLast(int64_t id) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    added_.wait_for(lock, std::chrono::seconds(60),
+                    [&] { return !ids_.empty() && ids_.back() == id; });
+    return ids_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable added_;
+  std::vector<int64_t> ids_;
+};
+
 TEST_P(IncidentStoreTest, FollowerIsToldOfEachCommitThatItCanRead) {
-  std::vector<int64_t> told;
-  bool readable = true;
+  ToldIds told;
+  std::atomic<bool> readable = true;
   auto subscription = store_->Subscribe([&](int64_t last_id) {
-    told.push_back(last_id);
     readable = readable && store_->Get(last_id).ok();
+    told.Add(last_id);
   });
   TestBatch first({{.key = "k"}, Plain()});
   TestBatch duplicate({{.key = "k"}});
   TestBatch second({Plain()});
   Create(first);
+  EXPECT_THAT(told.AwaitLast(2), ElementsAre(2));
   Create(duplicate);
   Create(second);
-  store_->Close();  // the last callback has returned then
-  EXPECT_THAT(told, ElementsAre(2, 3));
+  EXPECT_THAT(told.AwaitLast(3), ElementsAre(2, 3));
   EXPECT_TRUE(readable);
+  subscription.reset();
 }
 
 TEST_P(IncidentStoreTest, EndedSubscriptionIsToldNothingMore) {
-  std::vector<int64_t> told;
+  ToldIds told, others;
   std::unique_ptr<IncidentSubscription> own;
   own = store_->Subscribe([&](int64_t last_id) {
-    told.push_back(last_id);
+    told.Add(last_id);
     own.reset();
   });
-  auto ended = store_->Subscribe([&](int64_t) { told.push_back(-1); });
+  auto ended = store_->Subscribe([&](int64_t) { told.Add(-1); });
+  const auto other = store_->Subscribe([&](int64_t last_id) { others.Add(last_id); });
   ended.reset();
   TestBatch first({Plain()});
   TestBatch second({Plain()});
   Create(first);
+  others.AwaitLast(1);
   Create(second);
-  store_->Close();
-  EXPECT_THAT(told, ElementsAre(1));
+  EXPECT_THAT(others.AwaitLast(2), ElementsAre(1, 2));
+  EXPECT_THAT(told.AwaitLast(1), ElementsAre(1));
 }
 
 TEST_P(IncidentStoreTest, SubscriptionMayOutliveItsStore) {
@@ -793,7 +837,10 @@ TEST(MemoryStoreTest, OldestIncidentsAreDroppedBeyondItsBounds) {
   EXPECT_EQ(again->created[0].first->name, "Disk failing");
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, IncidentStoreTest, ::testing::Values("memory", "sqlite"),
+INSTANTIATE_TEST_SUITE_P(Stores, IncidentStoreTest,
+                         ::testing::Values("memory", "sqlite", "postgresql"),
+                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Stores, OwnStoreTest, ::testing::Values("memory", "sqlite"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

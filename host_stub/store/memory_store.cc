@@ -340,9 +340,9 @@ class MemoryStore : public Store {
     if (query.complete && query.after_id + 1 < tables_.first_id()) {
       return DeletedError(query.after_id);
     }
+    if (query.complete && query.after_id > tables_.last_id()) return AheadError(query.after_id);
     int64_t least = std::max(query.after_id + 1, tables_.first_id());
-    int64_t most =
-        query.before_id > 0 ? std::min(query.before_id - 1, tables_.last_id()) : tables_.last_id();
+    int64_t most = query.LastOf(tables_.last_id());
     IncidentPageFiller page(query);
     page.CutRange(kIdsOfAPage, least, most);
     const int64_t step = query.newest_first ? -1 : 1;

@@ -15,8 +15,7 @@ namespace host_stub {
 // At most 128 octets.
 std::string PositionAfter(const IncidentStore& store, int64_t id);
 
-// The id. INVALID_ARGUMENT: it is malformed, or another store's. OUT_OF_RANGE: no incident has had
-// that id yet.
+// The id. INVALID_ARGUMENT: it is malformed, or another store's.
 absl::StatusOr<int64_t> ReadPosition(const IncidentStore& store, absl::string_view position);
 
 }  // namespace host_stub

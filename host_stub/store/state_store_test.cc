@@ -17,9 +17,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "host_stub/store/memory_store.h"
+#include "host_stub/store/postgres/postgres_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "host_stub/store/store.h"
 #include "host_stub/store/testing/fault_vfs.h"
+#include "host_stub/store/testing/postgres_server.h"
 #include "host_stub/store/testing/store_test_util.h"
 
 namespace host_stub {
@@ -75,20 +77,31 @@ absl::Status Set(Store& store, const std::string& uid, const std::string& key,
   return status.ok() ? awaited.Await().status() : status;
 }
 
-class StateStoreTest : public ::testing::TestWithParam<bool> {
+constexpr char kMemory[] = "memory";
+constexpr char kSqlite[] = "sqlite";
+constexpr char kPostgres[] = "postgresql";
+
+class StateStoreTest : public ::testing::TestWithParam<const char*> {
  protected:
   std::unique_ptr<Store> Open(webhook::Limits limits = {}) {
-    if (!GetParam()) return NewMemoryStore({.limits = limits});
+    if (GetParam() == kMemory) return NewMemoryStore({.limits = limits});
+    if (GetParam() == kPostgres) {
+      if (url_.empty()) url_ = PostgresServer::Shared().NewDatabase();
+      auto store = OpenPostgresStore({.url = url_, .limits = limits});
+      EXPECT_TRUE(store.ok()) << store.status();
+      return *std::move(store);
+    }
     auto store = OpenSqliteStore({folder_.path(), "", limits, absl::Now});
     EXPECT_TRUE(store.ok()) << store.status();
     return *std::move(store);
   }
 
   TemporaryFolder folder_;
+  std::string url_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Stores, StateStoreTest, ::testing::Bool(),
-                         [](const auto& info) { return info.param ? "Sqlite" : "Memory"; });
+INSTANTIATE_TEST_SUITE_P(Stores, StateStoreTest, ::testing::Values(kMemory, kSqlite, kPostgres),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST_P(StateStoreTest, KeyThatIsNoneIsRefused) {
   auto store = Open();
@@ -170,7 +183,7 @@ TEST_P(StateStoreTest, InstancesAreListedByNameAndDeletedWithTheirContext) {
 // for, so it plays many rounds: work that overtook other work did so once in hundreds of them.
 TEST_P(StateStoreTest, ManyThreadsAreEachToldOnceAndReadTheirOwnWrites) {
   auto store = Open();
-  const int rounds = GetParam() ? 25 : 5000;
+  const int rounds = GetParam() == kMemory ? 5000 : 25;
   std::atomic<int> told{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

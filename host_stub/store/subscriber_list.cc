@@ -23,9 +23,14 @@ std::unique_ptr<IncidentSubscription> SubscriberList::Add(std::function<void(int
   return std::make_unique<Subscription>(shared_from_this(), std::move(subscriber));
 }
 
+bool SubscriberList::empty() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return subscribers_.empty();
+}
+
 void SubscriberList::Notify(int64_t last_id) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (last_id <= last_notified_) return;
+  if (last_id == last_notified_) return;
   last_notified_ = last_id;
   calling_thread_ = std::this_thread::get_id();
   for (const std::shared_ptr<Subscriber>& subscriber : subscribers_) {

@@ -22,7 +22,10 @@ class SubscriberList : public std::enable_shared_from_this<SubscriberList> {
   // Incidents up to this id were there before. Called before the first Notify.
   void StartAfter(int64_t last_id) { last_notified_ = last_id; }
 
-  // Calls every subscriber, unless they were already told of this id or a later one.
+  // Nobody subscribes.
+  bool empty();
+
+  // Calls every subscriber, unless this id is the one that they were told of last.
   void Notify(int64_t last_id);
 
  private:

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -28,6 +29,7 @@ struct TransactionResult {
     kCommitted,                 // synced to disk
     kRolledBack,                // nothing of it is there; the next one may be tried at once
     kBadBatch,                  // likewise, and the fault may be a single batch's
+    kConflict,                  // likewise, and the very same may succeed: another host came first
     kRolledBackConnectionLost,  // nothing of it is there, but the connection can be used no more
     kUnknownConnectionLost      // it may be there: only the database, opened again, tells
   };
@@ -47,6 +49,15 @@ class Transaction : public IncidentTables, public StateTables {
   virtual absl::Status Begin() = 0;
   // Commits where `written` is OK, and rolls back where it is not.
   virtual TransactionResult End(const absl::Status& written) = 0;
+
+  // Of a shared database, after Begin: gives the keys of these batches that are stored.
+  virtual absl::Status ReadKeysOf(std::span<Submission* const> /*batches*/,
+                                  const std::function<void(DeliveryKey)>& /*take*/) {
+    return absl::OkStatus();
+  }
+  // Outside a transaction, where the one before has ended as kUnknownConnectionLost and the
+  // database was opened again: whether it was committed; nothing: that is not known.
+  virtual std::optional<bool> WasCommitted() { return std::nullopt; }
 
   // Deletes the first `count` of these rows of delivery keys.
   virtual absl::Status DeleteKeys(const std::deque<int64_t>& rows, size_t count) = 0;
@@ -82,6 +93,16 @@ class Transaction : public IncidentTables, public StateTables {
 class Database {
  public:
   virtual ~Database() = default;
+
+  // Other hosts write it at the same time. Then the store asks it for delivery keys at each commit
+  // instead of remembering them, and these three are the database's: ids are not in the order in
+  // which readers see incidents. last_id and Subscribe as IncidentStore has them; any thread.
+  virtual bool is_shared() const { return false; }
+  virtual int64_t last_id() const { return 0; }
+  virtual std::unique_ptr<IncidentSubscription> Subscribe(
+      std::function<void(int64_t)> /*committed*/) {
+    return nullptr;
+  }
 
   // The writer's thread. Opens the database, for the first time or after Close, and proves by a
   // synced write that it can be written. Once open it can be read.

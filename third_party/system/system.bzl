@@ -52,6 +52,7 @@ _SHARED = {
     "gtest": ("/usr/include/gtest/gtest.h", "libgtest-dev", ["-lgtest", "-lpthread"]),
     "gtest_main": ("/usr/include/gmock/gmock.h", "libgmock-dev", ["-lgmock", "-lgtest_main", "-lgtest", "-lpthread"]),
     "openssl": ("/usr/include/openssl/ssl.h", "libssl-dev", ["-lssl", "-lcrypto"]),
+    "postgres": ("/usr/include/postgresql/libpq-fe.h", "libpq-dev", ["-lpq"]),
     "protobuf": ("/usr/include/google/protobuf/message.h", "libprotobuf-dev", ["-lprotobuf"]),
     "prometheus": ("/usr/include/prometheus/text_serializer.h", "prometheus-cpp-dev", ["-lprometheus-cpp-core"]),
     "simdjson": ("/usr/include/simdjson.h", "libsimdjson-dev", ["-lsimdjson"]),

@@ -88,8 +88,9 @@ class SqliteReaders::Reader {
     const absl::StatusOr<int64_t> last = last_id_.QueryInteger();
     if (!last.ok()) return last.status();
     int64_t least = std::max<int64_t>(query.after_id, 0) + 1;
-    int64_t most = query.before_id > 0 ? std::min(query.before_id - 1, *last) : *last;
+    int64_t most = query.LastOf(*last);
     IncidentPageFiller page(query);
+    page.CutRange(kIdsOfAPage, least, most);
     const IncidentFilter& filter = query.filter;
     int64_t instance = 0;
     if (!filter.instance_uid.empty()) {
@@ -99,7 +100,6 @@ class SqliteReaders::Reader {
       if (*number == 0) return page.EndOfRange();
       instance = *number;
     }
-    page.CutRange(kIdsOfAPage, least, most);
     SqliteStatement& list = query.newest_first ? list_newest_first_ : list_oldest_first_;
     list.Bind(least, most, instance, absl::ToUnixMicros(filter.created_since),
               absl::ToUnixMicros(filter.created_before), filter.type);
@@ -112,6 +112,7 @@ class SqliteReaders::Reader {
       const absl::StatusOr<int64_t> deleted = deleted_id_.QueryInteger();
       if (!deleted.ok()) return deleted.status();
       if (*deleted > query.after_id) return DeletedError(query.after_id);
+      if (query.after_id > std::max(*last, *deleted)) return AheadError(query.after_id);
     }
     return *row ? page.EndBeforeNext() : page.EndOfRange();
   }

@@ -1,4 +1,5 @@
-// Passes every call on to a memory store. Tests override the functions that they want to hold up.
+// Passes every call on to another store, a memory store unless one is given. Tests override what
+// they want to hold up, or to see otherwise.
 #ifndef HOST_STUB_STORE_TESTING_FORWARDING_STORE_H_
 #define HOST_STUB_STORE_TESTING_FORWARDING_STORE_H_
 
@@ -14,6 +15,9 @@ namespace host_stub {
 
 class ForwardingStore : public IncidentStore {
  public:
+  explicit ForwardingStore(std::unique_ptr<IncidentStore> store = NewMemoryStore({}))
+      : store_(std::move(store)) {}
+
   absl::Status Create(Submission* submission) override { return store_->Create(submission); }
   absl::StatusOr<StoredIncident> Get(int64_t id) override { return store_->Get(id); }
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
@@ -30,7 +34,7 @@ class ForwardingStore : public IncidentStore {
   void Close() override { store_->Close(); }
 
  private:
-  const std::unique_ptr<Store> store_ = NewMemoryStore({});
+  const std::unique_ptr<IncidentStore> store_;
 };
 
 }  // namespace host_stub

@@ -1,0 +1,123 @@
+#include "host_stub/store/postgres/postgres_store.h"
+
+#include <unistd.h>
+
+#include <mutex>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "host_stub/store/group_commit.h"
+#include "host_stub/store/postgres/connection.h"
+#include "host_stub/store/postgres/reader.h"
+#include "host_stub/store/postgres/schema.h"
+#include "host_stub/store/postgres/writer.h"
+
+namespace host_stub {
+namespace {
+
+// Shown by pg_stat_activity, which cuts names to 63 characters.
+std::string MakeOwner() {
+  char name[32] = {};
+  ::gethostname(name, sizeof(name) - 1);
+  std::random_device random;
+  return absl::StrCat("webhook-", name, "-", absl::Hex(random(), absl::kZeroPad8),
+                      absl::Hex(random(), absl::kZeroPad8));
+}
+
+absl::Status CheckDurability(PostgresConnection& connection, bool allow_asynchronous) {
+  const auto setting = connection.Run("SELECT current_setting('synchronous_commit')");
+  if (!setting.ok()) return setting.status();
+  if (setting->Text(0, 0) != "off" || allow_asynchronous) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "synchronous_commit is off: the server would acknowledge what it can still lose; set it to "
+      "on "
+      "for this role or database (ALTER ROLE ... SET synchronous_commit = on), or allow it with "
+      "\"allow_asynchronous_commit\": true in the store's configuration");
+}
+
+class PostgresDatabase : public Database {
+ public:
+  explicit PostgresDatabase(const PostgresStoreOptions& options)
+      : options_(options), owner_(MakeOwner()), readers_([this] { return Connect("reader-"); }) {}
+
+  bool is_shared() const override { return true; }
+
+  absl::StatusOr<std::unique_ptr<Transaction>> Open() override {
+    absl::StatusOr<std::unique_ptr<PostgresConnection>> connection = Connect("");
+    if (!connection.ok()) return connection.status();
+    PostgresConnection& opened = **connection;
+    for (const absl::Status& status :
+         {CheckPostgresSchema(opened), CheckDurability(opened, options_.allow_asynchronous),
+          CheckIdentity(opened)}) {
+      if (!status.ok()) return status;
+    }
+    return PostgresWriter::Open(*std::move(connection), {owner_, options_.now}, lane_,
+                                [this](std::string what) { TellOfLoss(std::move(what)); });
+  }
+
+  void Close() override {}
+
+  absl::StatusOr<StoredIncident> Get(int64_t id) override { return readers_.Get(id); }
+  absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
+    return readers_.List(query);
+  }
+  int64_t last_id() const override { return readers_.last_id(); }
+  std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
+    return readers_.Subscribe(std::move(committed));
+  }
+  std::string warning() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return loss_;
+  }
+
+ private:
+  absl::StatusOr<std::unique_ptr<PostgresConnection>> Connect(absl::string_view use) const {
+    auto connection =
+        PostgresConnection::Open({.url = options_.url, .application = absl::StrCat(use, owner_)});
+    if (!connection.ok()) return connection.status();
+    absl::Status status = (*connection)->RunScript("SET search_path = generic_webhook, pg_temp");
+    if (!status.ok()) return status;
+    return connection;
+  }
+
+  // Another database behind the same name must not be taken for this one.
+  absl::Status CheckIdentity(PostgresConnection& connection) {
+    const auto identity = connection.Run("SELECT identity FROM generic_webhook.meta");
+    if (!identity.ok()) return identity.status();
+    if (identity_.empty()) identity_ = std::string(identity->Text(0, 0));
+    if (identity->Text(0, 0) == identity_) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat("the database has another identity, ", identity->Text(0, 0),
+                     ", than the one that this host "
+                     "has served, ",
+                     identity_,
+                     ": look where the address leads, and restart the host if it is "
+                     "right"));
+  }
+
+  void TellOfLoss(std::string what) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    loss_ = std::move(what);
+  }
+
+  const PostgresStoreOptions options_;
+  const std::string owner_;
+  PostgresLane lane_;  // the writer's, as is the next
+  std::string identity_;
+  PostgresReaders readers_;
+  mutable std::mutex mutex_;
+  std::string loss_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> OpenPostgresStore(PostgresStoreOptions options) {
+  return GroupCommit::Start(std::make_unique<PostgresDatabase>(options),
+                            {.limits = options.limits,
+                             .now = options.now,
+                             .retention = options.retention,
+                             .retention_pause = options.retention_pause});
+}
+
+}  // namespace host_stub

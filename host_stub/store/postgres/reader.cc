@@ -1,0 +1,276 @@
+#include "host_stub/store/postgres/reader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "host_stub/store/incident_filter.h"
+#include "host_stub/store/postgres/incident_order.h"
+#include "host_stub/store/postgres/schema.h"
+#include "plugin/base/thread.h"
+
+namespace host_stub {
+namespace {
+
+constexpr int kMostReaders = 4;
+constexpr std::chrono::milliseconds kPauseWhileSubscribed(25);
+constexpr int64_t kRunsOfAStep = 256;
+constexpr int64_t kRowsOfAStep = 256;
+// How many ids one page looks at where there is a filter.
+constexpr int64_t kIdsOfAPage = 20'000;
+
+#define SELECT_INCIDENT                                                                         \
+  "SELECT i.id, s.uid, s.name, s.brand, i.name, i.type, i.occurred, i.created, i.details, "     \
+  "i.warnings, p.details_end, i.severity, p.address, p.query FROM incident i JOIN sender s ON " \
+  "s.number = i.sender LEFT JOIN shared_part p ON p.lane = i.lane AND p.id = i.shared "
+
+StoredIncident ReadRow(const PostgresRows& rows, int row) {
+  StoredIncident incident;
+  incident.id = rows.Integer(row, 0);
+  incident.instance_uid = std::string(rows.Text(row, 1));
+  incident.instance_name = std::string(rows.Text(row, 2));
+  incident.source_brand = std::string(rows.Text(row, 3));
+  incident.name = std::string(rows.Text(row, 4));
+  incident.type = std::string(rows.Text(row, 5));
+  incident.occurred = std::string(rows.Text(row, 6));
+  incident.created = absl::FromUnixMicros(rows.Integer(row, 7));
+  incident.details = absl::StrCat(rows.Text(row, 8), rows.Text(row, 10));
+  if (const absl::string_view lines = rows.Text(row, 9); !lines.empty()) {
+    incident.warnings = absl::StrSplit(lines.substr(0, lines.size() - 1), '\n');
+  }
+  incident.severity = rows.Real(row, 11);
+  incident.request_address = std::string(rows.Text(row, 12));
+  incident.request_query = std::string(rows.Text(row, 13));
+  return incident;
+}
+
+// A place in the order: after an incident, and the run that has it.
+struct Place {
+  int64_t position = 0;
+  int64_t id = 0;
+};
+
+absl::StatusOr<std::optional<Place>> FindPlace(PostgresConnection& connection, int64_t id) {
+  const auto rows = connection.Run(
+      "SELECT position FROM (SELECT position, last_id FROM run WHERE lane = $1 AND after_id < $2 "
+      "ORDER BY after_id DESC LIMIT 1) AS found WHERE last_id >= $2",
+      PostgresValues().Add(IncidentId::LaneOf(id)).Add(id));
+  if (!rows.ok()) return rows.status();
+  if (rows->size() == 0) return std::nullopt;
+  return Place{rows->Integer(0, 0), id};
+}
+
+// Whether retention has deleted an incident after that place, or may have.
+absl::StatusOr<bool> IsIncomplete(PostgresConnection& connection, const Place& place) {
+  const auto rows = connection.Run(
+      "SELECT EXISTS (SELECT 1 FROM run, meta WHERE deleted_before > 0 AND "
+      "((position > $1 AND first_id < deleted_before) OR "
+      "(position = $1 AND $2 < least(last_id, deleted_before - 1))))",
+      PostgresValues().Add(place.position).Add(place.id));
+  if (!rows.ok()) return rows.status();
+  return rows->Boolean(0, 0);
+}
+
+// Fills a page by walking along the runs.
+class PageReader {
+ public:
+  PageReader(PostgresConnection& connection, const IncidentQuery& query)
+      : connection_(connection), query_(query), page_(query) {}
+
+  absl::StatusOr<IncidentPage> Read() {
+    if (query_.after_id > 0) {
+      const auto place = FindPlace(connection_, query_.after_id);
+      if (!place.ok()) return place.status();
+      if (!place->has_value() && query_.complete) return DeletedError(query_.after_id);
+      if (!place->has_value() && !query_.newest_first) return page_.EndOfRange();
+      after_ = place->value_or(Place());
+    }
+    if (query_.complete) {
+      const auto incomplete = IsIncomplete(connection_, after_);
+      if (!incomplete.ok()) return incomplete.status();
+      if (*incomplete) return DeletedError(query_.after_id);
+    }
+    for (const int64_t id : {query_.before_id, query_.through_id}) {
+      if (id <= 0) continue;
+      const auto place = FindPlace(connection_, id);
+      if (!place.ok()) return place.status();
+      if (!place->has_value()) return page_.EndOfRange();
+      last_ = {(*place)->position, id == query_.through_id ? id : id - 1};
+    }
+    return Walk();
+  }
+
+ private:
+  absl::StatusOr<IncidentPage> Walk() {
+    int64_t next = query_.newest_first ? last_.position : after_.position;
+    while (true) {
+      const auto runs =
+          query_.newest_first
+              ? connection_.Run(
+                    "SELECT position, lane, after_id, last_id FROM run WHERE position "
+                    "<= $1 AND position >= $2 ORDER BY position DESC LIMIT $3",
+                    Range(after_.position, next))
+              : connection_.Run(
+                    "SELECT position, lane, after_id, last_id FROM run WHERE position "
+                    ">= $2 AND position <= $1 ORDER BY position LIMIT $3",
+                    Range(next, last_.position));
+      if (!runs.ok()) return runs.status();
+      for (int row = 0; row < runs->size(); ++row) {
+        const int64_t position = runs->Integer(row, 0);
+        int64_t after = runs->Integer(row, 2);
+        int64_t last = runs->Integer(row, 3);
+        if (position == after_.position) after = std::max(after, after_.id);
+        if (position == last_.position) last = std::min(last, last_.id);
+        const auto full = WalkRun(runs->Integer(row, 1), after, last);
+        if (!full.ok()) return full.status();
+        if (*full) return page_.EndBeforeNext();
+        next = position + (query_.newest_first ? -1 : 1);
+      }
+      if (runs->size() < kRunsOfAStep) return page_.EndOfRange();
+    }
+  }
+
+  PostgresValues Range(int64_t least, int64_t most) {
+    PostgresValues values;
+    values.Add(most).Add(least).Add(kRunsOfAStep);
+    return values;
+  }
+
+  // True: the page is full, and more follows.
+  absl::StatusOr<bool> WalkRun(int64_t lane, int64_t after, int64_t last) {
+    while (after < last) {
+      PostgresValues values;
+      const int64_t most = std::min<int64_t>(kRowsOfAStep, std::max<int64_t>(query_.limit, 1) + 1);
+      values.Add(lane).Add(after).Add(last).Add(most);
+      const auto rows = query_.newest_first
+                            ? connection_.Run(SELECT_INCIDENT
+                                              "WHERE i.lane = $1 AND i.id > $2 AND i.id <= $3 "
+                                              "ORDER BY i.id DESC LIMIT $4",
+                                              values)
+                            : connection_.Run(SELECT_INCIDENT
+                                              "WHERE i.lane = $1 AND i.id > $2 AND i.id <= $3 "
+                                              "ORDER BY i.id LIMIT $4",
+                                              values);
+      if (!rows.ok()) return rows.status();
+      for (int row = 0; row < rows->size(); ++row) {
+        if (page_.is_full() || looked_at_ >= kIdsOfAPage) return true;
+        ++looked_at_;
+        page_.Take(ReadRow(*rows, row));
+      }
+      if (rows->size() < most) return false;
+      const int64_t seen = rows->Integer(rows->size() - 1, 0);
+      (query_.newest_first ? last : after) = query_.newest_first ? seen - 1 : seen;
+    }
+    return false;
+  }
+
+  PostgresConnection& connection_;
+  const IncidentQuery& query_;
+  IncidentPageFiller page_;
+  Place after_;
+  Place last_{INT64_MAX, INT64_MAX};
+  int64_t looked_at_ = 0;
+};
+
+}  // namespace
+
+PostgresReaders::~PostgresReaders() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ending_ = true;
+  }
+  changed_.notify_all();
+  if (watcher_.joinable()) watcher_.join();
+}
+
+absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresReaders::Take() {
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return at_work_ < kMostReaders; });
+    ++at_work_;
+    if (!idle_.empty()) {
+      std::unique_ptr<PostgresConnection> connection = std::move(idle_.back());
+      idle_.pop_back();
+      return connection;
+    }
+  }
+  auto connection = connect_();
+  if (!connection.ok()) GiveBack(nullptr);
+  return connection;
+}
+
+void PostgresReaders::GiveBack(std::unique_ptr<PostgresConnection> connection) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    --at_work_;
+    if (connection != nullptr && !connection->is_lost() && !connection->in_transaction()) {
+      idle_.push_back(std::move(connection));
+    }
+  }
+  changed_.notify_all();
+}
+
+// A connection that was idle may have been lost long ago: then with another one.
+template <typename Read>
+auto PostgresReaders::ReadWithOne(const Read& read) {
+  using Result = decltype(read(std::declval<PostgresConnection&>()));
+  for (int tries = kMostReaders;; --tries) {
+    absl::StatusOr<std::unique_ptr<PostgresConnection>> connection = Take();
+    if (!connection.ok()) return Result(connection.status());
+    Result result = read(**connection);
+    const bool again = (*connection)->is_lost() && tries > 0;
+    GiveBack(*std::move(connection));
+    if (!again) return result;
+  }
+}
+
+absl::StatusOr<StoredIncident> PostgresReaders::Get(int64_t id) {
+  return ReadWithOne([id](PostgresConnection& connection) -> absl::StatusOr<StoredIncident> {
+    const auto rows = connection.Run(SELECT_INCIDENT "WHERE i.lane = $1 AND i.id = $2",
+                                     PostgresValues().Add(IncidentId::LaneOf(id)).Add(id));
+    if (!rows.ok()) return rows.status();
+    if (rows->size() == 0) return absl::NotFoundError(absl::StrCat("there is no incident ", id));
+    return ReadRow(*rows, 0);
+  });
+}
+
+absl::StatusOr<IncidentPage> PostgresReaders::List(const IncidentQuery& query) {
+  return ReadWithOne([&](PostgresConnection& connection) -> absl::StatusOr<IncidentPage> {
+    // So that whoever has created an incident finds it.
+    const absl::StatusOr<int64_t> last = OrderIncidents(connection);
+    if (!last.ok()) return last.status();
+    last_id_ = *last;
+    return PageReader(connection, query).Read();
+  });
+}
+
+void PostgresReaders::Look() {
+  const absl::StatusOr<int64_t> last = ReadWithOne(OrderIncidents);
+  if (last.ok()) last_id_ = *last;
+}
+
+std::unique_ptr<IncidentSubscription> PostgresReaders::Subscribe(
+    std::function<void(int64_t)> committed) {
+  Look();
+  auto subscription = subscribers_->Add(std::move(committed));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!watcher_.joinable()) {
+    watcher_ = base::StartThread("store-order", [this] { WatchLanes(); });
+  }
+  return subscription;
+}
+
+void PostgresReaders::WatchLanes() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!changed_.wait_for(lock, kPauseWhileSubscribed, [this] { return ending_; })) {
+    if (subscribers_->empty()) continue;
+    lock.unlock();
+    Look();
+    subscribers_->Notify(last_id_);
+    lock.lock();
+  }
+}
+
+}  // namespace host_stub
