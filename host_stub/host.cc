@@ -18,6 +18,7 @@
 #include "host_stub/observe/traffic.h"
 #include "host_stub/service/addresses.h"
 #include "host_stub/store/memory_store.h"
+#include "host_stub/store/postgres/postgres_store.h"
 #include "host_stub/store/sqlite/sqlite_store.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/counted.h"
@@ -65,7 +66,14 @@ absl::Status Take(absl::StatusOr<Result> result, Place& place) {
 absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
   const webhook::Limits& limits = options.configuration.limits;
   const Retention& retention = options.configuration.retention;
+  const StoreConfiguration& shared = options.configuration.store;
   if (options.keep_in_memory) return NewMemoryStore({.limits = limits, .retention = retention});
+  if (!shared.url.empty()) {
+    return OpenPostgresStore({.url = shared.url,
+                              .limits = limits,
+                              .retention = retention,
+                              .allow_asynchronous = shared.allow_asynchronous_commit});
+  }
   return OpenSqliteStore({.data_dir = options.data_dir, .limits = limits, .retention = retention});
 }
 
@@ -193,6 +201,9 @@ void Host::LogStart() {
                    base::Counted(instances_->current()->entries().size(), "instance", "instances"),
                    " serves http ", http_address_, ", grpc ", grpc_address(),
                    ", control unix:", control_path(), ", admin ", admin_address()));
+  if (const std::string durability = store_->durability(); !durability.empty()) {
+    options_.logger->Log(Severity::kInfo, "", absl::StrCat("PostgreSQL: ", durability));
+  }
   std::vector<std::string> changed;
   for (const webhook::LimitDescription& limit : webhook::DescribeLimits()) {
     const int64_t value = options_.configuration.limits.*limit.member;

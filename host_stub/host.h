@@ -43,7 +43,9 @@ struct HostOptions {
   std::string http_address;  // HOST:PORT, an IPv6 address in brackets; port 0: the system chooses
   GrpcServerOptions grpc;    // but for its limits and its control socket, which is in `data_dir`
   AdminOptions admin;
-  bool keep_in_memory = false;  // no database: incidents are gone when the host ends
+  // No database: incidents are gone when the host ends. Else they are in the one that the
+  // configuration names, or in `data_dir`.
+  bool keep_in_memory = false;
   std::shared_ptr<Logger> logger;
   std::shared_ptr<AccessLog> access_log = nullptr;  // null: none
 };

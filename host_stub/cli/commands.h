@@ -28,7 +28,7 @@ struct ServeOptions {
   int drain_delay_seconds = 0;
   std::string log_format = "text";
   std::string access_log = "off";
-  std::string store = "sqlite";
+  std::string store;  // empty: what the configuration says
   std::string grpc_certificate;
   std::string grpc_key;
   std::string grpc_client_ca;
@@ -100,6 +100,14 @@ int DisableInstance(const InstanceOptions& options);
 int DeleteInstance(const InstanceOptions& options);
 int TestInstance(const InstanceOptions& options);
 int ShowUrl(const InstanceOptions& options);
+
+struct StoreOptions {
+  std::string url;
+  std::string config;
+  std::string host_role;
+};
+int UpgradeStore(const StoreOptions& options);
+int CheckStore(const StoreOptions& options);
 
 struct RefusalsOptions : ClientOptions {
   std::string reason;  // a filter; empty: all, as `name`

@@ -103,6 +103,7 @@ class CommandLine {
   void AddOperations();
   void AddInstances();
   void AddSamples();
+  void AddStore();
 
   CLI::App app_{"Receives webhooks and creates incidents from them.\n", "host_stub"};
   int exit_code_ = kDone;
@@ -125,6 +126,7 @@ CommandLine::CommandLine() {
   AddForInstance(app_, "url", "Show where an instance is triggered, with a curl command to paste",
                  "Example:\n  host_stub url webhook", &ShowUrl);
   AddSamples();
+  AddStore();
   Add(app_, "parameters", "Describe the parameters of an instance",
       "Example:\n  host_stub parameters", &ShowParameters);
   const auto sources =
@@ -179,9 +181,11 @@ void CommandLine::AddServe() {
   AddOption(
       *command, "--access-log", options->access_log, "FILE|-|off",
       "Write a line for each request there; -: standard output. SIGUSR1 opens the file again");
-  AddOption(*command, "--store", options->store, "sqlite|memory",
-            "With memory, incidents are lost when the host ends")
-      ->check(CLI::IsMember({"sqlite", "memory"}));
+  AddOption(*command, "--store", options->store, "sqlite|postgresql|memory",
+            "Where incidents are kept (default: in the database that the configuration names in "
+            "`store`, or else with SQLite in --data-dir). With memory they are lost when the host "
+            "ends")
+      ->check(CLI::IsMember({"sqlite", "postgresql", "memory"}));
   AddOption(*command, "--grpc-certificate", options->grpc_certificate, "FILE.pem",
             "Serve --grpc over TLS with this certificate chain");
   AddOption(*command, "--grpc-key", options->grpc_key, "FILE.pem",
@@ -341,6 +345,33 @@ void CommandLine::AddInstances() {
   for (const auto& [command, options] : {update, enable, disable, remove}) {
     AddOption(*command, "--etag", options->etag, "ETAG",
               "Refuse if somebody else has changed the instance");
+  }
+}
+
+void CommandLine::AddStore() {
+  CLI::App& group = AddGroup("store", "Make, upgrade and check the database that hosts share",
+                             "Example:\n  host_stub store check --config host.json");
+  const auto init =
+      Add(group, "init", "Make the tables in an empty database",
+          "Example:\n  host_stub store init --config host.json --host-role webhook", &UpgradeStore);
+  const auto upgrade =
+      Add(group, "upgrade", "Bring the tables up to this program's version, while hosts serve",
+          "Example:\n  host_stub store upgrade --config host.json", &UpgradeStore);
+  const auto check =
+      Add(group, "check", "Say what is wrong with the server, and what a 200 is worth",
+          "The exit status is 1 if there is a fault. Example:\n"
+          "  host_stub store check --config host.json",
+          &CheckStore);
+  for (const auto& [command, options] : {init, upgrade, check}) {
+    AddOption(*command, "--config", options->config, "FILE.json",
+              "The hosts' configuration, which names the database in `store`");
+    AddOption(*command, "--store", options->url, "URL",
+              "The database, as in postgresql://HOST/DATABASE?user=NAME. Other users can read a "
+              "command line: keep the password in ~/.pgpass");
+  }
+  for (const auto& [command, options] : {init, upgrade}) {
+    AddOption(*command, "--host-role", options->host_role, "NAME",
+              "Let this role use the tables, which it need not own");
   }
 }
 

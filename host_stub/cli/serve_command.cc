@@ -144,6 +144,12 @@ absl::StatusOr<HostOptions> MakeHostOptions(const ServeOptions& options) {
   host.http_address = options.http;
   host.grpc.address = options.grpc;
   host.keep_in_memory = options.store == "memory";
+  StoreConfiguration& store = host.configuration.store;
+  if (options.store == "postgresql" && store.url.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--store postgresql needs \"store\": {\"url_file\": ...} in ", options.config));
+  }
+  if (options.store == "sqlite") store = {};
   absl::StatusOr<std::optional<GrpcTls>> tls = ReadGrpcTls(options);
   if (!tls.ok()) return tls.status();
   host.grpc.tls = *std::move(tls);

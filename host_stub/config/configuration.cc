@@ -44,8 +44,8 @@ class Builder {
   absl::StatusOr<Configuration> Build(absl::string_view text) {
     if (absl::Status status = reader_.Open(text); !status.ok()) return status;
     static constexpr absl::string_view kNames[] = {
-        "platform",          "serverConfiguration", "limits",    "trusted_proxies",
-        "forwarding_header", "proxy_protocol",      "retention", "instances"};
+        "platform",       "serverConfiguration", "limits", "trusted_proxies", "forwarding_header",
+        "proxy_protocol", "retention",           "store",  "instances"};
     bool has_platform = false;
     absl::Status status =
         reader_.EachMember("", kNames, [&](absl::string_view name, const std::string& place) {
@@ -60,6 +60,7 @@ class Builder {
             return reader_.Boolean(place, configuration_.proxies.proxy_protocol);
           }
           if (name == "retention") return Retention(place);
+          if (name == "store") return Store(place);
           if (name == "instances") {
             return reader_.EachElement(
                 place, [this](const std::string& element) { return Instance(element); });
@@ -85,14 +86,14 @@ class Builder {
   absl::Status TrustedProxy(const std::string& place);
   absl::Status ForwardingHeader(const std::string& place);
   absl::Status Retention(const std::string& place);
+  absl::Status Store(const std::string& place);
   absl::Status Instance(const std::string& place);
   absl::Status Parameters(const std::string& place, InstanceConfiguration& instance);
   absl::Status Parameter(absl::string_view name, const std::string& place,
                          InstanceConfiguration& instance);
   absl::Status ReadValue(const webhook::Parameter& spec, const std::string& place,
                          std::string& value);
-  absl::Status ReadFile(const webhook::Parameter& spec, const std::string& place,
-                        std::string& value);
+  absl::Status ReadFile(bool secret, const std::string& place, std::string& value);
   absl::Status CheckPort(absl::string_view port, const std::string& place);
 
   DocumentReader reader_;
@@ -185,6 +186,29 @@ absl::Status Builder::Retention(const std::string& place) {
   return status;
 }
 
+absl::Status Builder::Store(const std::string& place) {
+  static constexpr absl::string_view kNames[] = {"url", "url_file", "allow_asynchronous_commit"};
+  StoreConfiguration& store = configuration_.store;
+  absl::Status status =
+      reader_.EachMember(place, kNames, [&](absl::string_view name, const std::string& member) {
+        if (name == "allow_asynchronous_commit") {
+          return reader_.Boolean(member, store.allow_asynchronous_commit);
+        }
+        if (!store.url.empty()) {
+          return reader_.Fault(member, "both url and url_file are given; keep one");
+        }
+        if (name == "url_file") return ReadFile(/*secret=*/true, member, store.url);
+        configuration_.holds_secret = true;  // it may have a password
+        return reader_.String(member, store.url);
+      });
+  if (!status.ok()) return status;
+  if (store.url.empty()) return reader_.Fault(place, "needs url or url_file");
+  if (absl::StartsWith(store.url, "postgresql://") || absl::StartsWith(store.url, "postgres://")) {
+    return absl::OkStatus();
+  }
+  return reader_.Fault(place, "the url must be like postgresql://HOST/DATABASE");
+}
+
 absl::Status Builder::Instance(const std::string& place) {
   static constexpr absl::string_view kNames[] = {"name", "configuration"};
   InstanceConfiguration instance;
@@ -241,7 +265,8 @@ absl::Status Builder::Parameter(absl::string_view member_name, const std::string
     }
   }
   std::string value;
-  absl::Status status = from_file ? ReadFile(*spec, place, value) : ReadValue(*spec, place, value);
+  absl::Status status =
+      from_file ? ReadFile(spec->secret, place, value) : ReadValue(*spec, place, value);
   if (status.ok() && spec->type == webhook::ParameterType::kPort) status = CheckPort(value, place);
   if (!status.ok()) return status;
   if (spec->secret && !from_file && !value.empty()) configuration_.holds_secret = true;
@@ -274,8 +299,7 @@ absl::Status Builder::ReadValue(const webhook::Parameter& spec, const std::strin
   return absl::OkStatus();
 }
 
-absl::Status Builder::ReadFile(const webhook::Parameter& spec, const std::string& place,
-                               std::string& value) {
+absl::Status Builder::ReadFile(bool secret, const std::string& place, std::string& value) {
   std::string path;
   if (absl::Status status = reader_.String(place, path); !status.ok()) return status;
   if (path.empty() || path.size() > PATH_MAX || absl::StrContains(path, '\0')) {
@@ -286,7 +310,7 @@ absl::Status Builder::ReadFile(const webhook::Parameter& spec, const std::string
   if (!file.ok()) return reader_.Fault(place, absl::Utf8SafeCHexEscape(file.status().message()));
   value = std::move(file->contents);
   std::string fault;
-  if (spec.secret && !file->secret_fault.empty()) {
+  if (secret && !file->secret_fault.empty()) {
     fault = file->secret_fault;
   } else if (!file->write_fault.empty()) {
     // A user who can change or replace any of them can get in.
@@ -355,6 +379,7 @@ bool IsExternal(const std::map<std::string, std::string>& server_configuration,
 }
 
 void WipeSecrets(Configuration& configuration) {
+  Wipe(configuration.store.url);
   for (InstanceConfiguration& instance : configuration.instances) {
     for (auto& [name, value] : instance.parameters) {
       const webhook::Parameter* spec = webhook::FindParameter(name);

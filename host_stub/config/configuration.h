@@ -4,7 +4,7 @@
 //    "serverConfiguration": {"instance.execute.external.webhook": "true"},
 //    "limits": {"body_bytes": 8388608}, "trusted_proxies": ["10.0.0.0/8"],
 //    "forwarding_header": "Forwarded", "proxy_protocol": true,
-//    "retention": {"days": 30, "bytes": 1073741824},
+//    "retention": {"days": 30, "bytes": 1073741824}, "store": {"url_file": "database.url"},
 //    "instances": [{"name": "webhook", "configuration": {
 //       "longRunningPort": "8000", "username": "user", "password_file": "webhook.password",
 //       "incidentType": "Phishing", "store_samples": true}}]}
@@ -40,14 +40,23 @@ struct InstanceConfiguration {
   std::vector<std::pair<std::string, std::string>> parameters;
 };
 
+// The database that several hosts share. It is read at the start alone.
+struct StoreConfiguration {
+  // As libpq takes it: postgresql://HOST1,HOST2/DATABASE?...; empty: the store is the host's own.
+  std::string url;
+  // Serve although the server acknowledges what it can still lose (synchronous_commit off).
+  bool allow_asynchronous_commit = false;
+};
+
 struct Configuration {
   PlatformConfiguration platform;
   std::map<std::string, std::string> server_configuration;
   webhook::Limits limits;
   // The limits that the file sets, by name, for the plugin.
   std::vector<std::pair<std::string, std::string>> limits_set;
-  webhook::http::Proxies proxies;                // before the front
-  Retention retention;                           // of incidents
+  webhook::http::Proxies proxies;  // before the front
+  Retention retention;             // of incidents
+  StoreConfiguration store;
   std::vector<InstanceConfiguration> instances;  // names and listen ports are unique
   bool holds_secret = false;                     // the file itself contains one
   // What works but should be corrected, one line each.

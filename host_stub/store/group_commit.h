@@ -73,6 +73,7 @@ class GroupCommit : public Store {
   void SetRetention(const Retention& retention) override;
   absl::Status health() const override;
   StoreStatistics statistics() const override;
+  std::string durability() const override { return database_->durability(); }
   std::string warning() const override { return database_->warning(); }
   void Close() override;
 

@@ -275,6 +275,10 @@ class IncidentStore {
   // Any thread; reads sizes from the file system.
   virtual StoreStatistics statistics() const = 0;
 
+  // What a commit that was acknowledged is worth, in a sentence; empty: it is on this machine's
+  // disk. Any thread.
+  virtual std::string durability() const { return ""; }
+
   // What a person should do something about although the store works, in one line; or empty. Any
   // thread.
   virtual std::string warning() const { return ""; }

@@ -114,6 +114,7 @@ class Database {
   // Any thread, as IncidentStore has them.
   virtual absl::StatusOr<StoredIncident> Get(int64_t id) = 0;
   virtual absl::StatusOr<IncidentPage> List(const IncidentQuery& query) = 0;
+  virtual std::string durability() const { return ""; }
   virtual std::string warning() const { return ""; }
   // The sizes alone are set.
   virtual StoreStatistics sizes() const { return {}; }

@@ -11,6 +11,7 @@
 #include "host_stub/store/postgres/connection.h"
 #include "host_stub/store/postgres/reader.h"
 #include "host_stub/store/postgres/schema.h"
+#include "host_stub/store/postgres/server_check.h"
 #include "host_stub/store/postgres/writer.h"
 
 namespace host_stub {
@@ -25,17 +26,6 @@ std::string MakeOwner() {
                       absl::Hex(random(), absl::kZeroPad8));
 }
 
-absl::Status CheckDurability(PostgresConnection& connection, bool allow_asynchronous) {
-  const auto setting = connection.Run("SELECT current_setting('synchronous_commit')");
-  if (!setting.ok()) return setting.status();
-  if (setting->Text(0, 0) != "off" || allow_asynchronous) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      "synchronous_commit is off: the server would acknowledge what it can still lose; set it to "
-      "on "
-      "for this role or database (ALTER ROLE ... SET synchronous_commit = on), or allow it with "
-      "\"allow_asynchronous_commit\": true in the store's configuration");
-}
-
 class PostgresDatabase : public Database {
  public:
   explicit PostgresDatabase(const PostgresStoreOptions& options)
@@ -47,11 +37,9 @@ class PostgresDatabase : public Database {
     absl::StatusOr<std::unique_ptr<PostgresConnection>> connection = Connect("");
     if (!connection.ok()) return connection.status();
     PostgresConnection& opened = **connection;
-    for (const absl::Status& status :
-         {CheckPostgresSchema(opened), CheckDurability(opened, options_.allow_asynchronous),
-          CheckIdentity(opened)}) {
-      if (!status.ok()) return status;
-    }
+    if (absl::Status status = CheckPostgresSchema(opened); !status.ok()) return status;
+    if (absl::Status status = CheckDurability(opened); !status.ok()) return status;
+    if (absl::Status status = CheckIdentity(opened); !status.ok()) return status;
     return PostgresWriter::Open(*std::move(connection), {owner_, options_.now}, lane_,
                                 [this](std::string what) { TellOfLoss(std::move(what)); });
   }
@@ -66,6 +54,10 @@ class PostgresDatabase : public Database {
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
     return readers_.Subscribe(std::move(committed));
   }
+  std::string durability() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return durability_;
+  }
   std::string warning() const override {
     const std::lock_guard<std::mutex> lock(mutex_);
     return loss_;
@@ -79,6 +71,18 @@ class PostgresDatabase : public Database {
     absl::Status status = (*connection)->RunScript("SET search_path = generic_webhook, pg_temp");
     if (!status.ok()) return status;
     return connection;
+  }
+
+  absl::Status CheckDurability(PostgresConnection& connection) {
+    absl::StatusOr<Durability> durability = ReadDurability(connection);
+    if (!durability.ok()) return durability.status();
+    if (!durability->is_on_disk && !options_.allow_asynchronous) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          durability->text, ", or allow it with \"allow_asynchronous_commit\": true in `store`"));
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    durability_ = std::move(durability->text);
+    return absl::OkStatus();
   }
 
   // Another database behind the same name must not be taken for this one.
@@ -107,6 +111,7 @@ class PostgresDatabase : public Database {
   std::string identity_;
   PostgresReaders readers_;
   mutable std::mutex mutex_;
+  std::string durability_;
   std::string loss_;
 };
 

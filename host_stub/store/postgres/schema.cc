@@ -144,7 +144,9 @@ BEGIN
       part := parent || '_' || day;
       CONTINUE WHEN to_regclass(part) IS NOT NULL;
       PERFORM pg_advisory_xact_lock(LOCK_NUMBER);
-      CONTINUE WHEN to_regclass(part) IS NOT NULL;
+      -- A query, since to_regclass may remember what was before the lock.
+      CONTINUE WHEN EXISTS (SELECT 1 FROM pg_class WHERE relname = part
+                            AND relnamespace = 'generic_webhook'::regnamespace);
       EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, parent);
       EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', parent, part,
                      day * DAY_OF_IDS, (day + 1) * DAY_OF_IDS);

@@ -12,8 +12,8 @@ namespace host_stub {
 class PostgresServer {
  public:
   // Starts it, or ends the program with a line that says why not. `options`: of postgres, such as
-  // "-c", "fsync=off".
-  explicit PostgresServer(const std::vector<std::string>& options = {"-c", "fsync=off"});
+  // "-c", "max_connections=20".
+  explicit PostgresServer(const std::vector<std::string>& options = {});
   ~PostgresServer();
   PostgresServer(const PostgresServer&) = delete;
   PostgresServer& operator=(const PostgresServer&) = delete;
