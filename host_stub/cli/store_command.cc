@@ -1,5 +1,5 @@
-// The database that several hosts share: made, upgraded, looked at. These commands ask the database,
-// not a host.
+// The database that several hosts share: made, upgraded, looked at. These commands ask the
+// database, not a host.
 #include <cstdio>
 #include <memory>
 #include <string>

@@ -27,6 +27,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 using Kind = TransactionResult::Kind;
 
 // What a made-up engine has stored, and what it does next. Any thread.
@@ -47,6 +48,8 @@ struct FakeDisk {
   size_t deleted_keys = 0;
   std::vector<std::pair<absl::Time, int64_t>> deletions;  // what DeleteOldest was asked for
   std::deque<Transaction::Deleted> next_deleted;          // what it answers
+  bool is_shared = false;
+  std::optional<bool> was_committed;
 
   void EndNextWith(Kind kind, bool keeps = false) {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -120,6 +123,13 @@ class FakeTransaction : public Transaction {
     disk_.changed.notify_all();
     return absl::OkStatus();
   }
+  absl::Status ReadKeysOf(std::span<Submission* const>,
+                          const std::function<void(DeliveryKey)>& take) override {
+    const std::lock_guard<std::mutex> lock(disk_.mutex);
+    for (const DeliveryKey& key : disk_.keys) take(key);
+    return absl::OkStatus();
+  }
+  std::optional<bool> WasCommitted() override { return disk_.was_committed; }
   absl::StatusOr<std::string> ReadContext(const std::string&, const std::string& key) override {
     const std::lock_guard<std::mutex> lock(disk_.mutex);
     const auto found = disk_.context.find(key);
@@ -173,6 +183,7 @@ class FakeDatabase : public Database {
  public:
   explicit FakeDatabase(FakeDisk& disk) : disk_(disk) {}
 
+  bool is_shared() const override { return disk_.is_shared; }
   absl::StatusOr<std::unique_ptr<Transaction>> Open() override {
     const std::lock_guard<std::mutex> lock(disk_.mutex);
     ++disk_.openings;
@@ -356,6 +367,56 @@ TEST_F(GroupCommitTest, UnknownThatWasCommittedIsKnownOnceTheDatabaseIsOpenAgain
   ASSERT_TRUE(again.CreateIn(*store_).ok());
   EXPECT_THAT(again.ids(), ElementsAre(1));
   EXPECT_THAT(again.duplicates(), ElementsAre(true));
+}
+
+// Another host's key is found though this one has never seen it.
+TEST_F(GroupCommitTest, KeysOfASharedDatabaseAreReadAtEachCommit) {
+  disk_.is_shared = true;
+  Open();
+  TestBatch first({{.key = "k"}});
+  ASSERT_TRUE(first.CreateIn(*store_).ok());
+  {
+    const std::lock_guard<std::mutex> lock(disk_.mutex);
+    disk_.keys[0].ids = IncidentIds(77);
+  }
+  TestBatch again({{.key = "k"}});
+  ASSERT_TRUE(again.CreateIn(*store_).ok());
+  EXPECT_THAT(again.ids(), ElementsAre(77));
+}
+
+TEST_F(GroupCommitTest, BatchThatAnotherHostWasInTheWayOfIsWrittenAgain) {
+  disk_.is_shared = true;
+  Open();
+  disk_.EndNextWith(Kind::kConflict);
+  TestBatch batch({Plain()});
+  ASSERT_TRUE(batch.CreateIn(*store_).ok());
+  EXPECT_EQ(batch->outcome, CreationOutcome::kCreated);
+  EXPECT_EQ(disk_.Openings(), 1);
+  EXPECT_EQ(store_->statistics().failed_commits, 0);
+}
+
+TEST_F(GroupCommitTest, UnknownThatASharedDatabaseKnowsIsAnsweredByWhatItKnows) {
+  disk_.is_shared = true;
+  Open();
+  for (const bool committed : {true, false}) {
+    disk_.was_committed = committed;
+    disk_.EndNextWith(Kind::kUnknownConnectionLost, committed);
+    TestBatch batch({Plain()});
+    ASSERT_TRUE(batch.CreateIn(*store_).ok());
+    EXPECT_EQ(batch->outcome, CreationOutcome::kCreated);
+    EXPECT_THAT(batch.ids(), ElementsAre(committed ? 1 : 2));
+    EXPECT_THAT(disk_.incidents, SizeIs(committed ? 1 : 2));
+  }
+  EXPECT_TRUE(store_->health().ok());
+}
+
+TEST_F(GroupCommitTest, UnknownThatNobodyCanTellIsAnsweredAsUnknown) {
+  disk_.is_shared = true;
+  Open();
+  disk_.EndNextWith(Kind::kUnknownConnectionLost, true);
+  TestBatch batch({Plain()});
+  ASSERT_TRUE(batch.CreateIn(*store_).ok());
+  EXPECT_EQ(batch->outcome, CreationOutcome::kUnknown);
 }
 
 TEST_F(GroupCommitTest, StateThatMayBeThereIsAnsweredAsUnknown) {

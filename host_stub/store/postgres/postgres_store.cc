@@ -40,8 +40,10 @@ class PostgresDatabase : public Database {
     if (absl::Status status = CheckPostgresSchema(opened); !status.ok()) return status;
     if (absl::Status status = CheckDurability(opened); !status.ok()) return status;
     if (absl::Status status = CheckIdentity(opened); !status.ok()) return status;
-    return PostgresWriter::Open(*std::move(connection), {owner_, options_.now}, lane_,
-                                [this](std::string what) { TellOfLoss(std::move(what)); });
+    auto writer = PostgresWriter::Open(*std::move(connection), {owner_, options_.now}, lane_,
+                                       [this](std::string what) { TellOfLoss(std::move(what)); });
+    if (writer.ok() && !std::exchange(started_, true)) readers_.Start();
+    return writer;
   }
 
   void Close() override {}
@@ -68,7 +70,10 @@ class PostgresDatabase : public Database {
     auto connection =
         PostgresConnection::Open({.url = options_.url, .application = absl::StrCat(use, owner_)});
     if (!connection.ok()) return connection.status();
-    absl::Status status = (*connection)->RunScript("SET search_path = generic_webhook, pg_temp");
+    // No statement here is long enough for a compiler to pay, but their estimates over empty
+    // partitions are high enough to start it, for seconds.
+    absl::Status status =
+        (*connection)->RunScript("SET search_path = generic_webhook, pg_temp; SET jit = off");
     if (!status.ok()) return status;
     return connection;
   }
@@ -107,8 +112,9 @@ class PostgresDatabase : public Database {
 
   const PostgresStoreOptions options_;
   const std::string owner_;
-  PostgresLane lane_;  // the writer's, as is the next
+  PostgresLane lane_;  // the writer's, as are the next two
   std::string identity_;
+  bool started_ = false;
   PostgresReaders readers_;
   mutable std::mutex mutex_;
   std::string durability_;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kMostReaders = 4;
 constexpr std::chrono::milliseconds kPauseWhileSubscribed(25);
+constexpr std::chrono::milliseconds kPause(1'000);
 constexpr int64_t kRunsOfAStep = 256;
 constexpr int64_t kRowsOfAStep = 256;
 // How many ids one page looks at where there is a filter.
@@ -255,17 +256,23 @@ std::unique_ptr<IncidentSubscription> PostgresReaders::Subscribe(
     std::function<void(int64_t)> committed) {
   Look();
   auto subscription = subscribers_->Add(std::move(committed));
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (!watcher_.joinable()) {
-    watcher_ = base::StartThread("store-order", [this] { WatchLanes(); });
-  }
+  changed_.notify_all();
   return subscription;
+}
+
+void PostgresReaders::Start() {
+  watcher_ = base::StartThread("store-order", [this] { WatchLanes(); });
 }
 
 void PostgresReaders::WatchLanes() {
   std::unique_lock<std::mutex> lock(mutex_);
-  while (!changed_.wait_for(lock, kPauseWhileSubscribed, [this] { return ending_; })) {
-    if (subscribers_->empty()) continue;
+  while (!ending_) {
+    if (subscribers_->empty()) {
+      changed_.wait_for(lock, kPause, [this] { return ending_ || !subscribers_->empty(); });
+    } else {
+      changed_.wait_for(lock, kPauseWhileSubscribed, [this] { return ending_; });
+    }
+    if (ending_) return;
     lock.unlock();
     Look();
     subscribers_->Notify(last_id_);

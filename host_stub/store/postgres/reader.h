@@ -29,13 +29,16 @@ class PostgresReaders {
 
   explicit PostgresReaders(Connect connect) : connect_(std::move(connect)) {}
   ~PostgresReaders();
+  // Begins to look at the lanes. Called once.
+  void Start();
 
   absl::StatusOr<StoredIncident> Get(int64_t id);
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query);
 
   // The last incident of the order, as this host last looked.
   int64_t last_id() const { return last_id_; }
-  // While somebody subscribes, the lanes are looked at every 25 ms. Blocks for the database.
+  // Blocks for the database. While somebody subscribes, the lanes are looked at every 25 ms;
+  // otherwise every second, so that the order is about that of time, and last_id not old.
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed);
 
  private:

@@ -42,9 +42,10 @@ absl::StatusOr<Durability> ReadDurability(PostgresConnection& connection) {
                       "synchronous_commit is local: what is acknowledged is on the disk of the "
                       "primary, and a failover can lose what only that had"};
   }
-  return Durability{true, absl::StrCat("what is acknowledged is on the disks of the primary and of ",
-                                       "a synchronous standby (synchronous_commit = ", commit,
-                                       "): it survives the loss of either")};
+  return Durability{true,
+                    absl::StrCat("what is acknowledged is on the disks of the primary and of ",
+                                 "a synchronous standby (synchronous_commit = ", commit,
+                                 "): it survives the loss of either")};
 }
 
 absl::StatusOr<std::vector<Finding>> CheckServer(PostgresConnection& connection) {
@@ -63,7 +64,8 @@ absl::StatusOr<std::vector<Finding>> CheckServer(PostgresConnection& connection)
   if (!server.ok()) return server.status();
   if (server->Boolean(0, 0)) {
     tell(false,
-         "the server is a standby: name all servers in the URL, with target_session_attrs=read-write");
+         "the server is a standby: name all servers in the URL, with "
+         "target_session_attrs=read-write");
   }
   const absl::Duration off = absl::FromUnixMicros(server->Integer(0, 1)) - absl::Now();
   const bool clock_is_good = absl::AbsDuration(off) <= kMostClockDifference;

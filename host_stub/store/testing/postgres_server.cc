@@ -33,10 +33,10 @@ std::unique_ptr<PostgresConnection> Connect(const std::string& url) {
 
 }  // namespace
 
-// Not in the tests' folder, whose path is too long for a socket, and which another user cannot
-// enter.
+// In memory, since these tests pull no plug. The tests' own folder has a path that is too long for
+// a socket, and no other user can enter it.
 PostgresServer::PostgresServer(const std::vector<std::string>& options)
-    : folder_("/tmp/webhook-postgres-XXXXXX") {
+    : folder_("/dev/shm/webhook-postgres-XXXXXX") {
   if (::mkdtemp(folder_.data()) == nullptr) Fail("no folder");
   const char* const program = "tools/postgres-server";
   std::vector<const char*> arguments = {program, folder_.c_str()};
@@ -82,11 +82,22 @@ std::string PostgresServer::UrlOf(const std::string& database) const {
 
 std::string PostgresServer::NewDatabase(bool with_tables) {
   const std::string name = absl::StrCat("test", ++databases_);
-  absl::Status status = Connect(UrlOf("postgres"))->RunScript("CREATE DATABASE " + name);
-  if (status.ok() && with_tables) {
-    status = UpgradePostgresSchema(*Connect(UrlOf(name)), /*host_role=*/"");
+  const auto run = [this](const std::string& database, const std::string& sql) {
+    const absl::Status status = Connect(UrlOf(database))->RunScript(sql);
+    if (!status.ok()) Fail(std::string(status.message()));
+  };
+  if (!with_tables) {
+    run("postgres", absl::StrCat("CREATE DATABASE ", name));
+    return UrlOf(name);
   }
-  if (!status.ok()) Fail(std::string(status.message()));
+  if (!std::exchange(has_template_, true)) {
+    run("postgres", "CREATE DATABASE tables");
+    const absl::Status status = UpgradePostgresSchema(*Connect(UrlOf("tables")), /*host_role=*/"");
+    if (!status.ok()) Fail(std::string(status.message()));
+  }
+  run("postgres", absl::StrCat("CREATE DATABASE ", name, " TEMPLATE tables"));
+  run(name,
+      absl::StrCat("UPDATE generic_webhook.meta SET identity = lpad('", databases_, "', 16, '0')"));
   return UrlOf(name);
 }
 

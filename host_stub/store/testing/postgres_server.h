@@ -30,6 +30,7 @@ class PostgresServer {
   std::string folder_;
   pid_t pid_ = -1;
   int databases_ = 0;
+  bool has_template_ = false;  // a database with our tables
 };
 
 }  // namespace host_stub
