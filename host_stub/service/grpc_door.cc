@@ -25,13 +25,9 @@ constexpr int64_t kLookMs = 1'000;
 // A window's worth of HTTP/2. Pings, window updates and short headers stay below.
 constexpr uint64_t kUnansweredBytes = 64 * 1024;
 
-// Ends a connection of gRPC's. What has arrived is thrown away (MSG_TRUNC): gRPC would still act on
-// it.
-void ShutDown(const http::Descriptor& socket) {
-  ::shutdown(socket.get(), SHUT_RDWR);
-  while (::recv(socket.get(), nullptr, INT_MAX, MSG_TRUNC | MSG_DONTWAIT) > 0) {
-  }
-}
+constexpr absl::string_view kOverMemoryLimit = "the process has more memory than memory_soft_limit";
+constexpr absl::string_view kUnanswered =
+    "it sent more than 64 KiB that made no request within body_timeout_ms and answer_timeout_ms";
 
 http::ServerOptions ServerOptionsOf(const GrpcDoorOptions& options) {
   http::ServerOptions server;
@@ -71,8 +67,8 @@ absl::StatusOr<std::unique_ptr<GrpcDoor>> GrpcDoor::Listen(GrpcDoorOptions optio
   std::unique_ptr<GrpcDoor> door(new GrpcDoor(std::move(options)));
   http::ServerOptions server = ServerOptionsOf(door->options_);
   server.take = [door = door.get()](http::EventLoop& loop, http::Descriptor socket,
-                                    std::shared_ptr<void> place) {
-    door->Take(loop, std::move(socket), std::move(place));
+                                    std::string peer, std::shared_ptr<void> place) {
+    door->Take(loop, std::move(socket), std::move(peer), std::move(place));
   };
   auto listening = http::Server::Listen(std::move(server), threads, *door->handler_);
   if (!listening.ok()) return listening.status();
@@ -93,11 +89,16 @@ GrpcDoor::~GrpcDoor() {
   done.get_future().wait();
 }
 
-void GrpcDoor::Take(http::EventLoop& loop, http::Descriptor socket, std::shared_ptr<void> place) {
+void GrpcDoor::Take(http::EventLoop& loop, http::Descriptor socket, std::string peer,
+                    std::shared_ptr<void> place) {
   loop_ = &loop;
-  if (!options_.is_owners && IsOverMemoryLimit()) return;
+  if (!options_.is_owners && IsOverMemoryLimit()) {
+    return Tell(peer, LRI_REASON_MEMORY, kOverMemoryLimit);
+  }
   const int theirs = ::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0);
-  if (theirs < 0) return;
+  if (theirs < 0) {
+    return Tell(peer, LRI_REASON_TOO_MANY_CONNECTIONS, "the process has no more file descriptors");
+  }
   // What gRPC sets where it accepts by itself. A unix socket has neither.
   const int yes = 1;
   const auto patience_ms = static_cast<unsigned>(options_.limits.grpc_keepalive_timeout_ms);
@@ -106,15 +107,21 @@ void GrpcDoor::Take(http::EventLoop& loop, http::Descriptor socket, std::shared_
   Connection& connection = connections_.emplace_front();
   connection.door = this;
   connection.socket = std::move(socket);
+  connection.peer = std::move(peer);
   connection.place = std::move(place);
   connection.self = connections_.begin();
   connection.sent_ms = loop.now_ms();
   if (!loop.Watch(connection.socket, connection, 0)) {
     ::close(theirs);
+    Tell(connection.peer, LRI_REASON_MEMORY, "");
     return Forget(connection);
   }
   if (!options_.is_owners && !is_armed()) loop.Arm(*this, loop.now_ms() + kMemoryCheckMs);
   options_.hand_over(theirs);
+}
+
+void GrpcDoor::Tell(absl::string_view peer, lri_reason reason, absl::string_view detail) {
+  handler_->OnAnswered({.peer = peer, .reason = reason, .detail = detail});
 }
 
 // EPOLLHUP: both directions are closed.
@@ -130,13 +137,24 @@ void GrpcDoor::OnTimer() {
   const int64_t now_ms = loop_->now_ms();
   loop_->Arm(*this, now_ms + kMemoryCheckMs);
   if (IsOverMemoryLimit()) {
-    for (const Connection& connection : connections_) ShutDown(connection.socket);
+    for (Connection& connection : connections_) {
+      End(connection, LRI_REASON_MEMORY, kOverMemoryLimit);
+    }
   } else if (now_ms >= look_at_ms_) {
     look_at_ms_ = now_ms + kLookMs;
     for (Connection& connection : connections_) {
-      if (IsUnanswered(connection)) ShutDown(connection.socket);
+      if (IsUnanswered(connection)) End(connection, LRI_REASON_TIMEOUT_BODY, kUnanswered);
     }
   }
+}
+
+// What has arrived is thrown away (MSG_TRUNC): gRPC would still act on it.
+void GrpcDoor::End(Connection& connection, lri_reason reason, absl::string_view detail) {
+  const int socket = connection.socket.get();
+  ::shutdown(socket, SHUT_RDWR);
+  while (::recv(socket, nullptr, INT_MAX, MSG_TRUNC | MSG_DONTWAIT) > 0) {
+  }
+  if (!std::exchange(connection.ended, true)) Tell(connection.peer, reason, detail);
 }
 
 bool GrpcDoor::IsOverMemoryLimit() const {

@@ -25,7 +25,8 @@ struct GrpcDoorOptions {
   bool is_owners = false;
   // Takes a connected socket, which is the callee's from then on.
   std::function<void(int socket)> hand_over;
-  // Told of each connection that is refused by the limits. Must not block.
+  // Told of each connection that is refused or ended by the limits, once. Null: nobody is. Must not
+  // block.
   std::function<void(const webhook::http::Answered&)> on_refused;
   // Connections are closed, or not taken, because of memory_soft_limit. Must not block.
   std::function<void(int64_t resident_bytes)> on_memory;
@@ -54,21 +55,25 @@ class GrpcDoor : private webhook::http::EventLoop::Timer {
 
     GrpcDoor* door;
     webhook::http::Descriptor socket;
+    std::string peer;
     std::shared_ptr<void> place;  // among the connections that the limits count
     uint64_t sent_bytes = 0;      // by us
     uint64_t received_bytes = 0;  // by the time of the last octet that we sent
     int64_t sent_ms = 0;          // that time
+    bool ended = false;           // End was called
     std::list<Connection>::iterator self;
   };
 
   explicit GrpcDoor(GrpcDoorOptions options);
 
   // All run on the loop's thread.
-  void Take(webhook::http::EventLoop& loop, webhook::http::Descriptor socket,
+  void Take(webhook::http::EventLoop& loop, webhook::http::Descriptor socket, std::string peer,
             std::shared_ptr<void> place);
+  void Tell(absl::string_view peer, lri_reason reason, absl::string_view detail);
   void OnTimer() override;
   bool IsOverMemoryLimit() const;
   bool IsUnanswered(Connection& connection) const;
+  void End(Connection& connection, lri_reason reason, absl::string_view detail);
   void Forget(Connection& connection);
 
   const GrpcDoorOptions options_;

@@ -358,7 +358,7 @@ void Server::HandOver(Descriptor connection, Peer peer, Place* place, const Refu
   if (const auto& take = state_->options().take; take) {
     absl::Cleanup release = [state = state_, place] { state->Release(place); };
     auto held = std::make_shared<decltype(release)>(std::move(release));
-    return take(home_, std::move(connection), std::move(held));
+    return take(home_, std::move(connection), std::move(peer.text), std::move(held));
   }
   const std::shared_ptr<Shard>& shard = shards_[next_shard_++ % shards_.size()];
   EventLoop& events = shard->loop().events;

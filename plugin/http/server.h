@@ -62,8 +62,11 @@ struct ServerOptions {
   int first_spare_descriptor = FirstSpareDescriptor();
 
   // If set, the server only accepts, and gives each connection that its limits admit to this
-  // function, on the thread of `loop`. The connection counts until `place` is destroyed.
-  std::function<void(EventLoop& loop, Descriptor connection, std::shared_ptr<void> place)> take;
+  // function, on the thread of `loop`. The connection counts until `place` is destroyed. `peer`: as
+  // Answered::peer.
+  std::function<void(EventLoop& loop, Descriptor connection, std::string peer,
+                     std::shared_ptr<void> place)>
+      take;
 
   // False: the port is bound and connections queue in the kernel until StartAccepting, so that
   // an update can be prepared and still be given up.

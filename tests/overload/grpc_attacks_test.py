@@ -182,6 +182,10 @@ class GrpcAttacksTest(unittest.TestCase):
                 peer.close()
         self.assertLess(memory.growth(), limit + 128 * MIB)
         self.assertIn("memory_soft_limit", host.stderr())
+        # Each connection that ended so is told of, with its peer.
+        refused = host.run_json("refusals", "--reason", "memory")
+        self.assertEqual({(one["via"], one["peer"]) for one in refused}, {("grpc", "127.0.0.1")})
+        self.assertIn("(memory)", host.stderr())
         self.check_grpc_serves_again(host)
 
     def test_header_without_an_end_is_cut_off_and_others_are_served_meanwhile(self):
@@ -199,6 +203,11 @@ class GrpcAttacksTest(unittest.TestCase):
                 self.assertEqual(self.call(host), 0)
                 others += 1
         self.assertTrue(peer.closed)
+        [refused] = host.run_json("refusals", "--reason", "timeout_body")
+        self.assertEqual((refused["via"], refused["peer"], refused["status"]), ("grpc", "127.0.0.1", 0))
+        self.assertIn("body_timeout_ms", refused["detail"])
+        self.assertIn("(timeout_body)", host.stderr())
+        self.assertEqual(host.run_json("status")["refusals"], {"timeout_body": 1})
         self.check_other_doors(host)
 
     def test_metadata_above_its_limit_is_refused_and_below_it_is_taken(self):
