@@ -8,7 +8,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "host_stub/observe/traffic.h"
-#include "plugin/base/line_limiter.h"
 #include "plugin/http/address.h"
 
 namespace host_stub {
@@ -95,14 +94,7 @@ void Refusals::Add(absl::string_view instance, const lri_answered& answered, abs
     absl::MutexLock lock(&mutex_);
     refusal.number = ++last_number_;
     Kind& kind = kinds_[{refusal.instance, refusal.reason}];
-    Line& of_network = LineOf(kind, refusal.peer, now);
-    // A clock that is set back must not silence the log for long.
-    if (now >= of_network.next || of_network.next - now > kPauseOfLines) {
-      left_out = std::exchange(of_network.left_out, 0);
-      of_network.next = now + kPauseOfLines;
-    } else {
-      ++of_network.left_out;
-    }
+    left_out = LinesOf(kind, refusal.peer, now).Admit(now);
     kind.kept.push_back(left_out.has_value() ? refusal : std::move(refusal));
     ++kept_;
     MakeRoom(kind);
@@ -145,19 +137,22 @@ void Refusals::MakeRoom(Kind& added) {
   kinds_.erase(place);
 }
 
-Refusals::Line& Refusals::LineOf(Kind& kind, absl::string_view peer, absl::Time now) {
+base::LineLimiter& Refusals::LinesOf(Kind& kind, absl::string_view peer, absl::Time now) {
+  const auto of = [&kind](std::string network) -> base::LineLimiter& {
+    return kind.lines.try_emplace(std::move(network), kPauseOfLines).first->second;
+  };
   std::string network = NetworkOf(peer);
   if (const auto found = kind.lines.find(network); found != kind.lines.end()) return found->second;
   if (kind.lines.size() >= kMostNetworks) {
     int64_t left_out = 0;
-    std::erase_if(kind.lines, [&](const auto& line) {
-      if (now < line.second.next) return false;
-      left_out += line.second.left_out;
+    std::erase_if(kind.lines, [&](const auto& lines) {
+      if (!lines.second.is_due(now)) return false;
+      left_out += lines.second.left_out();
       return true;
     });
-    if (left_out > 0) kind.lines[""].left_out += left_out;
+    if (left_out > 0) of("").LeaveOut(left_out);
   }
-  return kind.lines[kind.lines.size() >= kMostNetworks ? "" : std::move(network)];
+  return of(kind.lines.size() >= kMostNetworks ? "" : std::move(network));
 }
 
 absl::StatusOr<RefusalPage> Refusals::List(const RefusalQuery& query) const {

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "host_stub/observe/logger.h"
 #include "plugin/abi/long_running_integration.h"
+#include "plugin/base/line_limiter.h"
 
 namespace host_stub {
 
@@ -69,18 +70,14 @@ class Refusals {
   absl::StatusOr<RefusalPage> List(const RefusalQuery& query) const;
 
  private:
-  struct Line {
-    absl::Time next = absl::InfinitePast();  // when another one may be written
-    int64_t left_out = 0;
-  };
   struct Kind {
     std::deque<Refusal> kept;
-    int64_t last_lost = 0;              // the number of the last one that made room
-    std::map<std::string, Line> lines;  // by network
+    int64_t last_lost = 0;                           // the number of the last one that made room
+    std::map<std::string, base::LineLimiter> lines;  // by network
   };
 
   void MakeRoom(Kind& added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  static Line& LineOf(Kind& kind, absl::string_view peer, absl::Time now);
+  static base::LineLimiter& LinesOf(Kind& kind, absl::string_view peer, absl::Time now);
 
   const size_t most_kept_;
   const std::shared_ptr<Logger> logger_;

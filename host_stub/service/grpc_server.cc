@@ -22,7 +22,7 @@
 #include "host_stub/service/grpc_door.h"
 #include "host_stub/service/grpc_server_context.h"
 #include "host_stub/service/once_reactor.h"
-#include "plugin/base/clock.h"
+#include "plugin/base/line_limiter.h"
 #include "plugin/http/event_loop.h"
 #include "plugin/http/report.h"
 #include "plugin/http/tls.h"
@@ -91,14 +91,13 @@ std::function<void(const webhook::http::Answered&)> TellRefusals(std::shared_ptr
 // the memory back: the allocator would keep it, and no connection could be served.
 std::function<void(int64_t)> CloserLog(const std::shared_ptr<GrpcServerContext>& context) {
   struct Last {
-    int64_t log_at_ms = 0;  // monotonic: a clock that is set back silences nothing
+    base::LineLimiter lines{absl::Minutes(1)};
     std::atomic<bool> trimming{false};
   };
   return [weak = std::weak_ptr(context), last = std::make_shared<Last>()](int64_t resident_bytes) {
     const std::shared_ptr<GrpcServerContext> server = weak.lock();
     if (server == nullptr) return;
-    if (const int64_t now_ms = base::CoarseMonotonicMilliseconds(); now_ms >= last->log_at_ms) {
-      last->log_at_ms = now_ms + absl::ToInt64Milliseconds(absl::Minutes(1));
+    if (last->lines.Admit(absl::Now()).has_value()) {
       server->logger->Log(Severity::kError, "",
                           absl::StrCat("the process has ", resident_bytes,
                                        " bytes of memory, and memory_soft_limit is ",

@@ -1,5 +1,5 @@
-// Keeps a log bounded: of the lines of one kind at most one a second is written, with the number of
-// lines that were left out.
+// Keeps a log bounded: of the lines of one kind at most one is written in a while, with the number
+// of lines that were left out.
 #ifndef PLUGIN_BASE_LINE_LIMITER_H_
 #define PLUGIN_BASE_LINE_LIMITER_H_
 
@@ -17,24 +17,35 @@ namespace base {
 // Any thread, without a lock.
 class LineLimiter {
  public:
+  explicit LineLimiter(absl::Duration pause = absl::Seconds(1))
+      : pause_ns_(absl::ToInt64Nanoseconds(pause)) {}
+
   // If a line may be written now, the number of lines that were left out since the last one; else
   // nullopt.
   std::optional<int64_t> Admit(absl::Time now) {
-    const int64_t now_ns = absl::ToUnixNanos(now);
     int64_t next = next_ns_.load(std::memory_order_relaxed);
-    // A clock that is set back must not silence the log for long.
-    const bool due = now_ns >= next || next - now_ns > kPauseNs;
-    if (due && next_ns_.compare_exchange_strong(next, now_ns + kPauseNs)) {
+    if (is_due(now) &&
+        next_ns_.compare_exchange_strong(next, absl::ToUnixNanos(now) + pause_ns_)) {
       return left_out_.exchange(0);
     }
-    left_out_.fetch_add(1, std::memory_order_relaxed);
+    LeaveOut(1);
     return std::nullopt;
   }
 
- private:
-  static constexpr int64_t kPauseNs = 1'000'000'000;
+  // Whether Admit would admit a line now. A clock that is set back must not silence the log for
+  // long.
+  bool is_due(absl::Time now) const {
+    const int64_t wait_ns = next_ns_.load(std::memory_order_relaxed) - absl::ToUnixNanos(now);
+    return wait_ns <= 0 || wait_ns > pause_ns_;
+  }
 
-  std::atomic<int64_t> next_ns_{INT64_MIN};  // the next line may come then
+  // Lines that the next one is to tell of.
+  int64_t left_out() const { return left_out_.load(std::memory_order_relaxed); }
+  void LeaveOut(int64_t lines) { left_out_.fetch_add(lines, std::memory_order_relaxed); }
+
+ private:
+  const int64_t pause_ns_;
+  std::atomic<int64_t> next_ns_{0};  // the next line may come then
   std::atomic<int64_t> left_out_{0};
 };
 

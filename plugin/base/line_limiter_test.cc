@@ -26,6 +26,18 @@ TEST(LineLimiterTest, ClockThatIsSetBackDoesNotSilenceTheLog) {
   EXPECT_EQ(limiter.Admit(begin - absl::Hours(24)), std::nullopt);
 }
 
+TEST(LineLimiterTest, PauseIsItsOwnAndWhatOthersLeftOutIsAdded) {
+  LineLimiter limiter(absl::Minutes(1));
+  const absl::Time begin = absl::FromUnixSeconds(1'714'557'600);
+  EXPECT_EQ(limiter.Admit(begin), 0);
+  EXPECT_EQ(limiter.Admit(begin + absl::Seconds(59)), std::nullopt);
+  limiter.LeaveOut(4);
+  EXPECT_EQ(limiter.left_out(), 5);
+  EXPECT_FALSE(limiter.is_due(begin + absl::Seconds(59)));
+  EXPECT_TRUE(limiter.is_due(begin + absl::Minutes(1)));
+  EXPECT_EQ(limiter.Admit(begin + absl::Minutes(1)), 5);
+}
+
 TEST(LineLimiterTest, OfManyThreadsOneWritesAndAllOthersAreCounted) {
   LineLimiter limiter;
   const absl::Time now = absl::FromUnixSeconds(1'714'557'600);
