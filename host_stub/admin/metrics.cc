@@ -132,6 +132,10 @@ struct OfInstances {
       Counter("generic_webhook_incidents_created_total", "Incidents that were created");
   Family duplicate = Counter("generic_webhook_incidents_duplicate_total",
                              "Incidents that were not created because their delivery key is known");
+  Family dropped =
+      Counter("generic_webhook_incidents_dropped_total",
+              "Events that became no incident because a rule said so, since the instance was last "
+              "changed");
   Family hidden =
       Counter("generic_webhook_incidents_hidden_total",
               "Incidents that were not created because their delivery key is known with "
@@ -147,6 +151,8 @@ struct OfInstances {
   Family rules = Counter("generic_webhook_rule_events_total",
                          "Events on which a rule of the instance has decided, by its place from 0, "
                          "since the instance was last changed");
+  Family handshakes = Counter("generic_webhook_tls_handshakes_total",
+                              "TLS handshakes of the listen port, by result");
   Family certificate_end = Gauge("generic_webhook_certificate_expiry_timestamp_seconds",
                                  "When the listen port's certificate ends, in Unix time");
   Family passwords_end = Gauge("generic_webhook_passwords_expiry_timestamp_seconds",
@@ -192,7 +198,18 @@ struct OfInstances {
       rules.Add({{"instance", name}, {"rule", std::to_string(rule)}},
                 static_cast<int64_t>(description->rule_counts[rule]));
     }
+    if (!description->rule_counts.empty()) {
+      dropped.Add(instance, static_cast<int64_t>(description->events_dropped));
+    }
     if (description->certificate_end != absl::InfiniteFuture()) {
+      const auto failed = [&counts](const char* reason) {
+        const auto found = counts.reasons.find(reason);
+        return found == counts.reasons.end() ? 0 : found->second;
+      };
+      handshakes.Add({{"instance", name}, {"result", "ok"}},
+                     static_cast<int64_t>(description->tls_handshakes));
+      handshakes.Add({{"instance", name}, {"result", "failed"}},
+                     failed("tls_handshake") + failed("plain_http_on_tls"));
       certificate_end.Add(instance, Seconds(description->certificate_end));
     }
     if (description->passwords_end != absl::InfiniteFuture()) {
@@ -202,8 +219,8 @@ struct OfInstances {
 
   void MoveTo(std::vector<MetricFamily>& families) {
     for (Family* family :
-         {&requests, &refused, &received, &created, &duplicate, &hidden, &forgotten, &in_flight,
-          &faults, &up, &rules, &certificate_end, &passwords_end}) {
+         {&requests, &refused, &received, &created, &duplicate, &dropped, &hidden, &forgotten,
+          &in_flight, &faults, &up, &rules, &handshakes, &certificate_end, &passwords_end}) {
       family->MoveTo(families);
     }
   }

@@ -90,6 +90,9 @@ struct DescriptionSink {
     if (!LRI_HAS(given, passwords_end_s)) return;
     description.certificate_end = EndOf(given->certificate_end_s);
     description.passwords_end = EndOf(given->passwords_end_s);
+    if (!LRI_HAS(given, events_dropped)) return;
+    description.tls_handshakes = given->tls_handshakes;
+    description.events_dropped = given->events_dropped;
   }
 };
 

@@ -51,6 +51,8 @@ struct InstanceDescription {
   bool is_signed = false;
   absl::Time certificate_end = absl::InfiniteFuture();  // of its listen port; or there is none
   absl::Time passwords_end = absl::InfiniteFuture();    // of the last one; or they do not end
+  uint64_t tls_handshakes = 0;                          // of its listen port, that succeeded
+  uint64_t events_dropped = 0;                          // by rules
 };
 
 enum class HealthState {

@@ -538,6 +538,12 @@ typedef struct lri_description {
    * passwords does; 0: there is none, or it does not end. Since minor version 3. */
   int64_t certificate_end_s;
   int64_t passwords_end_s;
+  /* Since `create`, across updates: TLS handshakes of the listen port that succeeded. A host with
+   * on_answered is told of the others. Since minor version 3. */
+  uint64_t tls_handshakes;
+  /* Events of accepted requests that became no incident because a rule said so, since the
+   * instance's configuration last changed. Since minor version 3. */
+  uint64_t events_dropped;
 } lri_description;
 
 typedef void (*lri_plugin_info_sink)(void* sink_context, const lri_plugin_info* info);

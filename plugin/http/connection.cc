@@ -139,6 +139,7 @@ bool Connection::StepHandshake() {
   if (work_ == nullptr) return false;
   const TlsSession::Result result = eof_ ? TlsSession::Result::kEnd : tls_->Handshake();
   if (result == TlsSession::Result::kOk) {
+    shard_->state().handler().OnHandshake();
     BeginIdle();
     return true;
   }

@@ -161,6 +161,9 @@ class Handler {
   // ticket() stands for; do not call Respond.
   virtual void OnDropped(Exchange& exchange) { (void)exchange; }
 
+  // A TLS handshake succeeded. On any I/O thread.
+  virtual void OnHandshake() noexcept {}
+
   // Called exactly once for each request that was answered or whose sender went away before, when
   // the answer goes out, and for each connection that was refused; before OnAbandoned, OnDropped
   // and the release of the exchange. Not for a connection that ends between two requests. Whether

@@ -265,6 +265,11 @@ void Call::AddSourceKeys() {
 void Call::AnswerAccepted(absl::string_view documented, absl::string_view first_id,
                           lri_reason reason, absl::string_view detail) {
   const sources::Result& result = judge_.object->result;
+  if (context_.trial == nullptr) {
+    const auto is_dropped = [](const sources::Event& event) { return event.dropped; };
+    context_.configuration->source_record->CountDropped(
+        std::count_if(result.events.begin(), result.events.end(), is_dropped));
+  }
   const std::string own = result.answers_incidents ? "" : result.answer.BodyWith(first_id);
   Answer answer(result.answer.status, result.answers_incidents ? documented : own);
   if (result.answers_incidents) answer.Add("Content-Type", kApplicationJson);

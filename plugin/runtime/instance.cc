@@ -424,6 +424,8 @@ void Instance::Describe(lri_description_sink sink, void* sink_context) const {
           configuration->tls == nullptr ? 0 : absl::ToUnixSeconds(configuration->tls->not_after()),
       .passwords_end_s =
           passwords_end == absl::InfiniteFuture() ? 0 : absl::ToUnixSeconds(passwords_end),
+      .tls_handshakes = listen_handler_.answers().handshakes(),
+      .events_dropped = configuration->source_record->dropped(),
   };
   CallHost("sink of describe", sink, sink_context, &description);
 }

@@ -13,8 +13,9 @@ namespace webhook::runtime {
 
 class Instance;
 
-// How many answers of each kind an instance's listen port sent. Thread-safe, without locks. It has
-// a cache line of its own because every I/O thread writes it.
+// How many answers of each kind an instance's listen port sent, and how many TLS handshakes
+// succeeded. Thread-safe, without locks. It has a cache line of its own because every I/O thread
+// writes it.
 class alignas(64) AnswerCounts {
  public:
   // 0: no answer was sent.
@@ -24,14 +25,18 @@ class alignas(64) AnswerCounts {
     count.fetch_add(1, std::memory_order_relaxed);
   }
 
+  void AddHandshake() { handshakes_.fetch_add(1, std::memory_order_relaxed); }
+
   uint64_t succeeded() const { return succeeded_.load(std::memory_order_relaxed); }  // 2xx
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }      // 4xx
   uint64_t failed() const { return failed_.load(std::memory_order_relaxed); }        // 5xx
+  uint64_t handshakes() const { return handshakes_.load(std::memory_order_relaxed); }
 
  private:
   std::atomic<uint64_t> succeeded_{0};
   std::atomic<uint64_t> refused_{0};
   std::atomic<uint64_t> failed_{0};
+  std::atomic<uint64_t> handshakes_{0};
 };
 
 // Keeps no state of a request beyond the exchange and its ticket. So an abandoned exchange needs no
@@ -45,6 +50,7 @@ class ListenHandler final : public http::Handler {
 
   http::HeadVerdict OnHead(http::Exchange& exchange) override;
   void OnRequest(http::Exchange& exchange) override;
+  void OnHandshake() noexcept override { answers_.AddHandshake(); }
   void OnAnswered(const http::Answered& answered) noexcept override;
 
   const AnswerCounts& answers() const { return answers_; }

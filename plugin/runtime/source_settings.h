@@ -37,6 +37,10 @@ class SourceRecord {
   }
   std::vector<uint64_t> rule_counts() const { return {decided_.begin(), decided_.end()}; }
 
+  // Of one accepted request: how many of its events became no incident.
+  void CountDropped(uint64_t events) { dropped_.fetch_add(events, std::memory_order_relaxed); }
+  uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+
   // What a handshake asks a person to use: a token, a URL to visit. Only the last one is kept.
   void set_confirmation(std::string text) {
     const std::lock_guard lock(mutex_);
@@ -49,6 +53,7 @@ class SourceRecord {
 
  private:
   std::vector<std::atomic<uint64_t>> decided_;  // by rule
+  std::atomic<uint64_t> dropped_{0};
   mutable std::mutex mutex_;
   std::string confirmation_;  // guarded by mutex_; empty: none
 };

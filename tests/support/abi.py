@@ -182,7 +182,8 @@ class Description(Structure):
         ("listen_succeeded", c_uint64), ("listen_refused", c_uint64), ("listen_failed", c_uint64),
         ("rule_counts", POINTER(c_uint64)), ("rules", c_size_t), ("token_header", Pair),
         ("token_parameter", View), ("is_signed", c_uint32), ("reserved", c_uint32),
-        ("certificate_end_s", c_int64), ("passwords_end_s", c_int64),
+        ("certificate_end_s", c_int64), ("passwords_end_s", c_int64), ("tls_handshakes", c_uint64),
+        ("events_dropped", c_uint64),
     ]  # fmt: skip
 
 
