@@ -12,6 +12,7 @@
 #include "plugin/base/characters.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/counted.h"
+#include "plugin/base/trace_parent.h"
 #include "plugin/http/report.h"
 
 namespace host_stub {
@@ -311,6 +312,15 @@ void ExecuteCall::Report(int status, int32_t reason, absl::string_view detail) {
     for (const Header& header : request.headers()) report.AddHeader(header.name(), header.value());
     answered.request_id = ToView(request.request_id());
     answered.method = request.method().empty() ? ToView("POST") : ToView(request.method());
+  }
+  const Traffic* const traffic = server_->traffic.get();
+  const bool is_shown =
+      reason != LRI_REASON_ANSWERED || (traffic != nullptr && traffic->access_log() != nullptr);
+  if (answered.trace_id.size == 0 && is_shown) {
+    GuardMemory([&] {
+      answered.trace_id = ToView(base::TraceIdOf(trace_parent()));
+      return absl::OkStatus();
+    }).IgnoreError();
   }
   answered.peer_address = ToView(peer_);
   answered.status = status;

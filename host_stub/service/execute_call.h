@@ -69,6 +69,10 @@ class ExecuteCall : public AnswerReceiver,
   // block.
   virtual void OnOutcome(const absl::Status& status) = 0;
 
+  // What the metadata of the RPC says in `traceparent`. Asked before the outcome, and seldom: gRPC
+  // makes a map for it.
+  virtual absl::string_view trace_parent() { return ""; }
+
   // Makes the call ready for another Begin. Nobody owns it.
   void Renew() noexcept;
 

@@ -40,6 +40,7 @@ class UnaryCall : public ExecuteCall, public ExecuteMessages {
   long_running_integration::v1::ExecuteRequest& mutable_request() override { return request_; }
   long_running_integration::v1::ExecuteResponse& mutable_response() override { return response_; }
   void OnOutcome(const absl::Status& status) override;
+  absl::string_view trace_parent() override;
 
  private:
   friend class UnaryCalls;
@@ -61,6 +62,7 @@ class UnaryCall : public ExecuteCall, public ExecuteMessages {
     UnaryCall& call_;
   };
   std::optional<Reactor> reactor_;
+  const grpc::CallbackServerContext* context_ = nullptr;  // of the reactor's RPC
 };
 
 // Gives gRPC the messages of each Execute.

@@ -97,6 +97,7 @@ class StreamCall : public ExecuteCall {
  protected:
   ExecuteRequest& mutable_request() override { return *message_->mutable_request(); }
   ExecuteResponse& mutable_response() override { return *answer_->mutable_response(); }
+  absl::string_view trace_parent() override;
 
  private:
   std::shared_ptr<ExecuteStream> stream_;  // until it has the outcome
@@ -113,11 +114,12 @@ class ExecuteStream : public StreamReactor<ExecuteStream, ExecuteStreamReactor> 
  public:
   ExecuteStream(std::shared_ptr<GrpcServerContext> server,
                 std::shared_ptr<base::ObjectPool<StreamCall>> pool, Caller caller,
-                absl::Time deadline)
+                absl::Time deadline, std::string trace_parent)
       : StreamReactor(std::move(server), /*ages=*/!caller.is_owner()),
         pool_(std::move(pool)),
         caller_(std::move(caller)),
-        deadline_(deadline) {}
+        deadline_(deadline),
+        trace_parent_(std::move(trace_parent)) {}
 
   // One by one: each call may own the next.
   ~ExecuteStream() override {
@@ -129,6 +131,8 @@ class ExecuteStream : public StreamReactor<ExecuteStream, ExecuteStreamReactor> 
     Open();
     Read();
   }
+
+  const std::string& trace_parent() const { return trace_parent_; }
 
   void OnReadDone(bool ok) override {
     if (ok) StartCall();
@@ -236,6 +240,7 @@ class ExecuteStream : public StreamReactor<ExecuteStream, ExecuteStreamReactor> 
   const std::shared_ptr<base::ObjectPool<StreamCall>> pool_;
   const Caller caller_;
   const absl::Time deadline_;
+  const std::string trace_parent_;        // its RPC may be over before a call of it
   std::shared_ptr<StreamCall> incoming_;  // used by gRPC while reading_
 
   // Requests that were read and whose answer is not written.
@@ -250,6 +255,8 @@ class ExecuteStream : public StreamReactor<ExecuteStream, ExecuteStreamReactor> 
 };
 
 }  // namespace
+
+absl::string_view StreamCall::trace_parent() { return stream_->trace_parent(); }
 
 void StreamCall::OnOutcome(const absl::Status& status) {
   if (!status.ok()) {
@@ -266,7 +273,8 @@ ExecuteStreams::ExecuteStreams(std::shared_ptr<GrpcServerContext> server)
 
 ExecuteStreamReactor* ExecuteStreams::New(const grpc::CallbackServerContext& context,
                                           const Caller& caller) {
-  auto stream = std::make_shared<ExecuteStream>(server_, calls_, caller, DeadlineOf(context));
+  auto stream = std::make_shared<ExecuteStream>(server_, calls_, caller, DeadlineOf(context),
+                                                std::string(TraceParentOf(context)));
   stream->Begin();
   return stream.get();
 }

@@ -45,6 +45,13 @@ inline std::string NameOfCaller(const grpc::CallbackServerContext& context) {
                          : EscapeForLog({subject[0].data(), subject[0].size()}, 512);
 }
 
+// What the metadata of the RPC says in `traceparent`, or nothing.
+inline absl::string_view TraceParentOf(const grpc::CallbackServerContext& context) {
+  const auto found = context.client_metadata().find("traceparent");
+  if (found == context.client_metadata().end()) return "";
+  return {found->second.data(), found->second.size()};
+}
+
 inline absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   const auto deadline = context.deadline();
   if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();

@@ -31,6 +31,7 @@ grpc::ServerUnaryReactor* UnaryCall::Begin(grpc::CallbackServerContext& context,
                                            const Caller& caller) {
   UnaryCall& call = static_cast<UnaryCall&>(*context.GetRpcAllocatorState());
   Reactor* const reactor = &call.reactor_.emplace(call);
+  call.context_ = &context;
   // The answer may come within Begin. gRPC lets go of the call only after it has the reactor.
   call.ExecuteCall::Begin(caller, DeadlineOf(context));
   return reactor;
@@ -39,6 +40,8 @@ grpc::ServerUnaryReactor* UnaryCall::Begin(grpc::CallbackServerContext& context,
 void UnaryCall::OnOutcome(const absl::Status& status) {
   reactor_->Finish(status.ok() ? grpc::Status() : ToGrpc(status));
 }
+
+absl::string_view UnaryCall::trace_parent() { return TraceParentOf(*context_); }
 
 void UnaryCall::Release() {
   // This may be the last owner: nothing of the object is touched after the function's end.
