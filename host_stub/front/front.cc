@@ -108,7 +108,11 @@ class Front::Call final : public AnswerReceiver, public HeadAnswerReceiver {
   void OnRequestReleased() override {
     // Either it was abandoned, and nobody reads this, or its instance was stopped before it
     // answered.
-    if (!answered_) RespondFailure(absl::StatusCode::kUnavailable);
+    if (!answered_) {
+      answered_ = true;
+      RespondText(*exchange_, 503, LRI_REASON_INSTANCE_STOPPED,
+                  "The webhook was stopped before it answered.");
+    }
     front_.GiveBack(this);
   }
 

@@ -192,6 +192,7 @@ void ExecuteCall::Begin(const Caller& caller, absl::Time deadline) noexcept {
   if (refusal.has_value()) {
     reason_ = refusal->status() == 414 ? LRI_REASON_TARGET_TOO_LONG : LRI_REASON_HEADER_TOO_LARGE;
     mutable_response() = *std::move(refusal);
+    detail_ = mutable_response().body();
   }
   Tell(std::move(status));
 }
@@ -216,6 +217,7 @@ absl::Status ExecuteCall::Admit(const Caller& caller, absl::Time now) {
     return absl::UnavailableError("the host is stopping");
   }
   if (server_->bytes_in_flight > server_->limits.bytes_in_flight) {
+    reason_ = LRI_REASON_MEMORY;
     return absl::UnavailableError("too much is in flight (limit bytes_in_flight); try again later");
   }
   absl::StatusOr<std::shared_ptr<const InstanceEntry>> entry =
@@ -289,9 +291,9 @@ void ExecuteCall::Tell(absl::Status status) {
   if (status.ok()) {
     Report(mutable_response().status(), reason_, detail_);
   } else {
-    // A call that was not admitted is refused as HTTP would refuse it; of another one it is not
-    // known what became of it.
-    Report(counted_by_ == nullptr ? HttpStatusOf(status) : 0,
+    // A call that the plugin does not have is refused as HTTP would refuse it; of another one it is
+    // not known what became of it.
+    Report((state_ & kHandedOver) == 0 ? HttpStatusOf(status) : 0,
            reason_ == LRI_REASON_ANSWERED ? ReasonOf(status) : reason_, status.message());
   }
   // A failure has no response, so this needs no memory then.
@@ -381,6 +383,7 @@ void ExecuteCall::OnDeadline() {
         mutable_response() =
             TextAnswer(504, "No answer in time; it is not known whether incidents were created.");
         reason_ = LRI_REASON_ANSWER_TIMEOUT;
+        detail_ = mutable_response().body();
         return absl::OkStatus();
       },
       absl::StatusCode::kDeadlineExceeded));
@@ -389,6 +392,7 @@ void ExecuteCall::OnDeadline() {
 void ExecuteCall::OnCutOff() {
   if (!GiveUp()) return;
   server_->calls.Remove(token_);
+  reason_ = LRI_REASON_STOPPING;
   Tell(absl::UnavailableError(
       "the host is stopping; it is not known whether incidents were created"));
 }

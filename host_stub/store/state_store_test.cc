@@ -297,8 +297,8 @@ TEST_F(SqliteStateTest, FullDiskRefusesAndServiceResumes) {
   ASSERT_TRUE(Set(*store, "u", "k", "before").ok());
   ASSERT_TRUE(store->SaveInstance(Named("a", "1")).ok());
   disk.FailWrites(SQLITE_FULL);
-  EXPECT_TRUE(absl::IsUnavailable(Set(*store, "u", "k", "lost")));
-  EXPECT_TRUE(absl::IsUnavailable(store->SaveInstance(Named("b", "2"))));
+  EXPECT_TRUE(absl::IsResourceExhausted(Set(*store, "u", "k", "lost")));
+  EXPECT_TRUE(absl::IsResourceExhausted(store->SaveInstance(Named("b", "2"))));
   disk.Heal();
   EXPECT_EQ(*Get(*store, "u", "k"), "before");
   EXPECT_TRUE(store->SaveInstance(Named("b", "2")).ok());

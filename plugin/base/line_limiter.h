@@ -24,8 +24,7 @@ class LineLimiter {
   // nullopt.
   std::optional<int64_t> Admit(absl::Time now) {
     int64_t next = next_ns_.load(std::memory_order_relaxed);
-    if (is_due(now) &&
-        next_ns_.compare_exchange_strong(next, absl::ToUnixNanos(now) + pause_ns_)) {
+    if (is_due(now) && next_ns_.compare_exchange_strong(next, absl::ToUnixNanos(now) + pause_ns_)) {
       return left_out_.exchange(0);
     }
     LeaveOut(1);

@@ -377,10 +377,11 @@ void Connection::OnDeadline() {
       if (write_deadline_ms_ == 0) Close();
       return;
     case State::kIdle:
-      if (!writing_) Close(LRI_REASON_SLOW);
+      if (!writing_) Close(LRI_REASON_SLOW, "it sent nothing within first_byte_timeout_ms");
       return;
     default:
-      return Close(LRI_REASON_SLOW);
+      return Close(LRI_REASON_SLOW, state_ == State::kProxy ? "its PROXY header comes too slowly"
+                                                            : "its TLS handshake takes too long");
   }
 }
 

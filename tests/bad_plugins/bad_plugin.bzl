@@ -28,6 +28,7 @@ def bad_plugin(name, src, defines = []):
     native.cc_binary(
         name = name,
         testonly = True,
+        visibility = ["//tests:__subpackages__"],
         srcs = [
             src,
             "harmless.h",

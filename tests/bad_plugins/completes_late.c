@@ -31,22 +31,12 @@ static int32_t Stop(lri_instance* instance, int64_t deadline_mono_ns, lri_error*
   return LRI_OK;
 }
 
-/* So that the front serves it. */
-static int32_t Describe(lri_instance* instance, lri_description_sink sink, void* sink_context) {
-  lri_description description = {sizeof description};
-  (void)instance;
-  description.path_prefix.data = "/instance/execute/";
-  description.path_prefix.size = 18;
-  sink(sink_context, &description);
-  return LRI_OK;
-}
-
 const lri_plugin_table* lri_plugin_entry_v1(uint32_t host_abi_minor) {
   lri_plugin_table* table = HarmlessTable();
   (void)host_abi_minor;
   table->execute = Execute;
   table->cancel = Cancel;
   table->stop = Stop;
-  table->describe = Describe;
+  table->describe = HarmlessDescribePath;
   return table;
 }

@@ -131,6 +131,16 @@ static int32_t HarmlessDescribe(lri_instance* instance, lri_description_sink sin
   return LRI_UNIMPLEMENTED;
 }
 
+/* Describes so much that the front serves it. */
+static inline int32_t HarmlessDescribePath(lri_instance* instance, lri_description_sink sink,
+                                           void* sink_context) {
+  lri_description description = {sizeof description};
+  (void)instance;
+  description.path_prefix = HarmlessView("/instance/execute/");
+  sink(sink_context, &description);
+  return LRI_OK;
+}
+
 static int32_t HarmlessCommand(lri_instance* instance, lri_view name, lri_view arguments,
                                lri_command_done done, void* done_context) {
   (void)instance;

@@ -1,10 +1,15 @@
 """What an operator can see of a host: metrics, health, refusals, status, the log."""
 
 import base64
+import gzip
+import hashlib
+import hmac
 import json
 import os
 import re
+import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -12,8 +17,11 @@ import unittest
 import urllib.error
 import urllib.request
 
-from host_process import HostProcess, all_open, configuration
-from peers import address_of, ask, basic, free_ports, make_certificate, openssl
+import grpc
+
+from contract import generate
+from host_process import HostProcess, all_open, configuration, listen_port
+from peers import address_of, ask, basic, free_ports, make_certificate, openssl, trusting
 
 PASSWORD = "planted-password-7f3a"
 GOOD = basic("user:" + PASSWORD)
@@ -53,6 +61,237 @@ def request(path, *lines, method="POST", body=b"{}", host="Host: localhost", len
     return "\r\n".join(head).encode("latin-1") + body
 
 
+# Where each reason is provoked below, at the doors front, listen and gRPC. PROVOKED: it is seen in
+# the counter, the list of refusals and the log. A text says why it is not, of that door.
+PROVOKED = ""
+NO_HTTP = "its messages are no HTTP/1.1"
+NO_TLS = "it has no TLS"
+OF_GRPC = "gRPC decides that itself and tells nobody"
+SUCCESS = "answered with success, so an outcome: OutcomesTest"
+WHERE = {
+    "other": (PROVOKED, "the plugin's own answers have a reason each", PROVOKED),
+    "bad_request": (PROVOKED, PROVOKED, PROVOKED),
+    "bad_host": (PROVOKED, PROVOKED, NO_HTTP),
+    "version": (PROVOKED, PROVOKED, NO_HTTP),
+    "target_too_long": (PROVOKED, PROVOKED, PROVOKED),
+    "header_too_large": (PROVOKED, PROVOKED, PROVOKED),
+    "body_too_large": (PROVOKED, PROVOKED, PROVOKED),
+    "length_required": 3 * ("a request without a length has no body, so nobody answers 411",),
+    "transfer_coding": (PROVOKED, PROVOKED, NO_HTTP),
+    "expectation": (PROVOKED, PROVOKED, NO_HTTP),
+    "timeout_head": (PROVOKED, PROVOKED, NO_HTTP),
+    "timeout_body": (PROVOKED, PROVOKED, "tests/overload/grpc_attacks_test.py: a header without an end"),
+    "too_many_connections": (PROVOKED, PROVOKED, PROVOKED),
+    "too_many_from_address": (PROVOKED, PROVOKED, PROVOKED),
+    "tls_handshake": (NO_TLS, PROVOKED, OF_GRPC),
+    "plain_http_on_tls": (NO_TLS, PROVOKED, OF_GRPC),
+    "slow": (PROVOKED, PROVOKED, OF_GRPC),
+    "memory": (PROVOKED, PROVOKED, PROVOKED),
+    "stopping": (PROVOKED, PROVOKED, PROVOKED),
+    "answer_timeout": (PROVOKED, PROVOKED, PROVOKED),
+    "peer_gone": (PROVOKED, PROVOKED, PROVOKED),
+    "unknown_path": (PROVOKED, PROVOKED, PROVOKED),
+    "method": (PROVOKED, PROVOKED, PROVOKED),
+    "credentials": (PROVOKED, PROVOKED, PROVOKED),
+    "certificate": (PROVOKED, "the handshake fails without one: tls_handshake", PROVOKED),
+    "address": (PROVOKED, PROVOKED, PROVOKED),
+    "content_type": (PROVOKED, PROVOKED, PROVOKED),
+    "content_encoding": (PROVOKED, PROVOKED, PROVOKED),
+    "charset": (PROVOKED, PROVOKED, PROVOKED),
+    "malformed_json": (PROVOKED, PROVOKED, PROVOKED),
+    "too_many_incidents": (PROVOKED, PROVOKED, PROVOKED),
+    "duplicate": 3 * (SUCCESS,),
+    "store_full": (PROVOKED, PROVOKED, PROVOKED),
+    "store_unavailable": (PROVOKED, PROVOKED, PROVOKED),
+    "not_known": (PROVOKED, PROVOKED, PROVOKED),
+    "overload": (PROVOKED, PROVOKED, PROVOKED),
+    "instance_stopped": (PROVOKED, "its answer comes before the instance has stopped", PROVOKED),
+    "external_key_missing": (PROVOKED, "the key opens the host's own doors alone", PROVOKED),
+    "signature": (PROVOKED, PROVOKED, PROVOKED),
+    "handshake": 3 * (SUCCESS,),
+    "dropped": 3 * (SUCCESS,),
+    "rate": (PROVOKED, PROVOKED, PROVOKED),
+    "slowdown": (PROVOKED, PROVOKED, PROVOKED),
+}
+DOORS = ("front", "listen", "grpc")
+seen = set()  # (reason, door)
+
+
+def setUpModule():
+    global messages
+    with tempfile.TemporaryDirectory() as folder:
+        messages = generate(folder)["long_running_integration"]
+
+
+def tearDownModule():
+    expected = {
+        (reason, door)
+        for reason, why_not in WHERE.items()
+        for door, excuse in zip(DOORS, why_not)
+        if excuse == PROVOKED
+    }
+    if seen != expected:
+        raise AssertionError(f"not provoked: {expected - seen}; not in the table: {seen - expected}")
+
+
+class EveryReasonTest(unittest.TestCase):
+    def test_each_reason_of_the_closed_list_has_a_row(self):
+        with open("plugin/abi/reasons.h") as file:
+            names = re.findall(r'REASON\(LRI_REASON_\w+, \d+, "(\w+)"\)', file.read())
+        self.assertGreater(len(names), 40)
+        self.assertEqual(set(names) - {"answered"}, set(WHERE))
+
+
+AUTHORIZED = "Authorization: " + GOOD
+WRONG = "Authorization: " + basic("user:planted-guess-5d1e")
+
+
+class RefusalTest(unittest.TestCase):
+    """Provokes reasons at a host that has an instance `webhook` at every door."""
+
+    def serve(self, *options, plugin=None, bad_disk=False, instances={}, **limits):
+        """`self`: or the class, whose tests share the host. `instances`: more than the one."""
+        clean = self.addClassCleanup if isinstance(self, type) else self.addCleanup
+        account = {"username": "user", "password": PASSWORD}
+        parameters = {"webhook": dict(account)}
+        parameters |= {name: account | more for name, more in instances.items()}
+        config = all_open(parameters)
+        config["serverConfiguration"].pop("instance.execute.external.inside", None)
+        config["limits"] = limits
+        host = HostProcess(config, *options, **({"plugin": plugin} if plugin else {}))
+        clean(host.__exit__)
+        self.fault_file = os.path.join(host.own_folder, "fault")
+        if bad_disk:
+            host.give_bad_disk(BAD_DISK=self.fault_file)
+        host.start()
+        self.host = host
+        self.begun = time.monotonic()
+        self.listen = {
+            name: (one["bind_address"], int(one["longRunningPort"])) for name, one in parameters.items()
+        }
+        self.channel = grpc.insecure_channel(host.grpc)
+        clean(self.channel.close)
+        return host
+
+    def make_disk(self, fault):
+        """As tests/support/bad_disk.c does: hold, sync, full, or None."""
+        if fault is None:
+            return os.remove(self.fault_file)
+        with open(self.fault_file + ".new", "w") as file:
+            file.write(fault)
+        os.rename(self.fault_file + ".new", self.fault_file)
+
+    def way(self, door, instance="webhook"):
+        """(address, path) of an instance at a door."""
+        if door == "listen":
+            return self.listen[instance], "/"
+        if door == "grpc":
+            return address_of(self.host.grpc), "/"
+        return address_of(self.host.http), "/instance/execute/" + instance
+
+    def ask(self, door, octets, instance="webhook"):
+        """The status of a request whose octets octets(path) makes."""
+        address, path = self.way(door, instance)
+        return ask(address, octets(path)).status
+
+    def begin(self, door, octets=b""):
+        """A connection that stays open, after these octets."""
+        client = socket.create_connection(self.way(door)[0])
+        self.addCleanup(client.close)
+        client.sendall(octets)
+        return client
+
+    def begin_body(self, door):
+        """A connection whose request waits for its body: gRPC's own connections always wait."""
+        if door == "grpc":
+            return self.begin(door)
+        lines = AUTHORIZED, "Expect: 100-continue"
+        client = self.begin(door, request(self.way(door)[1], *lines, body=b"", length="Content-Length: 9"))
+        self.assertIn(b" 100 ", client.recv(1_000))
+        return client
+
+    def execute(self, instance="webhook", *lines, method="POST", body=b"{}", path="", metadata=()):
+        """A future over gRPC."""
+        headers = [line.split(": ", 1) for line in lines]
+        message = messages.ExecuteRequest(
+            instance=instance,
+            method=method,
+            path_remainder=path,
+            headers=[messages.Header(name=name, value=value) for name, value in headers],
+            body=body,
+        )
+        call = self.channel.unary_unary(
+            "/long_running_integration.v1.LongRunningIntegration/Execute",
+            messages.ExecuteRequest.SerializeToString,
+            messages.ExecuteResponse.FromString,
+        )
+        return call.future(message, timeout=60, metadata=metadata)
+
+    def send(self, door, *lines, instance="webhook", path="", **request_parts):
+        """The status of the same request at any door; over gRPC None where the call itself failed."""
+        if door != "grpc":
+            make = lambda prefix: request(prefix.rstrip("/") + path or "/", *lines, **request_parts)
+            return self.ask(door, make, instance)
+        future = self.execute(instance, *lines, path=path, **request_parts)
+        return None if future.exception() else future.result().status
+
+    def metrics(self):
+        status, text = get(self.host.admin, "/metrics")
+        self.assertEqual(status, 200)
+        return text
+
+    def count(self, reason, instance):
+        labels = {"instance": instance or "_unknown", "reason": reason}
+        return sample(self.metrics(), "generic_webhook_refused_total", **labels)
+
+    def await_sample(self, least, series, **labels):
+        deadline = time.monotonic() + 60
+        while (value := sample(self.metrics(), series, **labels)) < least:
+            self.assertLess(time.monotonic(), deadline, (series, labels, self.host.stderr()))
+            time.sleep(0.02)
+        return value
+
+    def check(self, door, reason, status, provoke, instance="webhook", seen_status=None, has_counter=True):
+        """`provoke()` is refused once, for that reason. `instance`: "" where it comes to none.
+        `status`: what is told of it, 0 for none; `seen_status`: what its sender gets, if another."""
+        before = self.count(reason, instance)
+        answered = provoke()
+        self.assertEqual(answered, status if seen_status is None else seen_status, (door, reason))
+        self.check_shown(door, reason, status, instance, before + 1 if has_counter else None)
+
+    def check_shown(self, door, reason, status, instance, count, in_list=True):
+        if count is not None:
+            deadline = time.monotonic() + 30
+            while self.count(reason, instance) < count and time.monotonic() < deadline:
+                time.sleep(0.02)
+            self.assertEqual(self.count(reason, instance), count, (door, reason))
+        if in_list:
+            kept = self.host.run_json("refusals", "--reason", reason)
+            of_door = [one for one in kept if one["via"] == door]
+            self.assertTrue(of_door, (door, reason, kept))
+            got = of_door[-1]["status"], of_door[-1]["instance"]
+            self.assertEqual(got, (status, instance), (door, reason))
+            if reason != "peer_gone":
+                self.assertTrue(of_door[-1]["detail"], (door, reason))
+            self.assertNotIn("planted", json.dumps(kept))
+        log = self.host.stderr()
+        where = f"[{instance}] " if instance else ""
+        lines = re.findall(rf"WARNING {re.escape(where)}a \w+ from .*[( ]{reason}[,)]", log)
+        most = 1 + int((time.monotonic() - self.begun) // 60)
+        self.assertTrue(1 <= len(lines) <= most, (door, reason, log))
+        self.assertNotIn("planted", log)
+        seen.add((reason, door))
+
+
+GITHUB = {"username": "", "password": "", "source": "github", "signing_secrets": SECRET}
+
+
+def signed(body, right=True, event="push"):
+    """The lines of a request that GitHub signs."""
+    mac = hmac.new(SECRET.encode() if right else b"x", body, hashlib.sha256).hexdigest()
+    return [f"X-Hub-Signature-256: sha256={mac}", f"X-GitHub-Event: {event}", f"X-GitHub-Delivery: {event}"]
+
+
 # What is refused before an instance is asked: reason -> (status, the request for that path).
 OF_HTTP = {
     "bad_request": (400, lambda path: request(path, "Broken header")),
@@ -65,266 +304,272 @@ OF_HTTP = {
     "timeout_head": (408, lambda path: b"POST " + path.encode() + b" HTTP/1.1\r\n"),
 }
 
-AUTHORIZED = "Authorization: " + GOOD
-
-# What the instance refuses: reason -> (status, instance, the request).
+# What an instance refuses at every door: reason -> (status, instance, lines, other parts).
 OF_INSTANCES = {
-    "method": (405, "webhook", lambda path: request(path, AUTHORIZED, method="DELETE")),
-    "credentials": (401, "webhook", lambda path: request(path, "Authorization: " + basic("user:x"))),
-    "address": (403, "elsewhere", lambda path: request(path, AUTHORIZED)),
-    "body_too_large": (
-        413,
+    "method": (405, "webhook", [AUTHORIZED], {"method": "DELETE"}),
+    "credentials": (401, "webhook", [WRONG], {}),
+    "address": (403, "elsewhere", [AUTHORIZED], {}),
+    "body_too_large": (413, "webhook", [AUTHORIZED], {"body": b" " * 100_001}),
+    "content_type": (415, "github", ["Content-Type: text/plain", *signed(b"{}")], {}),
+    "content_encoding": (415, "webhook", [AUTHORIZED, "Content-Encoding: zip"], {}),
+    "charset": (415, "webhook", [AUTHORIZED, "Content-Type: application/json; charset=koi8-r"], {}),
+    "memory": (
+        503,
         "webhook",
-        lambda path: request(path, AUTHORIZED, length="Content-Length: 99999999999"),
+        [AUTHORIZED, "Content-Encoding: gzip"],
+        {"body": gzip.compress(b"{" + b" " * 2_000 + b"}")},
     ),
-    "timeout_body": (
-        408,
-        "webhook",
-        lambda path: request(path, AUTHORIZED, length="Content-Length: 100"),
-    ),
-    "content_encoding": (
-        415,
-        "webhook",
-        lambda path: request(path, AUTHORIZED, "Content-Encoding: zip"),
-    ),
-    "charset": (
-        415,
-        "webhook",
-        lambda path: request(path, AUTHORIZED, "Content-Type: application/json; charset=koi8-r"),
-    ),
-    "malformed_json": (400, "webhook", lambda path: request(path, AUTHORIZED, body=b"{")),
-    "too_many_incidents": (
-        413,
-        "webhook",
-        lambda path: request(path, AUTHORIZED, body=b"[" + b"{}," * 50 + b"{}]"),
-    ),
-    "signature": (401, "github", lambda path: signed(path, b"{}", signature="sha256=" + "0" * 64)),
-    "rate": (503, "limited", lambda path: request(path, AUTHORIZED)),
-    "slowdown": (503, "guessed", lambda path: request(path, "Authorization: " + basic("user:x"))),
+    "malformed_json": (400, "webhook", [AUTHORIZED], {"body": b"{"}),
+    "too_many_incidents": (413, "webhook", [AUTHORIZED], {"body": b"[" + b"{}," * 50 + b"{}]"}),
+    "signature": (401, "github", signed(b"{}", right=False), {}),
+    "rate": (503, "limited", [AUTHORIZED], {}),
+    "slowdown": (503, "guessed", [WRONG], {}),
 }
 
 
-def signed(path, body, *lines, signature):
-    fields = ("X-Hub-Signature-256: " + signature, "X-GitHub-Event: push", "X-GitHub-Delivery: 1")
-    return request(path, *lines, *fields, body=body)
-
-
-class ReasonsTest(unittest.TestCase):
+class ReasonsTest(RefusalTest):
     """Each reason, at each door where it can happen, is seen in the counter, the list and the log."""
 
     @classmethod
     def setUpClass(cls):
-        account = {"username": "user", "password": PASSWORD}
-        instances = {
-            "webhook": dict(account),
-            "elsewhere": account | {"allow": "203.0.113.0/24"},
-            "limited": account | {"requests_per_second": "1"},
-            "guessed": dict(account),
-            "github": {"source": "github", "signing_secrets": SECRET},
-            "inside": dict(account),
-        }
-        config = all_open(instances)
-        del config["serverConfiguration"]["instance.execute.external.inside"]
-        config["limits"] = {
-            "head_timeout_ms": 300,
-            "body_timeout_ms": 300,
-            "incidents_of_a_request": 50,
-        }
-        cls.host = HostProcess(config, "--store", "memory")
-        cls.addClassCleanup(cls.host.__exit__)
-        cls.host.start()
-        cls.listen = {
-            name: (one["bind_address"], int(one["longRunningPort"])) for name, one in instances.items()
-        }
-
-    def way(self, door, instance):
-        """(address, path) of an instance at a door."""
-        if door == "listen":
-            return self.listen[instance], "/"
-        return address_of(self.host.http), "/instance/execute/" + instance
-
-    def check(self, door, instance, reason, status, octets):
-        name = instance or "_unknown"
-        before = sample(self.metrics(), "generic_webhook_refused_total", instance=name, reason=reason)
-        address, path = self.way(door, instance or "webhook")
-        self.assertEqual(ask(address, octets(path)).status, status, (door, reason))
-        after = sample(self.metrics(), "generic_webhook_refused_total", instance=name, reason=reason)
-        self.assertEqual(after, before + 1, (door, reason))
-        arguments = [instance] if instance else []
-        kept = self.host.run_json("refusals", *arguments, "--reason", reason, "--limit", "1")
-        self.assertEqual(len(kept), 1, (door, reason))
-        self.assertEqual((kept[0]["via"], kept[0]["status"]), (door, status), reason)
-        self.assertTrue(kept[0]["detail"], (door, reason))
-        where = f"[{instance}] " if instance else ""
-        self.assertRegex(self.host.stderr(), rf"WARNING {re.escape(where)}a .*\({status} {reason}")
-
-    def metrics(self):
-        status, text = get(self.host.admin, "/metrics")
-        self.assertEqual(status, 200)
-        return text
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        make_certificate(folder.name)
+        pem = {name: os.path.join(folder.name, name) for name in ("certificate.pem", "key.pem")}
+        tls = {"certificate_file": pem["certificate.pem"], "key_file": pem["key.pem"]}
+        cls.trusting = trusting(folder.name)
+        cls.serve(
+            cls,
+            "--store",
+            "memory",
+            instances={
+                "elsewhere": {"allow": "203.0.113.0/24"},
+                "limited": {"requests_per_second": "1"},
+                "guessed": {},
+                "github": GITHUB,
+                "inside": {},
+                "secure": tls,
+                "mutual": tls | {"client_ca_file": pem["certificate.pem"]},
+            },
+            head_timeout_ms=300,
+            body_timeout_ms=300,
+            body_bytes=100_000,
+            expanded_bytes_in_flight=1_000,
+            incidents_of_a_request=50,
+            first_byte_timeout_ms=300,
+        )
 
     def test_malformed_requests(self):
         for reason, (status, octets) in OF_HTTP.items():
             # The front does not know for which instance it is.
-            self.check("front", "", reason, status, octets)
-            self.check("listen", "webhook", reason, status, octets)
+            self.check("front", reason, status, lambda: self.ask("front", octets), instance="")
+            self.check("listen", reason, status, lambda: self.ask("listen", octets))
+        long = "X-Long: " + "a" * 70_000
+        self.check("grpc", "header_too_large", 431, lambda: self.send("grpc", long))
+        self.check("grpc", "target_too_long", 414, lambda: self.send("grpc", path="/" + "a" * 20_000))
+        broken = "X-Broken: a\nb"
+        bad = lambda: self.send("grpc", broken) or 400
+        self.check("grpc", "bad_request", 400, bad, instance="")
 
     def test_requests_that_an_instance_refuses(self):
-        for reason, (status, instance, octets) in OF_INSTANCES.items():
-            for door in ("front", "listen"):
-                address, path = self.way(door, instance)
+        for reason, (status, instance, lines, parts) in OF_INSTANCES.items():
+            for door in DOORS:
+                provoke = lambda: self.send(door, *lines, instance=instance, **parts)
                 if reason == "rate":
-                    ask(address, request(path, AUTHORIZED))
+                    provoke()
                 if reason == "slowdown":
                     for _ in range(101):
-                        ask(address, octets(path))
-                self.check(door, instance, reason, status, octets)
+                        provoke()
+                self.check(door, reason, status, provoke, instance)
 
-    def test_requests_without_an_instance(self):
-        self.check("front", "", "unknown_path", 404, lambda path: request("/nowhere"))
-        inside = lambda path: request("/instance/execute/inside")
-        before = self.host.run_json("refusals", "inside", "--reason", "external_key_missing")
-        self.assertEqual(ask(address_of(self.host.http), inside("")).status, 403)
-        after = self.host.run_json("refusals", "--reason", "external_key_missing")
-        self.assertEqual((len(before), len(after)), (0, 1))
+    def test_requests_that_come_to_no_instance(self):
+        unknown = lambda door: self.send(door, instance="nobody") or 404
+        for door in ("front", "grpc"):
+            self.check(door, "unknown_path", 404, lambda: unknown(door), instance="")
+            # gRPC's own status says that it may not come in.
+            closed = lambda instance: self.send(door, AUTHORIZED, instance=instance) or 403
+            for instance, reason in (("inside", "external_key_missing"), ("mutual", "certificate")):
+                self.check(door, reason, 403, lambda: closed(instance), instance="")
+        self.check("listen", "unknown_path", 404, lambda: self.send("listen", AUTHORIZED, path="/x"))
+
+    def test_bodies_and_first_bytes_that_do_not_come(self):
+        half = lambda path: request(path, AUTHORIZED, length="Content-Length: 100")
+        closes = lambda door: self.begin(door).recv(1_000) or 0
+        for door, name in (("front", ""), ("listen", "webhook")):
+            self.check(door, "timeout_body", 408, lambda: self.ask(door, half))
+            self.check(door, "slow", 0, lambda: closes(door), instance=name)
+
+    def test_tls(self):
+        address = self.listen["secure"]
+        cases = (request("/"), "plain_http_on_tls"), (b"\x16\x03\x01\x00\x02ab", "tls_handshake")
+        for octets, reason in cases:
+
+            def provoke():
+                with socket.create_connection(address) as client:
+                    client.sendall(octets)
+                    client.shutdown(socket.SHUT_WR)
+                    client.settimeout(30)
+                    answer = client.recv(1_000)
+                    return int(answer.split()[1]) if answer.startswith(b"HTTP/1.1 ") else 0
+
+            status = 400 if reason == "plain_http_on_tls" else 0
+            self.check("listen", reason, status, provoke, "secure")
+        # The operator is told what the peer says: here, that it does not know who signed.
+        strict = ssl.create_default_context()
+        strict.check_hostname = False
+        with socket.create_connection(address) as client, self.assertRaises(ssl.SSLError):
+            strict.wrap_socket(client)
+        self.await_sample(2, "generic_webhook_refused_total", instance="secure", reason="tls_handshake")
+        kept = self.host.run_json("refusals", "secure", "--reason", "tls_handshake")
+        self.assertIn("unknown_ca", kept[-1]["detail"])
+        octets = request("/", AUTHORIZED)
+        self.assertEqual(ask(address, octets, tls=self.trusting).status, 200)
+        metrics = self.metrics()
+        for result, count in (("ok", 1), ("failed", 3)):
+            labels = {"instance": "secure", "result": result}
+            self.assertEqual(sample(metrics, "generic_webhook_tls_handshakes_total", **labels), count)
 
     def test_no_secret_is_shown_anywhere(self):
-        address, path = self.way("front", "webhook")
-        wrong = basic("user:planted-guess-5d1e")
-        octets = request(path + "?token=planted-query-11aa", "Authorization: " + wrong, "X-Key: planted-header-22bb")
-        self.assertEqual(ask(address, octets).status, 401)
+        lines = WRONG, "X-Key: planted-header-22bb"
+        octets = lambda path: request(path + "?token=planted-query-11aa", *lines)
+        self.assertEqual(self.ask("front", octets), 401)
         shown = [self.host.stderr(), self.metrics()]
-        shown += [self.host.run(*command).stdout.decode() for command in (["refusals"], ["refusals", "--json"], ["status"])]
+        commands = (["refusals"], ["refusals", "--json"], ["status"])
+        shown += [self.host.run(*command).stdout.decode() for command in commands]
         self.assertIn("X-Key", shown[3])
         for text in shown:
             self.assertNotIn("planted", text)
             self.assertNotIn(base64.b64encode(b"user:planted").decode()[:12], text)
 
 
-class OtherDoorsTest(unittest.TestCase):
-    """What is refused at gRPC, by TLS, and before anything is read."""
+class BusyHostTest(RefusalTest):
+    def check_at_each_door(self, check):
+        """check(door, the instance of what is told of a connection)"""
+        for door, instance in (("front", ""), ("listen", "webhook"), ("grpc", "")):
+            with self.subTest(door):
+                check(door, instance)
 
-    @classmethod
-    def setUpClass(cls):
-        temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(temporary.cleanup)
-        make_certificate(temporary.name)
-        cls.port = free_ports(1)[0]
-        config = configuration(
-            "XSOAR_6",
-            longRunningPort=str(cls.port),
-            bind_address="127.0.0.1",
-            username="user",
-            password=PASSWORD,
-            certificate_file=os.path.join(temporary.name, "certificate.pem"),
-            key_file=os.path.join(temporary.name, "key.pem"),
+    def test_limits_of_connections_are_named(self):
+        cases = (("connections", 1, "too_many_connections"),)
+        cases += (("connections_from_one_address", 2, "too_many_from_address"),)
+        for limit, most, reason in cases:
+            self.serve("--store", "memory", **{limit: most})
+
+            def check(door, instance):
+                held = [self.begin_body(door) for _ in range(most)]
+                refused = lambda: self.begin(door).recv(1_000)[9:12]
+                status = 0 if door == "grpc" else 503
+                told = f"{status or ''}".encode()
+                self.check(door, reason, status, refused, instance, seen_status=told)
+                detail = self.host.run_json("refusals", "--reason", reason)[-1]["detail"]
+                self.assertIn(limit, detail)
+                for client in held:
+                    client.close()
+
+            self.check_at_each_door(check)
+
+    def test_peers_that_go_away(self):
+        self.serve(bad_disk=True)
+        self.make_disk("hold")
+        for door, instance in (("front", ""), ("listen", "webhook")):
+            gone = lambda: self.begin(door, b"POST / HTTP/1.1\r\n").close()
+            self.check(door, "peer_gone", 0, lambda: gone() or 0, instance)
+        future = self.execute("webhook", AUTHORIZED)
+        self.await_sample(1, "generic_webhook_calls_in_flight", instance="webhook")
+        self.check("grpc", "peer_gone", 0, lambda: future.cancel() and 0)
+        self.make_disk(None)
+
+    def test_calls_beyond_their_limit(self):
+        self.serve(bad_disk=True, calls_in_flight=1)
+        self.make_disk("hold")
+        future = self.execute("webhook", AUTHORIZED)
+        self.await_sample(1, "generic_webhook_calls_in_flight", instance="webhook")
+        for door in DOORS:
+            self.check(door, "overload", 503, lambda: self.send(door, AUTHORIZED) or 503)
+        self.make_disk(None)
+        self.assertEqual(future.result().status, 200)
+
+    def test_what_is_half_there_when_the_host_stops(self):
+        self.serve(bad_disk=True, drain_request_timeout_ms=200)
+        self.make_disk("hold")
+        # Each server is held open by a request that waits for the disk.
+        over_grpc = self.execute("webhook", AUTHORIZED)
+        address, path = self.way("listen")
+        self.begin("listen", request(path, AUTHORIZED))
+        self.await_sample(2, "generic_webhook_store_queued_batches")
+        half = {door: self.begin_body(door) for door in ("front", "listen")}
+        self.host.process.terminate()
+        self.check("front", "stopping", 503, lambda: int(half["front"].recv(1_000).split()[1]))
+        self.check("grpc", "stopping", 503, lambda: self.send("grpc", AUTHORIZED) or 503, instance="")
+        over_grpc.cancel()
+        # The instance is stopped last, when the control socket is gone.
+        before = self.count("stopping", "webhook")
+        self.assertIn(b" 503 ", half["listen"].recv(1_000))
+        self.check_shown("listen", "stopping", 503, "webhook", before + 1, in_list=False)
+        self.make_disk(None)
+        self.host.wait()
+
+    def test_answers_that_do_not_come_in_time(self):
+        self.serve(bad_disk=True, answer_timeout_ms=300)
+        self.make_disk("hold")
+        for door in DOORS:
+            self.check(door, "answer_timeout", 504, lambda: self.send(door, AUTHORIZED))
+        self.make_disk(None)
+
+    def test_store_that_fails(self):
+        self.serve(bad_disk=True)
+        for door in DOORS:
+            for reason in ("store_full", "not_known", "store_unavailable"):
+                self.make_disk("full" if reason == "store_full" else "sync")
+                self.check(door, reason, 503, lambda: self.send(door, AUTHORIZED))
+            self.make_disk(None)
+            deadline = time.monotonic() + 60
+            while self.send("front", AUTHORIZED) != 200:
+                self.assertLess(time.monotonic(), deadline, self.host.stderr())
+        self.assertEqual(get(self.host.admin, "/readyz"), (200, "ready\n"))
+
+    def test_plugin_that_is_stopped_before_it_answers(self):
+        self.serve(plugin="tests/bad_plugins/answers_in_its_third_stop.so")
+        octets = request("/instance/execute/webhook")
+        over_http, over_grpc = self.begin("front", octets), self.execute()
+        self.await_sample(2, "generic_webhook_calls_in_flight", instance="webhook")
+        with open(self.host.config_file) as file:
+            config = json.load(file)
+        with open(self.host.config_file, "w") as file:
+            json.dump(config | {"instances": []}, file)
+        self.host.process.send_signal(signal.SIGHUP)
+        # The counter goes with the instance. Over gRPC the answer need not wait for the plugin.
+        no_counter = {"has_counter": False}
+        self.check("grpc", "instance_stopped", 503, lambda: over_grpc.result().status, **no_counter)
+        answer = lambda: int(over_http.recv(1_000).split()[1])
+        self.check("front", "instance_stopped", 503, answer, **no_counter)
+
+    def test_plugin_whose_answer_is_unusable(self):
+        self.serve(plugin="tests/bad_plugins/unusable_answer.so")
+        for door in ("front", "grpc"):
+            self.check(door, "other", 500, lambda: self.send(door))
+
+
+class OutcomesTest(RefusalTest):
+    """What is answered with success is no refusal, and creates nothing all the same."""
+
+    def test_duplicates_handshakes_and_dropped_events_are_outcomes_at_each_door(self):
+        rules = [{"when": {"header:X-GitHub-Event": "push"}, "do": "drop"}]
+        self.serve("--store", "memory", instances={"github": GITHUB | {"rules": rules}})
+        send = lambda door, event: self.send(
+            door, "Content-Type: application/json", *signed(b"{}", event=event), instance="github"
         )
-        config["limits"] = {"connections_from_one_address": 2, "first_byte_timeout_ms": 60_000}
-        cls.host = HostProcess(config, "--store", "memory")
-        cls.addClassCleanup(cls.host.__exit__)
-        cls.host.start()
-
-    def last(self, reason):
-        """The last refusal with that reason, once there is one."""
-        deadline = time.monotonic() + 30
-        while not (kept := self.host.run_json("refusals", "--reason", reason, "--limit", "1")):
-            self.assertLess(time.monotonic(), deadline, reason)
-            time.sleep(0.05)
-        return kept[0]
-
-    def test_grpc(self):
-        done = subprocess.run(
-            ["host_stub/host_stub", "execute", "webhook", "-u", "user:x", "-d", "{}"]
-            + ["--connect", self.host.grpc],
-            capture_output=True,
-            timeout=60,
-        )
-        self.assertEqual(done.returncode, 1, done.stderr)
-        kept = self.last("credentials")
-        self.assertEqual((kept["via"], kept["instance"], kept["status"]), ("grpc", "webhook", 401))
-        self.assertEqual((kept["peer"], kept["method"]), ("127.0.0.1", "POST"))
-
-    def test_tls(self):
-        for octets, reason in ((request("/"), "plain_http_on_tls"), (b"\x16\x03\x01\x00\x02ab", "tls_handshake")):
-            with socket.create_connection(("127.0.0.1", self.port)) as client:
-                client.sendall(octets)
-                client.shutdown(socket.SHUT_WR)
-                client.settimeout(30)
-                while client.recv(1_000):
-                    pass
-            kept = self.last(reason)
-            self.assertEqual((kept["via"], kept["instance"], kept["path"]), ("listen", "webhook", ""), reason)
-
-    def test_limits_are_named(self):
-        begun = b"POST /instance/execute/webhook HTTP/1.1\r\n"
-        held = [socket.create_connection(address_of(self.host.http)) for _ in range(2)]
-        for client in held:
-            client.sendall(begun)  # so that none of them gives way
-        deadline = time.monotonic() + 30
-        while sample(get_over(self.host.admin), "generic_webhook_front_connections") < 2:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
-        answer = ask(address_of(self.host.http), request("/"))
-        self.assertEqual(answer.status, 503)
-        kept = self.last("too_many_from_address")
-        self.assertIn("connections_from_one_address", kept["detail"])
-        self.assertEqual((kept["via"], kept["status"], kept["method"]), ("front", 503, ""))
-        self.assertIn("a connection from 127.0.0.1 was refused", self.host.stderr())
-        for client in held:
-            client.close()
-        # Both had begun a request.
-        self.assertEqual(self.last("peer_gone")["status"], 0)
-
-
-class BusyHostTest(unittest.TestCase):
-    def serve(self, **limits):
-        config = configuration(username="user", password=PASSWORD)
-        config["limits"] = limits
-        host = HostProcess(config, "--store", "memory")
-        self.addCleanup(host.__exit__)
-        host.start()
-        return host
-
-    def begin(self, host, octets):
-        client = socket.create_connection(address_of(host.http))
-        self.addCleanup(client.close)
-        client.sendall(octets)
-        return client
-
-    def test_a_peer_that_sends_nothing_is_slow(self):
-        host = self.serve(first_byte_timeout_ms=200)
-        client = self.begin(host, b"")
-        client.settimeout(30)
-        self.assertEqual(client.recv(1_000), b"")
-        kept = host.run_json("refusals", "--reason", "slow")
-        self.assertEqual([(one["via"], one["status"], one["method"]) for one in kept], [("front", 0, "")])
-        self.assertRegex(host.stderr(), r"a connection from 127.0.0.1 was refused.* \(slow\)")
-
-    def test_the_limit_of_all_connections_is_named(self):
-        host = self.serve(connections=1)
-        self.begin(host, b"POST / HTTP/1.1\r\n")
-        deadline = time.monotonic() + 30
-        while sample(get_over(host.admin), "generic_webhook_front_connections") < 1:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
-        self.assertEqual(ask(address_of(host.http), request("/")).status, 503)
-        kept = host.run_json("refusals", "--reason", "too_many_connections")
-        self.assertEqual([(one["via"], one["status"]) for one in kept], [("front", 503)])
-        self.assertIn("connections", kept[0]["detail"])
-
-    def test_what_is_half_there_when_the_host_stops_is_in_the_log(self):
-        host = self.serve(drain_request_timeout_ms=200)
-        head = request("/xsoar/instance/execute/webhook", AUTHORIZED, length="Content-Length: 9")
-        client = self.begin(host, head)
-        deadline = time.monotonic() + 30
-        while sample(get_over(host.admin), "http_server_active_requests") < 1:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.05)
-        host.process.terminate()
-        client.settimeout(30)
-        self.assertIn(b" 503 ", client.recv(1_000))
-        self.assertEqual(host.wait(), 0)
-        self.assertRegex(host.stderr(), r"a request from 127.0.0.1 was refused.* \(503 stopping, http-")
+        self.assertEqual(send("front", "issues"), 200)
+        cases = (("duplicate", "issues"), ("handshake", "ping"), ("dropped", "push"))
+        for number, door in enumerate(DOORS, 1):
+            for outcome, event in cases:
+                self.assertEqual(send(door, event), 200)
+                labels = {"instance": "github", "via": door, "outcome": outcome}
+                self.assertEqual(sample(self.metrics(), "generic_webhook_requests_total", **labels), 1)
+            name = "generic_webhook_incidents_dropped_total"
+            self.assertEqual(sample(self.metrics(), name, instance="github"), number)
+        self.assertEqual(self.host.run_json("refusals"), [])
+        self.assertEqual(sample(self.metrics(), "generic_webhook_refused_total"), 0)
 
 
 def get_over(address):
@@ -379,6 +624,7 @@ class MetricsTest(unittest.TestCase):
             self.assertEqual(ask(address_of(self.host.http), octets).status, 404)
         after = get(self.host.admin, "/metrics")[1]
         self.assertNotIn("stranger", after)
+        self.assertEqual(self.host.run_json("status")["refusals"], {"unknown_path": 50})
         self.assertLess(len(after.splitlines()), before + 30)
 
     def test_a_reload_that_is_refused_is_seen(self):
@@ -619,6 +865,28 @@ class TestButtonTest(unittest.TestCase):
         self.addCleanup(host.__exit__)
         host.start()
         self.assertTrue(host.run_json("test", "webhook")["ok"])
+
+
+class TraceTest(RefusalTest):
+    def test_the_trace_of_an_rpc_is_that_of_its_requests_which_name_none(self):
+        self.serve("--store", "memory")
+        own = "0" * 31 + "1"
+        parent = lambda trace: f"00-{trace}-00f067aa0ba902b7-01"
+        metadata = [("traceparent", parent(TRACE))]
+        self.execute("webhook", WRONG, metadata=metadata).result()
+        self.execute("webhook", "traceparent: " + parent(own), metadata=metadata).result()
+        self.execute("webhook", WRONG, metadata=[("traceparent", "planted")]).result()
+        stream = self.channel.stream_stream(
+            "/long_running_integration.v1.LongRunningIntegration/ExecuteStream",
+            messages.ExecuteStreamRequest.SerializeToString,
+            messages.ExecuteStreamResponse.FromString,
+        )
+        one = messages.ExecuteStreamRequest(request=messages.ExecuteRequest(instance="webhook"))
+        answers = stream(iter([one]), metadata=metadata)
+        self.assertEqual([answer.response.status for answer in answers], [401])
+        traces = [one["traceId"] for one in self.host.run_json("refusals")]
+        self.assertEqual(traces, [TRACE, own, "", TRACE])
+        self.assertRegex(self.host.stderr(), rf"\(401 credentials, grpc-0, trace {TRACE}\)")
 
 
 class FollowTest(unittest.TestCase):

@@ -49,11 +49,7 @@ class SlowStoreTest(unittest.TestCase):
             )
         )
         cls.addClassCleanup(cls.host.__exit__)
-        cls.host.environment = os.environ | {
-            "LD_PRELOAD": os.path.abspath("tests/overload/slow_disk.so"),
-            "SLOW_DISK_MS": str(SYNC_MS),
-            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
-        }
+        cls.host.give_bad_disk(SLOW_DISK_MS=str(SYNC_MS))
         cls.host.start()
         cls.address = address_of(cls.host.http)
         cls.octets = request(PATH, b'{"name":"flood"}', Authorization=GOOD)

@@ -82,6 +82,13 @@ class HostProcess:
         self.prefix = []  # a command that runs the host
         self.http = self.grpc = self.control = self.admin = None
 
+    def give_bad_disk(self, **environment):
+        """Before the start: what tests/support/bad_disk.c does, by these variables."""
+        self.environment = os.environ | environment | {
+            "LD_PRELOAD": os.path.abspath("tests/support/bad_disk.so"),
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
+        }
+
     def __enter__(self):
         self.start()
         return self

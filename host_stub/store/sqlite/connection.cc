@@ -40,8 +40,10 @@ int SqliteCodeOf(const absl::Status& status) {
 
 absl::Status SqliteError(int extended_code, absl::string_view message, absl::string_view doing) {
   const std::string text = absl::StrCat("incident store: ", doing, ": ", message);
-  absl::Status status =
-      IsOfTheDisk(extended_code) ? absl::UnavailableError(text) : absl::InternalError(text);
+  const bool is_full = (extended_code & 0xff) == SQLITE_FULL;
+  absl::Status status = is_full                      ? absl::ResourceExhaustedError(text)
+                        : IsOfTheDisk(extended_code) ? absl::UnavailableError(text)
+                                                     : absl::InternalError(text);
   status.SetPayload(kCodePayload, absl::Cord(absl::StrCat(extended_code)));
   return status;
 }

@@ -53,13 +53,14 @@ class SqliteStoreFaultTest : public ::testing::Test {
   }
   void SetUp() override { Open(); }
 
-  void ExpectNotCreated(const std::string& key) {
+  void ExpectNotCreated(const std::string& key,
+                        absl::StatusCode code = absl::StatusCode::kUnavailable) {
     TestBatch batch({{.key = key}});
     ASSERT_TRUE(batch.CreateIn(*store_).ok());
     EXPECT_EQ(batch->outcome, CreationOutcome::kNotCreated);
-    EXPECT_TRUE(absl::IsUnavailable(batch->status)) << batch->status;
+    EXPECT_EQ(batch->status.code(), code) << batch->status;
     EXPECT_GT(batch->retry_after_seconds, 0);
-    EXPECT_TRUE(absl::IsUnavailable(store_->health()));
+    EXPECT_EQ(store_->health().code(), code);
   }
   void ExpectCreated(const std::string& key) {
     TestBatch batch({{.key = key}});
@@ -85,8 +86,8 @@ class SqliteStoreFaultTest : public ::testing::Test {
 TEST_F(SqliteStoreFaultTest, FullDiskCreatesNothingAndServiceResumes) {
   ExpectCreated("a");
   disk_.FailWrites(SQLITE_FULL);
-  ExpectNotCreated("b");
-  ExpectNotCreated("b");
+  ExpectNotCreated("b", absl::StatusCode::kResourceExhausted);
+  ExpectNotCreated("b", absl::StatusCode::kResourceExhausted);
   EXPECT_GT(disk_.failed_writes(), 0);
   EXPECT_TRUE(store_->Get(1).ok());  // reading goes on
   disk_.Heal();
@@ -212,7 +213,7 @@ TEST_F(SqliteStoreFaultTest, StoreThatCannotBeWrittenDoesNotOpen) {
   disk_.FailWrites(SQLITE_FULL);
   const auto store =
       OpenSqliteStore({folder_.path(), disk_.name(), {}, absl::Now, disk_.disk_calls()});
-  EXPECT_TRUE(absl::IsUnavailable(store.status()));
+  EXPECT_TRUE(absl::IsResourceExhausted(store.status()));
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("full"));
   disk_.Heal();
   Open();
