@@ -289,33 +289,39 @@ void GroupCommit::WriteGroup() {
   }
 }
 
-// Runs the transaction, and again where another host came first or where it turns out that nothing
-// of it was committed.
+// Runs the transaction. Loses the connection where it is lost. Runs it again where nothing of it
+// was committed because another host came first or the connection to a shared database was lost.
 TransactionResult GroupCommit::UntilItIsKnown(absl::FunctionRef<TransactionResult()> transaction) {
   const Clock::time_point give_up = Clock::now() + absl::ToChronoMilliseconds(options_.patience);
   for (std::chrono::milliseconds pause(1);; pause = std::min(2 * pause, kLongestConflictPause)) {
     TransactionResult result = transaction();
-    if (result.kind == Kind::kUnknownConnectionLost && database_->is_shared()) {
-      const std::optional<bool> committed = FindOut(result.status, give_up);
-      if (!committed.has_value()) return result;
-      if (*committed) return {};
-    } else if (result.kind != Kind::kConflict) {
+    if (result.kind == Kind::kConflict) {
+      std::this_thread::sleep_for(pause);
+    } else if (result.connection_is_lost()) {
+      if (!database_->is_shared()) {
+        LoseConnection(result.status);
+        return result;
+      }
+      if (!OpenAgain(result.status, give_up)) return result;
+      if (result.kind == Kind::kUnknownConnectionLost) {
+        const std::optional<bool> committed = transaction_->WasCommitted();
+        if (!committed.has_value()) return result;
+        if (*committed) return {};
+      }
+    } else {
       return result;
     }
     if (Clock::now() >= give_up) return {Kind::kRolledBack, result.status};
-    if (result.kind == Kind::kConflict) std::this_thread::sleep_for(pause);
   }
 }
 
-// Opens the database again at once, to learn what became of a commit; nothing: it cannot be told.
-std::optional<bool> GroupCommit::FindOut(const absl::Status& why, Clock::time_point deadline) {
+bool GroupCommit::OpenAgain(const absl::Status& why, Clock::time_point deadline) {
   LoseConnection(why);
   do {
     std::this_thread::sleep_until(std::min(reopen_at_, deadline));
     TryToReopen();
-    if (transaction_ != nullptr) return transaction_->WasCommitted();
-  } while (Clock::now() < deadline);
-  return std::nullopt;
+  } while (transaction_ == nullptr && Clock::now() < deadline);
+  return transaction_ != nullptr;
 }
 
 TransactionResult GroupCommit::End(const absl::Status& written) {
@@ -378,11 +384,7 @@ void GroupCommit::Settle(std::span<Submission* const> group, const TransactionRe
     SetFailure(*batch, unknown ? CreationOutcome::kUnknown : CreationOutcome::kNotCreated,
                result.status, later_is_better ? kRetryAfterSeconds : 0);
   }
-  if (result.connection_is_lost()) {
-    LoseConnection(result.status);
-  } else if (later_is_better) {
-    SetHealth(result.status);
-  }
+  if (later_is_better && !result.connection_is_lost()) SetHealth(result.status);
 }
 
 // Hands each sink its batches of the group, in their order.
@@ -442,7 +444,6 @@ void GroupCommit::RunStateGroup(std::span<StateWork> works) {
     told = absl::UnknownError(
         absl::StrCat(result.status.message(), "; it is unknown whether this was stored"));
   }
-  if (result.connection_is_lost()) LoseConnection(result.status);
   for (StateWork& work : works) work.finish(told);
 }
 

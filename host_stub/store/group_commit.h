@@ -106,7 +106,7 @@ class GroupCommit : public Store {
   void WriteGroup();
   TransactionResult Write(std::span<Submission* const> batches, absl::Time now);
   TransactionResult UntilItIsKnown(absl::FunctionRef<TransactionResult()> transaction);
-  std::optional<bool> FindOut(const absl::Status& why, Clock::time_point deadline);
+  bool OpenAgain(const absl::Status& why, Clock::time_point deadline);
   TransactionResult End(const absl::Status& written);
   void Settle(std::span<Submission* const> group, const TransactionResult& result);
   void CompleteGroup();

@@ -62,8 +62,10 @@ absl::Status ErrorOf(const PGresult* result) {
   const std::string text = absl::StrCat(
       "PostgreSQL: ", OneLine(message == nullptr ? PQresultErrorMessage(result) : message),
       code == nullptr ? "" : absl::StrCat(" (", code, ")"));
+  constexpr absl::string_view kDiskFull = "53100";
   absl::Status status = code == nullptr || IsOfTheServer(code) ? absl::UnavailableError(text)
                                                                : absl::InternalError(text);
+  if (code != nullptr && code == kDiskFull) status = absl::ResourceExhaustedError(text);
   if (code != nullptr) status.SetPayload(kCodePayload, absl::Cord(code));
   return status;
 }

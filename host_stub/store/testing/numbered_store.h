@@ -51,8 +51,13 @@ class NumberedStore : public ForwardingStore, public CompletionSink {
     return store->NumberOf(ForwardingStore::last_id());
   }
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
-    return ForwardingStore::Subscribe(
-        [this, committed = std::move(committed)](int64_t id) { committed(NumberOf(id)); });
+    return ForwardingStore::Subscribe([this, committed = std::move(committed)](int64_t id) {
+      // A reader may be told before whoever creates is.
+      const auto page = ForwardingStore::List({.limit = kMostIncidentsOfAPage});
+      if (!page.ok()) return;
+      for (const StoredIncident& incident : page->incidents) NumberOf(incident.id);
+      committed(NumberOf(id));
+    });
   }
 
  private:

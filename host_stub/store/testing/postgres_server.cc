@@ -33,10 +33,9 @@ std::unique_ptr<PostgresConnection> Connect(const std::string& url) {
 
 }  // namespace
 
-// In memory, since these tests pull no plug. The tests' own folder has a path that is too long for
-// a socket, and no other user can enter it.
-PostgresServer::PostgresServer(const std::vector<std::string>& options)
-    : folder_("/dev/shm/webhook-postgres-XXXXXX") {
+// The tests' own folder has a path that is too long for a socket, and no other user can enter it.
+PostgresServer::PostgresServer(const std::vector<std::string>& options, const std::string& parent)
+    : folder_(parent + "/webhook-postgres-XXXXXX") {
   if (::mkdtemp(folder_.data()) == nullptr) Fail("no folder");
   const char* const program = "tools/postgres-server";
   std::vector<const char*> arguments = {program, folder_.c_str()};

@@ -13,7 +13,9 @@ class PostgresServer {
  public:
   // Starts it, or ends the program with a line that says why not. `options`: of postgres, such as
   // "-c", "max_connections=20".
-  explicit PostgresServer(const std::vector<std::string>& options = {});
+  // The data is in a new folder in `parent`: in memory, for tests that pull no plug.
+  explicit PostgresServer(const std::vector<std::string>& options = {},
+                          const std::string& parent = "/dev/shm");
   ~PostgresServer();
   PostgresServer(const PostgresServer&) = delete;
   PostgresServer& operator=(const PostgresServer&) = delete;
