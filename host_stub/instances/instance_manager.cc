@@ -19,6 +19,7 @@ constexpr absl::Duration kRequestIdLifetime = absl::Hours(1);
 constexpr absl::Duration kMostTimeToEnd = absl::Seconds(1);
 constexpr int kLongestPause = 60;  // between two retries, times the first pause
 constexpr size_t kMostAuditedNames = 100;
+constexpr int kTriesOfAChange = 5;
 
 // As precise as the store keeps it.
 absl::Time Now() { return absl::FromUnixMicros(absl::ToUnixMicros(absl::Now())); }
@@ -86,8 +87,9 @@ absl::StatusOr<std::shared_ptr<InstanceManager>> InstanceManager::Start(
     absl::MutexLock change(&manager->change_);
     manager->Publish(std::move(next));
   }
-  manager->retry_thread_ =
-      base::StartThread("retry", [raw = manager.get()] { raw->RetryWhenDue(); });
+  const bool looks_at_store = manager->version_ != 0;
+  manager->keeper_ = base::StartThread(
+      "keeper", [raw = manager.get(), looks_at_store] { raw->KeepInstances(looks_at_store); });
   return manager;
 }
 
@@ -100,7 +102,7 @@ absl::Status InstanceManager::Stop(absl::Time deadline) {
     if (std::exchange(stopped_, true)) return absl::OkStatus();
   }
   wake_.SignalAll();
-  if (retry_thread_.joinable()) retry_thread_.join();
+  if (keeper_.joinable()) keeper_.join();
   retired_.Stop();
   absl::MutexLock change(&change_);
   absl::Status first;
@@ -133,28 +135,32 @@ absl::Status InstanceManager::StartFileInstances(const Configuration& configurat
 }
 
 absl::Status InstanceManager::LoadStoredInstances(InstanceSnapshot& next) {
-  const absl::StatusOr<std::vector<StoredInstance>> stored = parts_.store->ListInstances();
+  const absl::StatusOr<std::vector<StoredInstance>> stored = parts_.store->ListInstances(&version_);
   if (!stored.ok()) return stored.status();
   for (const StoredInstance& one : *stored) {
     if (next.Find(one.name) != nullptr) {
-      parts_.logger->Log(Severity::kError, one.name,
-                         "the store has an instance of this name too, and the configuration file's "
-                         "is served; rename the file's to have the store's again");
+      Hide(one.name);
       continue;
     }
     absl::StatusOr<InstanceSettings> settings = SettingsOf(one);
-    InstanceEntry entry;
-    if (settings.ok()) {
-      entry.settings = *std::move(settings);
-      if (!entry.settings.disabled) Try(entry, next.platform);
-    } else {
-      entry.settings.name = one.name;
-      entry.settings.uid = one.uid;
-      Fail(entry, settings.status());
+    if (!settings.ok()) {
+      Put(Unreadable(one, settings.status()), next);
+      continue;
     }
+    InstanceEntry entry;
+    entry.settings = *std::move(settings);
+    if (!entry.settings.disabled) Try(entry, next.platform);
     Put(std::move(entry), next);
   }
   return absl::OkStatus();
+}
+
+// What the file names is this host's, whatever the store has.
+void InstanceManager::Hide(const std::string& name) {
+  if (!hidden_.insert(name).second) return;
+  parts_.logger->Log(Severity::kError, name,
+                     "the store has an instance of this name too, and the configuration file's "
+                     "is served; rename the file's to have the store's again");
 }
 
 void InstanceManager::Put(InstanceEntry entry, InstanceSnapshot& next) {
@@ -173,23 +179,105 @@ void InstanceManager::Publish(std::shared_ptr<InstanceSnapshot> next) {
   parts_.on_publish();
 }
 
-// Retries.
+// What is done without being asked.
 
-void InstanceManager::RetryWhenDue() {
+void InstanceManager::KeepInstances(bool looks_at_store) {
+  // At most for an hour: the clock of the day may be set.
+  const absl::Duration most_pause = looks_at_store ? parts_.look_pause : absl::Hours(1);
+  absl::Time look_at = looks_at_store ? absl::Now() : absl::InfiniteFuture();
   absl::MutexLock lock(&mutex_);
   while (!stopped_) {
-    absl::Time due = absl::InfiniteFuture();
-    for (const auto& [name, entry] : table_->entries()) due = std::min(due, entry->retry_at);
+    absl::Time retry_at = absl::InfiniteFuture();
+    for (const auto& [name, entry] : table_->entries())
+      retry_at = std::min(retry_at, entry->retry_at);
     const absl::Time now = absl::Now();
-    if (due > now) {
-      // At most for an hour: the clock of the day may be set.
-      wake_.WaitWithDeadline(&mutex_, std::min(due, now + absl::Hours(1)));
-    } else {
-      mutex_.Unlock();
-      TryAgain();
-      mutex_.Lock();
+    if (std::min(retry_at, look_at) > now) {
+      wake_.WaitWithDeadline(&mutex_, std::min({retry_at, look_at, now + most_pause}));
+      continue;
+    }
+    mutex_.Unlock();
+    if (retry_at <= now) TryAgain();
+    if (look_at <= now) {
+      LookAtStore();
+      look_at = absl::Now() + parts_.look_pause;
+    }
+    mutex_.Lock();
+  }
+}
+
+void InstanceManager::LookAtStore() {
+  // Without the lock: it may take long.
+  const absl::StatusOr<int64_t> version = parts_.store->InstancesVersion();
+  if (!version.ok()) return;  // as its health tells
+  absl::MutexLock change(&change_);
+  if (*version != version_ && CheckOpen().ok()) TakeOver().IgnoreError();  // likewise
+}
+
+absl::Status InstanceManager::TakeOver() {
+  int64_t version = 0;
+  const auto stored = parts_.store->ListInstances(&version);
+  if (!stored.ok()) return stored.status();
+  std::set<std::string> uids;
+  for (const StoredInstance& one : *stored) uids.insert(one.uid);
+  InstanceChange removal(*table_);
+  std::vector<std::string> removed;
+  for (const auto& [name, entry] : table_->entries()) {
+    if (entry->settings.in_file || uids.contains(entry->settings.uid)) continue;
+    removal.steps.emplace_back(name, std::nullopt);
+    removed.push_back(entry->settings.uid);
+  }
+  if (!removed.empty()) Apply(removal);
+  // What it remembered while it was drained here goes too.
+  for (const std::string& uid : removed) parts_.store->DeleteInstance(uid).IgnoreError();
+  InstanceChange change(*table_);
+  for (const StoredInstance& one : *stored) {
+    const InstanceEntry* const entry = table_->Find(one.name);
+    if (entry != nullptr && entry->settings.in_file) {
+      Hide(one.name);
+      continue;
+    }
+    const bool is_known = entry != nullptr && entry->settings.generation == one.generation;
+    if (is_known && !entry->unreadable) continue;
+    absl::StatusOr<InstanceSettings> settings = SettingsOf(one);
+    if (settings.ok()) {
+      change.steps.emplace_back(one.name, *std::move(settings));
+    } else if (!is_known) {
+      Replace(Unreadable(one, settings.status()));
     }
   }
+  TakeOverSteps(change);
+  version_ = version;
+  return absl::OkStatus();
+}
+
+// All at once, so that a port can go from one to another. Where this host cannot apply one of them,
+// the others are applied nevertheless.
+void InstanceManager::TakeOverSteps(InstanceChange& change) {
+  for (const ChangeStep& step : change.steps) {
+    parts_.logger->Log(Severity::kInfo, step.name, "another host has changed it");
+  }
+  if (change.steps.empty() || Run(change, /*validate_only=*/false).ok()) return;
+  for (const ChangeStep& step : change.steps) {
+    InstanceChange alone(*table_);
+    alone.steps.emplace_back(step.name, step.after);
+    const absl::Status status = Run(alone, /*validate_only=*/false);
+    if (status.ok()) continue;
+    // It must not go on with its old settings, which may let somebody in.
+    InstanceEntry entry;
+    entry.settings = *step.after;
+    if (!entry.settings.disabled) Fail(entry, status);
+    Replace(std::move(entry));
+  }
+}
+
+void InstanceManager::Replace(InstanceEntry entry) {
+  auto next = std::make_shared<InstanceSnapshot>(*table_);
+  const InstanceEntry* const before = next->Find(entry.settings.name);
+  std::vector<std::shared_ptr<HostedInstance>> old;
+  if (before != nullptr) old.push_back(before->instance);
+  Put(std::move(entry), *next);
+  Publish(std::move(next));
+  Retire(std::move(old), absl::Now() + parts_.drain_time);
 }
 
 void InstanceManager::TryAgain() {
@@ -222,8 +310,9 @@ void InstanceManager::Fail(InstanceEntry& entry, const absl::Status& why) {
   const absl::Time now = absl::Now();
   const std::string message(why.message());
   if (!entry.start_error.has_value() || entry.start_error->message != message) {
-    parts_.logger->Log(Severity::kError, entry.settings.name,
-                       absl::StrCat("does not serve: ", message, "; will be tried again"));
+    parts_.logger->Log(
+        Severity::kError, entry.settings.name,
+        absl::StrCat("does not serve: ", message, entry.unreadable ? "" : "; will be tried again"));
   }
   if (!entry.start_error.has_value()) {
     entry.start_error.emplace();
@@ -237,6 +326,15 @@ void InstanceManager::Fail(InstanceEntry& entry, const absl::Status& why) {
   entry.start_error->last_fault = message;
   entry.start_error->last_fault_time = now;
   entry.retry_at = now + entry.pause;
+}
+
+InstanceEntry InstanceManager::Unreadable(const StoredInstance& stored, const absl::Status& why) {
+  InstanceEntry entry;
+  entry.settings = InstanceSettings{stored};
+  entry.unreadable = true;
+  Fail(entry, why);
+  entry.retry_at = absl::InfiniteFuture();  // without its parameters it would let anybody in
+  return entry;
 }
 
 void InstanceManager::ForgetStartError(InstanceEntry& entry) const {
@@ -294,10 +392,42 @@ void InstanceManager::LogAudit(const AuditEntry& audit) {
                                   names.empty() ? "" : "; changed: ", names));
 }
 
+absl::Status InstanceManager::OnNewest(absl::FunctionRef<absl::Status()> change) {
+  absl::Status status = CheckOpen();
+  for (int tries = 0; status.ok() && tries < kTriesOfAChange; ++tries) {
+    if (version_ != 0) {
+      const absl::StatusOr<int64_t> version = parts_.store->InstancesVersion();
+      status = version.status();
+      if (version.ok() && *version != version_) status = TakeOver();
+      if (!status.ok()) return status;
+    }
+    const absl::Status changed = change();
+    if (!absl::IsAborted(changed)) return changed;
+  }
+  if (!status.ok()) return status;
+  return absl::UnavailableError("other hosts change instances at the same time; try again");
+}
+
+absl::Status InstanceManager::Save(const InstanceSettings& settings, const AuditEntry& audit) {
+  absl::Status status = parts_.store->SaveInstance(ToStored(settings), &audit, version_);
+  if (status.ok() && version_ != 0) ++version_;
+  return status;
+}
+
 absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings,
                                                        bool validate_only, AuditEntry audit) {
   absl::MutexLock lock(&change_);
-  if (absl::Status status = CheckOpen(); !status.ok()) return status;
+  absl::StatusOr<ListedInstance> result;
+  absl::Status status = OnNewest([&] {
+    result = CreateNow(settings, validate_only, audit);
+    return result.status();
+  });
+  if (!status.ok()) return status;
+  return result;
+}
+
+absl::StatusOr<ListedInstance> InstanceManager::CreateNow(InstanceSettings settings,
+                                                          bool validate_only, AuditEntry audit) {
   settings.in_file = false;
   if (!settings.request_id.empty()) {
     for (const auto& [name, entry] : table_->entries()) {
@@ -332,7 +462,7 @@ absl::StatusOr<ListedInstance> InstanceManager::Create(InstanceSettings settings
   std::vector<std::string> names;
   AddChangedNames({}, settings, "", names);
   audit = Done(std::move(audit), std::move(names));
-  change.save = [&] { return parts_.store->SaveInstance(ToStored(settings), &audit); };
+  change.save = [&] { return Save(settings, audit); };
   if (status = Run(change, validate_only); !status.ok()) return status;
   if (!validate_only) {
     LogAudit(audit);
@@ -350,9 +480,22 @@ absl::StatusOr<ListedInstance> InstanceManager::Update(
     const std::function<absl::Status(InstanceSettings& settings)>& change_settings,
     bool validate_only, AuditEntry audit) {
   absl::MutexLock lock(&change_);
-  if (absl::Status status = CheckOpen(); !status.ok()) return status;
+  absl::StatusOr<ListedInstance> result;
+  absl::Status status = OnNewest([&] {
+    result = UpdateNow(name, etag, change_settings, validate_only, audit);
+    return result.status();
+  });
+  if (!status.ok()) return status;
+  return result;
+}
+
+absl::StatusOr<ListedInstance> InstanceManager::UpdateNow(
+    const std::string& name, const std::string& etag,
+    const std::function<absl::Status(InstanceSettings& settings)>& change_settings,
+    bool validate_only, AuditEntry audit) {
   const absl::StatusOr<const InstanceEntry*> entry = FindToChange(name, etag);
   if (!entry.ok()) return entry.status();
+  if ((*entry)->unreadable) return absl::FailedPreconditionError((*entry)->start_error->message);
   InstanceSettings settings = (*entry)->settings;
   absl::Status status = change_settings(settings);
   if (status.ok()) status = CheckSettings(parts_.plugin->info().parameters, settings);
@@ -372,7 +515,7 @@ absl::StatusOr<ListedInstance> InstanceManager::Update(
   settings.changed = Now();
   InstanceChange change(*table_);
   change.steps.emplace_back(name, settings);
-  change.save = [&] { return parts_.store->SaveInstance(ToStored(settings), &audit); };
+  change.save = [&] { return Save(settings, audit); };
   if (status = Run(change, validate_only); !status.ok()) return status;
   if (!validate_only) LogAudit(audit);
   InstanceEntry shown = *table_->Find(name);
@@ -385,14 +528,22 @@ absl::StatusOr<ListedInstance> InstanceManager::Update(
 absl::Status InstanceManager::Delete(const std::string& name, const std::string& etag,
                                      AuditEntry audit) {
   absl::MutexLock lock(&change_);
-  if (absl::Status status = CheckOpen(); !status.ok()) return status;
+  return OnNewest([&] { return DeleteNow(name, etag, audit); });
+}
+
+absl::Status InstanceManager::DeleteNow(const std::string& name, const std::string& etag,
+                                        AuditEntry audit) {
   const absl::StatusOr<const InstanceEntry*> entry = FindToChange(name, etag);
   if (!entry.ok()) return entry.status();
   const std::string uid = (*entry)->settings.uid;
   InstanceChange change(*table_);
   change.steps.emplace_back(name, std::nullopt);
   audit = Done(std::move(audit), {});
-  change.save = [&] { return parts_.store->DeleteInstance(uid, &audit); };
+  change.save = [&] {
+    absl::Status status = parts_.store->DeleteInstance(uid, &audit, version_);
+    if (status.ok() && version_ != 0) ++version_;
+    return status;
+  };
   if (absl::Status status = Run(change, /*validate_only=*/false); !status.ok()) return status;
   LogAudit(audit);
   // What it remembered while it was drained goes too.
@@ -411,7 +562,10 @@ absl::Status InstanceManager::Reload(const Configuration& configuration, AuditEn
   audit = Done(audit, ChangedNames(*table_, *change, audit.parameters));
   change->save = [&] { return parts_.store->AddAudit(audit); };
   absl::Status status = Run(*change, /*validate_only=*/false);
-  if (status.ok()) LogAudit(audit);
+  if (!status.ok()) return status;
+  LogAudit(audit);
+  // The store may have one of a name that the file has had.
+  if (version_ != 0) version_ = -1;
   return status;
 }
 

@@ -4,6 +4,11 @@
 // host and by the plugin, before any of it applies; what belongs to the store is on disk before the
 // change is answered. Requests in flight finish under the settings they began with.
 //
+// Where hosts share the store, each looks several times a second whether another one has changed an
+// instance, and takes the change over; what it cannot apply is a fault of that instance on this
+// host, and is tried again. A change is checked against the instances of one version, and stored if
+// that is still the store's; otherwise it is checked anew.
+//
 // Where the plugin can update (update_prepare), nothing stops. Where it cannot, a second instance
 // is made, takes the first one's place, and the first is drained. Then two things are lost: the
 // counts begin anew, and if both listen on the same port, connections to that port are closed and
@@ -13,12 +18,14 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -44,6 +51,8 @@ struct InstanceManagerParts {
   absl::Duration drain_time = absl::Seconds(15);
   // Between two attempts to start an instance that should serve and does not; grows up to 60 times.
   absl::Duration first_retry_pause = absl::Seconds(1);
+  // Between two looks at a store that other hosts change.
+  absl::Duration look_pause = absl::Milliseconds(500);
 };
 
 // Any thread, except the store's and those that answer requests: functions that change something
@@ -102,7 +111,21 @@ class InstanceManager {
 
   absl::Status StartFileInstances(const Configuration& configuration, InstanceSnapshot& next);
   absl::Status LoadStoredInstances(InstanceSnapshot& next);
+  void Hide(const std::string& name);
   absl::Status CheckOpen();
+  // Runs a change on the instances that the store has now, and again where another host was faster.
+  absl::Status OnNewest(absl::FunctionRef<absl::Status()> change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
+  absl::StatusOr<ListedInstance> CreateNow(InstanceSettings settings, bool validate_only,
+                                           AuditEntry audit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
+  absl::StatusOr<ListedInstance> UpdateNow(
+      const std::string& name, const std::string& etag,
+      const std::function<absl::Status(InstanceSettings& settings)>& change_settings,
+      bool validate_only, AuditEntry audit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
+  absl::Status DeleteNow(const std::string& name, const std::string& etag, AuditEntry audit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
+  absl::Status Save(const InstanceSettings& settings, const AuditEntry& audit)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   // The entry that may be changed: it is the store's, and has that etag.
   absl::StatusOr<const InstanceEntry*> FindToChange(const std::string& name,
                                                     const std::string& etag) const
@@ -115,6 +138,14 @@ class InstanceManager {
   // Returns the instance whose place was taken, if any.
   std::shared_ptr<HostedInstance> ApplyStep(ChangeStep& step, InstanceSnapshot& next);
   void Retire(std::vector<std::shared_ptr<HostedInstance>> instances, absl::Time deadline);
+
+  // What other hosts have changed.
+  void LookAtStore();
+  absl::Status TakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
+  void TakeOverSteps(InstanceChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
+  // Instead of the one of that name, which is drained.
+  void Replace(InstanceEntry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
+
   void Publish(std::shared_ptr<InstanceSnapshot> next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   void Put(InstanceEntry entry, InstanceSnapshot& next);
 
@@ -123,8 +154,9 @@ class InstanceManager {
   // itself.
   void Try(InstanceEntry& entry, const PlatformConfiguration& platform);
   void Fail(InstanceEntry& entry, const absl::Status& why);
+  InstanceEntry Unreadable(const StoredInstance& stored, const absl::Status& why);
   void ForgetStartError(InstanceEntry& entry) const;
-  void RetryWhenDue();  // the retry thread
+  void KeepInstances(bool looks_at_store);  // the keeper's thread
   void TryAgain();
 
   const InstanceManagerParts parts_;
@@ -136,10 +168,13 @@ class InstanceManager {
   // a change waits until the instances that it replaced have ended.
   std::shared_ptr<const InstanceSnapshot> table_ = std::make_shared<InstanceSnapshot>();
   std::vector<std::pair<std::string, std::string>> limits_set_;
+  // With change_ held. Of the store's instances in table_; 0: the store is this host's alone.
+  int64_t version_ = 0;
+  std::set<std::string> hidden_;  // names of the store's that the file has too
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 
   absl::CondVar wake_;  // the table has changed, or stopped_
-  std::thread retry_thread_;
+  std::thread keeper_;
 };
 
 }  // namespace host_stub

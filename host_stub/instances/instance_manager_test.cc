@@ -282,7 +282,10 @@ TEST_F(InstanceManagerTest, StoredInstanceThatCannotBeMadeDoesNotStopTheHost) {
   EXPECT_EQ(Post("good"), 200);
   ASSERT_TRUE(Listed("bad")->start_error.has_value());
   EXPECT_THAT(Listed("bad")->start_error->message, HasSubstr("username"));
+  // Without its parameters it would let anybody in.
+  absl::SleepFor(absl::Milliseconds(50));  // five of the pauses before it would be tried again
   EXPECT_TRUE(Listed("broken")->start_error.has_value());
+  EXPECT_TRUE(absl::IsFailedPrecondition(SetDisabled("broken", true)));
   // And can be mended.
   EXPECT_TRUE(Set("bad", "username", "user").ok());
   EXPECT_FALSE(Listed("bad")->start_error.has_value());
@@ -446,13 +449,14 @@ class StateWithoutAudit : public StateStore {
                           ContextDone done) override {
     return store_->SetContext(uid, key, std::move(value), std::move(done));
   }
-  absl::StatusOr<std::vector<StoredInstance>> ListInstances() override {
-    return store_->ListInstances();
+  absl::StatusOr<std::vector<StoredInstance>> ListInstances(int64_t* version) override {
+    return store_->ListInstances(version);
   }
-  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit) override {
+  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit,
+                            int64_t) override {
     return audit == nullptr ? store_->SaveInstance(instance, nullptr) : Fault();
   }
-  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit) override {
+  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit, int64_t) override {
     return audit == nullptr ? store_->DeleteInstance(uid, nullptr) : Fault();
   }
   absl::Status AddAudit(const AuditEntry&) override { return Fault(); }

@@ -39,6 +39,7 @@ struct InstanceEntry {
   // started is here, and refuses requests itself.
   std::shared_ptr<HostedInstance> instance;
   std::optional<InstanceHealth> start_error;  // why it does not serve although it should
+  bool unreadable = false;  // so are its settings, but for the facts; it is not tried again
   absl::Time retry_at = absl::InfiniteFuture();
   absl::Duration pause;  // before retry_at; it doubles with each failure
 

@@ -149,11 +149,13 @@ absl::Status GroupCommit::SetContext(absl::string_view uid, absl::string_view ke
 }
 
 absl::Status GroupCommit::RunAndWait(std::function<absl::Status(StateTables&)> run,
-                                     const AuditEntry* audit) {
+                                     const AuditEntry* audit, int64_t version) {
   absl::Status result;
   std::latch finished{1};
   const auto run_all = [&](StateTables& tables) {
-    const absl::Status status = run(tables);
+    absl::Status status;
+    if (version != 0) status = tables.AdvanceVersion(version);
+    if (status.ok()) status = run(tables);
     if (!status.ok() || audit == nullptr) return status;
     return tables.WriteAudit(*audit, options_.limits.audit_entries);
   };
@@ -167,9 +169,12 @@ absl::Status GroupCommit::RunAndWait(std::function<absl::Status(StateTables&)> r
   return result;
 }
 
-absl::StatusOr<std::vector<StoredInstance>> GroupCommit::ListInstances() {
+absl::StatusOr<std::vector<StoredInstance>> GroupCommit::ListInstances(int64_t* version) {
   std::vector<StoredInstance> list;
-  absl::Status status = RunAndWait([&list](StateTables& tables) {
+  absl::Status status = RunAndWait([&](StateTables& tables) {
+    const absl::StatusOr<int64_t> before = tables.ReadVersion();
+    if (!before.ok()) return before.status();
+    if (version != nullptr) *version = *before;
     absl::StatusOr<std::vector<StoredInstance>> read = tables.ReadInstances();
     if (read.ok()) list = *std::move(read);
     return read.status();
@@ -178,13 +183,17 @@ absl::StatusOr<std::vector<StoredInstance>> GroupCommit::ListInstances() {
   return list;
 }
 
-absl::Status GroupCommit::SaveInstance(const StoredInstance& instance, const AuditEntry* audit) {
-  return RunAndWait([&](StateTables& tables) { return tables.WriteInstance(instance); }, audit);
+absl::Status GroupCommit::SaveInstance(const StoredInstance& instance, const AuditEntry* audit,
+                                       int64_t version) {
+  return RunAndWait([&](StateTables& tables) { return tables.WriteInstance(instance); }, audit,
+                    version);
 }
 
-absl::Status GroupCommit::DeleteInstance(absl::string_view uid, const AuditEntry* audit) {
+absl::Status GroupCommit::DeleteInstance(absl::string_view uid, const AuditEntry* audit,
+                                         int64_t version) {
   return RunAndWait(
-      [uid = std::string(uid)](StateTables& tables) { return tables.DeleteInstance(uid); }, audit);
+      [uid = std::string(uid)](StateTables& tables) { return tables.DeleteInstance(uid); }, audit,
+      version);
 }
 
 absl::Status GroupCommit::AddAudit(const AuditEntry& entry) {
@@ -327,8 +336,8 @@ bool GroupCommit::OpenAgain(const absl::Status& why, Clock::time_point deadline)
 TransactionResult GroupCommit::End(const absl::Status& written) {
   TransactionResult result = transaction_->End(written);
   const bool failed = result.kind != Kind::kCommitted && result.kind != Kind::kConflict;
-  // A name that is taken is no fault of the store.
-  if (failed && !absl::IsAlreadyExists(result.status)) {
+  // A name that is taken is no fault of the store, nor is another host that was faster.
+  if (failed && !absl::IsAlreadyExists(result.status) && !absl::IsAborted(result.status)) {
     failed_commits_.fetch_add(1, std::memory_order_relaxed);
   }
   return result;

@@ -80,9 +80,12 @@ class GroupCommit : public Store {
   absl::Status GetContext(absl::string_view uid, absl::string_view key, ContextDone done) override;
   absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
                           ContextDone done) override;
-  absl::StatusOr<std::vector<StoredInstance>> ListInstances() override;
-  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit) override;
-  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit) override;
+  absl::StatusOr<std::vector<StoredInstance>> ListInstances(int64_t* version = nullptr) override;
+  absl::StatusOr<int64_t> InstancesVersion() override { return database_->InstancesVersion(); }
+  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit,
+                            int64_t version) override;
+  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit,
+                              int64_t version) override;
   absl::Status AddAudit(const AuditEntry& entry) override;
   absl::StatusOr<std::vector<AuditEntry>> ListAudit(int64_t before, int64_t most) override;
 
@@ -93,7 +96,7 @@ class GroupCommit : public Store {
   void Wake();
   // With `audit`, if it is not null, in the same transaction.
   absl::Status RunAndWait(std::function<absl::Status(StateTables&)> run,
-                          const AuditEntry* audit = nullptr);
+                          const AuditEntry* audit = nullptr, int64_t version = 0);
 
   // All below: the writer's thread.
   absl::Status Open();

@@ -287,16 +287,18 @@ class MemoryStore : public Store {
     if (status.ok()) RunState();
     return status;
   }
-  absl::StatusOr<std::vector<StoredInstance>> ListInstances() override {
+  absl::StatusOr<std::vector<StoredInstance>> ListInstances(int64_t* version) override {
     const std::lock_guard<std::mutex> lock(state_mutex_);
+    if (version != nullptr) *version = 0;
     return state_.ReadInstances();
   }
-  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit) override {
+  absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit,
+                            int64_t) override {
     const std::lock_guard<std::mutex> lock(state_mutex_);
     const absl::Status status = state_.WriteInstance(instance);
     return status.ok() && audit != nullptr ? WriteAudit(*audit) : status;
   }
-  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit) override {
+  absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit, int64_t) override {
     const std::lock_guard<std::mutex> lock(state_mutex_);
     const absl::Status status = state_.DeleteInstance(std::string(uid));
     return status.ok() && audit != nullptr ? WriteAudit(*audit) : status;

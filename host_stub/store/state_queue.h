@@ -31,6 +31,9 @@ class StateTables {
   virtual absl::Status WriteContext(const std::string& uid, const std::string& key,
                                     const std::string& value) = 0;
   virtual absl::StatusOr<std::vector<StoredInstance>> ReadInstances() = 0;
+  // As StateStore has it. Advance: ABORTED where it is another one.
+  virtual absl::StatusOr<int64_t> ReadVersion() { return 0; }
+  virtual absl::Status AdvanceVersion(int64_t /*version*/) { return absl::OkStatus(); }
   virtual absl::Status WriteInstance(const StoredInstance& instance) = 0;
   virtual absl::Status DeleteInstance(const std::string& uid) = 0;
   // Removes the oldest beyond `most_kept`.

@@ -152,6 +152,29 @@ TEST_P(StateStoreTest, NameOfAnotherInstanceIsRefused) {
   EXPECT_EQ(store->ListInstances()->size(), 1u);
 }
 
+// The other host has opened the same database.
+TEST(SharedStateStore, ChangeForAnEarlierVersionIsAbortedWithItsAudit) {
+  const std::string url = PostgresServer::Shared().NewDatabase();
+  const auto one = OpenPostgresStore({.url = url});
+  const auto other = OpenPostgresStore({.url = url});
+  ASSERT_TRUE(one.ok() && other.ok());
+  int64_t version = 0;
+  ASSERT_TRUE((*one)->ListInstances(&version).ok());
+  ASSERT_GT(version, 0);
+  ASSERT_TRUE((*other)->SaveInstance(Named("a", "1"), nullptr, version).ok());
+  EXPECT_EQ(*(*one)->InstancesVersion(), version + 1);
+  AuditEntry audit;
+  audit.what = "create";
+  EXPECT_TRUE(absl::IsAborted((*one)->SaveInstance(Named("b", "2"), &audit, version)));
+  EXPECT_TRUE(absl::IsAborted((*one)->DeleteInstance("1", &audit, version)));
+  EXPECT_EQ((*one)->ListInstances()->size(), 1u);
+  EXPECT_EQ((*one)->ListAudit(0, 10)->size(), 0u);
+  EXPECT_TRUE((*one)->DeleteInstance("1", &audit, version + 1).ok());
+  EXPECT_EQ(*(*other)->InstancesVersion(), version + 2);
+  EXPECT_EQ((*other)->ListInstances(&version)->size(), 0u);
+  EXPECT_EQ((*one)->statistics().failed_commits, 0);
+}
+
 TEST_P(StateStoreTest, InstancesAreListedByNameAndDeletedWithTheirContext) {
   auto store = Open();
   ASSERT_TRUE(store->SaveInstance(Named("b", "1")).ok());

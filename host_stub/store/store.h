@@ -74,14 +74,20 @@ class StateStore {
   // the disk refuses, or the store is closed. UNKNOWN: a fault came in the middle of the commit,
   // and the change may be there or not.
 
-  // In the order of their names.
-  virtual absl::StatusOr<std::vector<StoredInstance>> ListInstances() = 0;
+  // In the order of their names. Where hosts share the store, `version` becomes that of the list,
+  // or of one before it: it grows with each change, and is never 0. Where they do not it is 0.
+  virtual absl::StatusOr<std::vector<StoredInstance>> ListInstances(int64_t* version = nullptr) = 0;
+  // The version that a list would have now.
+  virtual absl::StatusOr<int64_t> InstancesVersion() { return 0; }
   // Adds it, or changes the one with this uid. ALREADY_EXISTS: the name is another's. `audit`,
-  // where it is not null, is kept by the same commit: both are there, or neither.
+  // where it is not null, is kept by the same commit: both are there, or neither. ABORTED: the
+  // version is not `version` any more, since another host has changed an instance; it becomes
+  // the next one. 0: it is neither asked for nor changed.
   virtual absl::Status SaveInstance(const StoredInstance& instance,
-                                    const AuditEntry* audit = nullptr) = 0;
+                                    const AuditEntry* audit = nullptr, int64_t version = 0) = 0;
   // Removes it and its context; OK also where there is none. Likewise.
-  virtual absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit = nullptr) = 0;
+  virtual absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit = nullptr,
+                                      int64_t version = 0) = 0;
 
   // The newest Limits::audit_entries are kept.
   virtual absl::Status AddAudit(const AuditEntry& entry) = 0;

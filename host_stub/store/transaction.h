@@ -111,6 +111,8 @@ class Database {
   // closes whatever else is open. Reads are UNAVAILABLE from then on until Open.
   virtual void Close() = 0;
 
+  // Any thread, as StateStore has it.
+  virtual absl::StatusOr<int64_t> InstancesVersion() { return 0; }
   // Any thread, as IncidentStore has them.
   virtual absl::StatusOr<StoredIncident> Get(int64_t id) = 0;
   virtual absl::StatusOr<IncidentPage> List(const IncidentQuery& query) = 0;

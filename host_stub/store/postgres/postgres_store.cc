@@ -48,6 +48,7 @@ class PostgresDatabase : public Database {
 
   void Close() override {}
 
+  absl::StatusOr<int64_t> InstancesVersion() override { return readers_.InstancesVersion(); }
   absl::StatusOr<StoredIncident> Get(int64_t id) override { return readers_.Get(id); }
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     return readers_.List(query);

@@ -247,6 +247,14 @@ absl::StatusOr<IncidentPage> PostgresReaders::List(const IncidentQuery& query) {
   });
 }
 
+absl::StatusOr<int64_t> PostgresReaders::InstancesVersion() {
+  return ReadWithOne([](PostgresConnection& connection) -> absl::StatusOr<int64_t> {
+    const auto rows = connection.Run("SELECT configured FROM meta");
+    if (!rows.ok()) return rows.status();
+    return rows->Integer(0, 0);
+  });
+}
+
 void PostgresReaders::Look() {
   const absl::StatusOr<int64_t> last = ReadWithOne(OrderIncidents);
   if (last.ok()) last_id_ = *last;

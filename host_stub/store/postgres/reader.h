@@ -34,6 +34,7 @@ class PostgresReaders {
 
   absl::StatusOr<StoredIncident> Get(int64_t id);
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query);
+  absl::StatusOr<int64_t> InstancesVersion();
 
   // The last incident of the order, as this host last looked.
   int64_t last_id() const { return last_id_; }

@@ -28,7 +28,7 @@ CREATE TABLE meta (
   configured bigint NOT NULL,       -- grows with each change of configured_instance
   deleted_before bigint NOT NULL    -- smaller ids were deleted by retention
 );
-INSERT INTO meta VALUES (1, substr(md5(random()::text || clock_timestamp()::text), 1, 16), 1, 1, 0, 0);
+INSERT INTO meta VALUES (1, substr(md5(random()::text || clock_timestamp()::text), 1, 16), 1, 1, 1, 0);
 
 CREATE TABLE lane (
   lane bigint PRIMARY KEY,

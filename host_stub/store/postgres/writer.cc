@@ -470,6 +470,22 @@ absl::StatusOr<std::vector<StoredInstance>> PostgresWriter::ReadInstances() {
   return list;
 }
 
+absl::StatusOr<int64_t> PostgresWriter::ReadVersion() {
+  const auto rows = RunState("SELECT configured FROM meta");
+  if (!rows.ok()) return rows.status();
+  return rows->Integer(0, 0);
+}
+
+// Holds up other hosts' changes of instances until the end of the transaction.
+absl::Status PostgresWriter::AdvanceVersion(int64_t version) {
+  const auto advanced =
+      RunState("UPDATE meta SET configured = configured + 1 WHERE configured = $1",
+               PostgresValues().Add(version));
+  if (!advanced.ok()) return advanced.status();
+  if (advanced->changed() == 1) return absl::OkStatus();
+  return absl::AbortedError("another host has changed an instance");
+}
+
 absl::Status PostgresWriter::WriteInstance(const StoredInstance& instance) {
   const auto named = RunState("SELECT 1 FROM configured_instance WHERE name = $1 AND uid <> $2",
                               PostgresValues().Add(instance.name).Add(instance.uid));
@@ -478,25 +494,26 @@ absl::Status PostgresWriter::WriteInstance(const StoredInstance& instance) {
     return absl::AlreadyExistsError(
         absl::StrCat("an instance \"", instance.name, "\" exists already"));
   }
-  auto written = RunState(
-      "INSERT INTO configured_instance (uid, name, configuration, disabled, on_engine, generation, "
-      "request_id, created, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-      "ON CONFLICT (uid) DO UPDATE SET name = excluded.name, configuration = "
-      "excluded.configuration, disabled = excluded.disabled, on_engine = excluded.on_engine, "
-      "generation = excluded.generation, request_id = excluded.request_id, created = "
-      "excluded.created, changed = excluded.changed",
-      PostgresValues()
-          .Add(instance.uid)
-          .Add(instance.name)
-          .AddBytes(instance.configuration)
-          .Add(int64_t{instance.disabled})
-          .Add(int64_t{instance.on_engine})
-          .Add(instance.generation)
-          .Add(instance.request_id)
-          .Add(absl::ToUnixMicros(instance.created))
-          .Add(absl::ToUnixMicros(instance.changed)));
-  if (written.ok()) written = RunState("UPDATE meta SET configured = configured + 1");
-  return written.status();
+  return RunState(
+             "INSERT INTO configured_instance (uid, name, configuration, disabled, on_engine, "
+             "generation, "
+             "request_id, created, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+             "ON CONFLICT (uid) DO UPDATE SET name = excluded.name, configuration = "
+             "excluded.configuration, disabled = excluded.disabled, on_engine = "
+             "excluded.on_engine, "
+             "generation = excluded.generation, request_id = excluded.request_id, created = "
+             "excluded.created, changed = excluded.changed",
+             PostgresValues()
+                 .Add(instance.uid)
+                 .Add(instance.name)
+                 .AddBytes(instance.configuration)
+                 .Add(int64_t{instance.disabled})
+                 .Add(int64_t{instance.on_engine})
+                 .Add(instance.generation)
+                 .Add(instance.request_id)
+                 .Add(absl::ToUnixMicros(instance.created))
+                 .Add(absl::ToUnixMicros(instance.changed)))
+      .status();
 }
 
 absl::Status PostgresWriter::DeleteInstance(const std::string& uid) {
@@ -505,7 +522,6 @@ absl::Status PostgresWriter::DeleteInstance(const std::string& uid) {
   if (deleted.ok()) {
     deleted = RunState("DELETE FROM context WHERE uid = $1", PostgresValues().Add(uid));
   }
-  if (deleted.ok()) deleted = RunState("UPDATE meta SET configured = configured + 1");
   return deleted.status();
 }
 

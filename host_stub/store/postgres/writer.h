@@ -71,6 +71,8 @@ class PostgresWriter : public Transaction {
   absl::Status WriteContext(const std::string& uid, const std::string& key,
                             const std::string& value) override;
   absl::StatusOr<std::vector<StoredInstance>> ReadInstances() override;
+  absl::StatusOr<int64_t> ReadVersion() override;
+  absl::Status AdvanceVersion(int64_t version) override;
   absl::Status WriteInstance(const StoredInstance& instance) override;
   absl::Status DeleteInstance(const std::string& uid) override;
   absl::Status WriteAudit(const AuditEntry& entry, int64_t most_kept) override;
