@@ -72,7 +72,8 @@ absl::StatusOr<std::shared_ptr<Store>> OpenStore(const HostOptions& options) {
     return OpenPostgresStore({.url = shared.url,
                               .limits = limits,
                               .retention = retention,
-                              .allow_asynchronous = shared.allow_asynchronous_commit});
+                              .allow_asynchronous = shared.allow_asynchronous_commit,
+                              .secrets_keys = shared.secrets_keys});
   }
   return OpenSqliteStore({.data_dir = options.data_dir, .limits = limits, .retention = retention});
 }

@@ -108,6 +108,7 @@ struct StoreOptions {
 };
 int UpgradeStore(const StoreOptions& options);
 int CheckStore(const StoreOptions& options);
+int RekeyStore(const StoreOptions& options);
 
 struct RefusalsOptions : ClientOptions {
   std::string reason;  // a filter; empty: all, as `name`

@@ -362,6 +362,12 @@ void CommandLine::AddStore() {
           "The exit status is 1 if there is a fault. Example:\n"
           "  host_stub store check --config host.json",
           &CheckStore);
+  const auto rekey =
+      Add(group, "rekey", "Seal the instances' configurations with the first key anew",
+          "Hosts may serve meanwhile. Example:\n  host_stub store rekey --config host.json",
+          &RekeyStore);
+  AddOption(*rekey.app, "--config", rekey.options->config, "FILE.json",
+            "The hosts' configuration, with the database and the keys in `store`");
   for (const auto& [command, options] : {init, upgrade, check}) {
     AddOption(*command, "--config", options->config, "FILE.json",
               "The hosts' configuration, which names the database in `store`");

@@ -2,6 +2,7 @@
 // database, not a host.
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "host_stub/config/configuration.h"
 #include "host_stub/store/postgres/connection.h"
 #include "host_stub/store/postgres/schema.h"
+#include "host_stub/store/postgres/sealing.h"
 #include "host_stub/store/postgres/server_check.h"
 
 namespace host_stub {
@@ -19,7 +21,8 @@ namespace {
 // An upgrade of large tables takes its time.
 constexpr absl::Duration kStatementTimeout = absl::Hours(1);
 
-absl::StatusOr<std::unique_ptr<PostgresConnection>> Connect(const StoreOptions& options) {
+absl::StatusOr<std::unique_ptr<PostgresConnection>> Connect(
+    const StoreOptions& options, std::optional<Sealing>* sealing = nullptr) {
   std::string url = options.url;
   if (url.empty() == options.config.empty()) {
     return absl::InvalidArgumentError("give either --config FILE.json or --store URL");
@@ -28,6 +31,7 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> Connect(const StoreOptions& 
     absl::StatusOr<Configuration> configuration = LoadConfiguration(options.config);
     if (!configuration.ok()) return configuration.status();
     url = configuration->store.url;
+    if (sealing != nullptr) sealing->emplace(configuration->store.secrets_keys);
     WipeSecrets(*configuration);
     if (url.empty()) {
       return absl::InvalidArgumentError(
@@ -63,6 +67,22 @@ int CheckStore(const StoreOptions& options) {
                 EscapeForTerminal(finding.text, false).c_str());
   }
   return faults == 0 ? kDone : kRefused;
+}
+
+int RekeyStore(const StoreOptions& options) {
+  std::optional<Sealing> sealing;
+  const auto connection = Connect(options, &sealing);
+  if (!connection.ok()) return Fail(connection.status().message(), kNotAsked);
+  if (!sealing->has_key()) {
+    return Fail(absl::StrCat(options.config, ": store: needs secrets_key_files"), kNotAsked);
+  }
+  const absl::StatusOr<Rekeyed> rekeyed = RekeyInstances(**connection, *sealing);
+  if (!rekeyed.ok()) return Fail(rekeyed.status().message(), kRefused);
+  std::printf("sealed with the first key: %d\n", rekeyed->instances);
+  for (const std::string& fault : rekeyed->faults) {
+    std::fprintf(stderr, "%s\n", EscapeForTerminal(fault, false).c_str());
+  }
+  return rekeyed->faults.empty() ? kDone : kRefused;
 }
 
 }  // namespace host_stub

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -26,6 +27,7 @@ namespace {
 // they bound.
 constexpr size_t kConfigurationBytes = 4 << 20;
 constexpr size_t kParameterFileBytes = 1 << 20;
+constexpr size_t kSecretsKeyDigits = 64;
 constexpr int64_t kMostRetentionDays = 36'500;
 constexpr int64_t kLeastRetentionBytes = 1 << 20;
 constexpr int64_t kMostRetentionBytes = int64_t{1} << 50;
@@ -87,6 +89,7 @@ class Builder {
   absl::Status ForwardingHeader(const std::string& place);
   absl::Status Retention(const std::string& place);
   absl::Status Store(const std::string& place);
+  absl::Status SecretsKey(const std::string& place);
   absl::Status Instance(const std::string& place);
   absl::Status Parameters(const std::string& place, InstanceConfiguration& instance);
   absl::Status Parameter(absl::string_view name, const std::string& place,
@@ -187,12 +190,17 @@ absl::Status Builder::Retention(const std::string& place) {
 }
 
 absl::Status Builder::Store(const std::string& place) {
-  static constexpr absl::string_view kNames[] = {"url", "url_file", "allow_asynchronous_commit"};
+  static constexpr absl::string_view kNames[] = {"url", "url_file", "allow_asynchronous_commit",
+                                                 "secrets_key_files"};
   StoreConfiguration& store = configuration_.store;
   absl::Status status =
       reader_.EachMember(place, kNames, [&](absl::string_view name, const std::string& member) {
         if (name == "allow_asynchronous_commit") {
           return reader_.Boolean(member, store.allow_asynchronous_commit);
+        }
+        if (name == "secrets_key_files") {
+          return reader_.EachElement(
+              member, [this](const std::string& element) { return SecretsKey(element); });
         }
         if (!store.url.empty()) {
           return reader_.Fault(member, "both url and url_file are given; keep one");
@@ -207,6 +215,19 @@ absl::Status Builder::Store(const std::string& place) {
     return absl::OkStatus();
   }
   return reader_.Fault(place, "the url must be like postgresql://HOST/DATABASE");
+}
+
+absl::Status Builder::SecretsKey(const std::string& place) {
+  std::string& key = configuration_.store.secrets_keys.emplace_back();
+  if (absl::Status status = ReadFile(/*secret=*/true, place, key); !status.ok()) return status;
+  if (key.size() == kSecretsKeyDigits &&
+      std::all_of(key.begin(), key.end(), &absl::ascii_isxdigit)) {
+    return absl::OkStatus();
+  }
+  Wipe(key);
+  return reader_.Fault(place, absl::StrCat("the file must hold ", kSecretsKeyDigits,
+                                           " hexadecimal digits; make one with: openssl rand -hex "
+                                           "32"));
 }
 
 absl::Status Builder::Instance(const std::string& place) {
@@ -380,6 +401,7 @@ bool IsExternal(const std::map<std::string, std::string>& server_configuration,
 
 void WipeSecrets(Configuration& configuration) {
   Wipe(configuration.store.url);
+  for (std::string& key : configuration.store.secrets_keys) Wipe(key);
   for (InstanceConfiguration& instance : configuration.instances) {
     for (auto& [name, value] : instance.parameters) {
       const webhook::Parameter* spec = webhook::FindParameter(name);

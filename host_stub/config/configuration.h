@@ -4,7 +4,8 @@
 //    "serverConfiguration": {"instance.execute.external.webhook": "true"},
 //    "limits": {"body_bytes": 8388608}, "trusted_proxies": ["10.0.0.0/8"],
 //    "forwarding_header": "Forwarded", "proxy_protocol": true,
-//    "retention": {"days": 30, "bytes": 1073741824}, "store": {"url_file": "database.url"},
+//    "retention": {"days": 30, "bytes": 1073741824},
+//    "store": {"url_file": "database.url", "secrets_key_files": ["secrets.key"]},
 //    "instances": [{"name": "webhook", "configuration": {
 //       "longRunningPort": "8000", "username": "user", "password_file": "webhook.password",
 //       "incidentType": "Phishing", "store_samples": true}}]}
@@ -46,6 +47,8 @@ struct StoreConfiguration {
   std::string url;
   // Serve although the server acknowledges what it can still lose (synchronous_commit off).
   bool allow_asynchronous_commit = false;
+  // 64 hexadecimal digits each. With the first the configurations of instances are sealed.
+  std::vector<std::string> secrets_keys;
 };
 
 struct Configuration {

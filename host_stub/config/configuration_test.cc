@@ -368,6 +368,38 @@ TEST(Configuration, ReadsTheDocumentedExample) {
                           Pair("store_samples", "true")));
 }
 
+std::string WithStore(const std::string& members) {
+  return absl::StrCat(R"({"platform": {"product": "XSOAR_6"}, "store": {)", members, "}}");
+}
+
+TEST(Configuration, KeysThatSealSecretsAreReadFromFilesThatNobodyElseReads) {
+  TemporaryFolder folder;
+  const std::string key(64, 'a');
+  folder.Write("new.key", key + "\n", 0600);
+  folder.Write("old.key", std::string(64, '1'), 0600);
+  folder.Write("short.key", "s3cret", 0600);
+  folder.Write("other.key", std::string(63, 'a') + "g", 0600);
+  folder.Write("open.key", key, 0644);
+  const auto with = [&](const std::string& files) {
+    return WithStore(
+        absl::StrCat(R"("url": "postgresql:///db", "secrets_key_files": [)", files, "]"));
+  };
+  for (const char* file : {R"("short.key")", R"("new.key", "other.key")"}) {
+    EXPECT_THAT(Refusal(with(file), folder.path()),
+                AllOf(HasSubstr("64 hexadecimal digits; make one with: openssl rand -hex 32"),
+                      Not(HasSubstr("s3cret"))));
+  }
+  EXPECT_THAT(Refusal(with(R"("open.key")"), folder.path()),
+              AllOf(HasSubstr("store.secrets_key_files[0]"), HasSubstr("chmod")));
+  EXPECT_THAT(Refusal(with("1")), HasSubstr("store.secrets_key_files[0]"));
+  auto configuration =
+      ParseConfiguration(with(R"("new.key", "old.key")"), "host.json", folder.path());
+  ASSERT_TRUE(configuration.ok()) << configuration.status();
+  EXPECT_THAT(configuration->store.secrets_keys, ElementsAre(key, std::string(64, '1')));
+  WipeSecrets(*configuration);
+  EXPECT_EQ(configuration->store.secrets_keys[0], std::string(64, '\0'));
+}
+
 TEST(Configuration, AcceptsPortsAndBooleansInBothSpellings) {
   const auto configuration = ParseConfiguration(
       WithInstances(

@@ -408,6 +408,12 @@ absl::Status InstanceManager::OnNewest(absl::FunctionRef<absl::Status()> change)
   return absl::UnavailableError("other hosts change instances at the same time; try again");
 }
 
+absl::Status InstanceManager::Check(InstanceSettings& settings) const {
+  absl::Status status = CheckSettings(parts_.plugin->info().parameters, settings);
+  if (!status.ok() || ToListed(settings).secrets_set.empty()) return status;
+  return parts_.store->CheckKeepsSecrets();
+}
+
 absl::Status InstanceManager::Save(const InstanceSettings& settings, const AuditEntry& audit) {
   absl::Status status = parts_.store->SaveInstance(ToStored(settings), &audit, version_);
   if (status.ok() && version_ != 0) ++version_;
@@ -444,7 +450,7 @@ absl::StatusOr<ListedInstance> InstanceManager::CreateNow(InstanceSettings setti
       return ToListed(*table_, *entry);
     }
   }
-  absl::Status status = CheckSettings(parts_.plugin->info().parameters, settings);
+  absl::Status status = Check(settings);
   if (!status.ok()) return status;
   if (table_->Find(settings.name) != nullptr) {
     return absl::AlreadyExistsError(
@@ -498,7 +504,7 @@ absl::StatusOr<ListedInstance> InstanceManager::UpdateNow(
   if ((*entry)->unreadable) return absl::FailedPreconditionError((*entry)->start_error->message);
   InstanceSettings settings = (*entry)->settings;
   absl::Status status = change_settings(settings);
-  if (status.ok()) status = CheckSettings(parts_.plugin->info().parameters, settings);
+  if (status.ok()) status = Check(settings);
   if (!status.ok()) return status;
   const InstanceSettings& before = (*entry)->settings;
   const std::string etag_before = before.etag();

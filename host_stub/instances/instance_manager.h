@@ -124,6 +124,7 @@ class InstanceManager {
       bool validate_only, AuditEntry audit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   absl::Status DeleteNow(const std::string& name, const std::string& etag, AuditEntry audit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
+  absl::Status Check(InstanceSettings& settings) const;
   absl::Status Save(const InstanceSettings& settings, const AuditEntry& audit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   // The entry that may be changed: it is the store's, and has that etag.

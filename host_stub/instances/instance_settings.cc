@@ -63,6 +63,7 @@ InstanceSettings SettingsOf(const InstanceConfiguration& instance, bool on_engin
 }
 
 absl::StatusOr<InstanceSettings> SettingsOf(const StoredInstance& stored) {
+  if (!stored.fault.ok()) return stored.fault;
   InstanceSettings settings{stored};
   simdjson::dom::parser parser;
   simdjson::dom::object parameters;

@@ -34,7 +34,7 @@ struct InstanceSettings : InstanceFacts {
 // Its uid is derived from its name, so that the store recognises its delivery keys after a restart.
 InstanceSettings SettingsOf(const InstanceConfiguration& instance, bool on_engine);
 
-// INTERNAL where the text in the store cannot be read.
+// INTERNAL where the text in the store cannot be read; or its fault.
 absl::StatusOr<InstanceSettings> SettingsOf(const StoredInstance& instance);
 StoredInstance ToStored(const InstanceSettings& settings);
 

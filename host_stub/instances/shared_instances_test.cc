@@ -9,21 +9,28 @@
 #include <vector>
 
 #include "host_stub/instances/testing/instance_manager_test_util.h"
+#include "host_stub/store/postgres/connection.h"
 #include "host_stub/store/postgres/postgres_store.h"
+#include "host_stub/store/postgres/sealing.h"
 #include "host_stub/store/testing/postgres_server.h"
 
 namespace host_stub {
 namespace {
 
-using ::testing::Contains;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const std::string kKey(64, '1');
+const std::string kNewKey(64, 'a');
 
 // One of the hosts.
 class SharingHost : public InstanceManagerTest {
  public:
-  explicit SharingHost(const std::string& url, const Configuration& file = File({})) {
-    auto store = OpenPostgresStore({.url = url});
+  explicit SharingHost(const std::string& url, const Configuration& file = File({}),
+                       std::vector<std::string> keys = {kKey}) {
+    auto store = OpenPostgresStore({.url = url, .secrets_keys = std::move(keys)});
     EXPECT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
     test_.services.state = store_;
@@ -66,6 +73,21 @@ Parameters WithPassword(const std::string& password) {
 
 class SharedInstancesTest : public ::testing::Test {
  protected:
+  std::unique_ptr<PostgresConnection> Connect() {
+    auto connection = PostgresConnection::Open({.url = url_});
+    EXPECT_TRUE(connection.ok()) << connection.status();
+    return *std::move(connection);
+  }
+  // Whether some row of some table of instances has this text in it.
+  bool Contains(const std::string& text) {
+    const auto rows = Connect()->Run(
+        "SELECT count(*) FROM generic_webhook.configured_instance i WHERE "
+        "position($1 IN encode(configuration, 'escape')) > 0 OR position($1 IN i::text) > 0",
+        PostgresValues().Add(text));
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    return rows->Integer(0, 0) > 0;
+  }
+
   const std::string url_ = PostgresServer::Shared().NewDatabase();
 };
 
@@ -161,7 +183,8 @@ TEST_F(SharedInstancesTest, AHostServesWhatItsFileNamesAndSaysWhatItDoesNot) {
   EXPECT_TRUE(Await([&] { return other.Post("more") == 200; }));
   EXPECT_EQ(other.Post("hook", "user:of the file"), 200);
   EXPECT_EQ(one.Post("hook", "user:stored"), 200);
-  EXPECT_THAT(other.lines(), Contains(HasSubstr("the store has an instance of this name too")));
+  EXPECT_THAT(other.lines(),
+              ::testing::Contains(HasSubstr("the store has an instance of this name too")));
   // The file gives the name up.
   ASSERT_TRUE(other.manager().Reload(File({})).ok());
   EXPECT_TRUE(Await([&] { return other.Post("hook", "user:stored") == 200; }));
@@ -189,10 +212,71 @@ TEST_F(SharedInstancesTest, AHostThatCannotApplyAChangeDoesNotServeTheSettingsBe
   StoredInstance changed = one.store().ListInstances()->front();
   changed.configuration = R"({"parameters":{"password":"without a name"}})";
   ++changed.generation;
-  ASSERT_TRUE(
-      one.store().SaveInstance(changed, nullptr, *one.store().InstancesVersion()).ok());
+  ASSERT_TRUE(one.store().SaveInstance(changed, nullptr, *one.store().InstancesVersion()).ok());
   EXPECT_TRUE(Await([&] { return other.Listed("hook")->start_error.has_value(); }));
   EXPECT_EQ(other.Post("hook", "user:old"), 0);
+}
+
+TEST_F(SharedInstancesTest, WithoutAKeyAnInstanceWithASecretIsRefusedAndSaysWhatToDo) {
+  SharingHost host(url_, File({}), {});
+  for (const bool validate_only : {true, false}) {
+    const absl::Status status =
+        host.manager().Create(New("hook", WithPassword("planted")), validate_only).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("openssl rand -hex 32"), HasSubstr("secrets_key_files")));
+  }
+  EXPECT_TRUE(host.Create(New("hook")).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(host.Set("hook", "password", "planted")));
+  EXPECT_EQ(host.Post("hook"), 200);
+}
+
+TEST_F(SharedInstancesTest, ASecretIsInNoByteOfTheTable) {
+  SharingHost host(url_);
+  ASSERT_TRUE(host.Create(New("hook", WithPassword("planted-one"))).ok());
+  ASSERT_TRUE(host.Set("hook", "password", "planted-two").ok());
+  EXPECT_FALSE(Contains("planted"));
+  EXPECT_TRUE(Contains("hook"));  // it is looked for in the right way
+}
+
+TEST_F(SharedInstancesTest, WhatNoKeyOfAHostOpensIsNotServedThereAndNamesTheKey) {
+  SharingHost one(url_);
+  SharingHost other(url_, File({}), {kNewKey});
+  ASSERT_TRUE(one.Create(New("hook", WithPassword("planted"))).ok());
+  EXPECT_TRUE(Await([&] { return other.Listed("hook").has_value(); }));
+  ASSERT_TRUE(other.Listed("hook")->start_error.has_value());
+  const std::string message = other.Listed("hook")->start_error->message;
+  EXPECT_THAT(message, HasSubstr("which this host has not"));
+  const auto key = Connect()->Run("SELECT key_id FROM generic_webhook.configured_instance");
+  EXPECT_THAT(message, HasSubstr(std::string(key->Text(0, 0))));
+  EXPECT_EQ(other.Post("hook"), 0);
+  // A change without the secrets would drop them.
+  EXPECT_TRUE(absl::IsFailedPrecondition(other.SetDisabled("hook", true)));
+  EXPECT_TRUE(other.Create(New("more", WithPassword("planted"))).ok());
+  EXPECT_TRUE(other.Delete("hook").ok());
+}
+
+TEST_F(SharedInstancesTest, RekeySealsAllWithTheFirstKeyAndHostsThatLackedItServe) {
+  SharingHost one(url_, File({}), {kKey, kNewKey});
+  SharingHost other(url_, File({}), {kNewKey});
+  ASSERT_TRUE(one.Create(New("hook", WithPassword("planted"))).ok());
+  ASSERT_TRUE(one.Create(New("plain")).ok());
+  EXPECT_TRUE(Await([&] { return other.Listed("hook").has_value(); }));
+  EXPECT_TRUE(other.Listed("hook")->start_error.has_value());
+  const auto rekeyed = RekeyInstances(*Connect(), Sealing({kNewKey, kKey}));
+  ASSERT_TRUE(rekeyed.ok()) << rekeyed.status();
+  EXPECT_EQ(rekeyed->instances, 2);
+  EXPECT_THAT(rekeyed->faults, IsEmpty());
+  EXPECT_TRUE(Await([&] { return other.Post("hook", "user:planted") == 200; }));
+  EXPECT_EQ(one.Post("hook", "user:planted"), 200);
+  EXPECT_FALSE(Contains("planted"));
+  // What no key opens stays as it was, and is told of.
+  const auto wrong = RekeyInstances(*Connect(), Sealing({kKey}));
+  ASSERT_TRUE(wrong.ok()) << wrong.status();
+  EXPECT_EQ(wrong->instances, 0);
+  ASSERT_EQ(wrong->faults.size(), 2u);
+  EXPECT_THAT(wrong->faults[0], HasSubstr("instance hook: its configuration is sealed with"));
+  ASSERT_TRUE(one.Set("hook", "incidentType", "A").ok());
 }
 
 TEST_F(SharedInstancesTest, HostThatStartsServesWhatTheOthersHaveMade) {

@@ -34,8 +34,10 @@ struct InstanceFacts {
 
 // An instance that belongs to the store.
 struct StoredInstance : InstanceFacts {
-  // JSON text, with secrets: the database is its owner's alone. Never looked into here.
+  // JSON text, with secrets: the database is its owner's alone, or they are sealed there. Never
+  // looked into here.
   std::string configuration;
+  absl::Status fault;  // where it is listed: why its configuration is not known
 };
 
 // A management call, and what became of it. It has no value of a parameter.
@@ -77,6 +79,8 @@ class StateStore {
   // In the order of their names. Where hosts share the store, `version` becomes that of the list,
   // or of one before it: it grows with each change, and is never 0. Where they do not it is 0.
   virtual absl::StatusOr<std::vector<StoredInstance>> ListInstances(int64_t* version = nullptr) = 0;
+  // OK: an instance with secrets may be kept. FAILED_PRECONDITION says what must be done first.
+  virtual absl::Status CheckKeepsSecrets() const { return absl::OkStatus(); }
   // The version that a list would have now.
   virtual absl::StatusOr<int64_t> InstancesVersion() { return 0; }
   // Adds it, or changes the one with this uid. ALREADY_EXISTS: the name is another's. `audit`,

@@ -111,7 +111,8 @@ class Database {
   // closes whatever else is open. Reads are UNAVAILABLE from then on until Open.
   virtual void Close() = 0;
 
-  // Any thread, as StateStore has it.
+  // Any thread, as StateStore has them.
+  virtual absl::Status CheckKeepsSecrets() const { return absl::OkStatus(); }
   virtual absl::StatusOr<int64_t> InstancesVersion() { return 0; }
   // Any thread, as IncidentStore has them.
   virtual absl::StatusOr<StoredIncident> Get(int64_t id) = 0;

@@ -11,6 +11,7 @@
 #include "host_stub/store/postgres/connection.h"
 #include "host_stub/store/postgres/reader.h"
 #include "host_stub/store/postgres/schema.h"
+#include "host_stub/store/postgres/sealing.h"
 #include "host_stub/store/postgres/server_check.h"
 #include "host_stub/store/postgres/writer.h"
 
@@ -29,7 +30,10 @@ std::string MakeOwner() {
 class PostgresDatabase : public Database {
  public:
   explicit PostgresDatabase(const PostgresStoreOptions& options)
-      : options_(options), owner_(MakeOwner()), readers_([this] { return Connect("reader-"); }) {}
+      : options_(options),
+        owner_(MakeOwner()),
+        sealing_(options.secrets_keys),
+        readers_([this] { return Connect("reader-"); }) {}
 
   bool is_shared() const override { return true; }
 
@@ -40,14 +44,22 @@ class PostgresDatabase : public Database {
     if (absl::Status status = CheckPostgresSchema(opened); !status.ok()) return status;
     if (absl::Status status = CheckDurability(opened); !status.ok()) return status;
     if (absl::Status status = CheckIdentity(opened); !status.ok()) return status;
-    auto writer = PostgresWriter::Open(*std::move(connection), {owner_, options_.now}, lane_,
-                                       [this](std::string what) { TellOfLoss(std::move(what)); });
+    auto writer =
+        PostgresWriter::Open(*std::move(connection), {owner_, options_.now, &sealing_, identity_},
+                             lane_, [this](std::string what) { TellOfLoss(std::move(what)); });
     if (writer.ok() && !std::exchange(started_, true)) readers_.Start();
     return writer;
   }
 
   void Close() override {}
 
+  absl::Status CheckKeepsSecrets() const override {
+    if (sealing_.has_key()) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "an instance with secrets needs a key that seals them in the database: make one with "
+        "openssl rand -hex 32, give all hosts a file with it by \"secrets_key_files\" in `store`, "
+        "and restart them");
+  }
   absl::StatusOr<int64_t> InstancesVersion() override { return readers_.InstancesVersion(); }
   absl::StatusOr<StoredIncident> Get(int64_t id) override { return readers_.Get(id); }
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
@@ -113,6 +125,7 @@ class PostgresDatabase : public Database {
 
   const PostgresStoreOptions options_;
   const std::string owner_;
+  const Sealing sealing_;
   PostgresLane lane_;  // the writer's, as are the next two
   std::string identity_;
   bool started_ = false;

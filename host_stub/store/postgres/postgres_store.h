@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -26,6 +27,7 @@ struct PostgresStoreOptions {
   Retention retention = {};
   // Serve although the server acknowledges what is not on its disk (synchronous_commit off).
   bool allow_asynchronous = false;
+  std::vector<std::string> secrets_keys = {};  // as Sealing takes them
   absl::Duration retention_pause = absl::Minutes(1);
 };
 

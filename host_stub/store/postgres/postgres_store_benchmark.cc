@@ -1,5 +1,6 @@
-// Durable rows a second, by rows in a commit and by hosts: the store beside its own statements alone.
-// The server is PostgreSQL with its usual settings, on the disk that TEST_TMPDIR or /tmp is on.
+// Durable rows a second, by rows in a commit and by hosts: the store beside its own statements
+// alone. The server is PostgreSQL with its usual settings, on the disk that TEST_TMPDIR or /tmp is
+// on.
 #include <benchmark/benchmark.h>
 
 #include <atomic>
@@ -80,24 +81,26 @@ void BM_PostgresAlone(benchmark::State& state) {
     }
     values.BeginArray(Array::kReals);
     for (int64_t i = 0; i < state.range(0); ++i) values.Append(0.0);
-    for (const absl::string_view text : {absl::string_view("Disk failing"),
-                                         absl::string_view("Hardware"),
-                                         absl::string_view("2024-05-01T10:00:00Z"),
-                                         absl::string_view(""), absl::string_view(kDetails)}) {
+    for (const absl::string_view text :
+         {absl::string_view("Disk failing"), absl::string_view("Hardware"),
+          absl::string_view("2024-05-01T10:00:00Z"), absl::string_view(""),
+          absl::string_view(kDetails)}) {
       values.BeginArray(Array::kBytes);
       for (int64_t i = 0; i < state.range(0); ++i) values.Append(text);
     }
     (*connection)->Push("BEGIN");
     (*connection)
-        ->Push("UPDATE lane SET head = $1, batch = CASE WHEN batch = $2 THEN batch + 1 END, "
-               "expires = now() + interval '15 s' WHERE lane = 1",
-               PostgresValues().Add(id).Add(batch++));
+        ->Push(
+            "UPDATE lane SET head = $1, batch = CASE WHEN batch = $2 THEN batch + 1 END, "
+            "expires = now() + interval '15 s' WHERE lane = 1",
+            PostgresValues().Add(id).Add(batch++));
     (*connection)
-        ->Push("INSERT INTO incident (lane, id, sender, shared, created, severity, name, type, "
-               "occurred, warnings, details) SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], "
-               "$4::bigint[], $5::bigint[], $6::float8[], $7::bytea[], $8::bytea[], $9::bytea[], "
-               "$10::bytea[], $11::bytea[])",
-               values);
+        ->Push(
+            "INSERT INTO incident (lane, id, sender, shared, created, severity, name, type, "
+            "occurred, warnings, details) SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], "
+            "$4::bigint[], $5::bigint[], $6::float8[], $7::bytea[], $8::bytea[], $9::bytea[], "
+            "$10::bytea[], $11::bytea[])",
+            values);
     (*connection)->Push("COMMIT");
     const auto done = (*connection)->Flush();
     if (!done.status.ok()) {

@@ -1,5 +1,5 @@
-// What is particular to the store that hosts share; what it has in common with the others is tested by
-// incident_store_test and state_store_test.
+// What is particular to the store that hosts share; what it has in common with the others is tested
+// by incident_store_test and state_store_test.
 #include "host_stub/store/postgres/postgres_store.h"
 
 #include <gmock/gmock.h>
@@ -120,9 +120,10 @@ TEST_F(PostgresStoreTest, TablesThatNeedANewerProgramAreRefused) {
 // Hosts of two versions run side by side during an upgrade.
 TEST_F(PostgresStoreTest, TablesOfTheNextVersionThatHaveGrownAreServed) {
   auto before = Open();
-  Execute("UPDATE meta SET schema = schema + 1; ALTER TABLE incident ADD COLUMN future text; "
-          "ALTER TABLE delivery_key ADD COLUMN future bigint NOT NULL DEFAULT 7; "
-          "CREATE TABLE of_the_future (number bigint)");
+  Execute(
+      "UPDATE meta SET schema = schema + 1; ALTER TABLE incident ADD COLUMN future text; "
+      "ALTER TABLE delivery_key ADD COLUMN future bigint NOT NULL DEFAULT 7; "
+      "CREATE TABLE of_the_future (number bigint)");
   EXPECT_TRUE(CreateOne(*before, "k").ok());
   auto after = Open();
   std::vector<int64_t> first, again;
@@ -289,8 +290,9 @@ TEST_F(PostgresStoreTest, ConnectionThatTheServerEndsLosesNothing) {
     std::vector<int64_t> created;
     ASSERT_TRUE(CreateOne(*store, std::to_string(i), &created).ok());
     ids.push_back(created[0]);
-    Execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE "
-            "'%webhook-%' AND datname = current_database()");
+    Execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE "
+        "'%webhook-%' AND datname = current_database()");
   }
   EXPECT_EQ(ReadAll(*store), ids);
 }
@@ -299,8 +301,9 @@ TEST_F(PostgresStoreTest, LossOfAcknowledgedCommitsIsTold) {
   auto store = Open();
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(CreateOne(*store).ok());
   // As a standby that lagged behind would know it.
-  Execute("UPDATE lane SET batch = 1; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
-          "application_name LIKE 'webhook-%' AND datname = current_database()");
+  Execute(
+      "UPDATE lane SET batch = 1; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+      "application_name LIKE 'webhook-%' AND datname = current_database()");
   ASSERT_TRUE(CreateOne(*store).ok());
   EXPECT_THAT(store->warning(), HasSubstr("has lost commits that it had acknowledged"));
 }
@@ -308,9 +311,10 @@ TEST_F(PostgresStoreTest, LossOfAcknowledgedCommitsIsTold) {
 TEST_F(PostgresStoreTest, AnotherDatabaseBehindTheSameNameIsRefused) {
   auto store = Open();
   ASSERT_TRUE(CreateOne(*store).ok());
-  Execute("UPDATE meta SET identity = 'ffffffffffffffff'; SELECT pg_terminate_backend(pid) FROM "
-          "pg_stat_activity WHERE application_name LIKE 'webhook-%' AND datname = "
-          "current_database()");
+  Execute(
+      "UPDATE meta SET identity = 'ffffffffffffffff'; SELECT pg_terminate_backend(pid) FROM "
+      "pg_stat_activity WHERE application_name LIKE 'webhook-%' AND datname = "
+      "current_database()");
   EXPECT_FALSE(CreateOne(*store).ok());
   EXPECT_THAT(std::string(store->health().message()), HasSubstr("another identity"));
 }
@@ -340,7 +344,8 @@ TEST_F(PostgresStoreTest, IncidentOfADayWithoutAPartitionMakesOne) {
 TEST_F(PostgresStoreTest, SendersBytesAreNoFaultOfTheWholeCommit) {
   auto store = Open();
   const std::string odd("a\0\xff\xfe", 4);
-  TestBatch batch({{.name = odd, .key = odd, .details = {odd}, .warnings = {odd}, .type = odd}}, odd);
+  TestBatch batch({{.name = odd, .key = odd, .details = {odd}, .warnings = {odd}, .type = odd}},
+                  odd);
   ASSERT_TRUE(batch.CreateIn(*store).ok());
   ASSERT_TRUE(batch->status.ok()) << batch->status;
   const auto stored = store->Get(batch.ids()[0]);

@@ -109,6 +109,7 @@ CREATE TABLE configured_instance (
   uid text PRIMARY KEY,
   name text NOT NULL UNIQUE,
   configuration bytea NOT NULL,     -- sealed; see sealing.h
+  key_id text NOT NULL,             -- of the key that seals it; empty: it is not sealed
   disabled bigint NOT NULL,
   on_engine bigint NOT NULL,
   generation bigint NOT NULL,       -- grows with each change

@@ -452,20 +452,24 @@ absl::Status PostgresWriter::WriteContext(const std::string& uid, const std::str
 absl::StatusOr<std::vector<StoredInstance>> PostgresWriter::ReadInstances() {
   const auto rows = RunState(
       "SELECT uid, name, configuration, disabled, on_engine, generation, request_id, created, "
-      "changed FROM configured_instance ORDER BY name COLLATE \"C\"");
+      "changed, key_id FROM configured_instance ORDER BY name COLLATE \"C\"");
   if (!rows.ok()) return rows.status();
   std::vector<StoredInstance> list;
   for (int row = 0; row < rows->size(); ++row) {
     StoredInstance& instance = list.emplace_back();
     instance.uid = std::string(rows->Text(row, 0));
     instance.name = std::string(rows->Text(row, 1));
-    instance.configuration = std::string(rows->Text(row, 2));
     instance.disabled = rows->Integer(row, 3) != 0;
     instance.on_engine = rows->Integer(row, 4) != 0;
     instance.generation = rows->Integer(row, 5);
     instance.request_id = std::string(rows->Text(row, 6));
     instance.created = absl::FromUnixMicros(rows->Integer(row, 7));
     instance.changed = absl::FromUnixMicros(rows->Integer(row, 8));
+    absl::StatusOr<std::string> opened =
+        options_.sealing->Open({std::string(rows->Text(row, 2)), std::string(rows->Text(row, 9))},
+                               {options_.store, instance.uid, instance.generation});
+    instance.fault = opened.status();
+    if (opened.ok()) instance.configuration = *std::move(opened);
   }
   return list;
 }
@@ -494,19 +498,22 @@ absl::Status PostgresWriter::WriteInstance(const StoredInstance& instance) {
     return absl::AlreadyExistsError(
         absl::StrCat("an instance \"", instance.name, "\" exists already"));
   }
+  const absl::StatusOr<Sealing::Sealed> sealed = options_.sealing->Seal(
+      instance.configuration, {options_.store, instance.uid, instance.generation});
+  if (!sealed.ok()) return sealed.status();
   return RunState(
-             "INSERT INTO configured_instance (uid, name, configuration, disabled, on_engine, "
-             "generation, "
-             "request_id, created, changed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-             "ON CONFLICT (uid) DO UPDATE SET name = excluded.name, configuration = "
-             "excluded.configuration, disabled = excluded.disabled, on_engine = "
-             "excluded.on_engine, "
-             "generation = excluded.generation, request_id = excluded.request_id, created = "
+             "INSERT INTO configured_instance (uid, name, configuration, key_id, disabled, "
+             "on_engine, generation, request_id, created, changed) VALUES ($1, $2, $3, $4, $5, "
+             "$6, $7, $8, $9, $10) ON CONFLICT (uid) DO UPDATE SET name = excluded.name, "
+             "configuration = excluded.configuration, key_id = excluded.key_id, disabled = "
+             "excluded.disabled, on_engine = excluded.on_engine, generation = "
+             "excluded.generation, request_id = excluded.request_id, created = "
              "excluded.created, changed = excluded.changed",
              PostgresValues()
                  .Add(instance.uid)
                  .Add(instance.name)
-                 .AddBytes(instance.configuration)
+                 .AddBytes(sealed->bytes)
+                 .Add(sealed->key_id)
                  .Add(int64_t{instance.disabled})
                  .Add(int64_t{instance.on_engine})
                  .Add(instance.generation)

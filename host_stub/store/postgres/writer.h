@@ -22,6 +22,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "host_stub/store/postgres/connection.h"
+#include "host_stub/store/postgres/sealing.h"
 #include "host_stub/store/transaction.h"
 
 namespace host_stub {
@@ -41,6 +42,8 @@ class PostgresWriter : public Transaction {
     // Names the host's connections, and owns its lane: different for each start of a host.
     std::string owner;
     std::function<absl::Time()> now;
+    const Sealing* sealing;
+    std::string store;  // its identity
   };
 
   // Takes the lane over from an earlier connection of this host, or a free one. `lane` must outlive
