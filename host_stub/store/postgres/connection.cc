@@ -212,11 +212,15 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(
       connection.get());
   if (PQsetnonblocking(handle, 1) != 0) return connection->Lose(PQerrorMessage(handle));
   // A pooler between us and the server passes these on, but not the options of a connection.
+  // Compiling a statement (jit, where there is that) takes a second, and running each of ours
+  // milliseconds. What is read alone, too, must not fail since others write.
   absl::Status status = connection->RunScript(
       absl::StrCat("SET client_min_messages = warning; SET statement_timeout = ",
                    absl::ToInt64Milliseconds(options.statement_timeout),
                    "; SET lock_timeout = ", absl::ToInt64Milliseconds(options.lock_timeout),
-                   "; SET idle_in_transaction_session_timeout = 10000; SET timezone = 'UTC'"));
+                   "; SET idle_in_transaction_session_timeout = 10000; SET timezone = 'UTC'; "
+                   "SET default_transaction_isolation = 'read committed'; "
+                   "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'"));
   if (!status.ok()) return status;
   return connection;
 }
@@ -290,16 +294,20 @@ PostgresConnection::Pipeline PostgresConnection::Flush() {
     return pipeline;
   }
   const Clock::time_point deadline = Deadline();
-  // Each statement gives one result and a null; the last one is that of the end.
+  // Each statement gives one result and a null. At the end comes the error of what was to be
+  // committed there, or of a server that stops, before the result that says it is the end.
   for (size_t i = 0; i <= pushed.size(); ++i) {
     const bool is_end = i == pushed.size();
-    while (true) {
+    for (int nulls = 0; nulls < (is_end ? 2 : 1);) {
       const absl::StatusOr<PGresult*> next = Next(deadline);
       if (!next.ok()) {
         pipeline.status.Update(next.status());
         return pipeline;
       }
-      if (*next == nullptr) break;
+      if (*next == nullptr) {
+        ++nulls;
+        continue;
+      }
       PostgresRows rows(*next);
       switch (PQresultStatus(*next)) {
         case PGRES_COMMAND_OK:
@@ -311,12 +319,13 @@ PostgresConnection::Pipeline PostgresConnection::Flush() {
           }
           break;
         case PGRES_PIPELINE_SYNC:
+          if (is_end) return pipeline;
+          break;
         case PGRES_PIPELINE_ABORTED:
           break;
         default:
           pipeline.status.Update(ErrorOf(*next));
       }
-      if (is_end) break;
     }
   }
   return pipeline;

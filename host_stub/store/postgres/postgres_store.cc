@@ -33,7 +33,7 @@ class PostgresDatabase : public Database {
       : options_(options),
         owner_(MakeOwner()),
         sealing_(options.secrets_keys),
-        readers_([this] { return Connect("reader-"); }) {}
+        readers_([this] { return ConnectReader(); }) {}
 
   bool is_shared() const override { return true; }
 
@@ -51,7 +51,8 @@ class PostgresDatabase : public Database {
     return writer;
   }
 
-  void Close() override {}
+  // Readers that are connected may be so to a server that is no longer the primary.
+  void Close() override { readers_.Renew(); }
 
   absl::Status CheckKeepsSecrets() const override {
     if (sealing_.has_key()) return absl::OkStatus();
@@ -83,11 +84,15 @@ class PostgresDatabase : public Database {
     auto connection =
         PostgresConnection::Open({.url = options_.url, .application = absl::StrCat(use, owner_)});
     if (!connection.ok()) return connection.status();
-    // No statement here is long enough for a compiler to pay, but their estimates over empty
-    // partitions are high enough to start it, for seconds.
-    absl::Status status =
-        (*connection)->RunScript("SET search_path = generic_webhook, pg_temp; SET jit = off");
+    absl::Status status = (*connection)->RunScript("SET search_path = generic_webhook, pg_temp");
     if (!status.ok()) return status;
+    return connection;
+  }
+
+  absl::StatusOr<std::unique_ptr<PostgresConnection>> ConnectReader() {
+    auto connection = Connect("reader-");
+    if (!connection.ok()) return connection.status();
+    if (absl::Status status = CheckIdentity(**connection); !status.ok()) return status;
     return connection;
   }
 
@@ -107,6 +112,7 @@ class PostgresDatabase : public Database {
   absl::Status CheckIdentity(PostgresConnection& connection) {
     const auto identity = connection.Run("SELECT identity FROM generic_webhook.meta");
     if (!identity.ok()) return identity.status();
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (identity_.empty()) identity_ = std::string(identity->Text(0, 0));
     if (identity->Text(0, 0) == identity_) return absl::OkStatus();
     return absl::FailedPreconditionError(
@@ -126,13 +132,13 @@ class PostgresDatabase : public Database {
   const PostgresStoreOptions options_;
   const std::string owner_;
   const Sealing sealing_;
-  PostgresLane lane_;  // the writer's, as are the next two
-  std::string identity_;
-  bool started_ = false;
-  PostgresReaders readers_;
+  PostgresLane lane_;     // the writer's, as is the next
+  bool started_ = false;  // the readers
   mutable std::mutex mutex_;
+  std::string identity_;
   std::string durability_;
   std::string loss_;
+  PostgresReaders readers_;  // the last: its thread uses the others
 };
 
 }  // namespace
@@ -142,6 +148,7 @@ absl::StatusOr<std::unique_ptr<Store>> OpenPostgresStore(PostgresStoreOptions op
                             {.limits = options.limits,
                              .now = options.now,
                              .retention = options.retention,
+                             .patience = options.patience,
                              .retention_pause = options.retention_pause});
 }
 

@@ -198,15 +198,22 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresReaders::Take() {
     }
   }
   auto connection = connect_();
-  if (!connection.ok()) GiveBack(nullptr);
+  if (!connection.ok()) GiveBack(nullptr, 0);
   return connection;
 }
 
-void PostgresReaders::GiveBack(std::unique_ptr<PostgresConnection> connection) {
+void PostgresReaders::Renew() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++generation_;
+  idle_.clear();
+}
+
+void PostgresReaders::GiveBack(std::unique_ptr<PostgresConnection> connection, int64_t generation) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     --at_work_;
-    if (connection != nullptr && !connection->is_lost() && !connection->in_transaction()) {
+    if (connection != nullptr && generation == generation_ && !connection->is_lost() &&
+        !connection->in_transaction()) {
       idle_.push_back(std::move(connection));
     }
   }
@@ -218,11 +225,12 @@ template <typename Read>
 auto PostgresReaders::ReadWithOne(const Read& read) {
   using Result = decltype(read(std::declval<PostgresConnection&>()));
   for (int tries = kMostReaders;; --tries) {
+    const int64_t generation = generation_;
     absl::StatusOr<std::unique_ptr<PostgresConnection>> connection = Take();
     if (!connection.ok()) return Result(connection.status());
     Result result = read(**connection);
     const bool again = (*connection)->is_lost() && tries > 0;
-    GiveBack(*std::move(connection));
+    GiveBack(*std::move(connection), generation);
     if (!again) return result;
   }
 }

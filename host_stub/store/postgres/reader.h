@@ -32,6 +32,9 @@ class PostgresReaders {
   // Begins to look at the lanes. Called once.
   void Start();
 
+  // From now on with new connections.
+  void Renew();
+
   absl::StatusOr<StoredIncident> Get(int64_t id);
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query);
   absl::StatusOr<int64_t> InstancesVersion();
@@ -44,7 +47,7 @@ class PostgresReaders {
 
  private:
   absl::StatusOr<std::unique_ptr<PostgresConnection>> Take();
-  void GiveBack(std::unique_ptr<PostgresConnection> connection);
+  void GiveBack(std::unique_ptr<PostgresConnection> connection, int64_t generation);
   template <typename Read>
   auto ReadWithOne(const Read& read);
   void Look();
@@ -56,6 +59,7 @@ class PostgresReaders {
   std::vector<std::unique_ptr<PostgresConnection>> idle_;
   int at_work_ = 0;
   bool ending_ = false;
+  std::atomic<int64_t> generation_ = 0;  // of connections
 
   std::atomic<int64_t> last_id_ = 0;
   const std::shared_ptr<SubscriberList> subscribers_ = std::make_shared<SubscriberList>();

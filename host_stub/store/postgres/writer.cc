@@ -120,11 +120,16 @@ absl::Status PostgresWriter::TakeLane(const std::function<void(std::string)>& te
       "WHERE application_name = $1 AND pid <> pg_backend_pid() AND usename = current_user",
       PostgresValues().Add(options_.owner));
   if (!ended.ok()) return ended.status();
+  connection_->TakeWarning();
   const auto lane = connection_->Run(
       "UPDATE lane SET epoch = epoch + 1, expires = now() + interval '15 s' "
       "WHERE lane = $1 AND owner = $2 RETURNING epoch, batch, head",
       PostgresValues().Add(lane_.number).Add(options_.owner));
   if (!lane.ok()) return lane.status();
+  // The wait for a standby was broken off: this confirms nothing.
+  if (const std::string warning = connection_->TakeWarning(); !warning.empty()) {
+    return absl::UnavailableError(absl::StrCat("PostgreSQL: ", warning));
+  }
   if (lane->size() == 0) {  // another host has it: it cannot be told what that has changed
     lane_ = {};
     return TakeFreeLane();
@@ -386,8 +391,10 @@ TransactionResult PostgresWriter::Commit() {
                   "PostgreSQL: another host has taken over the lane of this one, which had not "
                   "been heard of for 15 seconds; it goes on with another")};
     }
+    // Also where the server was told to stop after it had committed.
     const bool may_be_there =
-        pipeline.rows.size() == last && KindOf(code) == Kind::kRolledBackConnectionLost;
+        pipeline.rows.size() > last ||
+        (pipeline.rows.size() == last && KindOf(code) == Kind::kRolledBackConnectionLost);
     if (may_be_there) return {Kind::kUnknownConnectionLost, pipeline.status};
     return RollBack(pipeline.status);
   }
@@ -396,9 +403,13 @@ TransactionResult PostgresWriter::Commit() {
     return {Kind::kUnknownConnectionLost,
             absl::UnavailableError(absl::StrCat("PostgreSQL: ", warning))};
   }
-  if (pipeline.rows.back().command() != "COMMIT" || pipeline.rows[guard].changed() != 1) {
+  if (pipeline.rows.back().command() != "COMMIT") {
     return {Kind::kRolledBackConnectionLost,
             absl::UnavailableError("PostgreSQL: the transaction was rolled back")};
+  }
+  if (pipeline.rows[guard].changed() != 1) {
+    return {Kind::kUnknownConnectionLost,
+            absl::UnavailableError("PostgreSQL: the lane of this host is no longer there")};
   }
   begun_ = false;
   ++lane_.batch;
@@ -416,6 +427,8 @@ TransactionResult PostgresWriter::RollBack(const absl::Status& why) {
   if (connection_->in_transaction()) status = connection_->RunScript("ROLLBACK");
   if (status.ok() && code == kNoPartitionCode) status = MakePartitions();
   if (!status.ok()) result.kind = Kind::kRolledBackConnectionLost;
+  // That another host came first is no fault of ours, whatever the code says.
+  if (result.kind != Kind::kBadBatch) result.status = absl::UnavailableError(why.message());
   begun_ = false;
   return result;
 }
