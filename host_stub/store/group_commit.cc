@@ -467,6 +467,7 @@ void GroupCommit::RunMaintenance() {
   if (absl::Status status = transaction_->RunMaintenance(); !status.ok()) {
     LoseConnection(status);
   } else {
+    if (database_->is_shared()) SetHealth(absl::OkStatus());
     DeleteForgottenKeys();
   }
 }

@@ -219,6 +219,19 @@ TEST_F(PostgresFaultsTest, AnErrorThatDoesNotPassIsARefusal) {
   }
 }
 
+TEST_F(PostgresFaultsTest, AHostThatBalancersPassByIsHealthyAgainByItself) {
+  Open();
+  for (const std::string code : {"53200", "40001"}) {
+    FailCommits(code, code == "53200" ? 1 : 1'000'000, /*at_commit=*/true);
+    TestBatch batch(Three(code), code);
+    ASSERT_TRUE(batch.CreateIn(*store_).ok());
+    EXPECT_EQ(batch->outcome, CreationOutcome::kNotCreated);
+    const absl::Time give_up = absl::Now() + kPatience;
+    while (!store_->health().ok() && absl::Now() < give_up) absl::SleepFor(absl::Milliseconds(1));
+    EXPECT_TRUE(store_->health().ok()) << store_->health();
+  }
+}
+
 // It may have come after the commit: the server is asked.
 TEST_F(PostgresFaultsTest, AnErrorOfTheServerAtTheCommitIsFoundOut) {
   Open();

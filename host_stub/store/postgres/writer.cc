@@ -420,6 +420,7 @@ TransactionResult PostgresWriter::Commit() {
 
 TransactionResult PostgresWriter::RollBack(const absl::Status& why) {
   instances_.clear();
+  renew_at_ = Clock::now();  // which shows whether the server can be written
   if (connection_->is_lost()) return {Kind::kRolledBackConnectionLost, why};
   const std::string code = PostgresCodeOf(why);
   TransactionResult result{code.empty() ? Kind::kBadBatch : KindOf(code), why};
