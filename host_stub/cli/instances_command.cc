@@ -1,5 +1,6 @@
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <string>
@@ -37,6 +38,31 @@ void PrintWarnings(const google::protobuf::RepeatedPtrField<std::string>& warnin
   for (const std::string& warning : warnings) {
     std::fprintf(stderr, "warning: %s\n", EscapeForTerminal(warning, false).c_str());
   }
+}
+
+bool Serves(const v1::InstanceOnHost& host) {
+  return !host.gone() && !host.outdated() &&
+         (host.state() == v1::INSTANCE_STATE_HEALTHY ||
+          host.state() == v1::INSTANCE_STATE_DEGRADED);
+}
+
+std::string OnHost(const v1::InstanceOnHost& host) {
+  return absl::StrCat(host.gone() ? "gone, " : "", host.outdated() ? "has an earlier one, " : "",
+                      StateName(host.state()), host.message().empty() ? "" : ": ", host.message());
+}
+
+std::string HostsJson(const v1::Instance& instance) {
+  std::vector<std::string> hosts;
+  for (const v1::InstanceOnHost& host : instance.hosts()) {
+    hosts.push_back(JsonObject({{"host", JsonString(host.host())},
+                                {"state", JsonString(StateName(host.state()))},
+                                {"message", JsonString(host.message())},
+                                {"outdated", host.outdated() ? "true" : "false"},
+                                {"gone", host.gone() ? "true" : "false"},
+                                {"requests", absl::StrCat(host.request_count())},
+                                {"incidents", absl::StrCat(host.incident_count())}}));
+  }
+  return absl::StrCat("[", absl::StrJoin(hosts, ","), "]");
 }
 
 // (reason, how often it was told), in alphabetical order.
@@ -81,6 +107,7 @@ std::string InstanceJson(const v1::Instance& instance) {
        {"etag", JsonString(instance.etag())},
        {"parameters", JsonObject(parameters)},
        {"secretsSet", JsonStrings(instance.secrets_set())},
+       {"hosts", HostsJson(instance)},
        {"warnings", JsonStrings(instance.warnings())}});
 }
 
@@ -114,6 +141,9 @@ void PrintOne(const v1::Instance& instance, bool json) {
     rows.push_back({name, certificates.empty() ? value : certificates});
   }
   for (const std::string& name : instance.secrets_set()) rows.push_back({name, "(set)"});
+  for (const v1::InstanceOnHost& host : instance.hosts()) {
+    rows.push_back({host.host(), OnHost(host)});
+  }
   std::erase_if(rows, [](const auto& row) { return row.back().empty(); });
   std::fputs(FormatTable(rows).c_str(), stdout);
   PrintWarnings(instance.warnings());
@@ -233,6 +263,7 @@ int ListInstances(const InstanceOptions& options) {
   std::vector<std::string> documents;
   std::vector<std::vector<std::string>> rows = {
       {"NAME", "STATE", "FROM", "REQUESTS", "INCIDENTS", "URL"}};
+  std::vector<std::string> elsewhere;
   v1::ListInstancesRequest request;
   do {
     v1::ListInstancesResponse response;
@@ -244,10 +275,27 @@ int ListInstances(const InstanceOptions& options) {
       rows.push_back({instance.name(), StateName(health.state()), OriginName(instance.origin()),
                       absl::StrCat(health.request_count()), absl::StrCat(health.incident_count()),
                       address.url().empty() ? address.path() : address.url()});
+      for (const v1::InstanceOnHost& host : instance.hosts()) {
+        if (Serves(host) || host.state() == v1::INSTANCE_STATE_DISABLED) continue;
+        elsewhere.push_back(
+            absl::StrCat(instance.name(), " is not served by ", host.host(), ": ", OnHost(host)));
+      }
+      if (instance.hosts_size() == 0) continue;
+      if (rows[0].size() == 6) rows[0].insert(rows[0].end() - 1, "HOSTS");
+      const auto serving = std::count_if(instance.hosts().begin(), instance.hosts().end(), &Serves);
+      rows.back().insert(rows.back().end() - 1,
+                         absl::StrCat(serving, " of ", instance.hosts_size()));
     }
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
+  for (std::vector<std::string>& row : rows) {
+    if (row.size() < rows[0].size()) row.insert(row.end() - 1, "");  // not told of yet
+  }
   PrintList(options.json, documents, rows, "no instances");
+  if (options.json) return kDone;
+  for (const std::string& line : elsewhere) {
+    std::fprintf(stderr, "%s\n", EscapeForTerminal(line, false).c_str());
+  }
   return kDone;
 }
 

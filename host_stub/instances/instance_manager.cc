@@ -1,6 +1,7 @@
 #include "host_stub/instances/instance_manager.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -23,6 +24,12 @@ constexpr int kTriesOfAChange = 5;
 
 // As precise as the store keeps it.
 absl::Time Now() { return absl::FromUnixMicros(absl::ToUnixMicros(absl::Now())); }
+
+const char* NameOf(HealthState state) {
+  return state == HealthState::kHealthy    ? "healthy"
+         : state == HealthState::kDegraded ? "degraded"
+                                           : "unhealthy";
+}
 
 // For the audit of a change.
 void AddChangedNames(const InstanceSettings& before, const InstanceSettings& after,
@@ -139,7 +146,7 @@ absl::Status InstanceManager::LoadStoredInstances(InstanceSnapshot& next) {
   if (!stored.ok()) return stored.status();
   for (const StoredInstance& one : *stored) {
     if (next.Find(one.name) != nullptr) {
-      Hide(one.name);
+      Hide(one, hidden_);
       continue;
     }
     absl::StatusOr<InstanceSettings> settings = SettingsOf(one);
@@ -156,9 +163,12 @@ absl::Status InstanceManager::LoadStoredInstances(InstanceSnapshot& next) {
 }
 
 // What the file names is this host's, whatever the store has.
-void InstanceManager::Hide(const std::string& name) {
-  if (!hidden_.insert(name).second) return;
-  parts_.logger->Log(Severity::kError, name,
+void InstanceManager::Hide(const StoredInstance& stored,
+                           std::map<std::string, InstanceFacts>& hidden) const {
+  const bool is_known = hidden_.contains(stored.uid);
+  hidden.emplace(stored.uid, stored);
+  if (is_known) return;
+  parts_.logger->Log(Severity::kError, stored.name,
                      "the store has an instance of this name too, and the configuration file's "
                      "is served; rename the file's to have the store's again");
 }
@@ -174,6 +184,7 @@ void InstanceManager::Publish(std::shared_ptr<InstanceSnapshot> next) {
   {
     absl::MutexLock lock(&mutex_);
     table_ = parts_.published->current();
+    told_ = false;
   }
   wake_.SignalAll();
   parts_.on_publish();
@@ -185,6 +196,7 @@ void InstanceManager::KeepInstances(bool looks_at_store) {
   // At most for an hour: the clock of the day may be set.
   const absl::Duration most_pause = looks_at_store ? parts_.look_pause : absl::Hours(1);
   absl::Time look_at = looks_at_store ? absl::Now() : absl::InfiniteFuture();
+  absl::Time tell_at;
   absl::MutexLock lock(&mutex_);
   while (!stopped_) {
     absl::Time retry_at = absl::InfiniteFuture();
@@ -197,11 +209,16 @@ void InstanceManager::KeepInstances(bool looks_at_store) {
     }
     mutex_.Unlock();
     if (retry_at <= now) TryAgain();
-    if (look_at <= now) {
-      LookAtStore();
-      look_at = absl::Now() + parts_.look_pause;
-    }
+    if (look_at <= now) LookAtStore();
     mutex_.Lock();
+    if (look_at > now) continue;
+    if (!std::exchange(told_, true) || tell_at <= now) {
+      mutex_.Unlock();
+      TellOfHost();
+      mutex_.Lock();
+      tell_at = absl::Now() + parts_.tell_pause;
+    }
+    look_at = absl::Now() + parts_.look_pause;
   }
 }
 
@@ -211,6 +228,40 @@ void InstanceManager::LookAtStore() {
   if (!version.ok()) return;  // as its health tells
   absl::MutexLock change(&change_);
   if (*version != version_ && CheckOpen().ok()) TakeOver().IgnoreError();  // likewise
+}
+
+void InstanceManager::TellOfHost() {
+  HostReport report;
+  report.program = parts_.plugin->info().version;
+  const auto add = [&report](const InstanceFacts& facts) -> InstanceOnHost& {
+    InstanceOnHost& one = report.instances.emplace_back();
+    one.uid = facts.uid;
+    one.generation = facts.generation;
+    one.state = facts.disabled ? "disabled" : "unhealthy";
+    return one;
+  };
+  {
+    absl::MutexLock change(&change_);
+    report.version = version_;
+    for (const auto& [name, entry] : table_->entries()) {
+      InstanceOnHost& one = add(entry->settings);
+      if (entry->instance != nullptr) {
+        const InstanceHealth health = entry->instance->health();
+        const InstanceCounts counts = entry->instance->counts();
+        one.state = NameOf(health.state);
+        one.message = health.message;
+        one.requests = counts.calls;
+        one.incidents = counts.incidents_created;
+      }
+      if (!entry->start_error.has_value()) continue;
+      one.state = NameOf(entry->start_error->state);
+      one.message = entry->start_error->message;
+    }
+    for (const auto& [uid, facts] : hidden_) {
+      add(facts).message = "the host's configuration file has an instance of this name";
+    }
+  }
+  parts_.store->TellOfHost(report).IgnoreError();  // the store's health tells of it
 }
 
 absl::Status InstanceManager::TakeOver() {
@@ -230,10 +281,11 @@ absl::Status InstanceManager::TakeOver() {
   // What it remembered while it was drained here goes too.
   for (const std::string& uid : removed) parts_.store->DeleteInstance(uid).IgnoreError();
   InstanceChange change(*table_);
+  std::map<std::string, InstanceFacts> hidden;
   for (const StoredInstance& one : *stored) {
     const InstanceEntry* const entry = table_->Find(one.name);
     if (entry != nullptr && entry->settings.in_file) {
-      Hide(one.name);
+      Hide(one, hidden);
       continue;
     }
     const bool is_known = entry != nullptr && entry->settings.generation == one.generation;
@@ -246,6 +298,7 @@ absl::Status InstanceManager::TakeOver() {
     }
   }
   TakeOverSteps(change);
+  hidden_ = std::move(hidden);
   version_ = version;
   return absl::OkStatus();
 }

@@ -17,8 +17,8 @@
 #define HOST_STUB_INSTANCES_INSTANCE_MANAGER_H_
 
 #include <functional>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -53,6 +53,8 @@ struct InstanceManagerParts {
   absl::Duration first_retry_pause = absl::Seconds(1);
   // Between two looks at a store that other hosts change.
   absl::Duration look_pause = absl::Milliseconds(500);
+  // Between two reports to the other hosts, while nothing changes.
+  absl::Duration tell_pause = absl::Seconds(5);
 };
 
 // Any thread, except the store's and those that answer requests: functions that change something
@@ -111,7 +113,7 @@ class InstanceManager {
 
   absl::Status StartFileInstances(const Configuration& configuration, InstanceSnapshot& next);
   absl::Status LoadStoredInstances(InstanceSnapshot& next);
-  void Hide(const std::string& name);
+  void Hide(const StoredInstance& stored, std::map<std::string, InstanceFacts>& hidden) const;
   absl::Status CheckOpen();
   // Runs a change on the instances that the store has now, and again where another host was faster.
   absl::Status OnNewest(absl::FunctionRef<absl::Status()> change)
@@ -142,6 +144,7 @@ class InstanceManager {
 
   // What other hosts have changed.
   void LookAtStore();
+  void TellOfHost();
   absl::Status TakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   void TakeOverSteps(InstanceChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(change_);
   // Instead of the one of that name, which is drained.
@@ -171,7 +174,8 @@ class InstanceManager {
   std::vector<std::pair<std::string, std::string>> limits_set_;
   // With change_ held. Of the store's instances in table_; 0: the store is this host's alone.
   int64_t version_ = 0;
-  std::set<std::string> hidden_;  // names of the store's that the file has too
+  std::map<std::string, InstanceFacts> hidden_;  // by uid: the store's whose name the file has
+  bool told_ ABSL_GUARDED_BY(mutex_) = false;    // of the table
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 
   absl::CondVar wake_;  // the table has changed, or stopped_

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <thread>
@@ -215,6 +216,61 @@ TEST_F(SharedInstancesTest, AHostThatCannotApplyAChangeDoesNotServeTheSettingsBe
   ASSERT_TRUE(one.store().SaveInstance(changed, nullptr, *one.store().InstancesVersion()).ok());
   EXPECT_TRUE(Await([&] { return other.Listed("hook")->start_error.has_value(); }));
   EXPECT_EQ(other.Post("hook", "user:old"), 0);
+}
+
+std::vector<InstanceOnHost> OnHosts(SharingHost& asked, const std::string& uid) {
+  const auto list = asked.store().ListOnHosts({uid});
+  EXPECT_TRUE(list.ok()) << list.status();
+  return list.ok() ? *list : std::vector<InstanceOnHost>();
+}
+
+TEST_F(SharedInstancesTest, EachHostTellsWhatItServesAndWhatNot) {
+  auto one = std::make_unique<SharingHost>(url_, File({}), std::vector<std::string>{kKey});
+  SharingHost other(url_, File({{"more", {}}}), {kNewKey});
+  ASSERT_TRUE(one->Create(New("hook", WithPassword("planted"))).ok());
+  ASSERT_TRUE(one->Create(New("more")).ok());
+  const std::string uid = one->Listed("hook")->uid;
+  ASSERT_TRUE(Await([&] { return OnHosts(other, uid).size() == 2; }));
+  const auto states = [&](const std::string& of) {
+    std::vector<std::string> states;
+    for (const InstanceOnHost& host : OnHosts(other, of)) states.push_back(host.state);
+    std::sort(states.begin(), states.end());
+    return states;
+  };
+  EXPECT_THAT(states(uid), ElementsAre("healthy", "unhealthy"));
+  const std::string hidden = one->Listed("more")->uid;
+  EXPECT_TRUE(Await([&] { return OnHosts(other, hidden).size() == 2; }));
+  EXPECT_THAT(states(hidden), ElementsAre("healthy", "unhealthy"));
+  EXPECT_THAT(OnHosts(other, "file-more").size(), 1u);
+  EXPECT_THAT(OnHosts(other, "none"), IsEmpty());
+  ASSERT_TRUE(one->SetDisabled("hook", true).ok());
+  EXPECT_TRUE(Await([&] {
+    return states(uid) == std::vector<std::string>{"disabled", "unhealthy"} &&
+           OnHosts(other, uid)[0].generation == 2 && OnHosts(other, uid)[1].generation == 2;
+  }));
+  one.reset();  // a host that ends in order is not listed
+  EXPECT_EQ(OnHosts(other, uid).size(), 1u);
+}
+
+TEST_F(SharedInstancesTest, HostsThatWereKilledAreGoneAfterAMinuteAndForgottenAfterADay) {
+  SharingHost host(url_);
+  ASSERT_TRUE(host.Create(New("hook")).ok());
+  const std::string uid = host.Listed("hook")->uid;
+  ASSERT_TRUE(
+      Connect()
+          ->RunScript(absl::StrCat(
+              "SET search_path = generic_webhook; INSERT INTO host VALUES "
+              "('a', now() - interval '61 s', '', 1), ('b', now() - interval '25 h', '', 1);"
+              "INSERT INTO host_instance SELECT name, '",
+              uid, "', 1, 0, 0, 'healthy', '' FROM host WHERE name IN ('a', 'b')"))
+          .ok());
+  ASSERT_TRUE(host.SetDisabled("hook", true).ok());  // it is told at once
+  ASSERT_TRUE(Await([&] { return OnHosts(host, uid).back().state == "disabled"; }));
+  const std::vector<InstanceOnHost> list = OnHosts(host, uid);
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0].host, "a");
+  EXPECT_TRUE(list[0].gone);
+  EXPECT_FALSE(list[1].gone);
 }
 
 TEST_F(SharedInstancesTest, WithoutAKeyAnInstanceWithASecretIsRefusedAndSaysWhatToDo) {

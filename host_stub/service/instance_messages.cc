@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -268,6 +269,26 @@ void FillInstance(const ListedInstance& listed, bool draining, v1::Instance& mes
   }
   if (listed.start_error.has_value()) FillHealth(*listed.start_error, health);
   if (draining && !listed.disabled) health.set_state(v1::INSTANCE_STATE_DRAINING);
+}
+
+void FillHosts(std::span<const InstanceOnHost> hosts, v1::Instance& message) {
+  for (const InstanceOnHost& one : hosts) {
+    if (one.uid != message.uid()) continue;
+    v1::InstanceOnHost& host = *message.add_hosts();
+    host.set_host(one.host);
+    v1::InstanceState state = v1::INSTANCE_STATE_UNSPECIFIED;
+    v1::InstanceState_Parse(absl::StrCat("INSTANCE_STATE_", absl::AsciiStrToUpper(one.state)),
+                            &state);
+    host.set_state(state);
+    host.set_message(one.message);
+    // The etag ends with the generation. That of a file's instance is each host's own.
+    host.set_outdated(message.origin() == v1::INSTANCE_ORIGIN_STORE &&
+                      !absl::EndsWith(message.etag(), absl::StrCat("-", one.generation)));
+    SetTime(one.seen, *host.mutable_seen_time());
+    host.set_gone(one.gone);
+    host.set_request_count(one.requests);
+    host.set_incident_count(one.incidents);
+  }
 }
 
 absl::StatusOr<InstanceSettings> ToSettings(const v1::CreateInstanceRequest& request) {

@@ -2,6 +2,7 @@
 #ifndef HOST_STUB_SERVICE_INSTANCE_MESSAGES_H_
 #define HOST_STUB_SERVICE_INSTANCE_MESSAGES_H_
 
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
@@ -16,6 +17,10 @@ namespace host_stub {
 // Everything that may be shown, so no secret. `draining`: the host is.
 void FillInstance(const ListedInstance& listed, bool draining,
                   long_running_integration::v1::Instance& message);
+
+// Of what all hosts told, what is about this instance.
+void FillHosts(std::span<const InstanceOnHost> hosts,
+               long_running_integration::v1::Instance& message);
 
 // The settings of a new instance. INVALID_ARGUMENT names the field.
 absl::StatusOr<InstanceSettings> ToSettings(

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -31,10 +33,9 @@ class InstanceService : public v1::InstanceService::CallbackService {
       return EndCall(*context, status);
     }
     const auto entry = server_->FindEntry("name", request->name());
-    if (entry.ok()) {
-      Show(*server_, ToListed(*server_->instances->current(), **entry), *response);
-    }
-    return EndCall(*context, entry.status());
+    if (!entry.ok()) return EndCall(*context, entry.status());
+    Show(*server_, ToListed(*server_->instances->current(), **entry), *response);
+    return EndWithHosts(*context, response);
   }
 
   // The page token is kAfter and the last name of the page before.
@@ -61,7 +62,7 @@ class InstanceService : public v1::InstanceService::CallbackService {
       }
       Show(*server_, ToListed(*snapshot, *entry->second), *response->add_instances());
     }
-    return EndCall(*context, absl::OkStatus());
+    return EndWithHosts(*context, response);
   }
 
   grpc::ServerUnaryReactor* CreateInstance(Context* context,
@@ -119,6 +120,40 @@ class InstanceService : public v1::InstanceService::CallbackService {
   }
 
  private:
+  static std::vector<v1::Instance*> InstancesOf(v1::Instance& response) { return {&response}; }
+  static std::vector<v1::Instance*> InstancesOf(v1::ListInstancesResponse& response) {
+    return {response.mutable_instances()->pointer_begin(),
+            response.mutable_instances()->pointer_end()};
+  }
+
+  // Adds what the hosts that share the store told. That waits for the database, and so it is done
+  // on the thread pool.
+  template <typename Response>
+  grpc::ServerUnaryReactor* EndWithHosts(Context& context, Response* response) {
+    if (server_->audit == nullptr || !server_->audit->is_shared()) {
+      return EndCall(context, absl::OkStatus());
+    }
+    auto reactor = OnceReactor::Make(server_);
+    reactor->Post([server = server_, reactor, response, result = *response]() mutable {
+      std::vector<std::string> uids;
+      for (const v1::Instance* instance : InstancesOf(result)) uids.push_back(instance->uid());
+      const auto hosts = server->audit->ListOnHosts(uids);
+      for (v1::Instance* instance : InstancesOf(result)) {
+        if (hosts.ok()) {
+          FillHosts(*hosts, *instance);
+        } else {
+          instance->add_warnings(
+              absl::StrCat("where else it is served is not known: ", hosts.status().message()));
+        }
+      }
+      reactor->CompleteWith([&] {
+        *response = std::move(result);
+        return absl::OkStatus();
+      });
+    });
+    return reactor.get();
+  }
+
   static bool IsDry(const v1::DeleteInstanceRequest&) { return false; }
   template <typename Request>
   static bool IsDry(const Request& request) {

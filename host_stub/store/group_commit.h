@@ -81,6 +81,14 @@ class GroupCommit : public Store {
   absl::Status SetContext(absl::string_view uid, absl::string_view key, std::string value,
                           ContextDone done) override;
   absl::StatusOr<std::vector<StoredInstance>> ListInstances(int64_t* version = nullptr) override;
+  absl::Status TellOfHost(const HostReport& report) override {
+    return database_->TellOfHost(report);
+  }
+  absl::StatusOr<std::vector<InstanceOnHost>> ListOnHosts(
+      const std::vector<std::string>& uids) override {
+    return database_->ListOnHosts(uids);
+  }
+  bool is_shared() const override { return database_->is_shared(); }
   absl::Status CheckKeepsSecrets() const override { return database_->CheckKeepsSecrets(); }
   absl::StatusOr<int64_t> InstancesVersion() override { return database_->InstancesVersion(); }
   absl::Status SaveInstance(const StoredInstance& instance, const AuditEntry* audit,

@@ -40,6 +40,26 @@ struct StoredInstance : InstanceFacts {
   absl::Status fault;  // where it is listed: why its configuration is not known
 };
 
+// An instance on one of the hosts that share a store.
+struct InstanceOnHost {
+  std::string host;
+  std::string uid;
+  int64_t generation = 0;  // of its configuration there
+  std::string state;       // "healthy", "degraded", "unhealthy", "disabled"
+  std::string message;     // one line for a person, or empty
+  int64_t requests = 0;    // since it began to serve there, as the next
+  int64_t incidents = 0;
+  absl::Time seen;    // when the host last told of itself; set where it is listed, as the next
+  bool gone = false;  // that was more than a minute ago
+};
+
+// What a host tells the others.
+struct HostReport {
+  std::string program;  // its version
+  int64_t version = 0;  // of the instances that it has; see ListInstances
+  std::vector<InstanceOnHost> instances;
+};
+
 // A management call, and what became of it. It has no value of a parameter.
 struct AuditEntry {
   int64_t number = 0;    // given by the store; grows
@@ -92,6 +112,15 @@ class StateStore {
   // Removes it and its context; OK also where there is none. Likewise.
   virtual absl::Status DeleteInstance(absl::string_view uid, const AuditEntry* audit = nullptr,
                                       int64_t version = 0) = 0;
+
+  // In place of what this host told before. Other hosts see it; a store of one host keeps nothing.
+  virtual absl::Status TellOfHost(const HostReport& /*report*/) { return absl::OkStatus(); }
+  // What all hosts told of these, in the order of uid and host.
+  virtual absl::StatusOr<std::vector<InstanceOnHost>> ListOnHosts(
+      const std::vector<std::string>& /*uids*/) {
+    return std::vector<InstanceOnHost>();
+  }
+  virtual bool is_shared() const { return false; }
 
   // The newest Limits::audit_entries are kept.
   virtual absl::Status AddAudit(const AuditEntry& entry) = 0;

@@ -114,6 +114,11 @@ class Database {
   virtual void Close() = 0;
 
   // Any thread, as StateStore has them.
+  virtual absl::Status TellOfHost(const HostReport& /*report*/) { return absl::OkStatus(); }
+  virtual absl::StatusOr<std::vector<InstanceOnHost>> ListOnHosts(
+      const std::vector<std::string>& /*uids*/) {
+    return std::vector<InstanceOnHost>();
+  }
   virtual absl::Status CheckKeepsSecrets() const { return absl::OkStatus(); }
   virtual absl::StatusOr<int64_t> InstancesVersion() { return 0; }
   // Any thread, as IncidentStore has them.

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "host_stub/store/group_commit.h"
 #include "host_stub/store/postgres/connection.h"
+#include "host_stub/store/postgres/host_table.h"
 #include "host_stub/store/postgres/reader.h"
 #include "host_stub/store/postgres/schema.h"
 #include "host_stub/store/postgres/sealing.h"
@@ -61,7 +62,32 @@ class PostgresDatabase : public Database {
         "openssl rand -hex 32, give all hosts a file with it by \"secrets_key_files\" in `store`, "
         "and restart them");
   }
-  absl::StatusOr<int64_t> InstancesVersion() override { return readers_.InstancesVersion(); }
+  absl::StatusOr<int64_t> InstancesVersion() override {
+    int64_t version = 0;
+    const absl::Status status = readers_.With([&](PostgresConnection& connection) {
+      const auto rows = connection.Run("SELECT configured FROM meta");
+      if (rows.ok()) version = rows->Integer(0, 0);
+      return rows.status();
+    });
+    if (!status.ok()) return status;
+    return version;
+  }
+  absl::Status TellOfHost(const HostReport& report) override {
+    return readers_.With([&](PostgresConnection& connection) {
+      return host_stub::TellOfHost(connection, owner_, report);
+    });
+  }
+  absl::StatusOr<std::vector<InstanceOnHost>> ListOnHosts(
+      const std::vector<std::string>& uids) override {
+    std::vector<InstanceOnHost> list;
+    const absl::Status status = readers_.With([&](PostgresConnection& connection) {
+      auto read = ReadOnHosts(connection, uids);
+      if (read.ok()) list = *std::move(read);
+      return read.status();
+    });
+    if (!status.ok()) return status;
+    return list;
+  }
   absl::StatusOr<StoredIncident> Get(int64_t id) override { return readers_.Get(id); }
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query) override {
     return readers_.List(query);

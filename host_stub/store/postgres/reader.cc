@@ -255,12 +255,8 @@ absl::StatusOr<IncidentPage> PostgresReaders::List(const IncidentQuery& query) {
   });
 }
 
-absl::StatusOr<int64_t> PostgresReaders::InstancesVersion() {
-  return ReadWithOne([](PostgresConnection& connection) -> absl::StatusOr<int64_t> {
-    const auto rows = connection.Run("SELECT configured FROM meta");
-    if (!rows.ok()) return rows.status();
-    return rows->Integer(0, 0);
-  });
+absl::Status PostgresReaders::With(absl::FunctionRef<absl::Status(PostgresConnection&)> use) {
+  return ReadWithOne(use);
 }
 
 void PostgresReaders::Look() {

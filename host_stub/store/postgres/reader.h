@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "host_stub/store/incident_store.h"
@@ -37,7 +38,8 @@ class PostgresReaders {
 
   absl::StatusOr<StoredIncident> Get(int64_t id);
   absl::StatusOr<IncidentPage> List(const IncidentQuery& query);
-  absl::StatusOr<int64_t> InstancesVersion();
+  // Anything else that a connection can do; perhaps twice, where the first one is lost.
+  absl::Status With(absl::FunctionRef<absl::Status(PostgresConnection&)> use);
 
   // The last incident of the order, as this host last looked.
   int64_t last_id() const { return last_id_; }

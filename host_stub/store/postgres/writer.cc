@@ -675,6 +675,8 @@ void PostgresWriter::PrepareToClose() {
       ->Run("UPDATE lane SET expires = now() WHERE lane = $1 AND epoch = $2",
             PostgresValues().Add(lane_.number).Add(lane_.epoch))
       .IgnoreError();
+  connection_->Run("DELETE FROM host WHERE name = $1", PostgresValues().Add(options_.owner))
+      .IgnoreError();
 }
 
 }  // namespace host_stub
