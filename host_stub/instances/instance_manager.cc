@@ -1,6 +1,7 @@
 #include "host_stub/instances/instance_manager.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -193,32 +194,34 @@ void InstanceManager::Publish(std::shared_ptr<InstanceSnapshot> next) {
 // What is done without being asked.
 
 void InstanceManager::KeepInstances(bool looks_at_store) {
-  // At most for an hour: the clock of the day may be set.
-  const absl::Duration most_pause = looks_at_store ? parts_.look_pause : absl::Hours(1);
-  absl::Time look_at = looks_at_store ? absl::Now() : absl::InfiniteFuture();
-  absl::Time tell_at;
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point look_at = Clock::now();
+  Clock::time_point tell_at = look_at;
   absl::MutexLock lock(&mutex_);
   while (!stopped_) {
-    absl::Time retry_at = absl::InfiniteFuture();
-    for (const auto& [name, entry] : table_->entries())
-      retry_at = std::min(retry_at, entry->retry_at);
-    const absl::Time now = absl::Now();
-    if (std::min(retry_at, look_at) > now) {
-      wake_.WaitWithDeadline(&mutex_, std::min({retry_at, look_at, now + most_pause}));
+    absl::Time due = absl::InfiniteFuture();
+    for (const auto& [name, entry] : table_->entries()) due = std::min(due, entry->retry_at);
+    const bool retries = due <= absl::Now();
+    const bool looks = looks_at_store && look_at <= Clock::now();
+    if (!retries && !looks) {
+      // At most for an hour: the clock of the day may be set.
+      absl::Duration pause = std::min(due - absl::Now(), absl::Hours(1));
+      if (looks_at_store) pause = std::min(pause, absl::FromChrono(look_at - Clock::now()));
+      wake_.WaitWithTimeout(&mutex_, pause);
       continue;
     }
     mutex_.Unlock();
-    if (retry_at <= now) TryAgain();
-    if (look_at <= now) LookAtStore();
+    if (retries) TryAgain();
+    if (looks) LookAtStore();
     mutex_.Lock();
-    if (look_at > now) continue;
-    if (!std::exchange(told_, true) || tell_at <= now) {
+    if (!looks) continue;
+    if (!std::exchange(told_, true) || tell_at <= Clock::now()) {
       mutex_.Unlock();
       TellOfHost();
       mutex_.Lock();
-      tell_at = absl::Now() + parts_.tell_pause;
+      tell_at = Clock::now() + absl::ToChronoMilliseconds(parts_.tell_pause);
     }
-    look_at = absl::Now() + parts_.look_pause;
+    look_at = Clock::now() + absl::ToChronoMilliseconds(parts_.look_pause);
   }
 }
 

@@ -1,6 +1,6 @@
 // The configurations of instances in a database that hosts share are sealed, since they hold
-// secrets: AES-256-GCM, each with a random nonce, and tied to its place, so that a row which is
-// copied to another one, or is an older state of the same, does not open. Internal.
+// secrets: AES-256-GCM, each with a random nonce, and tied to its place, so that bytes of another
+// store, instance or generation do not open. Internal.
 #ifndef HOST_STUB_STORE_POSTGRES_SEALING_H_
 #define HOST_STUB_STORE_POSTGRES_SEALING_H_
 
