@@ -60,7 +60,7 @@ void BM_PostgresStoreWithKeys(benchmark::State& state) { CreateBatches(state, tr
 void BM_PostgresAlone(benchmark::State& state) {
   auto connection = PostgresConnection::Open({.url = Server().NewDatabase()});
   if (!connection.ok()) return state.SkipWithError("no connection");
-  (*connection)->RunScript("SET search_path = generic_webhook; SET jit = off").IgnoreError();
+  (*connection)->RunScript("SET search_path = generic_webhook").IgnoreError();
   const int64_t day = IncidentId::DayOf(absl::Now());
   (*connection)
       ->Run("SELECT make_partitions($1, $2)", PostgresValues().Add(day).Add(day + 1))
