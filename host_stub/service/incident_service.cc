@@ -195,6 +195,9 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
     const int64_t last_id = server_->store->last_id();
     absl::MutexLock lock(&mutex_);
     if (too_many) return End(absl::UnavailableError("too many callers follow; try again later"));
+    if (subscription_ == nullptr) {
+      return End(absl::UnavailableError("the incident store cannot be read; try again later"));
+    }
     // Tells the caller that it misses nothing from now on.
     if (!finished_) StartSendInitialMetadata();
     if (query_.after_id < 0) query_.after_id = last_id;

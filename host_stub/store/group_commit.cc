@@ -301,7 +301,8 @@ void GroupCommit::WriteGroup() {
 // Runs the transaction. Loses the connection where it is lost. Runs it again where nothing of it
 // was committed because another host came first or the connection to a shared database was lost.
 TransactionResult GroupCommit::UntilItIsKnown(absl::FunctionRef<TransactionResult()> transaction) {
-  const Clock::time_point give_up = Clock::now() + absl::ToChronoMilliseconds(options_.patience);
+  const auto patience = absl::ToChronoMilliseconds(options_.patience);
+  const Clock::time_point give_up = Clock::now() + patience;
   for (std::chrono::milliseconds pause(1);; pause = std::min(2 * pause, kLongestConflictPause)) {
     TransactionResult result = transaction();
     if (result.kind == Kind::kConflict) {
@@ -311,7 +312,7 @@ TransactionResult GroupCommit::UntilItIsKnown(absl::FunctionRef<TransactionResul
         LoseConnection(result.status);
         return result;
       }
-      if (!OpenAgain(result.status, give_up)) return result;
+      if (!OpenAgain(result.status, std::max(give_up, Clock::now() + patience))) return result;
       if (result.kind == Kind::kUnknownConnectionLost) {
         const std::optional<bool> committed = transaction_->WasCommitted();
         if (!committed.has_value()) return result;

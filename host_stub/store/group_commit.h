@@ -50,7 +50,7 @@ class GroupCommit : public Store {
     Retention retention = {};
     // How long a shared database is asked again: where other hosts come first, and what became of a
     // commit whose answer was lost.
-    absl::Duration patience = absl::Seconds(5);
+    absl::Duration patience = absl::Seconds(3);
     // How long one transaction deletes incidents, while batches wait; and how often the store looks
     // whether there are any to delete.
     absl::Duration retention_step = absl::Milliseconds(2);

@@ -262,7 +262,8 @@ class IncidentStore {
   // Calls `committed` with last_id() after each commit that created incidents, or after several,
   // when they can be read. It is not called for incidents that were there before: ask last_id()
   // after subscribing. It runs on a thread of the store, one call at a time. It must hand the id
-  // over and return, and must not subscribe. A shared store waits for its database here.
+  // over and return, and must not subscribe. A shared store waits for its database here; null: it
+  // cannot be read.
   virtual std::unique_ptr<IncidentSubscription> Subscribe(
       std::function<void(int64_t last_id)> committed) = 0;
 

@@ -82,9 +82,9 @@ class Transaction : public IncidentTables, public StateTables {
   virtual absl::Status ReadKeys(const std::function<void(DeliveryKey)>& take) = 0;
 
   // Does what is not urgent. Called after each transaction, and at next_maintenance(), if that is
-  // set, where no transaction comes. An error means that the connection is lost. OK means that a shared
-  // database can be written, which is tried where a transaction has failed: a host that balancers
-  // pass by because of its health gets no transaction that would show it.
+  // set, where no transaction comes. An error means that the connection is lost. OK means that a
+  // shared database can be written, which is tried where a transaction has failed: a host that
+  // balancers pass by because of its health gets no transaction that would show it.
   virtual absl::Status RunMaintenance() = 0;
   virtual std::optional<std::chrono::steady_clock::time_point> next_maintenance() const = 0;
 

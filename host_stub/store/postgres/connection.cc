@@ -185,8 +185,25 @@ int64_t PostgresRows::changed() const {
   return absl::SimpleAtoi(PQcmdTuples(result_.get()), &rows) ? rows : 0;
 }
 
+// libpq's own messages show parts of a URL that it does not understand, a password among them.
+absl::Status CheckUrl(const std::string& url) {
+  PQconninfoOption* const parts = PQconninfoParse(url.c_str(), nullptr);
+  bool is_good = parts != nullptr;
+  for (PQconninfoOption* part = parts; is_good && part->keyword != nullptr; ++part) {
+    const bool is_host = std::strcmp(part->keyword, "host") == 0 && part->val != nullptr;
+    if (is_host && std::strchr(part->val, '@') != nullptr) is_good = false;
+  }
+  PQconninfoFree(parts);
+  if (is_good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "PostgreSQL: the URL is not as in postgresql://USER:PASSWORD@HOST/DATABASE; characters such "
+      "as "
+      "@ : / % of a password are written as %40 %3A %2F %25");
+}
+
 absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(
     const Options& options) {
+  if (absl::Status status = CheckUrl(options.url); !status.ok()) return status;
   const std::string patience = absl::StrCat(absl::ToInt64Seconds(options.connect_timeout));
   // The first is expanded; what the URL says wins over what stands before it, and ours over both
   // where it stands behind.

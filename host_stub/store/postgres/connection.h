@@ -92,11 +92,11 @@ class PostgresConnection {
     std::string url;          // as libpq takes it: a URL or KEY=VALUE
     std::string application;  // shown by pg_stat_activity
     absl::Duration connect_timeout = absl::Seconds(5);
-    absl::Duration statement_timeout = absl::Seconds(5);
+    absl::Duration statement_timeout = absl::Seconds(3);
     absl::Duration lock_timeout = absl::Seconds(2);
   };
 
-  // UNAVAILABLE with one line, without the password.
+  // UNAVAILABLE, or INVALID_ARGUMENT for a URL that is none, with one line, without the password.
   static absl::StatusOr<std::unique_ptr<PostgresConnection>> Open(const Options& options);
   ~PostgresConnection() { PQfinish(handle_); }
   PostgresConnection(const PostgresConnection&) = delete;

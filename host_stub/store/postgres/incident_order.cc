@@ -1,54 +1,81 @@
 #include "host_stub/store/postgres/incident_order.h"
 
+#include <array>
+#include <map>
+#include <vector>
+
 #include "host_stub/store/postgres/schema.h"
 
 namespace host_stub {
 namespace {
 
-constexpr int kTriesToOrder = 20;
+constexpr int kTriesToOrder = 50;
 
 }  // namespace
 
-absl::StatusOr<int64_t> OrderIncidents(PostgresConnection& connection) {
-  PostgresValues day;
-  day.Add(IncidentId::FirstOf(1));
+absl::StatusOr<LastOrdered> OrderIncidents(PostgresConnection& connection) {
+  std::map<int64_t, int64_t> heads;  // of lanes, at the first look
+  bool is_first = true;
   for (int tries = kTriesToOrder; tries > 0;) {
-    // A run ends with the day, so that retention deletes it whole.
     const auto lanes = connection.Run(
-        "SELECT h.position, r.last_id, l.lane, l.after, f.id, CASE WHEN f.id / $1 = l.head / $1 "
-        "THEN "
-        "l.head ELSE (SELECT id FROM incident i WHERE i.lane = l.lane AND id >= f.id AND "
-        "id < (f.id / $1 + 1) * $1 ORDER BY id DESC LIMIT 1) END FROM run_head h "
-        "LEFT JOIN run r ON r.position = h.position LEFT JOIN ("
-        "(SELECT lane, head, coalesce(last_id, 0) AS after FROM lane LEFT JOIN ordered USING "
-        "(lane)) l "
-        "CROSS JOIN LATERAL (SELECT id FROM incident i WHERE l.head > l.after AND i.lane = l.lane "
-        "AND id > l.after ORDER BY id LIMIT 1) f) ON true ORDER BY l.lane",
-        day);
+        "SELECT h.position, r.last_id, l.lane, l.after, l.head FROM run_head h LEFT JOIN run r ON "
+        "r.position = h.position LEFT JOIN (SELECT lane, head, coalesce(last_id, 0) AS after FROM "
+        "lane "
+        "LEFT JOIN ordered USING (lane)) l ON l.head > l.after ORDER BY l.lane");
     if (!lanes.ok()) return lanes.status();
     const int64_t position = lanes->Integer(0, 0);
-    if (lanes->IsNull(0, 2)) return lanes->Integer(0, 1);
-    PostgresValues runs;
-    const auto add = [&](int column, int64_t plus_row) {
-      runs.BeginArray(PostgresValues::Array::kIntegers);
-      for (int row = 0; row < lanes->size(); ++row) {
-        runs.Append(lanes->Integer(row, column) + plus_row * (row + 1));
-      }
-    };
-    add(0, 1);  // positions
-    for (const int column : {2, 3, 4, 5}) add(column, 0);
+    // What has come since the first look is not waited for.
+    bool is_done = true;
+    for (int row = 0; row < lanes->size() && !lanes->IsNull(row, 2); ++row) {
+      const int64_t lane = lanes->Integer(row, 2);
+      if (is_first) heads[lane] = lanes->Integer(row, 4);
+      const auto head = heads.find(lane);
+      if (head != heads.end() && head->second > lanes->Integer(row, 3)) is_done = false;
+    }
+    is_first = false;
+    if (is_done) return LastOrdered{position, lanes->Integer(0, 1)};
+    // A run ends with the day, so that retention deletes it whole. The bounds are values of their
+    // own, so that of all the partitions these alone are looked at.
+    for (int row = 0; row < lanes->size(); ++row) {
+      connection.Push(
+          "SELECT $1, $2, min(id), max(id) FROM incident WHERE lane = $1 AND id > $2 AND id <= $3 "
+          "AND "
+          "id < ((SELECT id FROM incident WHERE lane = $1 AND id > $2 AND id <= $3 ORDER BY id "
+          "LIMIT 1) "
+          "/ $4 + 1) * $4",
+          PostgresValues()
+              .Add(lanes->Integer(row, 2))
+              .Add(lanes->Integer(row, 3))
+              .Add(lanes->Integer(row, 4))
+              .Add(IncidentId::FirstOf(1)));
+    }
+    const PostgresConnection::Pipeline found = connection.Flush();
+    if (!found.status.ok()) return found.status;
+    std::vector<std::array<int64_t, 4>> runs;
+    for (const PostgresRows& row : found.rows) {
+      if (row.IsNull(0, 2)) continue;
+      runs.push_back({row.Integer(0, 0), row.Integer(0, 1), row.Integer(0, 2), row.Integer(0, 3)});
+    }
+    if (runs.empty()) return LastOrdered{position, lanes->Integer(0, 1)};
+    PostgresValues added;
+    added.BeginArray(PostgresValues::Array::kIntegers);
+    for (size_t i = 1; i <= runs.size(); ++i) added.Append(position + static_cast<int64_t>(i));
+    for (const size_t column : {0, 1, 2, 3}) {
+      added.BeginArray(PostgresValues::Array::kIntegers);
+      for (const auto& run : runs) added.Append(run[column]);
+    }
     PostgresValues ordered;
-    ordered.BeginArray(PostgresValues::Array::kIntegers);
-    for (int row = 0; row < lanes->size(); ++row) ordered.Append(lanes->Integer(row, 2));
-    ordered.BeginArray(PostgresValues::Array::kIntegers);
-    for (int row = 0; row < lanes->size(); ++row) ordered.Append(lanes->Integer(row, 5));
+    for (const size_t column : {0, 3}) {
+      ordered.BeginArray(PostgresValues::Array::kIntegers);
+      for (const auto& run : runs) ordered.Append(run[column]);
+    }
     connection.Push("BEGIN ISOLATION LEVEL READ COMMITTED");
     connection.Push("UPDATE run_head SET position = CASE WHEN position = $1 THEN position + $2 END",
-                    PostgresValues().Add(position).Add(int64_t{lanes->size()}));
+                    PostgresValues().Add(position).Add(static_cast<int64_t>(runs.size())));
     connection.Push(
         "INSERT INTO run (position, lane, after_id, first_id, last_id) SELECT * FROM "
         "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])",
-        runs);
+        added);
     connection.Push(
         "INSERT INTO ordered (lane, last_id) SELECT * FROM unnest($1::bigint[], $2::bigint[]) "
         "ON CONFLICT (lane) DO UPDATE SET last_id = excluded.last_id",
@@ -56,7 +83,7 @@ absl::StatusOr<int64_t> OrderIncidents(PostgresConnection& connection) {
     connection.Push("COMMIT");
     const absl::Status status = connection.Flush().status;
     if (connection.is_lost()) return status;
-    if (status.ok()) continue;  // more may have come
+    if (status.ok()) continue;
     if (absl::Status undone = connection.RunScript("ROLLBACK"); !undone.ok()) return undone;
     --tries;  // another host was faster
   }

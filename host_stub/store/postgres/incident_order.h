@@ -13,8 +13,14 @@
 
 namespace host_stub {
 
-// Appends what the lanes have. The last id in the order; 0: there is none.
-absl::StatusOr<int64_t> OrderIncidents(PostgresConnection& connection);
+// The end of the order; 0: there is none.
+struct LastOrdered {
+  int64_t position = 0;  // grows
+  int64_t id = 0;
+};
+
+// Appends what the lanes have.
+absl::StatusOr<LastOrdered> OrderIncidents(PostgresConnection& connection);
 
 }  // namespace host_stub
 

@@ -119,6 +119,9 @@ class PostgresDatabase : public Database {
     auto connection = Connect("reader-");
     if (!connection.ok()) return connection.status();
     if (absl::Status status = CheckIdentity(**connection); !status.ok()) return status;
+    // A plan for all values would lock all partitions.
+    absl::Status status = (*connection)->RunScript("SET plan_cache_mode = force_custom_plan");
+    if (!status.ok()) return status;
     return connection;
   }
 

@@ -29,7 +29,7 @@ struct PostgresStoreOptions {
   bool allow_asynchronous = false;
   std::vector<std::string> secrets_keys = {};  // as Sealing takes them
   absl::Duration retention_pause = absl::Minutes(1);
-  absl::Duration patience = absl::Seconds(5);  // as GroupCommit::Options has it
+  absl::Duration patience = absl::Seconds(3);  // as GroupCommit::Options has it
 };
 
 // Opens the store. FAILED_PRECONDITION: the database has not the tables that this program needs, or

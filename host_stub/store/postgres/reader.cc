@@ -25,7 +25,8 @@ constexpr int64_t kIdsOfAPage = 20'000;
 #define SELECT_INCIDENT                                                                         \
   "SELECT i.id, s.uid, s.name, s.brand, i.name, i.type, i.occurred, i.created, i.details, "     \
   "i.warnings, p.details_end, i.severity, p.address, p.query FROM incident i JOIN sender s ON " \
-  "s.number = i.sender LEFT JOIN shared_part p ON p.lane = i.lane AND p.id = i.shared "
+  "s.number = i.sender LEFT JOIN shared_part p ON p.lane = i.lane AND p.id = i.shared "         \
+  "AND p.id > $2 - 362387865600000 AND p.id <= $3 "
 
 StoredIncident ReadRow(const PostgresRows& rows, int row) {
   StoredIncident incident;
@@ -51,27 +52,37 @@ StoredIncident ReadRow(const PostgresRows& rows, int row) {
 struct Place {
   int64_t position = 0;
   int64_t id = 0;
+  int64_t last_id = 0;  // of that run
 };
 
 absl::StatusOr<std::optional<Place>> FindPlace(PostgresConnection& connection, int64_t id) {
   const auto rows = connection.Run(
-      "SELECT position FROM (SELECT position, last_id FROM run WHERE lane = $1 AND after_id < $2 "
-      "ORDER BY after_id DESC LIMIT 1) AS found WHERE last_id >= $2",
+      "SELECT position, last_id FROM run WHERE lane = $1 AND after_id < $2 "
+      "ORDER BY after_id DESC LIMIT 1",
       PostgresValues().Add(IncidentId::LaneOf(id)).Add(id));
   if (!rows.ok()) return rows.status();
-  if (rows->size() == 0) return std::nullopt;
-  return Place{rows->Integer(0, 0), id};
+  if (rows->size() == 0 || rows->Integer(0, 1) < id) return std::nullopt;
+  return Place{rows->Integer(0, 0), id, rows->Integer(0, 1)};
 }
 
-// Whether retention has deleted an incident after that place, or may have.
-absl::StatusOr<bool> IsIncomplete(PostgresConnection& connection, const Place& place) {
-  const auto rows = connection.Run(
-      "SELECT EXISTS (SELECT 1 FROM run, meta WHERE deleted_before > 0 AND "
-      "((position > $1 AND first_id < deleted_before) OR "
-      "(position = $1 AND $2 < least(last_id, deleted_before - 1))))",
-      PostgresValues().Add(place.position).Add(place.id));
+// What retention has deleted.
+struct Deleted {
+  bool is_after(const Place& place) const {
+    return place.position < dropped_position ||
+           (place.id < place.last_id && place.last_id < before &&
+            place.id >= IncidentId::kFirstOwnId);
+  }
+
+  int64_t before = 0;            // smaller ids
+  int64_t dropped_position = 0;  // of the last run that was
+  int64_t kept_position = 0;     // of the first one that was not
+};
+
+absl::StatusOr<Deleted> ReadDeleted(PostgresConnection& connection) {
+  const auto rows =
+      connection.Run("SELECT deleted_before, dropped_position, kept_position FROM meta");
   if (!rows.ok()) return rows.status();
-  return rows->Boolean(0, 0);
+  return Deleted{rows->Integer(0, 0), rows->Integer(0, 1), rows->Integer(0, 2)};
 }
 
 // Fills a page by walking along the runs.
@@ -84,14 +95,9 @@ class PageReader {
     if (query_.after_id > 0) {
       const auto place = FindPlace(connection_, query_.after_id);
       if (!place.ok()) return place.status();
-      if (!place->has_value() && query_.complete) return DeletedError(query_.after_id);
+      if (!place->has_value() && query_.complete) return MissingPlace();
       if (!place->has_value() && !query_.newest_first) return page_.EndOfRange();
       after_ = place->value_or(Place());
-    }
-    if (query_.complete) {
-      const auto incomplete = IsIncomplete(connection_, after_);
-      if (!incomplete.ok()) return incomplete.status();
-      if (*incomplete) return DeletedError(query_.after_id);
     }
     for (const int64_t id : {query_.before_id, query_.through_id}) {
       if (id <= 0) continue;
@@ -100,19 +106,35 @@ class PageReader {
       if (!place->has_value()) return page_.EndOfRange();
       last_ = {(*place)->position, id == query_.through_id ? id : id - 1};
     }
-    return Walk();
+    const absl::StatusOr<Deleted> deleted = ReadDeleted(connection_);
+    if (!deleted.ok()) return deleted.status();
+    first_position_ = std::max(after_.position, std::min(deleted->kept_position, last_.position));
+    absl::StatusOr<IncidentPage> page = Walk();
+    if (!page.ok() || !query_.complete) return page;
+    // Looked at last: what is not deleted now was there before.
+    const absl::StatusOr<Deleted> now = ReadDeleted(connection_);
+    if (!now.ok()) return now.status();
+    if (now->is_after(after_)) return DeletedError(query_.after_id);
+    return page;
   }
 
  private:
+  absl::Status MissingPlace() {
+    const absl::StatusOr<Deleted> deleted = ReadDeleted(connection_);
+    if (!deleted.ok()) return deleted.status();
+    return query_.after_id < deleted->before ? DeletedError(query_.after_id)
+                                             : AheadError(query_.after_id);
+  }
+
   absl::StatusOr<IncidentPage> Walk() {
-    int64_t next = query_.newest_first ? last_.position : after_.position;
+    int64_t next = query_.newest_first ? last_.position : first_position_;
     while (true) {
       const auto runs =
           query_.newest_first
               ? connection_.Run(
                     "SELECT position, lane, after_id, last_id FROM run WHERE position "
                     "<= $1 AND position >= $2 ORDER BY position DESC LIMIT $3",
-                    Range(after_.position, next))
+                    Range(first_position_, next))
               : connection_.Run(
                     "SELECT position, lane, after_id, last_id FROM run WHERE position "
                     ">= $2 AND position <= $1 ORDER BY position LIMIT $3",
@@ -172,6 +194,7 @@ class PageReader {
   IncidentPageFiller page_;
   Place after_;
   Place last_{INT64_MAX, INT64_MAX};
+  int64_t first_position_ = 0;
   int64_t looked_at_ = 0;
 };
 
@@ -186,19 +209,13 @@ PostgresReaders::~PostgresReaders() {
   if (watcher_.joinable()) watcher_.join();
 }
 
-absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresReaders::Take() {
-  {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return at_work_ < kMostReaders; });
-    ++at_work_;
-    if (!idle_.empty()) {
-      std::unique_ptr<PostgresConnection> connection = std::move(idle_.back());
-      idle_.pop_back();
-      return connection;
-    }
-  }
-  auto connection = connect_();
-  if (!connection.ok()) GiveBack(nullptr, 0);
+std::unique_ptr<PostgresConnection> PostgresReaders::TakeIdle() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return at_work_ < kMostReaders; });
+  ++at_work_;
+  if (idle_.empty()) return nullptr;
+  std::unique_ptr<PostgresConnection> connection = std::move(idle_.back());
+  idle_.pop_back();
   return connection;
 }
 
@@ -224,21 +241,30 @@ void PostgresReaders::GiveBack(std::unique_ptr<PostgresConnection> connection, i
 template <typename Read>
 auto PostgresReaders::ReadWithOne(const Read& read) {
   using Result = decltype(read(std::declval<PostgresConnection&>()));
-  for (int tries = kMostReaders;; --tries) {
+  while (true) {
     const int64_t generation = generation_;
-    absl::StatusOr<std::unique_ptr<PostgresConnection>> connection = Take();
-    if (!connection.ok()) return Result(connection.status());
-    Result result = read(**connection);
-    const bool again = (*connection)->is_lost() && tries > 0;
-    GiveBack(*std::move(connection), generation);
+    std::unique_ptr<PostgresConnection> connection = TakeIdle();
+    const bool was_idle = connection != nullptr;
+    if (!was_idle) {
+      absl::StatusOr<std::unique_ptr<PostgresConnection>> opened = connect_();
+      if (!opened.ok()) {
+        GiveBack(nullptr, generation);
+        return Result(opened.status());
+      }
+      connection = *std::move(opened);
+    }
+    Result result = read(*connection);
+    const bool again = was_idle && connection->is_lost();
+    GiveBack(std::move(connection), generation);
     if (!again) return result;
   }
 }
 
 absl::StatusOr<StoredIncident> PostgresReaders::Get(int64_t id) {
   return ReadWithOne([id](PostgresConnection& connection) -> absl::StatusOr<StoredIncident> {
-    const auto rows = connection.Run(SELECT_INCIDENT "WHERE i.lane = $1 AND i.id = $2",
-                                     PostgresValues().Add(IncidentId::LaneOf(id)).Add(id));
+    const auto rows =
+        connection.Run(SELECT_INCIDENT "WHERE i.lane = $1 AND i.id > $2 AND i.id <= $3",
+                       PostgresValues().Add(IncidentId::LaneOf(id)).Add(id - 1).Add(id));
     if (!rows.ok()) return rows.status();
     if (rows->size() == 0) return absl::NotFoundError(absl::StrCat("there is no incident ", id));
     return ReadRow(*rows, 0);
@@ -248,9 +274,9 @@ absl::StatusOr<StoredIncident> PostgresReaders::Get(int64_t id) {
 absl::StatusOr<IncidentPage> PostgresReaders::List(const IncidentQuery& query) {
   return ReadWithOne([&](PostgresConnection& connection) -> absl::StatusOr<IncidentPage> {
     // So that whoever has created an incident finds it.
-    const absl::StatusOr<int64_t> last = OrderIncidents(connection);
+    const absl::StatusOr<LastOrdered> last = OrderIncidents(connection);
     if (!last.ok()) return last.status();
-    last_id_ = *last;
+    Keep(*last);
     return PageReader(connection, query).Read();
   });
 }
@@ -259,14 +285,23 @@ absl::Status PostgresReaders::With(absl::FunctionRef<absl::Status(PostgresConnec
   return ReadWithOne(use);
 }
 
-void PostgresReaders::Look() {
-  const absl::StatusOr<int64_t> last = ReadWithOne(OrderIncidents);
-  if (last.ok()) last_id_ = *last;
+bool PostgresReaders::Look() {
+  const absl::StatusOr<LastOrdered> last = ReadWithOne(OrderIncidents);
+  if (last.ok()) Keep(*last);
+  return last.ok();
+}
+
+// Of two that look at once, the later one may be told first.
+void PostgresReaders::Keep(const LastOrdered& last) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (last.position < last_position_) return;
+  last_position_ = last.position;
+  last_id_ = last.id;
 }
 
 std::unique_ptr<IncidentSubscription> PostgresReaders::Subscribe(
     std::function<void(int64_t)> committed) {
-  Look();
+  if (!Look()) return nullptr;
   auto subscription = subscribers_->Add(std::move(committed));
   changed_.notify_all();
   return subscription;

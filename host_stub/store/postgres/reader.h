@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "host_stub/store/incident_store.h"
 #include "host_stub/store/postgres/connection.h"
+#include "host_stub/store/postgres/incident_order.h"
 #include "host_stub/store/subscriber_list.h"
 
 namespace host_stub {
@@ -43,16 +44,19 @@ class PostgresReaders {
 
   // The last incident of the order, as this host last looked.
   int64_t last_id() const { return last_id_; }
-  // Blocks for the database. While somebody subscribes, the lanes are looked at every 25 ms;
-  // otherwise every second, so that the order is about that of time, and last_id not old.
+  // Null: the database cannot be read. Blocks for the database. While somebody subscribes, the
+  // lanes are looked at every 25 ms; otherwise every second, so that the order is about that of
+  // time, and last_id not old.
   std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed);
 
  private:
-  absl::StatusOr<std::unique_ptr<PostgresConnection>> Take();
+  // Null: there is none, and one may be made.
+  std::unique_ptr<PostgresConnection> TakeIdle();
   void GiveBack(std::unique_ptr<PostgresConnection> connection, int64_t generation);
   template <typename Read>
   auto ReadWithOne(const Read& read);
-  void Look();
+  bool Look();
+  void Keep(const LastOrdered& last);
   void WatchLanes();
 
   const Connect connect_;
@@ -63,6 +67,7 @@ class PostgresReaders {
   bool ending_ = false;
   std::atomic<int64_t> generation_ = 0;  // of connections
 
+  int64_t last_position_ = 0;
   std::atomic<int64_t> last_id_ = 0;
   const std::shared_ptr<SubscriberList> subscribers_ = std::make_shared<SubscriberList>();
   std::thread watcher_;

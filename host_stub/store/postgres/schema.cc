@@ -26,9 +26,11 @@ CREATE TABLE meta (
   schema bigint NOT NULL,
   oldest_program bigint NOT NULL,   -- the oldest version of the schema whose programs may write
   configured bigint NOT NULL,       -- grows with each change of configured_instance
-  deleted_before bigint NOT NULL    -- smaller ids were deleted by retention
+  deleted_before bigint NOT NULL,   -- smaller ids were deleted by retention
+  dropped_position bigint NOT NULL, -- of the last run of which all was deleted
+  kept_position bigint NOT NULL     -- of the first one of which nothing was
 );
-INSERT INTO meta VALUES (1, substr(md5(random()::text || clock_timestamp()::text), 1, 16), 1, 1, 1, 0);
+INSERT INTO meta VALUES (1, substr(md5(random()::text || clock_timestamp()::text), 1, 16), 1, 1, 1, 0, 0, 0);
 
 CREATE TABLE lane (
   lane bigint PRIMARY KEY,
@@ -83,8 +85,7 @@ CREATE TABLE delivery_key (
   firsts bytea NOT NULL,
   PRIMARY KEY (sender, scope, key)
 );
--- Keys are added about in the order in which they expire: the small index finds those.
-CREATE INDEX delivery_key_expires ON delivery_key USING brin (expires) WITH (autosummarize = on);
+CREATE INDEX delivery_key_expires ON delivery_key (expires);
 
 CREATE TABLE run (
   position bigint PRIMARY KEY,
@@ -172,38 +173,54 @@ BEGIN
   END LOOP;
 END $$;
 
--- Drops the partitions of earlier days, and returns how many incidents they had. Of what incidents
--- share, one day more is kept: a batch may have begun before midnight. Of the order of incidents
--- too, so that a reader that has missed nothing is not told that it has.
-CREATE FUNCTION drop_partitions(before_day bigint) RETURNS bigint
+-- Drops the oldest day's partitions, if it is earlier than that, and returns how many incidents they
+-- had (an estimate where they are large); -1: there was none. Of what incidents share, one day more
+-- is kept: a batch may have begun before midnight. A run is of one day, so all of it goes, or nothing.
+CREATE FUNCTION drop_oldest(before_day bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = generic_webhook, pg_temp AS $$
 DECLARE
   part record;
-  count bigint;
-  dropped bigint := 0;
-  bound bigint := before_day * DAY_OF_IDS;
+  dropped bigint := -1;
+  bound bigint;
 BEGIN
   PERFORM pg_advisory_xact_lock(LOCK_NUMBER);
-  UPDATE meta SET deleted_before = bound WHERE deleted_before < bound;
   FOR part IN
-    SELECT parent.relname AS parent, child.relname AS child,
+    SELECT parent.relname AS parent, child.relname AS child, child.reltuples AS rows,
+           pg_relation_size(child.oid) AS bytes,
            substring(child.relname FROM '_([0-9]+)$')::bigint AS day
     FROM pg_inherits JOIN pg_class parent ON parent.oid = inhparent
          JOIN pg_class child ON child.oid = inhrelid
     WHERE parent.relnamespace = 'generic_webhook'::regnamespace
           AND parent.relname IN ('incident', 'shared_part') AND child.relkind = 'r'
           AND child.relname ~ '_[0-9]+$'
+    ORDER BY day, parent
   LOOP
-    IF part.parent = 'incident' AND part.day < before_day THEN
-      EXECUTE format('SELECT count(*) FROM %I', part.child) INTO count;
-      dropped := dropped + count;
+    EXIT WHEN bound IS NOT NULL;
+    IF part.parent = 'shared_part' AND part.day < before_day - 1 THEN
       EXECUTE format('DROP TABLE %I', part.child);
-    ELSIF part.parent = 'shared_part' AND part.day < before_day - 1 THEN
+    ELSIF part.parent = 'incident' AND part.day < before_day THEN
+      bound := (part.day + 1) * DAY_OF_IDS;
+      UPDATE meta SET deleted_before = bound,
+        dropped_position = greatest(dropped_position, (
+          SELECT max(position) FROM lane CROSS JOIN LATERAL (
+            SELECT position, last_id FROM run WHERE run.lane = lane.lane AND after_id < bound
+            ORDER BY after_id DESC LIMIT 2) AS last
+          WHERE lane.lane > 0 AND last_id < bound)),
+        kept_position = coalesce((
+          SELECT min(position) FROM lane CROSS JOIN LATERAL (
+            SELECT position FROM run WHERE run.lane = lane.lane AND last_id >= bound
+              AND after_id >= coalesce((SELECT max(after_id) FROM run WHERE run.lane = lane.lane
+                                        AND after_id < bound), 0)
+            ORDER BY after_id LIMIT 1) AS first
+          WHERE lane.lane > 0), (SELECT position FROM run_head))
+        WHERE deleted_before < bound;
+      dropped := greatest(part.rows, 0);
+      IF part.bytes < 64 * 1024 * 1024 THEN
+        EXECUTE format('SELECT count(*) FROM %I', part.child) INTO dropped;
+      END IF;
       EXECUTE format('DROP TABLE %I', part.child);
     END IF;
   END LOOP;
-  DELETE FROM run WHERE last_id < bound - DAY_OF_IDS
-    AND position < (SELECT position FROM run_head);
   RETURN dropped;
 END $$;
 )sql",

@@ -24,6 +24,7 @@ constexpr int kTriesToTakeALane = 20;
 constexpr std::chrono::seconds kRenewal(5);  // of a lease of 15 seconds
 constexpr std::chrono::seconds kExpiry(20);
 constexpr int64_t kKeysOfAStep = 5'000;
+constexpr int64_t kRunsOfAStep = 5'000;
 // Of keys whose submission asks for no lifetime.
 constexpr absl::Duration kLifetimeOfKeys = absl::Hours(24 * 7);
 
@@ -81,7 +82,7 @@ Kind KindOf(absl::string_view code) {
     return Kind::kConflict;
   }
   const absl::string_view kind = code.substr(0, 2);
-  if (IsOneOf(kind, {"22", "23", "54"})) return Kind::kBadBatch;
+  if (IsOneOf(kind, {"21", "22", "23", "54"})) return Kind::kBadBatch;
   if (IsOneOf(kind, {"53"}) || code == "57014") return Kind::kRolledBack;
   return Kind::kRolledBackConnectionLost;  // a server that stops, or that is read-only now
 }
@@ -103,10 +104,10 @@ absl::StatusOr<std::unique_ptr<PostgresWriter>> PostgresWriter::Open(
 }
 
 absl::Status PostgresWriter::MakePartitions() {
-  const int64_t today = IncidentId::DayOf(std::max(Now(), absl::Now()));
+  const int64_t today = IncidentId::DayOf(Now());
   return connection_
       ->Run("SELECT make_partitions($1, $2)",
-            PostgresValues().Add(IncidentId::DayOf(Now())).Add(today + kPartitionsAhead))
+            PostgresValues().Add(today).Add(today + kPartitionsAhead))
       .status();
 }
 
@@ -161,16 +162,15 @@ absl::Status PostgresWriter::TakeFreeLane() {
     if (expired->size() == 1) return take(*expired);
     const auto added = connection_->Run(
         "INSERT INTO lane SELECT coalesce(max(lane), 0) + 1, 1, 0, 0, $1, now() + interval '15 s' "
-        "FROM lane ON CONFLICT (lane) DO NOTHING RETURNING lane, epoch, batch, head",
-        PostgresValues().Add(options_.owner));
+        "FROM lane HAVING coalesce(max(lane), 0) < $2 "
+        "ON CONFLICT (lane) DO NOTHING RETURNING lane, epoch, batch, head",
+        PostgresValues().Add(options_.owner).Add(IncidentId::kLanes - 1));
     if (!added.ok()) return added.status();
-    if (added->size() == 0) continue;  // another host was faster
-    if (added->Integer(0, 0) < IncidentId::kLanes) return take(*added);
-    return absl::ResourceExhaustedError(absl::StrCat("PostgreSQL: all ", IncidentId::kLanes - 1,
-                                                     " lanes are in use: so many hosts "
-                                                     "write one database at most"));
+    if (added->size() == 1) return take(*added);  // else another host was faster
   }
-  return absl::UnavailableError("PostgreSQL: other hosts took every free lane first; try again");
+  return absl::UnavailableError(absl::StrCat(
+      "PostgreSQL: there is no free lane: at most ", IncidentId::kLanes - 1,
+      " hosts write one database, and a lane is free 15 seconds after its host has ended"));
 }
 
 absl::Status PostgresWriter::Begin() {
@@ -229,8 +229,8 @@ absl::Status PostgresWriter::ReadKeysOf(std::span<Submission* const> batches,
     absl::StatusOr<IncidentIds> ids = IncidentIds::FromText(rows->Text(row, 2));
     if (!ids.ok()) return ids.status();
     take({key.instance, key.scope, std::string(key.key), *std::move(ids),
-          absl::FromUnixMicros(rows->Integer(row, 1)), 0, std::string(rows->Text(row, 3)),
-          std::string(rows->Text(row, 4))});
+          absl::FromUnixMicros(rows->Integer(row, 1)) - clock_offset_, 0,
+          std::string(rows->Text(row, 3)), std::string(rows->Text(row, 4))});
   }
   // What was found may be another host's commit that a standby has not confirmed yet.
   must_commit_ = rows->size() > 0;
@@ -282,8 +282,10 @@ absl::StatusOr<int64_t> PostgresWriter::AddIncident(int64_t instance, absl::Time
 absl::Status PostgresWriter::AddKey(DeliveryKey& key) {
   const absl::Time expires =
       key.expires == absl::InfiniteFuture() ? options_.now() + kLifetimeOfKeys : key.expires;
-  keys_.push_back({key.instance, key.scope, HashOf(key.key), absl::ToUnixMicros(expires),
-                   key.ids.ToText(), key.content, key.firsts});
+  // By the server's clock, which all hosts share.
+  keys_.push_back({key.instance, key.scope, HashOf(key.key),
+                   absl::ToUnixMicros(expires + clock_offset_), key.ids.ToText(), key.content,
+                   key.firsts});
   return absl::OkStatus();
 }
 
@@ -359,7 +361,7 @@ void PostgresWriter::PushKeys() {
     values_.BeginArray(Array::kBytes);
     for (const KeyRow& row : keys_) values_.Append(row.*member);
   }
-  values_.Add(absl::ToUnixMicros(options_.now()));
+  values_.Add(absl::ToUnixMicros(Now()));
   connection_->Push(kAddKeys, values_);
 }
 
@@ -616,12 +618,24 @@ absl::Status PostgresWriter::DeleteOldest(absl::Time created_before, int64_t mos
     }
   }
   if (before <= 0) return absl::OkStatus();
+  const absl::StatusOr<bool> leads = Leads("retention");
+  if (!leads.ok() || !*leads) return leads.status();
   // What is deleted has its place in the order, so that a reader who has missed it can be told.
-  const absl::StatusOr<int64_t> ordered = OrderIncidents(*connection_);
+  const absl::StatusOr<LastOrdered> ordered = OrderIncidents(*connection_);
   if (!ordered.ok()) return ordered.status();
-  const auto dropped = connection_->Run("SELECT drop_partitions($1)", PostgresValues().Add(before));
+  const auto dropped = connection_->Run("SELECT drop_oldest($1)", PostgresValues().Add(before));
   if (!dropped.ok()) return dropped.status();
-  deleted.incidents = dropped->Integer(0, 0);
+  const int64_t incidents = dropped->Integer(0, 0);
+  deleted.incidents = std::max<int64_t>(incidents, 0);
+  // Of the order, one day more is kept, so that a reader who has missed nothing is not told so.
+  const auto runs = connection_->Run(
+      "DELETE FROM run WHERE position IN (SELECT position FROM run ORDER BY position LIMIT $1) AND "
+      "lane > 0 AND last_id < (SELECT deleted_before FROM meta) - $2 AND position < (SELECT "
+      "position "
+      "FROM run_head)",
+      PostgresValues().Add(kRunsOfAStep).Add(IncidentId::FirstOf(1)));
+  if (!runs.ok()) return runs.status();
+  deleted.more = incidents >= 0 || runs->changed() == kRunsOfAStep;
   return absl::OkStatus();
 }
 
@@ -639,27 +653,40 @@ absl::Status PostgresWriter::DeleteExpiredKeys() {
   const absl::StatusOr<bool> leads = Leads("keys");
   if (!leads.ok() || !*leads) return leads.status();
   const auto deleted = connection_->Run(
-      "DELETE FROM delivery_key WHERE ctid = ANY (ARRAY(SELECT ctid FROM delivery_key "
-      "WHERE expires <= $1 LIMIT $2))",
-      PostgresValues().Add(absl::ToUnixMicros(options_.now())).Add(kKeysOfAStep));
+      "DELETE FROM delivery_key WHERE expires <= $1 AND ctid = ANY (ARRAY(SELECT ctid FROM "
+      "delivery_key WHERE expires <= $1 ORDER BY expires LIMIT $2))",
+      PostgresValues().Add(absl::ToUnixMicros(Now())).Add(kKeysOfAStep));
   if (!deleted.ok()) return deleted.status();
   if (deleted->changed() == kKeysOfAStep) expire_at_ = Clock::now();
   return absl::OkStatus();
 }
 
-// The lane is kept, what has expired goes, and partitions are there before they are needed.
+std::optional<std::chrono::steady_clock::time_point> PostgresWriter::next_maintenance() const {
+  return std::min(renew_at_, expire_at_);
+}
+
 absl::Status PostgresWriter::RunMaintenance() {
-  if (Clock::now() < renew_at_) return absl::OkStatus();
-  renew_at_ = Clock::now() + kRenewal;
+  if (Clock::now() >= renew_at_) {
+    renew_at_ = Clock::now() + kRenewal;
+    if (absl::Status status = RenewLane(); !status.ok()) return status;
+  }
+  if (Clock::now() < expire_at_) return absl::OkStatus();
+  expire_at_ = Clock::now() + kExpiry;
+  const absl::Status status = CleanUp();
+  return connection_->is_lost() ? status : absl::OkStatus();  // else it is tried again
+}
+
+absl::Status PostgresWriter::RenewLane() {
   const auto renewed = connection_->Run(
       "UPDATE lane SET expires = now() + interval '15 s' WHERE lane = $1 AND epoch = $2",
       PostgresValues().Add(lane_.number).Add(lane_.epoch));
   if (!renewed.ok()) return renewed.status();
-  if (renewed->changed() != 1) {
-    return absl::UnavailableError("PostgreSQL: another host has taken over the lane of this one");
-  }
-  if (Clock::now() < expire_at_) return absl::OkStatus();
-  expire_at_ = Clock::now() + kExpiry;
+  if (renewed->changed() == 1) return absl::OkStatus();
+  return absl::UnavailableError("PostgreSQL: another host has taken over the lane of this one");
+}
+
+// What has expired goes, and partitions are there before they are needed.
+absl::Status PostgresWriter::CleanUp() {
   // What another host has left at the server, and would keep keys locked.
   const auto ended = connection_->Run(
       "SELECT count(pg_terminate_backend(pid)) FROM lane JOIN pg_stat_activity ON "

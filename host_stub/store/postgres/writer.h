@@ -87,9 +87,7 @@ class PostgresWriter : public Transaction {
     return absl::OkStatus();
   }
   absl::Status RunMaintenance() override;
-  std::optional<std::chrono::steady_clock::time_point> next_maintenance() const override {
-    return renew_at_;
-  }
+  std::optional<std::chrono::steady_clock::time_point> next_maintenance() const override;
   void PrepareToClose() override;
 
  private:
@@ -135,6 +133,8 @@ class PostgresWriter : public Transaction {
   void PushKeys();
   TransactionResult Commit();
   TransactionResult RollBack(const absl::Status& why);
+  absl::Status RenewLane();
+  absl::Status CleanUp();
   absl::StatusOr<bool> Leads(absl::string_view role);
   absl::Status DeleteExpiredKeys();
 
