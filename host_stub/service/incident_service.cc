@@ -186,17 +186,19 @@ class Follower : public StreamReactor<Follower, IncidentReactor> {
   void Begin() {
     const bool too_many = ++server_->followers > kMostFollowers;
     // Subscribed before the store is asked for its last id, so that no commit falls between.
+    bool unreadable = false;
     if (!too_many) {
       subscription_ = server_->store->Subscribe([weak = weak_from_this()](int64_t) {
         if (auto self = weak.lock()) self->Committed();
       });
+      unreadable = subscription_ == nullptr;
     }
     Open();
     const int64_t last_id = server_->store->last_id();
     absl::MutexLock lock(&mutex_);
     if (too_many) return End(absl::UnavailableError("too many callers follow; try again later"));
-    if (subscription_ == nullptr) {
-      return End(absl::UnavailableError("the incident store cannot be read; try again later"));
+    if (unreadable) {
+      return End(absl::UnavailableError("the store cannot be read at the moment; try again later"));
     }
     // Tells the caller that it misses nothing from now on.
     if (!finished_) StartSendInitialMetadata();

@@ -49,6 +49,21 @@ TEST_F(GrpcServerTest, FollowLeavesOutNothingAndEndsWithTheDrain) {
   EXPECT_EQ(live->Finish().error_code(), StatusCode::UNAVAILABLE);
 }
 
+// An export would end well with nothing, and a follower begin with what is old.
+TEST_F(GrpcServerTest, FollowOfAStoreThatCannotBeReadIsUnavailable) {
+  const auto stub = v1::IncidentService::NewStub(Control());
+  server_.store().unreadable = true;
+  for (const bool stop_at_end : {true, false}) {
+    v1::FollowIncidentsRequest request;
+    request.set_stop_at_end(stop_at_end);
+    grpc::ClientContext context;
+    const auto follow = stub->FollowIncidents(&context, request);
+    v1::FollowIncidentsResponse followed;
+    EXPECT_FALSE(follow->Read(&followed));
+    EXPECT_EQ(follow->Finish().error_code(), StatusCode::UNAVAILABLE);
+  }
+}
+
 // The name of a deleted instance is nobody's, or another's; its uid stays with its incidents.
 TEST_F(GrpcServerTest, IncidentsOfAnInstanceAreFoundByItsUid) {
   v1::ExecuteResponse response;

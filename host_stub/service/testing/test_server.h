@@ -2,6 +2,8 @@
 #ifndef HOST_STUB_SERVICE_TESTING_TEST_SERVER_H_
 #define HOST_STUB_SERVICE_TESTING_TEST_SERVER_H_
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +37,11 @@ class HoldingStore : public ForwardingStore {
 
   absl::Status Create(Submission* submission) override;
   absl::StatusOr<StoredIncident> Get(int64_t id) override;
+  // As a shared store whose database is away.
+  std::atomic<bool> unreadable = false;
+  std::unique_ptr<IncidentSubscription> Subscribe(std::function<void(int64_t)> committed) override {
+    return unreadable ? nullptr : ForwardingStore::Subscribe(std::move(committed));
+  }
 
  private:
   mutable absl::Mutex mutex_;

@@ -431,7 +431,9 @@ TransactionResult PostgresWriter::RollBack(const absl::Status& why) {
   if (status.ok() && code == kNoPartitionCode) status = MakePartitions();
   if (!status.ok()) result.kind = Kind::kRolledBackConnectionLost;
   // That another host came first is no fault of ours, whatever the code says.
-  if (result.kind != Kind::kBadBatch) result.status = absl::UnavailableError(why.message());
+  if (result.kind != Kind::kBadBatch && absl::IsInternal(why)) {
+    result.status = absl::UnavailableError(why.message());
+  }
   begun_ = false;
   return result;
 }
