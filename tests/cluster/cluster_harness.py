@@ -461,7 +461,7 @@ class ClusterHarness:
                     raise load.Broken(f"of {batch.items} only {sum(there)} are there")
             self.whole += any(there)
             self.absent += not any(there) and batch.may_be_there
-            if not batch.may_be_there and self.rng.random() < 0.8:
+            if not batch.may_be_there and sender.rng.random() < 0.8:
                 continue  # it takes its time, and shows little
             end = time.monotonic() + SECONDS_TO_RECOVER
             while batch.instance != traffic.PLAIN and not batch.acknowledged:

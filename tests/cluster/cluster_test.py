@@ -7,7 +7,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(__file__))
 from cluster_harness import ClusterHarness  # pylint: disable=wrong-import-position
 
-SEED = 7  # which is also shown below; when a fault meets a request is not in it
+SEED = 274  # which draws most of the faults; when one meets a request is not in it
 ROUNDS = 10
 
 
