@@ -429,8 +429,6 @@ class NoStandbyTest : public PostgresFaultsTest {
 
 TEST_F(NoStandbyTest, CommitWhoseWaitIsBrokenOffIsNotAcknowledged) {
   SetStandby("nobody");
-  TestBatch batch(Three("waits"), "waits");
-  std::thread sender([&] { ASSERT_TRUE(batch.CreateIn(*store_).ok()); });
   // Also the waits of those who want to find out.
   std::atomic<bool> done = false;
   std::thread canceller([&] {
@@ -439,7 +437,14 @@ TEST_F(NoStandbyTest, CommitWhoseWaitIsBrokenOffIsNotAcknowledged) {
           absl::StrCat("SELECT pg_cancel_backend(pid) ", kWriters, " AND wait_event = 'SyncRep'"));
     }
   });
-  sender.join();
+  // The server's processes learn one after the other that commits wait.
+  const auto probe = PostgresConnection::Open({.url = url_, .application = "webhook-probe"});
+  EXPECT_TRUE(probe.ok()) << probe.status();
+  while ((*probe)->TakeWarning().empty()) {
+    EXPECT_TRUE((*probe)->RunScript("UPDATE generic_webhook.meta SET schema = schema").ok());
+  }
+  TestBatch batch(Three("waits"), "waits");
+  EXPECT_TRUE(batch.CreateIn(*store_).ok());
   done = true;
   canceller.join();
   EXPECT_EQ(batch->outcome, CreationOutcome::kUnknown) << batch->status;
