@@ -30,13 +30,11 @@ PostgresServer& Server() {
 
 std::atomic<int64_t> next_key{0};
 
+std::string url;  // of the benchmark's database
+void MakeDatabase(const benchmark::State&) { url = Server().NewDatabase(); }
+
 // Each thread is a host with a caller of its own, which sends one batch after the other.
 void CreateBatches(benchmark::State& state, bool with_keys) {
-  static std::string url;
-  if (state.thread_index() == 0) url = Server().NewDatabase();
-  static std::atomic<int> ready;
-  ++ready;
-  while (ready % state.threads() != 0) continue;
   auto store = OpenPostgresStore({.url = url});
   if (!store.ok()) return state.SkipWithError(std::string(store.status().message()).c_str());
   for (auto _ : state) {
@@ -111,10 +109,10 @@ void BM_PostgresAlone(benchmark::State& state) {
 }
 
 BENCHMARK(BM_PostgresAlone)->Arg(1)->Arg(32)->Arg(256)->UseRealTime();
-BENCHMARK(BM_PostgresStore)->Arg(1)->Arg(32)->Arg(256)->UseRealTime();
-BENCHMARK(BM_PostgresStore)->Arg(32)->Threads(2)->UseRealTime();
-BENCHMARK(BM_PostgresStoreWithKeys)->Arg(1)->Arg(32)->Arg(256)->UseRealTime();
-BENCHMARK(BM_PostgresStoreWithKeys)->Arg(32)->Threads(2)->UseRealTime();
+BENCHMARK(BM_PostgresStore)->Setup(MakeDatabase)->Arg(1)->Arg(32)->Arg(256)->UseRealTime();
+BENCHMARK(BM_PostgresStore)->Setup(MakeDatabase)->Arg(32)->Threads(2)->UseRealTime();
+BENCHMARK(BM_PostgresStoreWithKeys)->Setup(MakeDatabase)->Arg(1)->Arg(32)->Arg(256)->UseRealTime();
+BENCHMARK(BM_PostgresStoreWithKeys)->Setup(MakeDatabase)->Arg(32)->Threads(2)->UseRealTime();
 
 }  // namespace
 }  // namespace host_stub

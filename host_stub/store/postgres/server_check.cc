@@ -42,6 +42,13 @@ absl::StatusOr<Durability> ReadDurability(PostgresConnection& connection) {
                       "synchronous_commit is local: what is acknowledged is on the disk of the "
                       "primary, and a failover can lose what only that had"};
   }
+  if (commit == "remote_write") {
+    return Durability{
+        true,
+        "what is acknowledged is on the disk of the primary, and a synchronous standby "
+        "has received it (synchronous_commit = remote_write): it survives the loss of "
+        "either, but not a crash of both machines at once"};
+  }
   return Durability{true,
                     absl::StrCat("what is acknowledged is on the disks of the primary and of ",
                                  "a synchronous standby (synchronous_commit = ", commit,

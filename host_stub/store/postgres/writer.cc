@@ -47,10 +47,15 @@ constexpr char kAddKeys[] =
     "$6::bytea[], $7::bytea[]) ON CONFLICT (sender, scope, key) DO UPDATE SET "
     "expires = CASE WHEN known.expires <= $8 THEN excluded.expires END, ids = excluded.ids, "
     "content = excluded.content, firsts = excluded.firsts";
+// LIMIT keeps the server from reading the whole table, which it takes for small until it is
+// analyzed.
 constexpr char kReadKeys[] =
     "SELECT wanted.number, expires, ids, content, firsts FROM unnest($1::bigint[], $2::bigint[], "
-    "$3::bytea[]) WITH ORDINALITY AS wanted (sender, scope, key, number) JOIN delivery_key USING "
-    "(sender, scope, key)";
+    "$3::bytea[]) WITH ORDINALITY AS wanted (sender, scope, key, number) CROSS JOIN LATERAL "
+    "(SELECT "
+    "expires, ids, content, firsts FROM delivery_key AS known WHERE known.sender = wanted.sender "
+    "AND "
+    "known.scope = wanted.scope AND known.key = wanted.key LIMIT 1) AS found";
 
 std::string HashOf(absl::string_view key) {
   unsigned char hash[EVP_MAX_MD_SIZE];
