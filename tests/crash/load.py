@@ -120,8 +120,11 @@ class Ledger:
     def note_brief_duplicate(self, key, number, sent):
         known = self.keys.get(key, 0)
         if number > known:  # the answer of that one is still on its way
+            self.reborn += known > 0
             self.keys[key] = number
             self.born.pop(key, None)
+            if key == self.first_brief:  # a kill may have swallowed that answer: take another
+                self.first_brief = None
         elif number == known and key in self.born:
             age = sent - self.born[key]
             if age > BRIEF_SECONDS + CLOCKS_DIFFER_SECONDS:
