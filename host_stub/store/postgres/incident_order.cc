@@ -82,7 +82,7 @@ absl::StatusOr<LastOrdered> OrderIncidents(PostgresConnection& connection) {
         ordered);
     connection.Push("COMMIT");
     const absl::Status status = connection.Flush().status;
-    if (connection.is_lost()) return status;
+    if (connection.is_lost()) return absl::UnavailableError(status.message());
     if (status.ok()) continue;
     if (absl::Status undone = connection.RunScript("ROLLBACK"); !undone.ok()) return undone;
     --tries;  // another host was faster
