@@ -298,8 +298,8 @@ void GroupCommit::WriteGroup() {
   }
 }
 
-// Runs the transaction. Loses the connection where it is lost. Runs it again where nothing of it
-// was committed because another host came first or the connection to a shared database was lost.
+// Runs the transaction. Where another host came first, or the connection to a shared database was
+// lost and nothing was committed, runs it again. A connection that was lost is opened again.
 TransactionResult GroupCommit::UntilItIsKnown(absl::FunctionRef<TransactionResult()> transaction) {
   const auto patience = absl::ToChronoMilliseconds(options_.patience);
   const Clock::time_point give_up = Clock::now() + patience;

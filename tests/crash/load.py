@@ -71,6 +71,25 @@ def unix_time(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
+class Payloads:
+    """Stored payloads must be as they were sent, then the headers."""
+
+    def __init__(self):
+        self.suffixes = set()  # what hosts append, once it is known
+
+    def check(self, number, details, tag, key):
+        sent = item_text(tag, key)[:-1]
+        if not details.startswith(sent):
+            raise Broken(f"incident {number} has other bytes than were sent: {details[:300]}")
+        suffix = details[len(sent) :]
+        if suffix not in self.suffixes:
+            proof = re.search("authorization|sha256", suffix.lower())
+            if not suffix.startswith(',"headers":{') or proof:
+                raise Broken(f"incident {number} ends in {suffix}")
+            json.loads("{" + suffix[1:])
+            self.suffixes.add(suffix)
+
+
 class Ledger:
     """What the senders know, across all lives of the host. Thread-safe."""
 

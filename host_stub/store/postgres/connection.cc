@@ -23,6 +23,7 @@ constexpr absl::string_view kCodePayload = "postgresql.code";
 constexpr Oid kInteger = 20;
 constexpr Oid kText = 25;
 constexpr Oid kBytes = 17;
+constexpr Oid kReal = 701;
 constexpr Oid kIntegers = 1016;
 constexpr Oid kReals = 1022;
 constexpr Oid kTexts = 1009;
@@ -70,6 +71,21 @@ absl::Status ErrorOf(const PGresult* result) {
   return status;
 }
 
+// libpq's own messages show parts of a URL that it does not understand, a password among them.
+absl::Status CheckUrl(const std::string& url) {
+  PQconninfoOption* const parts = PQconninfoParse(url.c_str(), nullptr);
+  bool is_good = parts != nullptr;
+  for (PQconninfoOption* part = parts; is_good && part->keyword != nullptr; ++part) {
+    const bool is_host = std::strcmp(part->keyword, "host") == 0 && part->val != nullptr;
+    if (is_host && std::strchr(part->val, '@') != nullptr) is_good = false;
+  }
+  PQconninfoFree(parts);
+  if (is_good) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "PostgreSQL: the URL is not as in postgresql://USER:PASSWORD@HOST/DATABASE; in a password, "
+      "write @ : / % as %40 %3A %2F %25");
+}
+
 }  // namespace
 
 std::string PostgresCodeOf(const absl::Status& status) {
@@ -77,47 +93,35 @@ std::string PostgresCodeOf(const absl::Status& status) {
   return payload.has_value() ? std::string(*payload) : "";
 }
 
-void PostgresValues::BeginValue(Oid type) {
-  EndValue();
-  elements_at_ = 0;
-  values_.push_back({type, data_.size(), data_.size()});
-}
-
-void PostgresValues::EndValue() {
-  if (!values_.empty()) values_.back().end = data_.size();
-}
+void PostgresValues::BeginValue(Oid type) { values_.push_back({type, data_.size()}); }
 
 PostgresValues& PostgresValues::Add(int64_t value) {
   BeginValue(kInteger);
   Append64(data_, static_cast<uint64_t>(value));
-  EndValue();
   return *this;
 }
 
 PostgresValues& PostgresValues::Add(absl::string_view text) {
   BeginValue(kText);
   data_.append(text.data(), text.size());
-  EndValue();
   return *this;
 }
 
 PostgresValues& PostgresValues::AddBytes(absl::string_view bytes) {
   BeginValue(kBytes);
   data_.append(bytes.data(), bytes.size());
-  EndValue();
   return *this;
 }
 
 // One dimension, no NULL, the type of an element, how many there are, the first one's number.
 PostgresValues& PostgresValues::BeginArray(Array type) {
   constexpr Oid kArrays[] = {kIntegers, kReals, kTexts, kBytesArray};
-  constexpr Oid kElements[] = {kInteger, 701, kText, kBytes};
+  constexpr Oid kElements[] = {kInteger, kReal, kText, kBytes};
   const auto index = static_cast<size_t>(type);
   BeginValue(kArrays[index]);
   for (const uint32_t number : {1u, 0u, kElements[index]}) Append32(data_, number);
   elements_at_ = data_.size();
   for (const uint32_t number : {0u, 1u}) Append32(data_, number);
-  EndValue();
   return *this;
 }
 
@@ -132,7 +136,6 @@ void PostgresValues::BeginElement(size_t bytes) {
 void PostgresValues::Append(int64_t value) {
   BeginElement(sizeof(value));
   Append64(data_, static_cast<uint64_t>(value));
-  EndValue();
 }
 
 void PostgresValues::Append(double value) {
@@ -140,7 +143,6 @@ void PostgresValues::Append(double value) {
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(bits));
   Append64(data_, bits);
-  EndValue();
 }
 
 void PostgresValues::AppendPieces(std::span<const absl::string_view> pieces) {
@@ -148,13 +150,11 @@ void PostgresValues::AppendPieces(std::span<const absl::string_view> pieces) {
   for (const absl::string_view piece : pieces) bytes += piece.size();
   BeginElement(bytes);
   for (const absl::string_view piece : pieces) data_.append(piece.data(), piece.size());
-  EndValue();
 }
 
 void PostgresValues::Clear() {
   data_.clear();
   values_.clear();
-  elements_at_ = 0;
 }
 
 int64_t PostgresRows::Integer(int row, int column) const {
@@ -183,22 +183,6 @@ absl::string_view PostgresRows::Text(int row, int column) const {
 int64_t PostgresRows::changed() const {
   int64_t rows = 0;
   return absl::SimpleAtoi(PQcmdTuples(result_.get()), &rows) ? rows : 0;
-}
-
-// libpq's own messages show parts of a URL that it does not understand, a password among them.
-absl::Status CheckUrl(const std::string& url) {
-  PQconninfoOption* const parts = PQconninfoParse(url.c_str(), nullptr);
-  bool is_good = parts != nullptr;
-  for (PQconninfoOption* part = parts; is_good && part->keyword != nullptr; ++part) {
-    const bool is_host = std::strcmp(part->keyword, "host") == 0 && part->val != nullptr;
-    if (is_host && std::strchr(part->val, '@') != nullptr) is_good = false;
-  }
-  PQconninfoFree(parts);
-  if (is_good) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      "PostgreSQL: the URL is not as in postgresql://USER:PASSWORD@HOST/DATABASE; characters such "
-      "as "
-      "@ : / % of a password are written as %40 %3A %2F %25");
 }
 
 absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(
@@ -273,9 +257,12 @@ absl::Status PostgresConnection::Send(const char* sql, const PostgresValues& val
   lengths_.clear();
   formats_.clear();
   types_.clear();
-  for (const PostgresValues::Value& value : values.values_) {
+  for (size_t i = 0; i < values.values_.size(); ++i) {
+    const PostgresValues::Value& value = values.values_[i];
+    const bool is_last = i + 1 == values.values_.size();
+    const size_t end = is_last ? values.data_.size() : values.values_[i + 1].begin;
     values_.push_back(values.data_.data() + value.begin);
-    lengths_.push_back(static_cast<int>(value.end - value.begin));
+    lengths_.push_back(static_cast<int>(end - value.begin));
     formats_.push_back(1);
     types_.push_back(value.type);
   }

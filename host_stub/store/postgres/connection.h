@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <span>
@@ -39,6 +40,13 @@ class PostgresValues {
   PostgresValues& AddBytes(absl::string_view bytes);
   // The array that the next Append calls fill.
   PostgresValues& BeginArray(Array type);
+  // One with what `project`, which may be a member, makes of each row.
+  template <typename Rows, typename Project>
+  PostgresValues& AddArray(Array type, const Rows& rows, const Project& project) {
+    BeginArray(type);
+    for (const auto& row : rows) Append(std::invoke(project, row));
+    return *this;
+  }
   void Append(int64_t value);
   void Append(double value);
   void Append(absl::string_view value) { AppendPieces({&value, 1}); }
@@ -46,31 +54,41 @@ class PostgresValues {
   void AppendPieces(std::span<const absl::string_view> pieces);
   void Clear();
 
-  size_t bytes() const { return data_.size(); }
-
  private:
   friend class PostgresConnection;
   struct Value {
     Oid type;
-    size_t begin;
-    size_t end;
+    size_t begin;  // it ends where the next one begins
   };
 
   void BeginValue(Oid type);
-  void EndValue();
   void BeginElement(size_t bytes);
 
   std::string data_;
   std::vector<Value> values_;
-  size_t elements_at_ = 0;  // where the array's number of elements is; 0: no array
+  size_t elements_at_ = 0;  // where the last array's number of elements is
 };
 
 // What a statement gave.
 class PostgresRows {
  public:
+  // One of them, as rows.h has it. It must not outlive them.
+  class Row {
+   public:
+    Row(const PostgresRows& rows, int row) : rows_(rows), row_(row) {}
+    int64_t Integer(int column) const { return rows_.Integer(row_, column); }
+    double Real(int column) const { return rows_.Real(row_, column); }
+    absl::string_view Text(int column) const { return rows_.Text(row_, column); }
+
+   private:
+    const PostgresRows& rows_;
+    const int row_;
+  };
+
   explicit PostgresRows(PGresult* result) : result_(result, &PQclear) {}
 
   int size() const { return PQntuples(result_.get()); }
+  Row operator[](int row) const { return {*this, row}; }
   // Columns of type bigint; 0 for NULL.
   int64_t Integer(int row, int column) const;
   double Real(int row, int column) const;  // of type double precision

@@ -1,26 +1,21 @@
 #include "host_stub/store/postgres/host_table.h"
 
+#include <functional>
+
 namespace host_stub {
 
 absl::Status TellOfHost(PostgresConnection& connection, const std::string& host,
                         const HostReport& report) {
   using Array = PostgresValues::Array;
   PostgresValues uids;
-  PostgresValues rows;
-  uids.Add(host).BeginArray(Array::kTexts);
-  rows.Add(host).BeginArray(Array::kTexts);
-  for (const InstanceOnHost& one : report.instances) {
-    uids.Append(one.uid);
-    rows.Append(one.uid);
-  }
+  uids.Add(host).AddArray(Array::kTexts, report.instances, &InstanceOnHost::uid);
+  PostgresValues rows = uids;
   for (const auto member :
        {&InstanceOnHost::generation, &InstanceOnHost::requests, &InstanceOnHost::incidents}) {
-    rows.BeginArray(Array::kIntegers);
-    for (const InstanceOnHost& one : report.instances) rows.Append(one.*member);
+    rows.AddArray(Array::kIntegers, report.instances, member);
   }
   for (const auto member : {&InstanceOnHost::state, &InstanceOnHost::message}) {
-    rows.BeginArray(Array::kTexts);
-    for (const InstanceOnHost& one : report.instances) rows.Append(one.*member);
+    rows.AddArray(Array::kTexts, report.instances, member);
   }
   connection.Push("BEGIN ISOLATION LEVEL READ COMMITTED");
   // It is told again soon: neither a disk nor a standby is waited for.
@@ -51,8 +46,7 @@ absl::Status TellOfHost(PostgresConnection& connection, const std::string& host,
 absl::StatusOr<std::vector<InstanceOnHost>> ReadOnHosts(PostgresConnection& connection,
                                                         const std::vector<std::string>& uids) {
   PostgresValues values;
-  values.BeginArray(PostgresValues::Array::kTexts);
-  for (const std::string& uid : uids) values.Append(uid);
+  values.AddArray(PostgresValues::Array::kTexts, uids, std::identity());
   const auto rows = connection.Run(
       "SELECT host, uid, generation, requests, incidents, state, message, "
       "(extract(epoch FROM seen) * 1000000)::bigint, seen < now() - interval '60 s' "

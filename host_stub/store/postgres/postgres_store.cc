@@ -39,7 +39,7 @@ class PostgresDatabase : public Database {
   bool is_shared() const override { return true; }
 
   absl::StatusOr<std::unique_ptr<Transaction>> Open() override {
-    absl::StatusOr<std::unique_ptr<PostgresConnection>> connection = Connect("");
+    absl::StatusOr<std::unique_ptr<PostgresConnection>> connection = Connect("", "");
     if (!connection.ok()) return connection.status();
     PostgresConnection& opened = **connection;
     if (absl::Status status = CheckPostgresSchema(opened); !status.ok()) return status;
@@ -106,22 +106,23 @@ class PostgresDatabase : public Database {
   }
 
  private:
-  absl::StatusOr<std::unique_ptr<PostgresConnection>> Connect(absl::string_view use) const {
+  absl::StatusOr<std::unique_ptr<PostgresConnection>> Connect(absl::string_view use,
+                                                              const char* more_settings) const {
     auto connection =
         PostgresConnection::Open({.url = options_.url, .application = absl::StrCat(use, owner_)});
     if (!connection.ok()) return connection.status();
-    absl::Status status = (*connection)->RunScript("SET search_path = generic_webhook, pg_temp");
+    absl::Status status =
+        (*connection)
+            ->RunScript(absl::StrCat("SET search_path = generic_webhook, pg_temp", more_settings));
     if (!status.ok()) return status;
     return connection;
   }
 
   absl::StatusOr<std::unique_ptr<PostgresConnection>> ConnectReader() {
-    auto connection = Connect("reader-");
+    // A plan for all values would lock all partitions.
+    auto connection = Connect("reader-", "; SET plan_cache_mode = force_custom_plan");
     if (!connection.ok()) return connection.status();
     if (absl::Status status = CheckIdentity(**connection); !status.ok()) return status;
-    // A plan for all values would lock all partitions.
-    absl::Status status = (*connection)->RunScript("SET plan_cache_mode = force_custom_plan");
-    if (!status.ok()) return status;
     return connection;
   }
 
@@ -146,11 +147,8 @@ class PostgresDatabase : public Database {
     if (identity->Text(0, 0) == identity_) return absl::OkStatus();
     return absl::FailedPreconditionError(
         absl::StrCat("the database has another identity, ", identity->Text(0, 0),
-                     ", than the one that this host "
-                     "has served, ",
-                     identity_,
-                     ": look where the address leads, and restart the host if it is "
-                     "right"));
+                     ", than the one that this host has served, ", identity_,
+                     ": look where the address leads, and restart the host if it is right"));
   }
 
   void TellOfLoss(std::string what) {

@@ -308,6 +308,23 @@ TEST_F(PostgresStoreTest, LossOfAcknowledgedCommitsIsTold) {
   EXPECT_THAT(store->warning(), HasSubstr("has lost commits that it had acknowledged"));
 }
 
+// As after a failover to a standby that had not received the last of the order.
+TEST_F(PostgresStoreTest, EndOfTheOrderIsThatOfTheServerAlsoWhereItKnowsLess) {
+  auto store = Open();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(CreateOne(*store).ok());
+    EXPECT_THAT(ReadAll(*store), SizeIs(i + 1));
+  }
+  Execute(
+      "DELETE FROM run; DELETE FROM ordered; UPDATE run_head SET position = 0; "
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE "
+      "'%webhook-%' AND datname = current_database()");
+  std::vector<int64_t> newest;
+  ASSERT_TRUE(CreateOne(*store, "", &newest).ok());
+  EXPECT_THAT(ReadAll(*store), SizeIs(4));
+  EXPECT_EQ(store->last_id(), newest[0]);
+}
+
 TEST_F(PostgresStoreTest, AnotherDatabaseBehindTheSameNameIsRefused) {
   auto store = Open();
   ASSERT_TRUE(CreateOne(*store).ok());

@@ -5,10 +5,10 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "host_stub/store/incident_filter.h"
 #include "host_stub/store/postgres/incident_order.h"
 #include "host_stub/store/postgres/schema.h"
+#include "host_stub/store/rows.h"
 #include "plugin/base/thread.h"
 
 namespace host_stub {
@@ -25,27 +25,15 @@ constexpr int64_t kIdsOfAPage = 20'000;
 #define SELECT_INCIDENT                                                                         \
   "SELECT i.id, s.uid, s.name, s.brand, i.name, i.type, i.occurred, i.created, i.details, "     \
   "i.warnings, p.details_end, i.severity, p.address, p.query FROM incident i JOIN sender s ON " \
-  "s.number = i.sender LEFT JOIN shared_part p ON p.lane = i.lane AND p.id = i.shared "         \
-  "AND p.id > $2 - 362387865600000 AND p.id <= $3 "
+  "s.number = i.sender LEFT JOIN shared_part p ON p.lane = i.lane AND p.id = i.shared AND "     \
+  "p.id > $4 AND p.id <= $3 WHERE i.lane = $1 AND i.id > $2 AND i.id <= $3 "
 
-StoredIncident ReadRow(const PostgresRows& rows, int row) {
-  StoredIncident incident;
-  incident.id = rows.Integer(row, 0);
-  incident.instance_uid = std::string(rows.Text(row, 1));
-  incident.instance_name = std::string(rows.Text(row, 2));
-  incident.source_brand = std::string(rows.Text(row, 3));
-  incident.name = std::string(rows.Text(row, 4));
-  incident.type = std::string(rows.Text(row, 5));
-  incident.occurred = std::string(rows.Text(row, 6));
-  incident.created = absl::FromUnixMicros(rows.Integer(row, 7));
-  incident.details = absl::StrCat(rows.Text(row, 8), rows.Text(row, 10));
-  if (const absl::string_view lines = rows.Text(row, 9); !lines.empty()) {
-    incident.warnings = absl::StrSplit(lines.substr(0, lines.size() - 1), '\n');
-  }
-  incident.severity = rows.Real(row, 11);
-  incident.request_address = std::string(rows.Text(row, 12));
-  incident.request_query = std::string(rows.Text(row, 13));
-  return incident;
+// Of the range that SELECT_INCIDENT reads. What an incident shares has an id of the same day, or of
+// the one before: of all the partitions, these alone are looked at.
+PostgresValues RangeOf(int64_t lane, int64_t after, int64_t last) {
+  PostgresValues values;
+  values.Add(lane).Add(after).Add(last).Add(after - IncidentId::FirstOf(1));
+  return values;
 }
 
 // A place in the order: after an incident, and the run that has it.
@@ -164,23 +152,17 @@ class PageReader {
   // True: the page is full, and more follows.
   absl::StatusOr<bool> WalkRun(int64_t lane, int64_t after, int64_t last) {
     while (after < last) {
-      PostgresValues values;
       const int64_t most = std::min<int64_t>(kRowsOfAStep, std::max<int64_t>(query_.limit, 1) + 1);
-      values.Add(lane).Add(after).Add(last).Add(most);
+      PostgresValues values = RangeOf(lane, after, last);
+      values.Add(most);
       const auto rows = query_.newest_first
-                            ? connection_.Run(SELECT_INCIDENT
-                                              "WHERE i.lane = $1 AND i.id > $2 AND i.id <= $3 "
-                                              "ORDER BY i.id DESC LIMIT $4",
-                                              values)
-                            : connection_.Run(SELECT_INCIDENT
-                                              "WHERE i.lane = $1 AND i.id > $2 AND i.id <= $3 "
-                                              "ORDER BY i.id LIMIT $4",
-                                              values);
+                            ? connection_.Run(SELECT_INCIDENT "ORDER BY i.id DESC LIMIT $5", values)
+                            : connection_.Run(SELECT_INCIDENT "ORDER BY i.id LIMIT $5", values);
       if (!rows.ok()) return rows.status();
       for (int row = 0; row < rows->size(); ++row) {
         if (page_.is_full() || looked_at_ >= kIdsOfAPage) return true;
         ++looked_at_;
-        page_.Take(ReadRow(*rows, row));
+        page_.Take(ReadIncident((*rows)[row]));
       }
       if (rows->size() < most) return false;
       const int64_t seen = rows->Integer(rows->size() - 1, 0);
@@ -223,6 +205,7 @@ void PostgresReaders::Renew() {
   const std::lock_guard<std::mutex> lock(mutex_);
   ++generation_;
   idle_.clear();
+  last_position_ = 0;  // another server may have less
 }
 
 void PostgresReaders::GiveBack(std::unique_ptr<PostgresConnection> connection, int64_t generation) {
@@ -262,12 +245,10 @@ auto PostgresReaders::ReadWithOne(const Read& read) {
 
 absl::StatusOr<StoredIncident> PostgresReaders::Get(int64_t id) {
   return ReadWithOne([id](PostgresConnection& connection) -> absl::StatusOr<StoredIncident> {
-    const auto rows =
-        connection.Run(SELECT_INCIDENT "WHERE i.lane = $1 AND i.id > $2 AND i.id <= $3",
-                       PostgresValues().Add(IncidentId::LaneOf(id)).Add(id - 1).Add(id));
+    const auto rows = connection.Run(SELECT_INCIDENT, RangeOf(IncidentId::LaneOf(id), id - 1, id));
     if (!rows.ok()) return rows.status();
     if (rows->size() == 0) return absl::NotFoundError(absl::StrCat("there is no incident ", id));
-    return ReadRow(*rows, 0);
+    return ReadIncident((*rows)[0]);
   });
 }
 

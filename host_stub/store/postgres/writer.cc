@@ -7,10 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "host_stub/store/postgres/incident_order.h"
 #include "host_stub/store/postgres/schema.h"
+#include "host_stub/store/rows.h"
 
 namespace host_stub {
 namespace {
@@ -50,28 +49,18 @@ constexpr char kAddKeys[] =
 // LIMIT keeps the server from reading the whole table, which it takes for small until it is
 // analyzed.
 constexpr char kReadKeys[] =
-    "SELECT wanted.number, expires, ids, content, firsts FROM unnest($1::bigint[], $2::bigint[], "
-    "$3::bytea[]) WITH ORDINALITY AS wanted (sender, scope, key, number) CROSS JOIN LATERAL "
-    "(SELECT "
-    "expires, ids, content, firsts FROM delivery_key AS known WHERE known.sender = wanted.sender "
-    "AND "
-    "known.scope = wanted.scope AND known.key = wanted.key LIMIT 1) AS found";
+    "SELECT wanted.number, expires, ids, content, firsts FROM "
+    "unnest($1::bigint[], $2::bigint[], $3::bytea[]) WITH ORDINALITY "
+    "AS wanted (sender, scope, key, number) CROSS JOIN LATERAL ("
+    "SELECT expires, ids, content, firsts FROM delivery_key AS known "
+    "WHERE known.sender = wanted.sender AND known.scope = wanted.scope AND known.key = wanted.key "
+    "LIMIT 1) AS found";
 
 std::string HashOf(absl::string_view key) {
   unsigned char hash[EVP_MAX_MD_SIZE];
   unsigned length = 0;
   EVP_Digest(key.data(), key.size(), hash, &length, EVP_sha256(), nullptr);
   return {reinterpret_cast<const char*>(hash), length};
-}
-
-std::string AsLines(std::span<const absl::string_view> lines) {
-  std::string text;
-  for (const absl::string_view line : lines) {
-    const size_t start = text.size();
-    absl::StrAppend(&text, line, "\n");
-    std::replace(text.begin() + static_cast<std::ptrdiff_t>(start), text.end() - 1, '\n', ' ');
-  }
-  return text;
 }
 
 constexpr absl::string_view kNullCode = "23502";  // of a guard, or of a key that lives
@@ -181,6 +170,7 @@ absl::Status PostgresWriter::TakeFreeLane() {
 absl::Status PostgresWriter::Begin() {
   begun_ = false;
   must_commit_ = false;
+  now_ = Now();
   head_ = lane_.head;
   incidents_.clear();
   parts_.clear();
@@ -221,12 +211,10 @@ absl::Status PostgresWriter::ReadKeysOf(std::span<Submission* const> batches,
                            }),
                wanted.end());
   values_.Clear();
-  values_.BeginArray(Array::kIntegers);
-  for (const Wanted& key : wanted) values_.Append(key.instance);
-  values_.BeginArray(Array::kIntegers);
-  for (const Wanted& key : wanted) values_.Append(static_cast<int64_t>(key.scope));
-  values_.BeginArray(Array::kBytes);
-  for (const Wanted& key : wanted) values_.Append(HashOf(key.key));
+  values_.AddArray(Array::kIntegers, wanted, &Wanted::instance)
+      .AddArray(Array::kIntegers, wanted,
+                [](const Wanted& key) { return static_cast<int64_t>(key.scope); })
+      .AddArray(Array::kBytes, wanted, [](const Wanted& key) { return HashOf(key.key); });
   const absl::StatusOr<PostgresRows> rows = connection_->Run(kReadKeys, values_);
   if (!rows.ok()) return rows.status();
   for (int row = 0; row < rows->size(); ++row) {
@@ -271,7 +259,7 @@ absl::StatusOr<int64_t> PostgresWriter::InstanceNumber(const Submission& batch, 
 absl::StatusOr<int64_t> PostgresWriter::AddIncident(int64_t instance, absl::Time created,
                                                     const NewIncident& incident,
                                                     SharedParts& shared) {
-  head_ = IncidentId::After(head_, lane_.number, Now());
+  head_ = IncidentId::After(head_, lane_.number, now_);
   const bool shares_end = shared.EndsDetailsOf(incident);
   int64_t& number = shares_end ? shared.number : shared.request_number;
   if (number == 0 && (shares_end || shared.has_request())) {
@@ -299,23 +287,17 @@ absl::Status PostgresWriter::ReadFirst(int64_t id, CreatedIncident& duplicate) {
       "SELECT created, name, type, occurred, severity FROM incident WHERE lane = $1 AND id = $2",
       PostgresValues().Add(IncidentId::LaneOf(id)).Add(id));
   if (!rows.ok() || rows->size() == 0) return rows.status();
-  duplicate.created = absl::FromUnixMicros(rows->Integer(0, 0));
-  *duplicate.first = {std::string(rows->Text(0, 1)), std::string(rows->Text(0, 2)),
-                      std::string(rows->Text(0, 3)), rows->Real(0, 4)};
+  ReadFirstIncident((*rows)[0], duplicate);
   return absl::OkStatus();
 }
 
 void PostgresWriter::PushIncidents() {
   if (!parts_.empty()) {
     values_.Clear();
-    values_.Add(lane_.number).BeginArray(Array::kIntegers);
-    for (const PartRow& row : parts_) values_.Append(row.id);
-    values_.BeginArray(Array::kBytes);
-    for (const PartRow& row : parts_) values_.Append(row.end);
-    values_.BeginArray(Array::kBytes);
-    for (const PartRow& row : parts_) values_.Append(row.address);
-    values_.BeginArray(Array::kBytes);
-    for (const PartRow& row : parts_) values_.Append(row.query);
+    values_.Add(lane_.number).AddArray(Array::kIntegers, parts_, &PartRow::id);
+    for (const auto member : {&PartRow::end, &PartRow::address, &PartRow::query}) {
+      values_.AddArray(Array::kBytes, parts_, member);
+    }
     connection_->Push(kAddParts, values_);
   }
   if (incidents_.empty()) return;
@@ -323,17 +305,19 @@ void PostgresWriter::PushIncidents() {
   values_.Add(lane_.number);
   for (const auto member :
        {&IncidentRow::id, &IncidentRow::instance, &IncidentRow::shared, &IncidentRow::created}) {
-    values_.BeginArray(Array::kIntegers);
-    for (const IncidentRow& row : incidents_) values_.Append(row.*member);
+    values_.AddArray(Array::kIntegers, incidents_, member);
   }
-  values_.BeginArray(Array::kReals);
-  for (const IncidentRow& row : incidents_) values_.Append(row.incident->severity);
+  const auto of = [](auto member) {
+    return [member](const IncidentRow& row) { return row.incident->*member; };
+  };
+  values_.AddArray(Array::kReals, incidents_, of(&NewIncident::severity));
   for (const auto member : {&NewIncident::name, &NewIncident::type, &NewIncident::occurred}) {
-    values_.BeginArray(Array::kBytes);
-    for (const IncidentRow& row : incidents_) values_.Append(row.incident->*member);
+    values_.AddArray(Array::kBytes, incidents_, of(member));
   }
-  values_.BeginArray(Array::kBytes);
-  for (const IncidentRow& row : incidents_) values_.Append(AsLines(row.incident->warnings));
+  std::string lines;
+  values_.AddArray(Array::kBytes, incidents_, [&lines](const IncidentRow& row) {
+    return AsLines(row.incident->warnings, lines);
+  });
   values_.BeginArray(Array::kBytes);
   std::vector<absl::string_view> pieces;
   for (const IncidentRow& row : incidents_) {
@@ -352,21 +336,15 @@ void PostgresWriter::PushKeys() {
            std::tie(other.instance, other.scope, other.hash);
   });
   values_.Clear();
-  values_.BeginArray(Array::kIntegers);
-  for (const KeyRow& row : keys_) values_.Append(row.instance);
-  values_.BeginArray(Array::kIntegers);
-  for (const KeyRow& row : keys_) values_.Append(static_cast<int64_t>(row.scope));
-  values_.BeginArray(Array::kBytes);
-  for (const KeyRow& row : keys_) values_.Append(row.hash);
-  values_.BeginArray(Array::kIntegers);
-  for (const KeyRow& row : keys_) values_.Append(row.expires);
-  values_.BeginArray(Array::kTexts);
-  for (const KeyRow& row : keys_) values_.Append(row.ids);
-  for (const auto member : {&KeyRow::content, &KeyRow::firsts}) {
-    values_.BeginArray(Array::kBytes);
-    for (const KeyRow& row : keys_) values_.Append(row.*member);
-  }
-  values_.Add(absl::ToUnixMicros(Now()));
+  values_.AddArray(Array::kIntegers, keys_, &KeyRow::instance)
+      .AddArray(Array::kIntegers, keys_,
+                [](const KeyRow& row) { return static_cast<int64_t>(row.scope); })
+      .AddArray(Array::kBytes, keys_, &KeyRow::hash)
+      .AddArray(Array::kIntegers, keys_, &KeyRow::expires)
+      .AddArray(Array::kTexts, keys_, &KeyRow::ids)
+      .AddArray(Array::kBytes, keys_, &KeyRow::content)
+      .AddArray(Array::kBytes, keys_, &KeyRow::firsts)
+      .Add(absl::ToUnixMicros(now_));
   connection_->Push(kAddKeys, values_);
 }
 
@@ -479,18 +457,10 @@ absl::StatusOr<std::vector<StoredInstance>> PostgresWriter::ReadInstances() {
   if (!rows.ok()) return rows.status();
   std::vector<StoredInstance> list;
   for (int row = 0; row < rows->size(); ++row) {
-    StoredInstance& instance = list.emplace_back();
-    instance.uid = std::string(rows->Text(row, 0));
-    instance.name = std::string(rows->Text(row, 1));
-    instance.disabled = rows->Integer(row, 3) != 0;
-    instance.on_engine = rows->Integer(row, 4) != 0;
-    instance.generation = rows->Integer(row, 5);
-    instance.request_id = std::string(rows->Text(row, 6));
-    instance.created = absl::FromUnixMicros(rows->Integer(row, 7));
-    instance.changed = absl::FromUnixMicros(rows->Integer(row, 8));
-    absl::StatusOr<std::string> opened =
-        options_.sealing->Open({std::string(rows->Text(row, 2)), std::string(rows->Text(row, 9))},
-                               {options_.store, instance.uid, instance.generation});
+    StoredInstance& instance = list.emplace_back(ReadInstance((*rows)[row]));
+    absl::StatusOr<std::string> opened = options_.sealing->Open(
+        {std::exchange(instance.configuration, ""), std::string(rows->Text(row, 9))},
+        {options_.store, instance.uid, instance.generation});
     instance.fault = opened.status();
     if (opened.ok()) instance.configuration = *std::move(opened);
   }
@@ -557,7 +527,6 @@ absl::Status PostgresWriter::DeleteInstance(const std::string& uid) {
 
 absl::Status PostgresWriter::WriteAudit(const AuditEntry& entry, int64_t most_kept) {
   std::string parameters;
-  for (const std::string& name : entry.parameters) absl::StrAppend(&parameters, name, "\n");
   const auto written = RunState(
       "INSERT INTO audit (time, who, what, instance, outcome, parameters) "
       "VALUES ($1, $2, $3, $4, $5, $6) RETURNING number",
@@ -567,7 +536,7 @@ absl::Status PostgresWriter::WriteAudit(const AuditEntry& entry, int64_t most_ke
           .Add(entry.what)
           .Add(entry.instance)
           .Add(entry.outcome)
-          .Add(parameters));
+          .Add(AsLines(entry.parameters, parameters)));
   if (!written.ok()) return written.status();
   return RunState("DELETE FROM audit WHERE number <= $1",
                   PostgresValues().Add(written->Integer(0, 0) - most_kept))
@@ -581,23 +550,8 @@ absl::StatusOr<std::vector<AuditEntry>> PostgresWriter::ReadAudit(int64_t before
       PostgresValues().Add(before > 0 ? before : INT64_MAX).Add(most));
   if (!rows.ok()) return rows.status();
   std::vector<AuditEntry> entries;
-  for (int row = 0; row < rows->size(); ++row) {
-    AuditEntry& entry = entries.emplace_back();
-    entry.number = rows->Integer(row, 0);
-    entry.time = absl::FromUnixMicros(rows->Integer(row, 1));
-    entry.who = std::string(rows->Text(row, 2));
-    entry.what = std::string(rows->Text(row, 3));
-    entry.instance = std::string(rows->Text(row, 4));
-    entry.outcome = std::string(rows->Text(row, 5));
-    entry.parameters = absl::StrSplit(rows->Text(row, 6), '\n', absl::SkipEmpty());
-  }
+  for (int row = 0; row < rows->size(); ++row) entries.push_back(ReadAuditEntry((*rows)[row]));
   return entries;
-}
-
-absl::StatusOr<std::string> PostgresWriter::ReadIdentity() {
-  const auto rows = connection_->Run("SELECT identity FROM meta");
-  if (!rows.ok()) return rows.status();
-  return std::string(rows->Text(0, 0));
 }
 
 // Whole days: their partitions are dropped.
@@ -610,9 +564,9 @@ absl::Status PostgresWriter::DeleteOldest(absl::Time created_before, int64_t mos
     const auto sizes = connection_->Run(
         "SELECT substring(child.relname FROM '_([0-9]+)$')::bigint AS day, "
         "sum(pg_total_relation_size(child.oid))::bigint FROM pg_inherits JOIN pg_class child "
-        "ON child.oid = inhrelid WHERE inhparent IN ('incident'::regclass, "
-        "'shared_part'::regclass) "
-        "AND child.relkind = 'r' AND child.relname ~ '_[0-9]+$' GROUP BY day ORDER BY day DESC");
+        "ON child.oid = inhrelid "
+        "WHERE inhparent IN ('incident'::regclass, 'shared_part'::regclass) AND child.relkind = "
+        "'r' AND child.relname ~ '_[0-9]+$' GROUP BY day ORDER BY day DESC");
     if (!sizes.ok()) return sizes.status();
     const int64_t today = IncidentId::DayOf(Now());
     int64_t bytes = 0;
@@ -636,10 +590,9 @@ absl::Status PostgresWriter::DeleteOldest(absl::Time created_before, int64_t mos
   deleted.incidents = std::max<int64_t>(incidents, 0);
   // Of the order, one day more is kept, so that a reader who has missed nothing is not told so.
   const auto runs = connection_->Run(
-      "DELETE FROM run WHERE position IN (SELECT position FROM run ORDER BY position LIMIT $1) AND "
-      "lane > 0 AND last_id < (SELECT deleted_before FROM meta) - $2 AND position < (SELECT "
-      "position "
-      "FROM run_head)",
+      "DELETE FROM run WHERE position IN (SELECT position FROM run ORDER BY position LIMIT $1) "
+      "AND lane > 0 AND last_id < (SELECT deleted_before FROM meta) - $2 "
+      "AND position < (SELECT position FROM run_head)",
       PostgresValues().Add(kRunsOfAStep).Add(IncidentId::FirstOf(1)));
   if (!runs.ok()) return runs.status();
   deleted.more = incidents >= 0 || runs->changed() == kRunsOfAStep;

@@ -82,7 +82,7 @@ class PostgresWriter : public Transaction {
   absl::StatusOr<std::vector<AuditEntry>> ReadAudit(int64_t before, int64_t most) override;
 
   absl::StatusOr<int64_t> ReadLastId() override { return 0; }
-  absl::StatusOr<std::string> ReadIdentity() override;
+  absl::StatusOr<std::string> ReadIdentity() override { return options_.store; }
   absl::Status ReadKeys(const std::function<void(DeliveryKey)>&) override {
     return absl::OkStatus();
   }
@@ -148,6 +148,7 @@ class PostgresWriter : public Transaction {
   // Of the transaction.
   bool begun_ = false;        // at the server
   bool must_commit_ = false;  // it has found something that another host may just have committed
+  absl::Time now_;
   int64_t head_ = 0;
   std::vector<IncidentRow> incidents_;
   std::vector<PartRow> parts_;

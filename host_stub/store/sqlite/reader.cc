@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "host_stub/store/incident_filter.h"
+#include "host_stub/store/rows.h"
 #include "host_stub/store/sqlite/connection.h"
 
 namespace host_stub {
@@ -29,26 +29,6 @@ constexpr int64_t kIdsOfAPage = 20'000;
   "JOIN instances ON "                                                                          \
   "instances.number = incidents.instance LEFT JOIN details_ends ON details_ends.number = "      \
   "incidents.details_end "
-
-StoredIncident ReadRow(const SqliteStatement& row) {
-  StoredIncident incident;
-  incident.id = row.Integer(0);
-  incident.instance_uid = std::string(row.Text(1));
-  incident.instance_name = std::string(row.Text(2));
-  incident.source_brand = std::string(row.Text(3));
-  incident.name = std::string(row.Text(4));
-  incident.type = std::string(row.Text(5));
-  incident.occurred = std::string(row.Text(6));
-  incident.created = absl::FromUnixMicros(row.Integer(7));
-  incident.details = absl::StrCat(row.Text(8), row.Text(10));
-  if (const absl::string_view lines = row.Text(9); !lines.empty()) {
-    incident.warnings = absl::StrSplit(lines.substr(0, lines.size() - 1), '\n');
-  }
-  incident.severity = row.Real(11);
-  incident.request_address = std::string(row.Text(12));
-  incident.request_query = std::string(row.Text(13));
-  return incident;
-}
 
 }  // namespace
 
@@ -77,7 +57,7 @@ class SqliteReaders::Reader {
 
   absl::StatusOr<StoredIncident> Get(int64_t id) {
     std::optional<StoredIncident> incident;
-    absl::Status status = get_.Bind(id).ForEachRow([&] { incident = ReadRow(get_); });
+    absl::Status status = get_.Bind(id).ForEachRow([&] { incident = ReadIncident(get_); });
     if (!status.ok()) return status;
     if (!incident.has_value())
       return absl::NotFoundError(absl::StrCat("there is no incident ", id));
@@ -104,7 +84,7 @@ class SqliteReaders::Reader {
     list.Bind(least, most, instance, absl::ToUnixMicros(filter.created_since),
               absl::ToUnixMicros(filter.created_before), filter.type);
     absl::StatusOr<bool> row = list.Step();
-    for (; row.ok() && *row && !page.is_full(); row = list.Step()) page.Take(ReadRow(list));
+    for (; row.ok() && *row && !page.is_full(); row = list.Step()) page.Take(ReadIncident(list));
     if (!row.ok()) return row.status();
     list.Reset();
     // Looked at last: what is not deleted now was not deleted before.

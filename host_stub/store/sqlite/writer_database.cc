@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "host_stub/store/rows.h"
 
 namespace host_stub {
 namespace {
@@ -33,17 +33,6 @@ absl::string_view PutTogether(std::span<const absl::string_view> slices, std::st
   if (slices.size() == 1) return slices.front();
   buffer.clear();
   for (const absl::string_view slice : slices) buffer.append(slice.data(), slice.size());
-  return buffer;
-}
-
-absl::string_view AsLines(std::span<const absl::string_view> lines, std::string& buffer) {
-  buffer.clear();
-  for (const absl::string_view line : lines) {
-    const size_t start = buffer.size();
-    buffer.append(line.data(), line.size());
-    std::replace(buffer.begin() + static_cast<std::ptrdiff_t>(start), buffer.end(), '\n', ' ');
-    buffer.push_back('\n');
-  }
   return buffer;
 }
 
@@ -412,11 +401,7 @@ absl::StatusOr<std::string> WriterDatabase::ReadFirsts(const DeliveryKey& key) {
 }
 
 absl::Status WriterDatabase::ReadFirst(int64_t id, CreatedIncident& duplicate) {
-  return read_first_.Bind(id).ForEachRow([&] {
-    duplicate.created = absl::FromUnixMicros(read_first_.Integer(0));
-    *duplicate.first = {std::string(read_first_.Text(1)), std::string(read_first_.Text(2)),
-                        std::string(read_first_.Text(3)), read_first_.Real(4)};
-  });
+  return read_first_.Bind(id).ForEachRow([&] { ReadFirstIncident(read_first_, duplicate); });
 }
 
 absl::Status WriterDatabase::ReadKeys(const std::function<void(DeliveryKey)>& take) {
@@ -524,19 +509,8 @@ absl::Status WriterDatabase::WriteContext(const std::string& uid, const std::str
 
 absl::StatusOr<std::vector<StoredInstance>> WriterDatabase::ReadInstances() {
   std::vector<StoredInstance> instances;
-  SqliteStatement& row = read_instances_;
-  absl::Status status = row.ForEachRow([&] {
-    StoredInstance& instance = instances.emplace_back();
-    instance.uid = std::string(row.Text(0));
-    instance.name = std::string(row.Text(1));
-    instance.configuration = std::string(row.Text(2));
-    instance.disabled = row.Integer(3) != 0;
-    instance.on_engine = row.Integer(4) != 0;
-    instance.generation = row.Integer(5);
-    instance.request_id = std::string(row.Text(6));
-    instance.created = absl::FromUnixMicros(row.Integer(7));
-    instance.changed = absl::FromUnixMicros(row.Integer(8));
-  });
+  absl::Status status = read_instances_.ForEachRow(
+      [&] { instances.push_back(host_stub::ReadInstance(read_instances_)); });
   if (!status.ok()) return status;
   return instances;
 }
@@ -575,11 +549,11 @@ absl::Status WriterDatabase::DeleteInstance(const std::string& uid) {
 
 absl::Status WriterDatabase::WriteAudit(const AuditEntry& entry, int64_t most_kept) {
   std::string parameters;
-  for (const std::string& name : entry.parameters) absl::StrAppend(&parameters, name, "\n");
-  absl::Status status = write_audit_
-                            .Bind(absl::ToUnixMicros(entry.time), entry.who, entry.what,
-                                  entry.instance, entry.outcome, parameters)
-                            .Run();
+  absl::Status status =
+      write_audit_
+          .Bind(absl::ToUnixMicros(entry.time), entry.who, entry.what, entry.instance,
+                entry.outcome, AsLines(entry.parameters, parameters))
+          .Run();
   if (!status.ok()) return status;
   const int64_t number = sqlite3_last_insert_rowid(connection_->handle());
   return trim_audit_.Bind(number - most_kept).Run();
@@ -587,16 +561,8 @@ absl::Status WriterDatabase::WriteAudit(const AuditEntry& entry, int64_t most_ke
 
 absl::StatusOr<std::vector<AuditEntry>> WriterDatabase::ReadAudit(int64_t before, int64_t most) {
   std::vector<AuditEntry> entries;
-  SqliteStatement& row = read_audit_;
-  absl::Status status = row.Bind(before > 0 ? before : INT64_MAX, most).ForEachRow([&] {
-    AuditEntry& entry = entries.emplace_back();
-    entry.number = row.Integer(0);
-    entry.time = absl::FromUnixMicros(row.Integer(1));
-    entry.who = std::string(row.Text(2));
-    entry.what = std::string(row.Text(3));
-    entry.instance = std::string(row.Text(4));
-    entry.outcome = std::string(row.Text(5));
-    entry.parameters = absl::StrSplit(row.Text(6), '\n', absl::SkipEmpty());
+  absl::Status status = read_audit_.Bind(before > 0 ? before : INT64_MAX, most).ForEachRow([&] {
+    entries.push_back(ReadAuditEntry(read_audit_));
   });
   if (!status.ok()) return status;
   return entries;
