@@ -1,4 +1,5 @@
-// How the databases keep what a store keeps: the same columns, in the same order, and lists as lines.
+// How the databases keep what a store keeps: the same columns, in the same order, and lists as
+// lines.
 //
 // A Row has Integer(column), Real(column) and Text(column), counted from 0.
 #ifndef HOST_STUB_STORE_ROWS_H_
@@ -35,8 +36,8 @@ inline std::vector<std::string> ReadLines(absl::string_view text) {
   return absl::StrSplit(text.substr(0, text.size() - 1), '\n');
 }
 
-// Id; uid, name and brand of the instance; name, type, occurred, created, details, warnings, the end
-// of the details, severity, address and query of the request.
+// Id; uid, name and brand of the instance; name, type, occurred, created, details, warnings, the
+// end of the details, severity, address and query of the request.
 template <typename Row>
 StoredIncident ReadIncident(const Row& row) {
   StoredIncident incident;

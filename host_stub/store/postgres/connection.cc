@@ -45,8 +45,7 @@ void Append64(std::string& data, uint64_t value) {
 }
 
 std::string OneLine(absl::string_view text) {
-  std::string line = absl::StrReplaceAll(absl::StripAsciiWhitespace(text), {{"\n", "; "}});
-  return line;
+  return absl::StrReplaceAll(absl::StripAsciiWhitespace(text), {{"\n\t", "; "}, {"\n", "; "}});
 }
 
 // What the server, the network or another host does is UNAVAILABLE; a fault of ours is INTERNAL.
